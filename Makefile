@@ -1,0 +1,55 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+# Stages call `python` and `dvc` by name: the environment's come first.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+UV := $(shell command -v uv 2>/dev/null)
+STAMP := $(VENV)/.requirements
+
+.PHONY: help install repro test lint format report lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## set up .venv from the pinned, hashed requirements
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"thumbnets needs Python 3.11 or later, $(PYTHON) is {sys.version.split()[0]}: set PYTHON=...")'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+ifeq ($(UV),)
+	@echo "installing into $(VENV) with pip"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+else
+	@echo "installing into $(VENV) with uv"
+	@$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+endif
+	@touch $@
+
+repro: install ## run the pipeline: whatever is out of date, and nothing else
+	dvc repro
+
+test: install ## run the tests
+	python -m pytest
+
+lint: install ## check style
+	ruff check .
+	ruff format --check .
+
+format: install ## put the code into the project's style
+	ruff check --fix .
+	ruff format .
+
+report: install ## print where the report is
+	@echo "file://$(CURDIR)/report/index.html"
+
+lock: ## pin and hash the requirements anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --group dev \
+		pyproject.toml -o requirements.lock
+
+clean: ## remove what can be made again (keeps data, cache and .venv)
+	rm -rf build/lib src/*.egg-info .pytest_cache .ruff_cache .hypothesis logs
+	find src stages tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,135 @@
+"""Reading and writing the files of the pipeline: whole or not at all, and the same bytes each time.
+
+Everything is written under a temporary name and renamed, so that a full disk or a kill leaves no
+half-written file; JSON is strict, sorted and rounded; nothing is unpickled.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PLACES = 6  # decimals of a figure: finer than any sample here supports
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename.
+
+    Raises:
+        OSError: The disk is full or read-only; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write text as UTF-8 with a final newline."""
+    write_bytes(path, (content.rstrip("\n") + "\n").encode())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write strict JSON with sorted keys; floats are rounded to 6 places.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    write_text(
+        path,
+        json.dumps(
+            _rounded(content), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False
+        ),
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: The file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: run `dvc repro`.") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows under a header; floats are rounded to 6 places."""
+    rows = [_rounded(row) for row in rows]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file with a header."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one array as .npy."""
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    write_bytes(path, content.getvalue())
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write named arrays as compressed .npz."""
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_bytes(path, content.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote.
+
+    Raises:
+        ValueError: The file is missing.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: run `dvc repro`.") from None
+
+
+def keep_only(folder: Path, names: Iterable[str]) -> None:
+    """Remove entries of a folder that no run of params.yaml has written.
+
+    A seed or model that was taken off the list leaves its files behind. A stage that depends on
+    the whole folder would have another hash in dvc.lock for the same params.
+
+    Raises:
+        ValueError: A named entry is missing.
+    """
+    expected = set(names)
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    if missing := sorted(expected - found):
+        raise ValueError(f"{folder / missing[0]} is missing: run `dvc repro`, or `dvc pull`.")
+    for stray in sorted(found - expected):
+        (folder / stray).unlink()
+
+
+def _rounded(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_rounded(value) for value in content]
+    if isinstance(content, np.generic):
+        content = content.item()
+    return round(content, PLACES) if isinstance(content, float) else content

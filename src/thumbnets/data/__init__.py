@@ -1,0 +1,1 @@
+"""Data sets, their raw files, folds, processed arrays and augmentation."""

@@ -1,0 +1,38 @@
+"""A picture of what the augmentation makes of some training images."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from thumbnets.data.arrays import Split
+from thumbnets.data.augment import pipeline
+from thumbnets.report.figures import image_grid, save
+from thumbnets.training.settings import Choice
+
+_VARIANTS = 9
+
+
+def preview(split: Split, choices: list[Choice], path: Path) -> None:
+    """Draw one image of each class (at most ten) with several augmentations of it.
+
+    Args:
+        split: The training images.
+        choices: The augmentations.
+        path: Where to write the PNG.
+    """
+    classes = split.meta.classes[:10]
+    first = [int(np.argmax(split.labels == label)) for label in range(len(classes))]
+    originals = torch.from_numpy(split.images[first])
+    augmented = pipeline(choices)(
+        originals.repeat_interleave(_VARIANTS, dim=0), torch.Generator().manual_seed(0)
+    )
+    rows = [
+        [original, *variants]
+        for original, variants in zip(
+            originals.numpy(),
+            augmented.numpy().reshape(len(first), _VARIANTS, *originals.shape[1:]),
+            strict=True,
+        )
+    ]
+    save(image_grid(rows, row_titles=classes, column_titles=["original", "augmented"]), path)

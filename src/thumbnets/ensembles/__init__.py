@@ -1,0 +1,1 @@
+"""Several classifiers as one: how their votes are combined, and which of them vote."""

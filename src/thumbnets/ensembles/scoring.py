@@ -1,0 +1,96 @@
+"""Test scores of the selected ensembles, beside those of their members."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from thumbnets.ensembles.selection import OBJECTIVES
+from thumbnets.ensembles.voting import VOTES
+from thumbnets.evaluation.metrics import score_probabilities
+from thumbnets.evaluation.statistics import paired_gain
+from thumbnets.evaluation.summaries import Scores, over_seeds
+
+# Shares of votes are no probabilities: these scores mean nothing for them.
+_PROBABILISTIC = ("nll", "ece", "top2")
+
+
+def score_ensembles(
+    selection: dict[str, Any],
+    probabilities: dict[str, np.ndarray],
+    labels: np.ndarray,
+    *,
+    objective: str,
+    voting: str,
+    classes: list[str],
+    ece_bins: int,
+) -> dict[str, Any]:
+    """Score every objective and voting rule, and the counted one against each of its members.
+
+    Args:
+        selection: By seed and objective, as `select_members` gives it.
+        probabilities: float [S, N, K] of each model of the pool, seeds as in `selection`.
+        labels: int64 [N].
+        objective: The objective that counts.
+        voting: The voting rule that counts.
+        classes: Names of the classes.
+        ece_bins: Bins of the calibration error.
+
+    Returns:
+        `counted`: scores over seeds of the ensemble that counts; `rules`: accuracy of every
+        objective and voting; `members`: for each model of the counted ensembles its mean weight,
+        and the gain of the ensemble over it, paired over images and seeds.
+    """
+
+    def predictions(objective: str, voting: str) -> np.ndarray:
+        return np.stack(
+            [
+                _combine(chosen[objective]["votes"], probabilities, number, voting)
+                for number, chosen in enumerate(selection.values())
+            ]
+        )
+
+    def scores(objective: str, voting: str) -> Scores:
+        seeds = [
+            score_probabilities(p, labels, ece_bins=ece_bins)
+            for p in predictions(objective, voting)
+        ]
+        if voting == "hard":
+            seeds = [{k: v for k, v in s.items() if k not in _PROBABILISTIC} for s in seeds]
+        return over_seeds(seeds, classes=classes, images=len(labels))
+
+    right = predictions(objective, voting).argmax(2) == labels
+    weights = _mean_weights([chosen[objective]["votes"] for chosen in selection.values()])
+    return {
+        "objective": objective,
+        "voting": voting,
+        "counted": scores(objective, voting),
+        "rules": {
+            o: {v: {k: scores(o, v)[k] for k in ("accuracy", "wilson")} for v in VOTES}
+            for o in OBJECTIVES
+        },
+        "members": {
+            name: {
+                "weight": weight,
+                "gain": asdict(paired_gain(right, probabilities[name].argmax(2) == labels)),
+            }
+            for name, weight in weights.items()
+        },
+    }
+
+
+def _combine(
+    votes: dict[str, int], probabilities: dict[str, np.ndarray], number: int, voting: str
+) -> np.ndarray:
+    """Predictions float [N, K] of one seed's ensemble."""
+    weights = np.array(list(votes.values()), float) / sum(votes.values())
+    return VOTES[voting](np.stack([probabilities[name][number] for name in votes]), weights)
+
+
+def _mean_weights(votes: list[dict[str, int]]) -> dict[str, float]:
+    """Mean over seeds of each member's share of the votes."""
+    names = sorted({name for of_seed in votes for name in of_seed})
+    return {
+        name: float(np.mean([of_seed.get(name, 0) / sum(of_seed.values()) for of_seed in votes]))
+        for name in names
+    }

@@ -1,0 +1,36 @@
+"""Combining the votes of several classifiers."""
+
+import numpy as np
+
+
+def soft_vote(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean of the members' probabilities.
+
+    Args:
+        probabilities: float [M, N, K].
+        weights: float [M], sums to 1.
+
+    Returns:
+        float [N, K].
+    """
+    return np.tensordot(weights, probabilities, axes=1)
+
+
+def hard_vote(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of the votes that each class gets, each member voting for its likeliest class.
+
+    A tie goes to the lower class (`argmax` of the result takes the first).
+
+    Args:
+        probabilities: float [M, N, K].
+        weights: float [M], sums to 1.
+
+    Returns:
+        float [N, K].
+    """
+    classes = probabilities.shape[2]
+    votes = np.eye(classes)[probabilities.argmax(2)]  # one-hot [M, N, K]
+    return np.tensordot(weights, votes, axes=1)
+
+
+VOTES = {"soft": soft_vote, "hard": hard_vote}

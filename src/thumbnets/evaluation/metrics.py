@@ -1,0 +1,81 @@
+"""Scores of one set of predictions."""
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
+    """Expected calibration error of the predicted class, over bins of equal width.
+
+    Args:
+        confidence: float [N], probability of the predicted class.
+        correct: bool [N].
+        bins: Number of bins of [0, 1]; a bin holds its upper edge.
+
+    Source: Guo et al. 2017, arXiv:1706.04599, eq. 5.
+    """
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(index, correct.astype(float) - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(confidence))
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts int64 [K, K]: rows are the labels, columns the predictions."""
+    flat = np.bincount(labels * classes + predicted, minlength=classes**2)
+    return flat.reshape(classes, classes)
+
+
+def score_probabilities(
+    probabilities: np.ndarray, labels: np.ndarray, *, ece_bins: int
+) -> dict[str, float | list[float]]:
+    """All scores of predicted probabilities.
+
+    Args:
+        probabilities: float [N, K], rows sum to 1.
+        labels: int64 [N].
+        ece_bins: Bins of the calibration error.
+
+    Returns:
+        accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and recall, one
+        fraction a class. A class without images has recall and F1 of 0.
+    """
+    with np.errstate(divide="ignore"):
+        return score_log_probabilities(np.log(probabilities), labels, ece_bins=ece_bins)
+
+
+def score_logits(
+    logits: np.ndarray, labels: np.ndarray, *, ece_bins: int
+) -> dict[str, float | list[float]]:
+    """As `score_probabilities`, from class scores before the softmax."""
+    log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
+    return score_log_probabilities(log_probabilities, labels, ece_bins=ece_bins)
+
+
+def score_log_probabilities(
+    log_probabilities: np.ndarray, labels: np.ndarray, *, ece_bins: int
+) -> dict[str, float | list[float]]:
+    """As `score_probabilities`, from log-probabilities; those of true classes are finite."""
+    n, classes = log_probabilities.shape
+    predicted = log_probabilities.argmax(1)
+    correct = predicted == labels
+    of_label = log_probabilities[np.arange(n), labels]
+    # Among equal scores the lower class counts as ranked first, as in argmax.
+    ahead = (log_probabilities > of_label[:, None]) | (
+        (log_probabilities == of_label[:, None]) & (np.arange(classes) < labels[:, None])
+    )
+    matrix = confusion_matrix(labels, predicted, classes)
+    right, actual, claimed = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    return {
+        "accuracy": float(correct.mean()),
+        "error": float(1 - correct.mean()),
+        "top2": float((ahead.sum(1) < 2).mean()),
+        "nll": float(-of_label.mean()),
+        "ece": calibration_error(np.exp(log_probabilities.max(1)), correct, ece_bins),
+        "macro_f1": float((2 * right / np.maximum(actual + claimed, 1)).mean()),
+        "recall": (right / np.maximum(actual, 1)).tolist(),
+    }
+
+
+def to_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax in double precision over the last axis."""
+    return softmax(logits.astype(np.float64), axis=-1)

@@ -1,0 +1,82 @@
+"""Metrics files: scores of a model or ensemble over its seeds, with what they are worth."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from thumbnets.evaluation.statistics import summarise, wilson_interval
+
+Scores = dict[str, Any]
+
+
+def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int) -> Scores:
+    """Sum up the scores of all seeds.
+
+    Args:
+        scores: One dictionary a seed, as `metrics.score_logits` gives them.
+        classes: Names of the classes.
+        images: Number of test images.
+
+    Returns:
+        For each score mean, sd and 95 % t-interval over seeds (None where n is 1); recall by class;
+        `wilson`, the interval of the mean accuracy as a sample of test images; seeds and images.
+    """
+    names = [name for name in scores[0] if name != "recall"]
+    summary: Scores = {name: summarise(np.array([s[name] for s in scores])) for name in names}
+    recalls = np.array([s["recall"] for s in scores])
+    summary["recall"] = {name: summarise(recalls[:, i]) for i, name in enumerate(classes)}
+    wilson = wilson_interval(summary["accuracy"]["mean"], images)
+    summary["wilson"] = {"low": wilson.low, "high": wilson.high}
+    return summary | {"seeds": len(scores), "images": images}
+
+
+def headline(scores: Scores) -> Scores:
+    """The scores as single numbers under fixed keys, for `dvc metrics diff`.
+
+    The interval of the accuracy is that of the mean over seeds; with a single seed there is none,
+    and it is Wilson's, of the test images. `accuracy_interval` says which.
+    """
+    means = {
+        name: value["mean"]
+        for name, value in scores.items()
+        if isinstance(value, dict) and "mean" in value
+    }
+    accuracy, wilson = scores["accuracy"], scores["wilson"]
+    several = scores["seeds"] > 1
+    return means | {
+        "accuracy_ci_low": accuracy["ci_low"] if several else wilson["low"],
+        "accuracy_ci_high": accuracy["ci_high"] if several else wilson["high"],
+        "accuracy_interval": "t over seeds" if several else "Wilson over test images",
+        "seeds": scores["seeds"],
+    }
+
+
+def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) -> Scores:
+    """The few numbers of a run that a pull request shows.
+
+    Args:
+        model: The headline model.
+        metrics: Of every model of the run, as `over_seeds` gives them, with `parameters`.
+        ensemble: As `score_ensembles` gives it.
+
+    Returns:
+        `model` and `ensemble`, each with its scores as single numbers. The ensemble's gain is the
+        one over the best of its members by test accuracy, the hardest to beat.
+    """
+    members = ensemble["members"]
+    best = max(members, key=lambda name: metrics[name]["accuracy"]["mean"])
+    gain = members[best]["gain"]
+    return {
+        "model": headline(metrics[model])
+        | {"name": model, "parameters": metrics[model]["parameters"]},
+        "ensemble": headline(ensemble["counted"])
+        | {
+            "members": len(members),
+            "parameters": sum(metrics[name]["parameters"] for name in members),
+            "best_member": best,
+            "gain": gain["mean"],
+            "gain_ci_low": gain["low"],
+            "gain_ci_high": gain["high"],
+        },
+    }

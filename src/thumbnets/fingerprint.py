@@ -1,0 +1,143 @@
+"""Fingerprints of code: what a stage or a training rests on, as fine as the params.
+
+A fingerprint lists the project's modules that a root imports, directly or not, each with a hash
+of its syntax tree (comments and docstrings left out), and the pinned releases of the libraries
+they import. Modules are found by reading import statements; nothing is imported.
+"""
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+Fingerprint = dict[str, dict[str, str]]
+
+# Modules that can't change a number: where files lie (dvc.yaml says it too), how errors and
+# progress are shown. Without this, a new path for the report would retrain every model.
+WITHOUT_EFFECT = {"thumbnets.paths", "thumbnets.stage", "thumbnets.training.progress"}
+
+# Import names whose distribution is called otherwise.
+_RELEASED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "ruamel": "ruamel-yaml"}
+
+
+def fingerprint(roots: list[Path], source: Path, requirements: Path) -> Fingerprint:
+    """What `roots` rest on.
+
+    Args:
+        roots: Python files to begin with.
+        source: Folder that holds the project's package(s), `src`.
+        requirements: The lock file with the pinned releases.
+
+    Returns:
+        `modules`: module or script name to SHA-256 of its syntax tree; `libraries`: import name
+        to pinned release(s).
+
+    Raises:
+        ValueError: A file is not valid Python.
+    """
+    files = [
+        file
+        for file in sorted(_closure(roots, source))
+        if _module_name(file, source) not in WITHOUT_EFFECT
+    ]
+    modules = {_module_name(file, source): tree_hash(file) for file in files}
+    imported = {name.split(".")[0] for file in files for name in _imports(file, source)}
+    pins = _pins(requirements)
+    libraries = {
+        name: pins[release]
+        for name in sorted(imported)
+        if (release := _normal(_RELEASED_AS.get(name, name))) in pins
+    }
+    return {"modules": modules, "libraries": libraries}
+
+
+@cache
+def tree_hash(file: Path) -> str:
+    """SHA-256 of a file's syntax tree without comments, docstrings and other bare strings."""
+    return hashlib.sha256(_dump(_tree(file)).encode()).hexdigest()
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except SyntaxError as error:
+        raise ValueError(f"{file}, line {error.lineno}: {error.msg}") from None
+
+
+def _dump(node: object) -> str:
+    """A text of a syntax tree that is the same for every Python release from 3.11 on.
+
+    `ast.dump` prints fields that newer releases added; here empty fields are left out.
+    """
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({','.join(f'{k}={_dump(v)}' for k, v in fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(_dump(item) for item in node if not _is_bare_string(item))}]"
+    return repr(node)
+
+
+def _is_bare_string(node: object) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _closure(roots: list[Path], source: Path) -> set[Path]:
+    found: set[Path] = set()
+    waiting = list(roots)
+    while waiting:
+        file = waiting.pop()
+        if file not in found:
+            found.add(file)
+            for name in _imports(file, source):
+                waiting.extend(_files_of(name, source))
+    return found
+
+
+def _imports(file: Path, source: Path) -> Iterator[str]:
+    """Dotted names that a file imports, wherever the statement stands; `from a import b` is a.b."""
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = _module_name(file, source).split(".")
+                keep = len(package) - node.level + (file.name == "__init__.py")
+                base = ".".join([*package[:keep], *([base] if base else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _files_of(name: str, source: Path) -> Iterator[Path]:
+    """The project's files that importing `name` runs: packages on the way, then the module."""
+    parts = name.split(".")
+    for depth in range(1, len(parts) + 1):
+        path = source.joinpath(*parts[:depth])
+        for file in (path / "__init__.py", path.with_suffix(".py")):
+            if file.is_file():
+                yield file
+
+
+def _module_name(file: Path, source: Path) -> str:
+    relative = file.relative_to(source) if file.is_relative_to(source) else file
+    return ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def _pins(requirements: Path) -> dict[str, str]:
+    """Releases by distribution name, all of them where the lock has one a Python release."""
+    pins: dict[str, list[str]] = {}
+    for line in requirements.read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"([A-Za-z0-9._-]+)==([^\s;\\]+)", line):
+            pins.setdefault(_normal(match[1]), []).append(match[2])
+    return {name: " or ".join(releases) for name, releases in pins.items()}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

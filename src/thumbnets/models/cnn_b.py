@@ -1,0 +1,37 @@
+"""CNN B: 583,830 parameters on 28x28x1 with 10 classes."""
+
+from torch import nn
+
+from thumbnets.registry import NETWORKS
+
+
+@NETWORKS.register(
+    family="small cnn",
+    parameters=583_830,
+    source="Five Fashion-MNIST networks (seed 001), figure 2, model 4",
+)
+def cnn_b(
+    *, in_channels: int, image_size: int, num_classes: int, softmax_output: bool = False
+) -> nn.Module:
+    """One 3x3 convolution of 32 maps (padded in height only), pooling, then 100-classes.
+
+    Args:
+        softmax_output: End in a softmax, as the source did under its cross-entropy loss: the loss
+            then normalises twice and can't fall below log(e + classes - 1) - 1. For comparison.
+
+    Raises:
+        ValueError: The images are smaller than 4 pixels.
+    """
+    height, width = image_size // 2, (image_size - 2) // 2
+    if width < 1:
+        raise ValueError(f"cnn_b needs images of at least 4 pixels, got {image_size}.")
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 32, 3, padding=(1, 0)),  # [N, 32, 28, 26]
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # [N, 32, 14, 13]
+        nn.Flatten(),
+        nn.Linear(32 * height * width, 100),
+        nn.ReLU(),
+        nn.Linear(100, num_classes),
+        *([nn.Softmax(dim=1)] if softmax_output else []),
+    )

@@ -1,0 +1,166 @@
+"""params.yaml, typed and checked: an unknown key, a wrong type or a bad value is one clear line."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from thumbnets import paths
+from thumbnets.data.datasets import get_dataset
+from thumbnets.options import Count
+from thumbnets.registry import NETWORKS, unknown
+from thumbnets.training.settings import (
+    Checked,
+    ModelSettings,
+    TrainSettings,
+    check_options,
+    explain,
+)
+
+
+def _known_dataset(name: str) -> str:
+    get_dataset(name)
+    return name
+
+
+def _unique(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError(f"must not repeat a value, got {values}")
+    return values
+
+
+class DataParams(Checked):
+    """Which images."""
+
+    name: Annotated[str, AfterValidator(_known_dataset)]
+
+
+class SplitParams(Checked):
+    """How the training images are divided into folds, one of which validates."""
+
+    folds: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0)]
+    rotate: bool
+
+
+class EnsembleParams(Checked):
+    """How members are chosen and combined."""
+
+    objective: Literal["loss", "accuracy"]
+    voting: Literal["soft", "hard"]
+    steps: Count
+
+
+class EvaluationParams(Checked):
+    """How test predictions are summed up."""
+
+    ece_bins: Count
+    mistakes: Annotated[int, Field(ge=0, le=200)]
+
+
+class ReportParams(Checked):
+    """What the report page says of itself."""
+
+    title: str
+
+
+class Params(Checked):
+    """The whole of params.yaml."""
+
+    model: str
+    pool: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_unique)
+    ]
+    data: DataParams
+    split: SplitParams
+    train: TrainSettings
+    models: dict[str, dict[str, Any]]
+    ensemble: EnsembleParams
+    evaluation: EvaluationParams
+    report: ReportParams
+
+    @property
+    def members(self) -> list[str]:
+        """The model blocks that may enter the ensemble: the pool, without repeats."""
+        return list(dict.fromkeys(self.pool))
+
+    @property
+    def run(self) -> list[str]:
+        """The model blocks of this run: the headline model, then the pool, without repeats."""
+        return list(dict.fromkeys([self.model, *self.pool]))
+
+    @cached_property
+    def settings(self) -> dict[str, ModelSettings]:
+        """For every model block its settings: `train`, overridden by the block.
+
+        Raises:
+            ValueError: A block names an unknown network or key, or has a bad value.
+        """
+        return {name: self._resolve(name) for name in self.models}
+
+    def _resolve(self, name: str) -> ModelSettings:
+        """Merge one block over the defaults, and tell training settings from network options."""
+        block, where = self.models[name], f"models.{name}"
+        if "arch" not in block:
+            raise ValueError(f"{where}.arch is missing: one of {', '.join(NETWORKS.entries)}")
+        try:
+            arch = NETWORKS[block["arch"]]
+            option_names = arch.parameters.keys() - set(NETWORKS.given)
+            training = {key: block[key] for key in block if key in TrainSettings.model_fields}
+            options = {key: block[key] for key in block if key in option_names}
+            for key in block.keys() - training.keys() - options.keys() - {"arch"}:
+                known = [*TrainSettings.model_fields, *sorted(option_names)]
+                raise ValueError(unknown("key", key, known))
+            return ModelSettings(
+                name=name,
+                arch=arch.name,
+                options=check_options(NETWORKS, arch.name, options),
+                train=TrainSettings.model_validate({**dict(self.train), **training}),
+                rotate=self.split.rotate,
+            )
+        except ValidationError as error:
+            raise ValueError(f"{where}.{explain(error)}") from None
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+
+
+def load_params(path: Path = paths.PARAMS) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
+    """
+    content = _read_yaml(path)
+    try:
+        params = Params.model_validate(content)
+        for key, names in {"model": [params.model], "pool": params.pool}.items():
+            for name in names:
+                if name not in params.models:
+                    raise ValueError(f"{key}: {unknown('model', name, params.models)}")
+        params.settings  # noqa: B018  (checks every block)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {explain(error, Params)}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return params
+
+
+def _read_yaml(path: Path) -> Mapping:
+    # DVC reads YAML 1.2 with this parser; another one would see other values (1e-3, yes, 012).
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = " ".join(str(error.problem).split())
+        raise ValueError(f"{path}{where}: not valid YAML: {problem}") from None
+    except FileNotFoundError:
+        raise ValueError(f"{path} not found: run this from the root of the project.") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} must hold keys and values, as in the project's first commit.")
+    return content

@@ -1,0 +1,68 @@
+"""Every path of the project, relative to its root (where DVC runs the stages)."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+REQUIREMENTS = Path("requirements.lock")
+STAGES = Path("stages")
+CODE = Path("build/code")
+RAW = Path("data/raw")
+TRAIN = Path("data/processed/train")
+TEST = Path("data/processed/test")
+AUGMENTATION_PREVIEW = Path("plots/augmentation.png")
+WEIGHTS = Path("weights")
+VALIDATION = Path("predictions/validation")
+TEST_PREDICTIONS = Path("predictions/test")
+HISTORY = Path("plots/history")
+CONFUSION = Path("plots/confusion")
+SELECTION = Path("ensembles/selection.json")
+METRICS = Path("metrics")
+ENSEMBLE_METRICS = METRICS / "ensemble.json"
+SUMMARY = METRICS / "summary.json"
+REPORT = Path("report")
+PLOTS = Path("plots")
+
+
+def raw(dataset: str) -> Path:
+    """The files of a data set as published, decompressed."""
+    return RAW / dataset
+
+
+def model_code(model: str) -> Path:
+    """What the training of a model block rests on: settings, and a fingerprint of its code."""
+    return CODE / f"{model}.json"
+
+
+def stage_code(stage: str) -> Path:
+    """A fingerprint of the code of a stage."""
+    return CODE / "stages" / f"{stage}.json"
+
+
+def weights(model: str, seed: int) -> Path:
+    """The trained network of one model block and seed."""
+    return WEIGHTS / model / f"{seed}.safetensors"
+
+
+def validation_predictions(model: str, seed: int) -> Path:
+    """Logits of one run on its validation fold."""
+    return VALIDATION / model / f"{seed}.npz"
+
+
+def history(model: str, seed: int) -> Path:
+    """Learning curve of one run, a row an epoch."""
+    return HISTORY / model / f"{seed}.csv"
+
+
+def test_predictions(model: str) -> Path:
+    """Test logits of all seeds of a model, and its most confident mistakes."""
+    return TEST_PREDICTIONS / f"{model}.npz"
+
+
+def metrics(model: str) -> Path:
+    """Test metrics of a model over its seeds."""
+    return METRICS / f"{model}.json"
+
+
+def confusion(model: str) -> Path:
+    """Actual and predicted class, a row a test image and seed."""
+    return CONFUSION / f"{model}.csv"

@@ -1,0 +1,161 @@
+"""Named functions (networks, augmentations, …), found by reading their source.
+
+A function enters by a decorator in the one place that defines it. The params check, the command
+line, the tests and the report learn its name and its options from the syntax tree, so that
+checking a name costs milliseconds (no torch), and a broken or heavy module harms no other.
+"""
+
+import ast
+import difflib
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from thumbnets import options as option_types
+
+PACKAGE = Path(__file__).parent
+
+# What the annotation of an option may be made of.
+_ANNOTATION_NAMES = {
+    **vars(option_types),
+    "Annotated": Annotated,
+    "Field": Field,
+    "Literal": Literal,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered function.
+
+    Attributes:
+        name: The function's name, used in params.yaml.
+        module: Dotted name of the module that defines it.
+        facts: What its decorator says of it (literal values).
+        parameters: For each keyword-only argument: annotation as source text, and default
+            (`...` if it has none).
+    """
+
+    name: str
+    module: str
+    facts: dict[str, Any]
+    parameters: dict[str, tuple[str, Any]]
+
+
+class Registry:
+    """The functions under `place` that carry `@REGISTRY.register(...)`.
+
+    Args:
+        kind: What an entry is, for messages ("network").
+        place: A module file or a folder of modules, relative to the package.
+        given: Keyword-only arguments that the caller supplies; all others are options.
+    """
+
+    def __init__(self, kind: str, place: str, given: tuple[str, ...] = ()) -> None:
+        self.kind, self.place, self.given = kind, place, given
+
+    def register(self, **facts: Any) -> Callable:
+        """Mark a function as an entry; `facts` are literals, such as its family or its source."""
+
+        def mark(function: Callable) -> Callable:
+            return function
+
+        return mark
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """All entries by name, sorted.
+
+        Raises:
+            ValueError: Two functions have the same name.
+        """
+        found: dict[str, Entry] = {}
+        for path in self._files():
+            for entry in _read_entries(path):
+                if entry.name in found:
+                    raise ValueError(
+                        f"Two {self.kind}s are called {entry.name!r}: in "
+                        f"{found[entry.name].module} and {entry.module}. Rename one."
+                    )
+                found[entry.name] = entry
+        return dict(sorted(found.items()))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.entries
+
+    def __getitem__(self, name: str) -> Entry:
+        """The entry of that name.
+
+        Raises:
+            ValueError: No entry has that name; the message names the nearest known ones.
+        """
+        if name not in self.entries:
+            raise ValueError(unknown(self.kind, name, self.entries))
+        return self.entries[name]
+
+    def options(self, name: str) -> type[BaseModel]:
+        """A pydantic model of the options of `name`: strict types, unknown keys refused."""
+        fields = {
+            key: (eval(annotation, dict(_ANNOTATION_NAMES)), default)
+            for key, (annotation, default) in self[name].parameters.items()
+            if key not in self.given
+        }
+        return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+
+    def load(self, name: str) -> Callable:
+        """Import the module of `name`, and only that, and return the function."""
+        entry = self[name]
+        return getattr(importlib.import_module(entry.module), name)
+
+    def _files(self) -> Iterator[Path]:
+        place = PACKAGE / self.place
+        return iter(sorted(place.glob("*.py"))) if place.is_dir() else iter([place])
+
+
+def unknown(kind: str, name: object, known: Any) -> str:
+    """The message for a name that is not among `known`, with the nearest known names first."""
+    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+
+
+def _read_entries(path: Path) -> Iterator[Entry]:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    module = module.removesuffix(".__init__")
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        for decorator in node.decorator_list:
+            call = decorator if isinstance(decorator, ast.Call) else None
+            if call and isinstance(call.func, ast.Attribute) and call.func.attr == "register":
+                facts = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+                yield Entry(node.name, module, facts, _keyword_only(node))
+
+
+def _keyword_only(node: ast.FunctionDef | ast.ClassDef) -> dict[str, tuple[str, Any]]:
+    """Annotations and defaults of a function's keyword-only arguments, or of a class's __init__."""
+    if isinstance(node, ast.ClassDef):
+        node = next(n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    arguments = node.args
+    return {
+        a.arg: (
+            ast.unparse(a.annotation) if a.annotation else "object",
+            ... if default is None else ast.literal_eval(default),
+        )
+        for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    }
+
+
+NETWORKS = Registry("network", "models", given=("in_channels", "image_size", "num_classes"))
+AUGMENTATIONS = Registry("augmentation", "data/augment.py", given=("generator",))
+OPTIMIZERS = Registry(
+    "optimizer", "training/optimizers.py", given=("lr", "momentum", "weight_decay")
+)
+SCHEDULES = Registry("schedule", "training/schedules.py", given=("lr", "epochs", "steps_per_epoch"))
+INITIALISATIONS = Registry("initialisation", "training/initialisation.py", given=("generator",))

@@ -1,0 +1,1 @@
+"""The report: figures and a page that opens from disk."""

@@ -1,0 +1,76 @@
+"""What the machine offers: device, mirror, threads. The only reader of the environment.
+
+Nothing here may change a number: whatever does is a key of params.yaml.
+"""
+
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+# Waiting threads sleep instead of spinning: two trainings side by side (`dvc queue start -j 2`,
+# another program on a laptop) otherwise slow each other far beyond sharing the cores.
+_QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+
+# glibc's mallopt parameters. Large buffers stay mapped between steps: fresh pages cost more than
+# the arithmetic of a small network.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+def quiet_threads() -> None:
+    """Make waiting threads sleep, unless the user has said otherwise in the environment."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+def prepare(*, threads: int) -> None:
+    """Get ready to compute: fixed threads, only deterministic kernels, an allocator kept warm.
+
+    Args:
+        threads: Number of compute threads: it is part of the arithmetic, so it is a param.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks on a GPU
+    _keep_buffers_mapped()
+
+
+def _keep_buffers_mapped() -> None:
+    """Tell glibc's allocator to reuse large buffers rather than return them; no-op elsewhere."""
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # musl, macOS
+        return
+    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    mallopt(_M_TOP_PAD, 1 << 26)
+
+
+def device() -> "torch.device":
+    """The device to compute on: `$THUMBNETS_DEVICE`, else the first GPU, else the CPU.
+
+    Raises:
+        ValueError: The variable names no device that torch can use here.
+    """
+    import torch
+
+    name = os.environ.get("THUMBNETS_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"THUMBNETS_DEVICE={name!r} can't be used here: {reason}") from error
+
+
+def mirror() -> str | None:
+    """`$THUMBNETS_MIRROR`: a folder with one folder of official archives a data set."""
+    return os.environ.get("THUMBNETS_MIRROR") or None
+
+
+def wants_traceback() -> bool:
+    """Whether `$THUMBNETS_DEBUG` asks for the traceback behind a one-line error."""
+    return bool(os.environ.get("THUMBNETS_DEBUG"))

@@ -1,0 +1,28 @@
+"""Running a stage or command: what the user did wrong is told in one line, without a traceback."""
+
+import sys
+from collections.abc import Callable
+
+from thumbnets.runtime import wants_traceback
+
+
+def run(main: Callable[..., object], *arguments: str) -> None:
+    """Call `main` with the arguments of the command line, and exit non-zero if it fails.
+
+    ValueError and OSError are about what was given (params, files, disk): one line on stderr.
+    Anything else is our mistake and keeps its traceback. `$THUMBNETS_DEBUG` shows every traceback.
+    """
+    try:
+        main(*arguments or sys.argv[1:])
+    except (ValueError, OSError) as error:
+        if wants_traceback():
+            raise
+        sys.exit(f"error: {_one_line(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'file'}: {error.strerror}"
+    return " ".join(str(error).split())

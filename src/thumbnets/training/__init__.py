@@ -1,0 +1,1 @@
+"""How a network is trained: loop, optimizers, schedules, initialisation, early stopping."""

@@ -1,0 +1,46 @@
+"""Showing how a training goes: a bar in a terminal, a line an epoch elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from thumbnets.training.loop import Epoch
+
+
+class Progress:
+    """Follows one training.
+
+    Args:
+        title: Model and seed.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.bar = tqdm(desc=title, unit="batch", leave=False, disable=None)
+
+    def start(self, epochs: int, steps: int) -> None:
+        """Note how much there is to do: epochs, and batches an epoch."""
+        self.epochs = epochs
+        self.started = time.perf_counter()
+        self.bar.reset(total=epochs * steps)
+
+    def batch(self) -> None:
+        """Note a batch."""
+        self.bar.update()
+
+    def epoch(self, row: Epoch) -> None:
+        """Note an epoch."""
+        figures = (
+            f"epoch {row.epoch}/{self.epochs}, loss {row.train_loss:.4f}, "
+            f"accuracy {row.train_accuracy:.4f}, validation {row.validation_accuracy:.4f}"
+        )
+        if self.bar.disable:
+            print(f"{self.title}: {figures}, {time.perf_counter() - self.started:.1f} s")
+            sys.stdout.flush()
+        else:
+            self.bar.set_postfix_str(figures, refresh=False)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self.bar.close()

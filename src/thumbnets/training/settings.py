@@ -1,0 +1,144 @@
+"""What controls one training, typed and checked without importing torch."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+)
+
+from thumbnets.options import Count, NonNegative, Pixels, Positive
+from thumbnets.registry import (
+    AUGMENTATIONS,
+    INITIALISATIONS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Registry,
+    unknown,
+)
+
+
+class Checked(BaseModel):
+    """Base of all params: immutable, strictly typed, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Choice(Checked):
+    """A registered function and its options, written `name` or `{name: …, option: value}`."""
+
+    name: str
+    options: dict[str, Any]
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"name": self.name, **self.options}
+
+
+def choice_of(registry: Registry) -> Any:
+    """The type of a param that names an entry of `registry`."""
+
+    def parse(value: Any) -> Choice:
+        if isinstance(value, Choice):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+            raise ValueError(f"must be the name of one {registry.kind}, or {{name: …, options}}")
+        options = {key: option for key, option in value.items() if key != "name"}
+        checked = check_options(registry, value["name"], options)
+        return Choice(name=value["name"], options=checked)
+
+    return Annotated[Choice, BeforeValidator(parse)]
+
+
+def check_options(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Check the options of an entry against its signature and fill in its defaults.
+
+    Raises:
+        ValueError: The entry or an option is unknown, or a value is of the wrong type or range.
+    """
+    model = registry.options(name)
+    try:
+        return model.model_validate(options).model_dump()
+    except ValidationError as error:
+        raise ValueError(f"{registry.kind} {name!r}: {explain(error, model)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """A pydantic error in one line: for each fault the key, what was expected, what was given."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = model.model_fields if model and len(fault["loc"]) == 1 else {}
+            faults.append(unknown("key", key, known) if known else f"unknown key {key!r}")
+        elif fault["type"] == "missing":
+            faults.append(f"{key} is missing")
+        elif fault["type"] == "value_error":
+            faults.append(f"{key}: {fault['ctx']['error']}" if key else str(fault["ctx"]["error"]))
+        else:
+            expected = fault["msg"].replace("Input should be", "must be")
+            faults.append(f"{key} {expected}, got {fault['input']!r}")
+    return "; ".join(faults)
+
+
+class EarlyStopping(Checked):
+    """Stop when the validation loss has not improved; the best epoch's weights are kept."""
+
+    patience: Count
+    """Epochs without improvement before stopping."""
+
+
+class Patches(Checked):
+    """Cut every image into square patches, and read them instead of the image."""
+
+    size: Pixels
+    """Side of a patch in pixels; divides the side of the image."""
+    mode: Literal["permute", "shared"]
+    """permute: the pixels patch after patch; shared: one network for all, logits averaged."""
+
+
+class TrainSettings(Checked):
+    """What controls one training: the keys of `train`, any of which a model block may override."""
+
+    epochs: Count
+    """Passes over the training folds."""
+    batch_size: Annotated[int, Field(ge=2)]
+    """Images a step; a last batch of one image is left out (batch norm needs two)."""
+    optimizer: choice_of(OPTIMIZERS)
+    lr: Positive
+    """Learning rate; the highest one where the schedule has a course."""
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    """Momentum of SGD and RMSProp; the first beta of Adam and AdamW."""
+    weight_decay: NonNegative
+    schedule: choice_of(SCHEDULES)
+    init: choice_of(INITIALISATIONS)
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    """Share of the target that is spread evenly over the classes."""
+    early_stopping: EarlyStopping | None
+    augment: list[choice_of(AUGMENTATIONS)]
+    """Applied to every training batch, in this order."""
+    patches: Patches | None
+    threads: Count
+    """Compute threads on a CPU: part of the arithmetic, so a param."""
+
+
+class ModelSettings(Checked):
+    """All that the training of one block `models.<name>` rests on, besides code and data."""
+
+    name: str
+    arch: str
+    options: dict[str, Any]
+    """Options of the architecture, defaults filled in."""
+    train: TrainSettings
+    rotate: bool
+    """Whether the validating fold goes by the seed (k-fold cross-validation), or is always 0."""
+
+    def validation_fold(self, seed: int, folds: int) -> int:
+        """The fold that validates the run of `seed`."""
+        return seed % folds if self.rotate else 0

@@ -1,0 +1,1 @@
+"""One thin script a stage of dvc.yaml: read params and artifacts, call the package, write outs."""

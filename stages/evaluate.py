@@ -1,0 +1,52 @@
+"""Score one model, all its seeds, on the test split: predictions, metrics, confusion data."""
+
+import numpy as np
+import torch
+
+from thumbnets import paths, runtime
+from thumbnets.artifacts import keep_only, write_arrays, write_csv, write_json
+from thumbnets.data.arrays import read_split
+from thumbnets.evaluation.metrics import score_logits
+from thumbnets.evaluation.mistakes import confident_mistakes
+from thumbnets.evaluation.summaries import over_seeds
+from thumbnets.models import count_parameters
+from thumbnets.params import load_params
+from thumbnets.stage import run
+from thumbnets.training.weights import load_weights
+
+
+def main(model: str) -> None:
+    params = load_params()
+    runtime.prepare(threads=params.settings[model].train.threads)
+    keep_only(paths.WEIGHTS / model, [f"{seed}.safetensors" for seed in params.seeds])
+    test = read_split(paths.TEST)
+    images, device = torch.from_numpy(test.images), runtime.device()
+    classifiers = [load_weights(paths.weights(model, s), device) for s in params.seeds]
+    logits = np.stack([classifier.logits(images) for classifier in classifiers])
+
+    scores = [score_logits(s, test.labels, ece_bins=params.evaluation.ece_bins) for s in logits]
+    metrics = over_seeds(scores, classes=test.meta.classes, images=len(images))
+    metrics["parameters"] = count_parameters(classifiers[0].network)
+    write_json(paths.metrics(model), metrics)
+
+    mistakes = confident_mistakes(logits, test.labels, params.evaluation.mistakes)
+    write_arrays(
+        paths.test_predictions(model),
+        logits=logits,
+        labels=test.labels,
+        mistake_images=test.images[mistakes["index"]],
+        **{f"mistake_{name}": values for name, values in mistakes.items()},
+    )
+    names = np.array(test.meta.classes)
+    write_csv(
+        paths.confusion(model),
+        (
+            {"actual": actual, "predicted": predicted}
+            for of_seed in logits
+            for actual, predicted in zip(names[test.labels], names[of_seed.argmax(1)], strict=True)
+        ),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

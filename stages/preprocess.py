@@ -1,0 +1,25 @@
+"""Turn raw files into uint8 arrays with folds: data/processed/train/ and data/processed/test/."""
+
+from thumbnets import paths
+from thumbnets.data.arrays import write_split
+from thumbnets.data.preprocess import preprocess
+from thumbnets.data.preview import preview
+from thumbnets.params import load_params
+from thumbnets.stage import run
+
+
+def main() -> None:
+    params = load_params()
+    train, test = preprocess(
+        params.data.name,
+        paths.raw(params.data.name),
+        folds=params.split.folds,
+        seed=params.split.seed,
+    )
+    preview(train, params.train.augment, paths.AUGMENTATION_PREVIEW)
+    write_split(paths.TRAIN, train)
+    write_split(paths.TEST, test)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,440 @@
+"""Where raw data comes from: every source and every way it can fail, on loopback alone."""
+
+import gzip
+import hashlib
+import os
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from thumbnets.data import download as module
+from thumbnets.data.datasets import DATASETS, Archive, Dataset
+from thumbnets.data.download import download
+
+RNG = np.random.default_rng(0)
+CONTENT = {  # compresses badly, so that the gzip files are long enough to be cut
+    "images-ubyte": RNG.bytes(600_000),
+    "labels-ubyte": RNG.bytes(2_000),
+}
+ZIPPED = {f"{name}.gz": gzip.compress(content, mtime=1) for name, content in CONTENT.items()}
+BIG = "images-ubyte.gz"
+
+
+def tiny(**changes) -> Dataset:
+    """Make a data set of two files that no place on this machine has."""
+    archives = tuple(
+        Archive(f"{name}.gz", hashlib.sha256(content).hexdigest(), len(content))
+        for name, content in CONTENT.items()
+    )
+    row = Dataset("tiny", "Tiny", ("a", "b"), "tiny-set", (), None, archives, reader=None)
+    return replace(row, **changes)
+
+
+def folder_of(path: Path, files: dict[str, bytes]) -> Path:
+    path.mkdir(parents=True)
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    return path
+
+
+def assert_whole(target: Path) -> None:
+    assert {p.name: p.read_bytes() for p in target.iterdir()} == CONTENT
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch, tmp_path):
+    """Look at nothing outside the test, and wait for nothing."""
+    monkeypatch.setattr(module, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(module, "BACKOFF", 0.01)
+    monkeypatch.setattr(module, "TIMEOUT", (0.3, 0.3))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+
+
+@dataclass
+class Server:
+    """A mirror that misbehaves for the next requests, then serves as it should.
+
+    Attributes:
+        address: of the folder with the archives.
+        files: what it has.
+        tricks: what it does to the next requests, first one first; "" is nothing.
+        ranges: the Range header of each request so far.
+    """
+
+    address: str = ""
+    files: dict[str, bytes] = field(default_factory=lambda: dict(ZIPPED))
+    tricks: list[str] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@pytest.fixture
+def server():
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            state.ranges.append(self.headers["Range"])
+            trick = state.tricks.pop(0) if state.tricks else ""
+            body = state.files.get(self.path.rsplit("/", 1)[1])
+            if body is None or trick.isdecimal():
+                return self.send_error(int(trick or 404))
+            start = int((self.headers["Range"] or "bytes=0-")[6:-1])
+            if trick == "no-range":
+                start = 0
+            if start >= len(body):
+                return self.send_error(416)
+            self.send_response(206 if start else 200)
+            shown = start + 1 if trick == "other-range" else start
+            if start:
+                self.send_header("Content-Range", f"bytes {shown}-{len(body) - 1}/{len(body)}")
+            body = body[start:]
+            length = len(body) + {"says-more": 100, "says-less": -100}.get(trick, 0)
+            if trick != "endless":
+                self.send_header("Content-Length", str(length))
+            self.end_headers()
+            if trick in ("cut", "stall"):
+                body = body[: len(body) // 2]
+            try:
+                self.wfile.write(body)
+                while trick == "endless":
+                    self.wfile.write(bytes(1 << 16))
+            except ConnectionError:
+                pass  # the client has had enough
+            if trick == "stall":
+                self.wfile.flush()
+                state.done.wait(5)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        state.address = f"http://127.0.0.1:{http.server_address[1]}/tiny/"
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        yield state
+        state.done.set()
+        http.shutdown()
+        thread.join()
+
+
+# Folders
+
+
+@pytest.mark.parametrize("files", [ZIPPED, CONTENT], ids=["gzipped", "decompressed"])
+def test_mirror_folder(tmp_path, capsys, files):
+    folder_of(tmp_path / "m/tiny-set", files)
+    download(tiny(), tmp_path / "raw/tiny", mirror=str(tmp_path / "m"))
+    assert_whole(tmp_path / "raw/tiny")
+    assert capsys.readouterr().out == f"tiny: 2 file(s) from {tmp_path}/m/tiny-set\n"
+
+
+def test_name_does_not_tell_whether_a_file_is_gzipped(tmp_path):
+    files = dict(zip(ZIPPED, CONTENT.values(), strict=True))
+    folder_of(tmp_path / "m/tiny-set", files)
+    download(tiny(), tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert_whole(tmp_path / "raw")
+
+
+def test_gzip_containers_may_differ(tmp_path):
+    files = {f"{name}.gz": gzip.compress(c, 1, mtime=2) for name, c in CONTENT.items()}
+    assert files != ZIPPED
+    folder_of(tmp_path / "m/tiny-set", files)
+    download(tiny(), tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert_whole(tmp_path / "raw")
+
+
+def test_order_mirror_system_http(tmp_path, server, capsys):
+    dataset, target = tiny(mirrors=(server.address,)), tmp_path / "raw"
+    places = [tmp_path / "m/tiny-set", tmp_path / "system/tiny-set"]
+    for place in places:
+        folder_of(place, ZIPPED)
+    for place in [*places, None]:
+        download(dataset, target, mirror=str(tmp_path / "m"))
+        assert_whole(target)
+        assert capsys.readouterr().out == f"tiny: 2 file(s) from {place or server.address}\n"
+        for file in [*target.iterdir(), *(place.iterdir() if place else ())]:
+            file.unlink()
+        assert bool(server.ranges) == (place is None)  # asked only when nothing nearer has it
+
+
+@pytest.mark.parametrize(
+    "bad, said",
+    [
+        (ZIPPED[BIG][:-100], "truncated gzip"),
+        (flipped(ZIPPED[BIG]), "damaged gzip"),
+        (gzip.compress(flipped(CONTENT["images-ubyte"])), "wrong SHA-256"),
+        (gzip.compress(bytes(10_000_000)), "longer than 600000 bytes"),
+        (CONTENT["images-ubyte"][:-1], "599999 bytes, not 600000"),
+        (b"<html>Sign in</html>", "20 bytes, not 600000"),
+        (b"", "0 bytes, not 600000"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_file_is_passed_over(tmp_path, capsys, bad, said):
+    folder_of(tmp_path / "m/tiny-set", ZIPPED | {BIG: bad})
+    target = tmp_path / "raw"
+    with pytest.raises(ValueError, match=f"m/tiny-set: {said}; "):
+        download(tiny(), target, mirror=str(tmp_path / "m"))
+    assert os.listdir(target) == ["labels-ubyte"]  # whole, so it may stay
+    folder_of(tmp_path / "system/tiny-set", ZIPPED)
+    download(tiny(), target, mirror=str(tmp_path / "m"))
+    assert_whole(target)
+    assert f"1 file(s) from {tmp_path}/system/tiny-set\n" in capsys.readouterr().out
+
+
+def test_damaged_archive_beside_its_good_content(tmp_path):
+    folder_of(tmp_path / "m/tiny-set", CONTENT | {BIG: b"\x1f\x8bnonsense"})
+    download(tiny(), tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert_whole(tmp_path / "raw")
+
+
+def test_second_call_touches_nothing(tmp_path, capsys):
+    folder_of(tmp_path / "m/tiny-set", ZIPPED)
+    target = tmp_path / "raw"
+    download(tiny(), target, mirror=str(tmp_path / "m"))
+    before = {p: p.stat() for p in target.iterdir()}
+    capsys.readouterr()
+    download(tiny(), target, mirror=None)  # there is no source any more
+    assert {p: p.stat() for p in target.iterdir()} == before
+    assert capsys.readouterr().out == f"tiny: complete in {target}\n"
+
+
+def test_altered_file_in_the_target_is_replaced(tmp_path):
+    folder_of(tmp_path / "m/tiny-set", ZIPPED)
+    altered = flipped(CONTENT["labels-ubyte"])
+    target = folder_of(tmp_path / "raw", CONTENT | {"labels-ubyte": altered})
+    cached = tmp_path / "cached"
+    os.link(target / "labels-ubyte", cached)  # as DVC may link files to its cache
+    download(tiny(), target, mirror=str(tmp_path / "m"))
+    assert_whole(target)
+    assert cached.read_bytes() == altered
+
+
+def test_interrupt_leaves_nothing(tmp_path, monkeypatch):
+    folder_of(tmp_path / "m/tiny-set", ZIPPED)
+
+    def interrupted(path):
+        yield b"half"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_content", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        download(tiny(), tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert os.listdir(tmp_path / "raw") == []
+
+
+def test_full_disk_is_not_blamed_on_the_source(tmp_path, monkeypatch):
+    folder_of(tmp_path / "m/tiny-set", ZIPPED)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        download(tiny(), tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert os.listdir(tmp_path / "raw") == []
+
+
+def test_bundled_digits(tmp_path, capsys):
+    download(DATASETS["digits"], tmp_path, mirror=None)
+    lines = (tmp_path / "digits.csv").read_text().splitlines()
+    assert len(lines) == 1797 and lines[0].startswith("0,0,5,13,9,1,0,0,") and lines[0][-2:] == ",0"
+    assert "sklearn/datasets/data" in capsys.readouterr().out
+
+
+# HTTP
+
+
+def fetch(server: Server, target: Path) -> None:
+    download(tiny(mirrors=(server.address,)), target, mirror=None)
+    assert_whole(target)
+
+
+def test_http(server, tmp_path, capsys):
+    fetch(server, tmp_path / "raw")
+    assert server.ranges == [None, None]
+    captured = capsys.readouterr()
+    assert captured.out == f"tiny: 2 file(s) from {server.address}\n"
+    assert captured.err == ""  # no bar where there is no terminal
+
+
+def test_http_goes_on_where_it_was_cut(server, tmp_path):
+    server.tricks = ["cut", "cut"]
+    fetch(server, tmp_path / "raw")
+    half = len(ZIPPED[BIG]) // 2
+    rest = half + (len(ZIPPED[BIG]) - half) // 2
+    assert server.ranges == [None, f"bytes={half}-", f"bytes={rest}-", None]
+
+
+def test_http_begins_again_where_ranges_are_not_known(server, tmp_path):
+    server.tricks = ["cut", "no-range"]
+    fetch(server, tmp_path / "raw")
+    assert server.ranges[1] and len(server.ranges) == 3
+
+
+@pytest.mark.parametrize("trick", ["stall", "503", "429", "says-more"])
+def test_http_gets_over(server, tmp_path, trick):
+    server.tricks = [trick]
+    started = time.monotonic()
+    fetch(server, tmp_path / "raw")
+    assert len(server.ranges) == 3 and time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    "tricks, said",
+    [
+        (["404"], "HTTP 404"),
+        (["403"], "HTTP 403"),
+        (["416"], "HTTP 416"),
+        (["says-less"], "truncated gzip"),
+        (["cut", "other-range"], "sent another range than asked"),
+        (["endless"], "longer than the archive can be"),
+        (["cut"] * 4, "connection cut, 4 attempts"),
+        (["503"] * 4, "HTTP 503, 4 attempts"),
+        (["stall"] * 4, "no answer, 4 attempts"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_http_gives_up(server, tmp_path, tricks, said):
+    server.tricks = list(tricks)
+    with pytest.raises(ValueError, match=f"{server.address}: {said}"):
+        download(tiny(mirrors=(server.address,)), tmp_path / "raw", mirror=None)
+    # One that does not answer is not asked for the second file.
+    assert os.listdir(tmp_path / "raw") == ([] if "attempts" in said else ["labels-ubyte"])
+    assert len(server.ranges) == (4 if "attempts" in said else len(tricks) + 1)
+
+
+def test_http_that_can_not_be_connected_to_is_asked_once(tmp_path, monkeypatch):
+    asked = []
+
+    def silent(url, part, *, longest):
+        asked.append(url)
+        raise requests.ConnectTimeout
+
+    monkeypatch.setattr(module, "_fetch", silent)
+    with pytest.raises(ValueError, match="http://a/b: no answer; http://c/: no answer"):
+        download(tiny(mirrors=("http://a/b", "http://c/")), tmp_path / "raw", mirror=None)
+    assert asked == [f"http://a/b/{BIG}", f"http://c/{BIG}"]
+
+
+def test_http_altered_bytes_fall_through_to_the_next_mirror(server, tmp_path, capsys):
+    altered = f"{server.address}altered/"
+    other = gzip.compress(flipped(CONTENT["images-ubyte"]))
+    server.files = ZIPPED | {BIG: other}
+    dataset = tiny(mirrors=(altered,))
+    with pytest.raises(ValueError, match="altered/: wrong SHA-256"):
+        download(dataset, tmp_path / "raw", mirror=None)
+    good = folder_of(tmp_path / "good", ZIPPED)
+    server.files = {f.name: f.read_bytes() for f in good.iterdir()}
+    server.tricks = ["404"]
+    download(tiny(mirrors=(altered, server.address)), tmp_path / "raw", mirror=None)
+    assert_whole(tmp_path / "raw")
+    assert capsys.readouterr().out.endswith(f"1 file(s) from {server.address}\n")
+
+
+def test_half_of_one_mirror_is_not_joined_to_another(server, tmp_path):
+    server.tricks = ["cut"] * 4
+    download(tiny(mirrors=(server.address, server.address + "b/")), tmp_path / "raw", mirror=None)
+    assert_whole(tmp_path / "raw")
+    assert server.ranges[4] is None
+
+
+def test_http_nobody_listens(server, tmp_path):
+    dead = server.address.replace("/tiny/", "").rsplit(":", 1)[0] + ":9/"  # discard port, closed
+    with pytest.raises(ValueError, match=f"{dead}: no connection, 4 attempts"):
+        download(tiny(mirrors=(dead,)), tmp_path / "raw", mirror=None)
+
+
+# The Debian package
+
+
+APT = """#!/bin/sh
+echo "apt-get $@" >> {log}
+case "$*" in
+*update) echo "E: one source is down" >&2; exit 100 ;;
+*"download dataset-tiny") touch dataset-tiny_1_all.deb ;;
+*) echo "W: unsandboxed" >&2; echo "E: Unable to locate package" >&2; exit 100 ;;
+esac
+"""
+DPKG = """#!/bin/sh
+echo "dpkg $@" >> {log}
+mkdir -p "$3/usr/share/datasets/some" && cp {files}/* "$3/usr/share/datasets/some"
+"""
+
+
+@pytest.fixture
+def debian(tmp_path, monkeypatch) -> Path:
+    """Put stand-ins of apt-get and dpkg on the path; gives the file that they note calls in."""
+    log, files = tmp_path / "log", folder_of(tmp_path / "packaged", ZIPPED)
+    programs = folder_of(tmp_path / "bin", {})
+    for name, text in (("apt-get", APT), ("dpkg", DPKG)):
+        (programs / name).write_text(text.format(log=log, files=files))
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    return log
+
+
+def test_package(debian, tmp_path, capsys):
+    target = tmp_path / "raw"
+    download(tiny(package="dataset-tiny"), target, mirror=None)
+    assert_whole(target)
+    assert capsys.readouterr().out == "tiny: 2 file(s) from Debian package dataset-tiny\n"
+    calls = debian.read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["apt-get", "apt-get", "dpkg"]  # once for both
+    for call in calls[:2]:  # relative folders would be below /var
+        assert f"-oDir::State::Lists={target}/.download-" in call
+        assert f"-oDir::Cache={target}/.download-" in call
+
+
+def test_package_unknown(debian, tmp_path):
+    with pytest.raises(ValueError, match="package dataset-x: E: Unable to locate package"):
+        download(tiny(package="dataset-x"), tmp_path / "raw", mirror=None)
+    assert os.listdir(tmp_path / "raw") == []
+    assert "dpkg" not in debian.read_text()
+
+
+def test_package_takes_too_long(debian, tmp_path, monkeypatch):
+    (tmp_path / "bin/apt-get").write_text("#!/bin/sh\nexec sleep 5\n")
+    monkeypatch.setattr(module, "APT_SECONDS", 0.2)
+    with pytest.raises(ValueError, match="apt-get took more than 0.2 s"):
+        download(tiny(package="dataset-tiny"), tmp_path / "raw", mirror=None)
+
+
+def test_no_package_without_apt(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="package dataset-tiny: no apt-get and dpkg here"):
+        download(tiny(package="dataset-tiny"), tmp_path / "raw", mirror=None)
+
+
+# Nothing found
+
+
+def test_message_names_each_place_and_the_way_out(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    folder_of(tmp_path / "m/tiny-set", {BIG: ZIPPED[BIG][:-1]})
+    server.files = {}
+    dataset = tiny(mirrors=(server.address,), package="dataset-tiny")
+    with pytest.raises(ValueError) as error:
+        download(dataset, tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert str(error.value) == (
+        "No good copy of images-ubyte.gz, labels-ubyte.gz (Tiny). "
+        f"Tried {tmp_path}/m/tiny-set: truncated gzip (images-ubyte.gz), "
+        "no such file (labels-ubyte.gz); "
+        f"{tmp_path}/system/tiny-set: no such folder; "
+        f"{server.address}: HTTP 404; "
+        "Debian package dataset-tiny: no apt-get and dpkg here. "
+        "Set THUMBNETS_MIRROR to a folder that has tiny-set/images-ubyte.gz, "
+        "or take the data bundled with scikit-learn: -S data.name=digits"
+    )
