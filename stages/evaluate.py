@@ -1,5 +1,7 @@
 """Score one model, all its seeds, on the test split: predictions, metrics, confusion data."""
 
+import sys
+
 import numpy as np
 import torch
 
@@ -34,6 +36,7 @@ def main(model: str) -> None:
         paths.test_predictions(model),
         logits=logits,
         labels=test.labels,
+        classes=np.array(test.meta.classes),
         mistake_images=test.images[mistakes["index"]],
         **{f"mistake_{name}": values for name, values in mistakes.items()},
     )
@@ -49,4 +52,4 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, *sys.argv[1:])

@@ -17,9 +17,10 @@ def main() -> None:
         read_json(paths.SELECTION),
         {model: to_probabilities(arrays["logits"]) for model, arrays in predictions.items()},
         predictions[params.members[0]]["labels"],
+        seeds=params.seeds,
         objective=params.ensemble.objective,
         voting=params.ensemble.voting,
-        classes=list(metrics[params.model]["recall"]),
+        classes=predictions[params.members[0]]["classes"].tolist(),
         ece_bins=params.evaluation.ece_bins,
     )
     write_json(paths.ENSEMBLE_METRICS, ensemble)

@@ -1,5 +1,6 @@
 """Train one model with one seed: weights, logits on its validation fold, learning curve."""
 
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -45,4 +46,4 @@ def main(model: str, seed: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, *sys.argv[1:])

@@ -1,5 +1,6 @@
 """params.yaml, typed and checked: an unknown key, a wrong type or a bad value is one clear line."""
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,20 @@ from thumbnets.training.settings import (
 def _known_dataset(name: str) -> str:
     get_dataset(name)
     return name
+
+
+# Metrics files of the run as a whole, which a model's would overwrite.
+_RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem}
+
+
+def _usable_as_file_names(blocks: dict) -> dict:
+    for name in blocks:
+        if not re.fullmatch(r"[A-Za-z0-9_]+", name) or name in _RESERVED:
+            raise ValueError(
+                f"a block can't be called {name!r}: names are letters, digits and _, and not "
+                f"{' or '.join(sorted(_RESERVED))}"
+            )
+    return blocks
 
 
 def _unique(values: list) -> list:
@@ -79,7 +94,7 @@ class Params(Checked):
     data: DataParams
     split: SplitParams
     train: TrainSettings
-    models: dict[str, dict[str, Any]]
+    models: Annotated[dict[str, dict[str, Any]], AfterValidator(_usable_as_file_names)]
     ensemble: EnsembleParams
     evaluation: EvaluationParams
     report: ReportParams

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from thumbnets.runtime import wants_traceback
 
 
-def run(main: Callable[..., object], *arguments: str) -> None:
-    """Call `main` with the arguments of the command line, and exit non-zero if it fails.
+def run(main: Callable[..., object], *arguments: object) -> None:
+    """Call `main` with the arguments, and exit non-zero if it fails.
 
     ValueError and OSError are about what was given (params, files, disk): one line on stderr.
     Anything else is our mistake and keeps its traceback. `$THUMBNETS_DEBUG` shows every traceback.
     """
     try:
-        main(*arguments or sys.argv[1:])
+        main(*arguments)
     except (ValueError, OSError) as error:
         if wants_traceback():
             raise

@@ -1,6 +1,7 @@
 """From raw files to the arrays that training and evaluation read."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,45 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     return means, stds
 
 
+def read_dataset(name: str, raw: Path) -> dict[str, Split]:
+    """Read a data set's raw files and describe them.
+
+    Args:
+        name: Name of the data set.
+        raw: Folder of its raw files.
+
+    Returns:
+        The splits "train" and "test"; the mean and standard deviation of both are those of train.
+
+    Raises:
+        ValueError: A file is missing or damaged.
+    """
+    dataset = get_dataset(name)
+    arrays = dataset.read(raw)
+    mean, std = channel_statistics(arrays["train"].images)
+    if min(std) == 0:
+        raise ValueError(f"{raw}: all training images of {name} are the same plain colour.")
+
+    def described(images: np.ndarray, labels: np.ndarray) -> Split:
+        checksum = hashlib.sha256(np.ascontiguousarray(images))
+        checksum.update(labels)
+        meta = Meta(
+            dataset=name,
+            classes=list(dataset.classes),
+            channels=images.shape[1],
+            image_size=images.shape[2],
+            mean=mean,
+            std=std,
+            counts=np.bincount(labels, minlength=len(dataset.classes)).tolist(),
+            sha256=checksum.hexdigest(),
+        )
+        return Split(images, labels, meta)
+
+    return {split: described(part.images, part.labels) for split, part in arrays.items()}
+
+
 def preprocess(name: str, raw: Path, *, folds: int, seed: int) -> tuple[Split, Split]:
-    """Read a data set's raw files, divide the training images into folds, and describe both.
+    """Read a data set's raw files and divide its training images into folds.
 
     Args:
         name: Name of the data set.
@@ -65,27 +103,7 @@ def preprocess(name: str, raw: Path, *, folds: int, seed: int) -> tuple[Split, S
     Raises:
         ValueError: A file is missing or damaged, or a class is too rare for the folds.
     """
-    dataset = get_dataset(name)
-    raw_splits = dataset.read(raw)
-    mean, std = channel_statistics(raw_splits["train"].images)
-    if min(std) == 0:
-        raise ValueError(f"{raw}: all training images of {name} are the same plain colour.")
-    fold = stratified_folds(raw_splits["train"].labels, folds=folds, seed=seed)
-
-    def described(split: str, fold: np.ndarray | None) -> Split:
-        images, labels = raw_splits[split].images, raw_splits[split].labels
-        checksum = hashlib.sha256(np.ascontiguousarray(images))
-        checksum.update(labels)
-        meta = Meta(
-            dataset=name,
-            classes=list(dataset.classes),
-            channels=images.shape[1],
-            image_size=images.shape[2],
-            mean=mean,
-            std=std,
-            counts=np.bincount(labels, minlength=len(dataset.classes)).tolist(),
-            sha256=checksum.hexdigest(),
-        )
-        return Split(images, labels, meta, fold)
-
-    return described("train", fold), described("test", None)
+    splits = read_dataset(name, raw)
+    train = splits["train"]
+    fold = stratified_folds(train.labels, folds=folds, seed=seed)
+    return replace(train, fold=fold), splits["test"]

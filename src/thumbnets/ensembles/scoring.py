@@ -20,6 +20,7 @@ def score_ensembles(
     probabilities: dict[str, np.ndarray],
     labels: np.ndarray,
     *,
+    seeds: list[int],
     objective: str,
     voting: str,
     classes: list[str],
@@ -29,8 +30,9 @@ def score_ensembles(
 
     Args:
         selection: By seed and objective, as `select_members` gives it.
-        probabilities: float [S, N, K] of each model of the pool, seeds as in `selection`.
+        probabilities: float [S, N, K] of each model of the pool.
         labels: int64 [N].
+        seeds: The seeds of the run, in the order of S.
         objective: The objective that counts.
         voting: The voting rule that counts.
         classes: Names of the classes.
@@ -42,25 +44,28 @@ def score_ensembles(
         and the gain of the ensemble over it, paired over images and seeds.
     """
 
+    def votes_of(objective: str, seed: int) -> dict[str, int]:
+        return selection[str(seed)][objective]["votes"]
+
     def predictions(objective: str, voting: str) -> np.ndarray:
         return np.stack(
             [
-                _combine(chosen[objective]["votes"], probabilities, number, voting)
-                for number, chosen in enumerate(selection.values())
+                _combine(votes_of(objective, seed), probabilities, number, voting)
+                for number, seed in enumerate(seeds)
             ]
         )
 
     def scores(objective: str, voting: str) -> Scores:
-        seeds = [
+        scored = [
             score_probabilities(p, labels, ece_bins=ece_bins)
             for p in predictions(objective, voting)
         ]
         if voting == "hard":
-            seeds = [{k: v for k, v in s.items() if k not in _PROBABILISTIC} for s in seeds]
-        return over_seeds(seeds, classes=classes, images=len(labels))
+            scored = [{k: v for k, v in s.items() if k not in _PROBABILISTIC} for s in scored]
+        return over_seeds(scored, classes=classes, images=len(labels))
 
     right = predictions(objective, voting).argmax(2) == labels
-    weights = _mean_weights([chosen[objective]["votes"] for chosen in selection.values()])
+    weights = _mean_weights([votes_of(objective, seed) for seed in seeds])
     return {
         "objective": objective,
         "voting": voting,

@@ -8,7 +8,7 @@ from thumbnets.registry import NETWORKS
 @NETWORKS.register(
     family="small cnn",
     parameters=2_174,
-    source="Five Fashion-MNIST networks (seed 001), figure 2, model 3",
+    source="Five Fashion-MNIST networks, figure 2, model 3",
 )
 def cnn_a(*, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
     """Two 3x3 convolutions of 4 maps with batch norm and pooling, then one linear layer.

@@ -8,7 +8,7 @@ from thumbnets.registry import NETWORKS
 @NETWORKS.register(
     family="small cnn",
     parameters=583_830,
-    source="Five Fashion-MNIST networks (seed 001), figure 2, model 4",
+    source="Five Fashion-MNIST networks, figure 2, model 4",
 )
 def cnn_b(
     *, in_channels: int, image_size: int, num_classes: int, softmax_output: bool = False

@@ -10,7 +10,7 @@ from thumbnets.registry import NETWORKS
 @NETWORKS.register(
     family="small cnn",
     parameters=35_044,
-    source="Five Fashion-MNIST networks (seed 001), figure 2, model 5",
+    source="Five Fashion-MNIST networks, figure 2, model 5",
 )
 def cnn_c(
     *, in_channels: int, image_size: int, num_classes: int, dropout: Probability = 0.1

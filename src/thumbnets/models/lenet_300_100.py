@@ -9,7 +9,7 @@ from thumbnets.registry import NETWORKS
 @NETWORKS.register(
     family="perceptron",
     parameters=266_610,
-    source="LeCun et al. 1998, Proc. IEEE 86(11), section III; ReLU as in PyTorch-MNIST (seed 000)",
+    source="LeCun et al. 1998, Proc. IEEE 86(11), section III; ReLU as in PyTorch-MNIST",
 )
 def lenet_300_100(*, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
     """Three linear layers, 300-100-classes, with ReLU between them."""

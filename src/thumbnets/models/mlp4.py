@@ -10,7 +10,7 @@ from thumbnets.registry import NETWORKS
 @NETWORKS.register(
     family="perceptron",
     parameters=583_010,
-    source="Five Fashion-MNIST networks (seed 001), figure 2, model 1",
+    source="Five Fashion-MNIST networks, figure 2, model 1",
 )
 def mlp4(
     *, in_channels: int, image_size: int, num_classes: int, dropout: Probability = 0.2

@@ -1,4 +1,4 @@
-"""Reading an image as patches, the experiment of the five Fashion-MNIST networks (seed 001).
+"""Reading an image as patches, the experiment of the five Fashion-MNIST networks.
 
 That source does not say what its patching was. Two readings: `permute` gives the network the same
 pixels, patch after patch, which cannot change what a perceptron with independent initial weights

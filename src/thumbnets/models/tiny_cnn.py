@@ -12,7 +12,7 @@ from thumbnets.registry import NETWORKS
 @NETWORKS.register(
     family="tiny cnn",
     parameters=7_496,
-    source="Not-Just-Another-MNIST (seed 004), best model",
+    source="Not-Just-Another-MNIST, best model",
 )
 def tiny_cnn(
     *,

@@ -65,7 +65,7 @@ def normal(network: nn.Module, *, generator: Generator, std: Positive = 0.05) ->
 
 @INITIALISATIONS.register()
 def by_layer(network: nn.Module, *, generator: Generator, std: Positive = 0.05) -> None:
-    """Normal for linear layers, He for convolutions: the choice of the five networks (seed 001)."""
+    """Normal for linear layers, He for convolutions: the choice of the five networks."""
     _draw(network, _LINEAR, lambda w: nn.init.normal_(w, std=std, generator=generator))
     _draw(
         network,

@@ -1,0 +1,59 @@
+"""Classifying image files with a trained network."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from thumbnets.data.arrays import Meta
+from thumbnets.evaluation.metrics import to_probabilities
+from thumbnets.training.weights import Classifier
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def image_files(places: Iterable[Path]) -> list[Path]:
+    """The files named, and the images in the folders named, in order.
+
+    Raises:
+        ValueError: A place does not exist, or there is no image at all.
+    """
+    files: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise ValueError(f"{place} does not exist.")
+        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
+        files += inside if place.is_dir() else [place]
+    if not files:
+        raise ValueError(f"No image found; looked for {', '.join(sorted(SUFFIXES))}.")
+    return files
+
+
+def read_image(path: Path, meta: Meta) -> np.ndarray:
+    """Read an image as the network was trained on: its channels, its size (aspect not kept).
+
+    Returns:
+        uint8 [C, H, W].
+
+    Raises:
+        ValueError: The file is no image, or is damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            image = image.convert("L" if meta.channels == 1 else "RGB")
+            image = image.resize((meta.image_size,) * 2, Image.Resampling.BILINEAR)
+            return (
+                np.asarray(image).reshape(meta.image_size, meta.image_size, -1).transpose(2, 0, 1)
+            )
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{path} can't be read as an image: {error}") from None
+
+
+def predict(classifier: Classifier, files: list[Path]) -> list[tuple[str, float]]:
+    """Class and its probability for each image file."""
+    meta = classifier.meta
+    images = np.stack([read_image(path, meta) for path in files])
+    probabilities = to_probabilities(classifier.logits(torch.from_numpy(images)))
+    return [(meta.classes[int(row.argmax())], float(row.max())) for row in probabilities]

@@ -1,0 +1,194 @@
+"""Charts of the report: drawn once, written as PNG for `dvc plots` and as SVG into the page.
+
+In the SVG text stays text and the neutral colours become CSS variables, so that a chart takes the
+page's font and its light or dark colours.
+"""
+
+import io
+import re
+from contextlib import AbstractContextManager
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from thumbnets.report.figures import DPI
+from thumbnets.report.filters import percent, whole_percent
+from thumbnets.report.findings import Row, shares
+from thumbnets.report.results import Curve
+
+INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
+ACCENT, HIGHLIGHT, REFERENCE = "#3b6fd6", "#d9480f", "#8a94a3"
+# Told apart on white and on black, and by most who see few colours.
+MODEL_COLOURS = ("#3b6fd6", "#e8890c", "#0f9d8a", "#d6336c", "#8f5bd0", "#7a8b1e", "#8b5e3c")
+
+_THEMED = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", PAPER: "var(--paper)"}
+_STYLE = {
+    "axes.edgecolor": LINE,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": MUTED,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "axes.titlepad": 10,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.h_pad": 0.1,
+    "figure.labelsize": 10,
+    "font.size": 10,
+    "grid.color": LINE,
+    "grid.linewidth": 0.8,
+    "savefig.dpi": DPI,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called "$"
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "ytick.minor.size": 0,
+}
+
+
+def accuracy_chart(rows: list[Row]) -> Figure:
+    """Accuracy of each classifier with its interval and the published number, best on top."""
+    with _style():
+        figure = Figure(figsize=(10, 1.1 + 0.42 * len(rows)), layout="constrained")
+        axis = figure.subplots()
+        for height, row in enumerate(sorted(rows, key=lambda row: row.accuracy)):
+            colour = HIGHLIGHT if row.name == "ensemble" else ACCENT
+            bounds = np.clip([row.interval.low, row.interval.high], 0, 1)
+            axis.plot(bounds, [height] * 2, color=colour, lw=5, alpha=0.3, solid_capstyle="butt")
+            axis.plot(row.accuracy, height, "o", color=colour, ms=8)
+            axis.annotate(
+                percent(row.accuracy),
+                (max(bounds), height),
+                (8, 0),
+                textcoords="offset points",
+                va="center",
+            )
+            if row.published:
+                axis.plot(row.published.accuracy, height, "D", mfc=PAPER, mec=REFERENCE, ms=7)
+        names = [row.name for row in sorted(rows, key=lambda row: row.accuracy)]
+        axis.set_yticks(range(len(rows)), names, color=INK, parse_math=False)
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        axis.margins(x=0.09)
+        axis.xaxis.set_major_formatter(FuncFormatter(_in_percent))
+        axis.set_xlabel("test accuracy")
+        axis.grid(axis="y", visible=False)
+        axis.spines["left"].set_visible(False)
+    return figure
+
+
+def curves_chart(curves: dict[str, Curve]) -> Figure:
+    """Accuracy and loss of every model over its epochs, in training and on its validation fold."""
+    with _style():
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        for axis, score in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+            for number, curve in enumerate(curves.values()):
+                colour = MODEL_COLOURS[number % len(MODEL_COLOURS)]
+                epochs = [row["epoch"] for row in curve]
+                for part, dashes, width in (("train", (3, 2), 1.1), ("validation", (), 2)):
+                    values = [row[f"{part}_{score}"] for row in curve]
+                    marker = "o" if len(curve) == 1 else None
+                    axis.plot(epochs, values, color=colour, marker=marker, lw=width, dashes=dashes)
+            axis.set_title(score.capitalize())
+            axis.set_xlabel("epoch")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        accuracy, loss = figure.axes
+        accuracy.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+        accuracy.set_ylim(bottom=_without_first_steps(accuracy))
+        loss.set_yscale("log")
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
+        loss.yaxis.set_major_formatter(plain)
+        loss.yaxis.set_minor_formatter(plain)
+        _legend(figure, list(curves))
+    return figure
+
+
+def _without_first_steps(axis: Axes) -> float:
+    """A lower limit that lets the steep beginning leave the panel, so that the rest can be read."""
+    return float(np.quantile(np.concatenate([line.get_ydata() for line in axis.lines]), 0.05))
+
+
+def _in_percent(share: float, _: int) -> str:
+    return f"{100 * share:g} %"
+
+
+def _legend(figure: Figure, models: list[str]) -> None:
+    """One legend for both panels: a colour a model, a dash for training."""
+    colours = (MODEL_COLOURS[n % len(MODEL_COLOURS)] for n in range(len(models)))
+    entries = {name: Line2D([], [], color=c, lw=2) for name, c in zip(models, colours, strict=True)}
+    entries["validation"] = Line2D([], [], color=MUTED, lw=2)
+    entries["training"] = Line2D([], [], color=MUTED, lw=1.1, dashes=(3, 2))
+    figure.legend(
+        entries.values(), entries.keys(), loc="outside upper left", ncols=8, frameon=False
+    )
+
+
+def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figure:
+    """Confusion matrices as shares of each true class, a panel a classifier.
+
+    Args:
+        matrices: int64 [K, K] by classifier; rows are the true classes.
+        classes: Their names.
+    """
+    columns = min(4, len(matrices))
+    rows = -(-len(matrices) // columns)
+    with _style():
+        figure = Figure(figsize=(3.6 * columns, 3.9 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axis in grid.flat:
+            axis.set_visible(False)
+        for axis, (name, matrix) in zip(grid.flat, matrices.items(), strict=False):
+            axis.set_visible(True)
+            axis.imshow(np.sqrt(shares(matrix)), cmap="Blues", vmin=0, vmax=1)
+            axis.set_title(name, parse_math=False)
+            axis.grid(visible=False)
+            if len(classes) <= 20:
+                _label_cells(axis, shares(matrix), classes)
+        figure.supxlabel("predicted class (shares of each true class in percent)", color=MUTED)
+        figure.supylabel("true class", color=MUTED)
+    return figure
+
+
+def _label_cells(axis: Axes, values: np.ndarray, classes: list[str]) -> None:
+    ticks = range(len(classes))
+    axis.set_xticks(ticks, classes, rotation=90, fontsize=7, parse_math=False)
+    axis.set_yticks(ticks, classes, fontsize=7, parse_math=False)
+    for (y, x), value in np.ndenumerate(values):
+        if text := whole_percent(value):
+            colour = "white" if value > 0.4 else INK
+            axis.text(x, y, text, ha="center", va="center", size=6, color=colour)
+
+
+def to_svg(figure: Figure, label: str) -> str:
+    """The figure as an <svg> element to be put into a page that defines the CSS variables.
+
+    Args:
+        figure: A chart of this module.
+        label: What it shows, for readers who can't see it; escaped already.
+    """
+    content = io.StringIO()
+    # The salt makes the ids inside repeatable, and others than those of another chart.
+    with _style(), matplotlib.rc_context({"svg.hashsalt": label}):
+        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+    svg = content.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # numbered from 1 in every chart
+    svg = svg.replace("xlink:href", "href")
+    box = re.search(r'viewBox="[^"]*"', svg)[0]
+    svg = re.sub(r"<svg[^>]*>", f'<svg {box} role="img" aria-label="{label}">', svg, count=1)
+    for colour, variable in _THEMED.items():
+        svg = svg.replace(colour, variable)
+    return svg
+
+
+def _style() -> AbstractContextManager:
+    return matplotlib.rc_context(_STYLE)

@@ -1,0 +1,118 @@
+"""Numbers and params as text, for the templates of the report."""
+
+import io
+import json
+import math
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from thumbnets.params import Params
+
+_NONE = "–"  # what has no value
+_GAP = "\u202f"  # narrow, not broken: between a number and its unit
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """0.8983 as 89.83 %."""
+    return _NONE if share is None else f"{100 * share:.{digits}f}{_GAP}%"
+
+
+def whole_percent(share: float) -> str:
+    """0.083 as 8; nothing for what rounds to zero."""
+    rounded = round(100 * share)
+    return str(rounded) if rounded else ""
+
+
+def confidence(probability: float) -> str:
+    """0.99983 as 99.9 %: rounded down, since no prediction is certain."""
+    return percent(math.floor(1000 * probability) / 1000, 1)
+
+
+def points(difference: float | None, digits: int = 2) -> str:
+    """0.0121 as +1.21, in percentage points."""
+    if difference is None:
+        return _NONE
+    return f"{100 * difference:+.{digits}f}".replace("-", "−")
+
+
+def interval(bounds: Any, digits: int = 2) -> str:
+    """An interval of shares as 89.22 – 90.41, in percent; bounds as attributes or keys.
+
+    Student's interval over few seeds can reach beyond what a share can be: it is cut there.
+    """
+    low, high = _bounds(bounds)
+    if low is None:
+        return _NONE
+    return f"{100 * max(low, 0):.{digits}f}{_GAP}–{_GAP}{100 * min(high, 1):.{digits}f}"
+
+
+def point_interval(bounds: Any, digits: int = 2) -> str:
+    """An interval of differences as +0.36 to +0.88, in percentage points."""
+    low, high = _bounds(bounds)
+    return f"{points(low, digits)} to {points(high, digits)}"
+
+
+def _bounds(bounds: Any) -> tuple[float | None, float | None]:
+    if isinstance(bounds, dict):
+        prefix = "ci_" if "ci_low" in bounds else ""
+        return bounds[f"{prefix}low"], bounds[f"{prefix}high"]
+    return bounds.low, bounds.high
+
+
+def decimals(value: float | None, digits: int) -> str:
+    """A number with so many decimals."""
+    return _NONE if value is None else f"{value:.{digits}f}"
+
+
+def thousands(value: int) -> str:
+    """583010 as 583,010."""
+    return f"{value:,}"
+
+
+def setting(value: Any) -> str:
+    """A param as it could stand in params.yaml, in one line."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def plural(count: int, noun: str) -> str:
+    """1 seed, 2 seeds, 10,000 images."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def cell(text: str) -> str:
+    """Text that can't break a Markdown table, nor be read as HTML or as an image."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    for mark in "\\|*`[]$":
+        plain = plain.replace(mark, f"\\{mark}")
+    return plain
+
+
+def to_yaml(params: Params) -> str:
+    """All params with their defaults, blocks of models by name."""
+    content = params.model_dump()
+    content["models"] = dict(sorted(content["models"].items()))
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.default_flow_style = None
+    yaml.width = 1000
+    yaml.dump(content, text)
+    return text.getvalue()
+
+
+FILTERS = {
+    function.__name__: function
+    for function in (
+        percent,
+        confidence,
+        points,
+        interval,
+        point_interval,
+        decimals,
+        thousands,
+        setting,
+        plural,
+        cell,
+    )
+}

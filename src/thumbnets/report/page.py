@@ -1,0 +1,109 @@
+"""The pages of the report: the findings of a run put into its templates."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from thumbnets.data.datasets import get_dataset
+from thumbnets.report.charts import accuracy_chart, confusion_chart, curves_chart, to_svg
+from thumbnets.report.filters import FILTERS, percent, to_yaml
+from thumbnets.report.findings import (
+    Row,
+    cross_validation,
+    differing_settings,
+    ensemble_row,
+    model_rows,
+    patchings,
+)
+from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
+from thumbnets.report.results import Results
+
+READABLE_CLASSES = 20  # a matrix of more classes is shown as a picture, without its numbers
+
+
+def render_html(results: Results) -> str:
+    """The whole report as one HTML document that loads nothing."""
+    context = _context(results)
+    return _render(
+        "page.html.j2",
+        autoescape=True,
+        **context,
+        css=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
+        accuracy_svg=_accuracy_svg([*context["models"], context["ensemble"]]),
+        curves_svg=_curves_svg(results),
+        recalls=recall_table(results.matrices, results.meta.classes),
+        pictures=mistake_pictures(results.mistakes, results.meta.classes),
+        params_yaml=to_yaml(results.params),
+        **_confusion(results),
+    )
+
+
+def render_markdown(results: Results) -> str:
+    """The tables of the report, short, for a pull request."""
+    return _render("report.md.j2", autoescape=False, **_context(results))
+
+
+def _render(template: str, *, autoescape: bool, **context: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(FILTERS)
+    return environment.get_template(template).render(context)
+
+
+def _context(results: Results) -> dict[str, Any]:
+    """What both pages show."""
+    params = results.params
+    models = model_rows(results)
+    by_name = {row.name: row for row in models}
+    published = [row.published.reference for row in models if row.published]
+    return {
+        "params": params,
+        "meta": results.meta,
+        "dataset": get_dataset(params.data.name).title,
+        "summary": results.summary,
+        "models": models,
+        "by_name": by_name,
+        "headline": by_name[params.model],
+        "best": max(models, key=lambda row: row.accuracy),
+        "ensemble": ensemble_row(results),
+        "details": results.ensemble,
+        "patchings": patchings(results),
+        "cross_validation": cross_validation(results),
+        "sources": list(dict.fromkeys(published)),
+        "differing": {name: differing_settings(params, name) for name in params.run},
+    }
+
+
+def _accuracy_svg(rows: list[Row]) -> Markup:
+    ranked = sorted(rows, key=lambda row: -row.accuracy)
+    shown = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
+    return _svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {shown}")
+
+
+def _curves_svg(results: Results) -> Markup:
+    names = ", ".join(results.curves)
+    return _svg(
+        curves_chart(results.curves),
+        f"Accuracy and loss by epoch, in training and on the validation fold, of {names}",
+    )
+
+
+def _confusion(results: Results) -> dict[str, Any]:
+    """The matrices as tables, or in one picture where their numbers could not be read."""
+    classes = results.meta.classes
+    if len(classes) <= READABLE_CLASSES:
+        return {"matrices": matrix_panels(results.matrices, classes), "confusion_svg": None}
+    chart = confusion_chart(results.matrices, classes)
+    names = ", ".join(results.matrices)
+    return {"matrices": [], "confusion_svg": _svg(chart, f"Confusion matrices of {names}")}
+
+
+def _svg(figure: Any, label: str) -> Markup:
+    return Markup(to_svg(figure, str(escape(label))))

@@ -1,0 +1,137 @@
+"""Parts of the page that are tables of cells or grids of pictures."""
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from thumbnets.report.filters import whole_percent
+from thumbnets.report.findings import shares
+from thumbnets.report.results import Mistakes
+
+PICTURE_BYTES = 300_000  # of all mistakes together, so that the page stays small
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table, with the strength of its background.
+
+    Attributes:
+        text: What it says; empty for what rounds to zero.
+        shade: Percent of the full colour.
+        title: The same in words.
+    """
+
+    text: str
+    shade: int
+    title: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The confusion matrix of one classifier.
+
+    Attributes:
+        name: Of the classifier.
+        rows: For each true class its cells, one a predicted class.
+        worst: The most frequent mistake, in words; None if there is none.
+    """
+
+    name: str
+    rows: list[list[Cell]]
+    worst: str | None
+
+
+def matrix_panels(matrices: dict[str, np.ndarray], classes: list[str]) -> list[Panel]:
+    """Tables of the confusion matrices, in percent of each true class.
+
+    Args:
+        matrices: int64 [K, K] by classifier; rows are the true classes.
+        classes: Their names.
+    """
+    return [_panel(name, matrix, classes) for name, matrix in matrices.items()]
+
+
+def _panel(name: str, counts: np.ndarray, classes: list[str]) -> Panel:
+    values, totals = shares(counts), counts.sum(1)
+    rows = [
+        [
+            Cell(
+                text=whole_percent(value),
+                # Mistakes are rare: a root makes few percent visible.
+                shade=round(100 * (value if y == x else value**0.5)),
+                title=f"{classes[y]} as {classes[x]}: {counts[y, x]:,} of {totals[y]:,}",
+            )
+            for x, value in enumerate(row)
+        ]
+        for y, row in enumerate(values)
+    ]
+    wrong = values * (1 - np.eye(len(classes)))
+    y, x = np.unravel_index(wrong.argmax(), wrong.shape)
+    worst = f"{100 * wrong[y, x]:.1f} % of {classes[y]} taken for {classes[x]}"
+    return Panel(name, rows, worst if wrong[y, x] else None)
+
+
+def recall_table(matrices: dict[str, np.ndarray], classes: list[str]) -> list[list[Cell]]:
+    """A row a class: its recall by each classifier; the weaker the darker."""
+    recalls = np.stack([shares(matrix).diagonal() for matrix in matrices.values()], axis=1)
+    span = max(float(recalls.max() - recalls.min()), 1e-9)
+    return [
+        [
+            Cell(
+                text=f"{100 * value:.1f}",
+                shade=round(100 * float(recalls.max() - value) / span),
+                title=f"{name} finds {100 * value:.1f} % of {of_class}",
+            )
+            for name, value in zip(matrices, row, strict=True)
+        ]
+        for of_class, row in zip(classes, recalls, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One mistake.
+
+    Attributes:
+        source: The image as a data address.
+        index: Its place among the test images.
+        label: Its class.
+        predicted: The class it was taken for.
+        confidence: Probability of that class.
+    """
+
+    source: str
+    index: int
+    label: str
+    predicted: str
+    confidence: float
+
+
+def mistake_pictures(mistakes: Mistakes, classes: list[str]) -> list[Picture]:
+    """The most confident mistakes, as many as `PICTURE_BYTES` hold."""
+    pictures, size = [], 0
+    for number, image in enumerate(mistakes.images):
+        source = _png(image)
+        size += len(source)
+        if size > PICTURE_BYTES:
+            break
+        pictures.append(
+            Picture(
+                source=source,
+                index=int(mistakes.index[number]),
+                label=classes[mistakes.label[number]],
+                predicted=classes[mistakes.predicted[number]],
+                confidence=float(mistakes.confidence[number]),
+            )
+        )
+    return pictures
+
+
+def _png(image: np.ndarray) -> str:
+    """An image, uint8 [C, H, W] with 1 or 3 channels, as a data address."""
+    content = io.BytesIO()
+    Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(content, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

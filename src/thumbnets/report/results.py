@@ -1,0 +1,173 @@
+"""What the report rests on: the artifacts of one run, read and checked against its params.
+
+The test split itself is not among them: test images that the report shows were put beside the
+predictions by `evaluate`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from thumbnets import paths
+from thumbnets.artifacts import keep_only, read_arrays, read_csv, read_json
+from thumbnets.data.arrays import Meta
+from thumbnets.ensembles.voting import VOTES
+from thumbnets.evaluation.metrics import confusion_matrix, to_probabilities
+from thumbnets.evaluation.summaries import Scores
+from thumbnets.params import Params
+
+Curve = list[dict[str, float]]
+
+CURVE_SCORES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """The most confident mistakes of the headline model, most confident first.
+
+    Attributes:
+        images: uint8 [M, C, H, W].
+        index: int64 [M], place among the test images.
+        label: int64 [M].
+        predicted: int64 [M].
+        confidence: float32 [M], probability of the predicted class.
+    """
+
+    images: np.ndarray
+    index: np.ndarray
+    label: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+
+
+@dataclass(frozen=True)
+class Results:
+    """All artifacts of a run, by model where there is one a model.
+
+    Attributes:
+        params: What the run was asked for.
+        meta: Of the training images.
+        metrics: Test metrics over seeds.
+        ensemble: Test metrics of the ensembles, as `score_ensembles` gives them.
+        summary: As `summaries.summary` gives it.
+        selection: Members by seed and objective.
+        curves: A row an epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
+        validation: float [S], accuracy of each seed on its validation fold.
+        right: bool [S, N], whether a test image was recognised.
+        confusion: int64 [K, K], test images of all seeds by label and prediction.
+        ensemble_confusion: Likewise, of the ensemble that counts.
+        mistakes: Of the headline model.
+    """
+
+    params: Params
+    meta: Meta
+    metrics: dict[str, Scores]
+    ensemble: Scores
+    summary: Scores
+    selection: dict[str, Any]
+    curves: dict[str, Curve]
+    validation: dict[str, np.ndarray]
+    right: dict[str, np.ndarray]
+    confusion: dict[str, np.ndarray]
+    ensemble_confusion: np.ndarray
+    mistakes: Mistakes
+
+    @property
+    def matrices(self) -> dict[str, np.ndarray]:
+        """The confusion matrices to be shown: the ensemble's, then those of the models."""
+        return {"ensemble": self.ensemble_confusion} | self.confusion
+
+
+def remove_strays(params: Params) -> None:
+    """Remove seeds that `params` no longer name from the folders that the report rests on.
+
+    Raises:
+        ValueError: A run of `params` is missing.
+    """
+    for model in params.run:
+        keep_only(paths.HISTORY / model, [f"{seed}.csv" for seed in params.seeds])
+        keep_only(paths.VALIDATION / model, [f"{seed}.npz" for seed in params.seeds])
+
+
+def read_results(params: Params) -> Results:
+    """Read the artifacts of the run that `params` describe.
+
+    Raises:
+        ValueError: An artifact is missing, or holds other seeds than `params`.
+    """
+    meta = Meta(**read_json(paths.TRAIN / "meta.json"))
+    metrics = {model: read_json(paths.metrics(model)) for model in params.run}
+    ensemble = read_json(paths.ENSEMBLE_METRICS)
+    selection = read_json(paths.SELECTION)
+    test = {model: read_arrays(paths.test_predictions(model)) for model in params.run}
+    _check_seeds(params, selection, test)
+
+    labels = test[params.model]["labels"]
+    predicted = {model: arrays["logits"].argmax(2) for model, arrays in test.items()}
+    votes = [selection[str(seed)][ensemble["objective"]]["votes"] for seed in params.seeds]
+    classes = len(meta.classes)
+    return Results(
+        params=params,
+        meta=meta,
+        metrics=metrics,
+        ensemble=ensemble,
+        summary=read_json(paths.SUMMARY),
+        selection=selection,
+        curves={model: _mean_curve(model, params.seeds) for model in params.run},
+        validation={model: _validation_accuracy(model, params.seeds) for model in params.run},
+        right={model: of_model == labels for model, of_model in predicted.items()},
+        confusion={m: _over_seeds(of_model, labels, classes) for m, of_model in predicted.items()},
+        ensemble_confusion=_over_seeds(_vote(votes, test, ensemble["voting"]), labels, classes),
+        mistakes=_mistakes(test[params.model]),
+    )
+
+
+def _check_seeds(params: Params, selection: dict[str, Any], test: dict[str, Any]) -> None:
+    """Refuse artifacts of a run with other seeds."""
+    if selection.keys() != {str(seed) for seed in params.seeds}:
+        raise ValueError(f"{paths.SELECTION} is of other seeds than params.yaml: run `dvc repro`.")
+    for model, arrays in test.items():
+        if len(arrays["logits"]) != len(params.seeds):
+            path = paths.test_predictions(model)
+            raise ValueError(f"{path} is of other seeds than params.yaml: run `dvc repro`.")
+
+
+def _mean_curve(model: str, seeds: list[int]) -> Curve:
+    """Mean over the seeds that reached an epoch; early stopping may end some before others."""
+    curves = [read_csv(paths.history(model, seed)) for seed in seeds]
+    mean = []
+    for number in range(max(map(len, curves))):
+        rows = [curve[number] for curve in curves if number < len(curve)]
+        scores = {name: float(np.mean([float(row[name]) for row in rows])) for name in CURVE_SCORES}
+        mean.append({"epoch": number + 1, **scores})
+    return mean
+
+
+def _validation_accuracy(model: str, seeds: list[int]) -> np.ndarray:
+    runs = [read_arrays(paths.validation_predictions(model, seed)) for seed in seeds]
+    return np.array([np.mean(run["logits"].argmax(1) == run["labels"]) for run in runs])
+
+
+def _over_seeds(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    return sum(confusion_matrix(labels, of_seed, classes) for of_seed in predicted)
+
+
+def _vote(votes: list[dict[str, int]], test: dict[str, Any], voting: str) -> np.ndarray:
+    """Predictions int64 [S, N] of the ensemble, a seed for each entry of `votes`."""
+    predicted = []
+    for number, of_seed in enumerate(votes):
+        members = np.stack([to_probabilities(test[name]["logits"][number]) for name in of_seed])
+        weights = np.array(list(of_seed.values())) / sum(of_seed.values())
+        predicted.append(VOTES[voting](members, weights).argmax(1))
+    return np.stack(predicted)
+
+
+def _mistakes(arrays: dict[str, np.ndarray]) -> Mistakes:
+    return Mistakes(
+        images=arrays["mistake_images"],
+        index=arrays["mistake_index"],
+        label=arrays["labels"][arrays["mistake_index"]],
+        predicted=arrays["mistake_predicted"],
+        confidence=arrays["mistake_confidence"],
+    )

@@ -1,0 +1,22 @@
+"""Write the report of the run: pages for people, tables and pictures for `dvc plots`."""
+
+from thumbnets import paths
+from thumbnets.artifacts import write_text
+from thumbnets.params import load_params
+from thumbnets.report.page import render_html, render_markdown
+from thumbnets.report.plots import write_plots
+from thumbnets.report.results import read_results, remove_strays
+from thumbnets.stage import run
+
+
+def main() -> None:
+    params = load_params()
+    remove_strays(params)
+    results = read_results(params)
+    write_text(paths.REPORT / "index.html", render_html(results))
+    write_text(paths.REPORT / "report.md", render_markdown(results))
+    write_plots(results, paths.PLOTS)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,136 @@
+"""A small run without any training: artifacts as the stages write them, from chosen predictions."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from thumbnets import paths
+from thumbnets.artifacts import read_json, write_arrays, write_csv, write_json
+from thumbnets.data.arrays import Meta
+from thumbnets.ensembles.scoring import score_ensembles
+from thumbnets.ensembles.selection import select_members
+from thumbnets.evaluation.metrics import score_logits, to_probabilities
+from thumbnets.evaluation.mistakes import confident_mistakes
+from thumbnets.evaluation.summaries import over_seeds, summary
+from thumbnets.params import Params
+
+N = 40  # test images, and validation images
+RIGHT = {"mlp4": [36, 32], "cnn_c": [38, 38], "mlp4_patches": [20, 20]}  # of N, by model and seed
+CLASSES = ["<b>bold</b>", "A & B", "$x$ | _y_"]
+
+
+def toy_logits(right: int, images: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores float32 [N, 3] that are right for the first images, and their labels int64 [N]."""
+    labels = np.arange(images) % 3
+    predicted = np.where(np.arange(images) < right, labels, (labels + 1) % 3)
+    noise = np.random.default_rng(seed).normal(0, 0.1, (images, 3))
+    return (3 * np.eye(3)[predicted] + noise).astype(np.float32), labels
+
+
+@pytest.fixture
+def make_params(train_settings) -> Callable[..., Params]:
+    """Makes the params of a toy run; keywords replace whole keys."""
+
+    def make(**changes: Any) -> Params:
+        content = {
+            "model": "mlp4",
+            "pool": ["mlp4", "cnn_c"],
+            "seeds": [0, 1],
+            "data": {"name": "fashion_mnist"},
+            "split": {"folds": 2, "seed": 0, "rotate": False},
+            "train": train_settings().model_dump(),
+            "models": {
+                "mlp4": {"arch": "mlp4"},
+                "cnn_c": {"arch": "cnn_c", "lr": 0.01},
+                "mlp4_patches": {"arch": "mlp4", "patches": {"size": 7, "mode": "shared"}},
+            },
+            "ensemble": {"objective": "loss", "voting": "soft", "steps": 4},
+            "evaluation": {"ece_bins": 15, "mistakes": 5},
+            "report": {"title": "A <i>title</i>"},
+        }
+        return Params.model_validate(content | changes)
+
+    return make
+
+
+@pytest.fixture
+def make_run(
+    make_params, meta: Meta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Params]:
+    """Writes all artifacts of a toy run into the current folder; keywords as for `make_params`."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(**changes: Any) -> Params:
+        params = make_params(**changes)
+        write_json(
+            paths.TRAIN / "meta.json", asdict(replace(meta, classes=CLASSES, sha256="ab" * 32))
+        )
+        for model in params.run:
+            for seed in params.seeds:
+                _write_training(model, seed)
+            _write_evaluation(params, model)
+        _write_ensemble(params)
+        return params
+
+    return make
+
+
+def _write_training(model: str, seed: int) -> None:
+    logits, labels = toy_logits(RIGHT[model][seed % 2], N, seed)
+    path = paths.validation_predictions(model, seed)
+    write_arrays(path, logits=logits, labels=labels, indices=np.arange(N))
+    scores = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+    epochs = range(1, 3 + seed)
+    rows = ({"epoch": e, "lr": 0.1} | dict.fromkeys(scores, 0.5 + 0.1 * seed) for e in epochs)
+    write_csv(paths.history(model, seed), rows)
+
+
+def _write_evaluation(params: Params, model: str) -> None:
+    runs = [toy_logits(RIGHT[model][seed % 2], N, seed) for seed in params.seeds]
+    logits, labels = np.stack([run[0] for run in runs]), runs[0][1]
+    scores = [score_logits(of_seed, labels, ece_bins=15) for of_seed in logits]
+    metrics = over_seeds(scores, classes=CLASSES, images=N) | {"parameters": 1234567}
+    write_json(paths.metrics(model), metrics)
+    mistakes = confident_mistakes(logits, labels, params.evaluation.mistakes)
+    write_arrays(
+        paths.test_predictions(model),
+        logits=logits,
+        labels=labels,
+        mistake_images=np.zeros((len(mistakes["index"]), 1, 8, 8), np.uint8),
+        **{f"mistake_{name}": values for name, values in mistakes.items()},
+    )
+
+
+def _write_ensemble(params: Params) -> None:
+    runs = {m: [toy_logits(RIGHT[m][s % 2], N, s) for s in params.seeds] for m in params.members}
+    labels = runs[params.members[0]][0][1]
+    probabilities = {
+        m: to_probabilities(np.stack([logits for logits, _ in of_model]))
+        for m, of_model in runs.items()
+    }
+    selection = {
+        str(seed): select_members(
+            params.members,
+            np.stack([of_model[number] for of_model in probabilities.values()]),
+            labels,
+            steps=params.ensemble.steps,
+        )
+        for number, seed in enumerate(params.seeds)
+    }
+    write_json(paths.SELECTION, selection)
+    ensemble = score_ensembles(
+        selection,
+        probabilities,
+        labels,
+        objective=params.ensemble.objective,
+        voting=params.ensemble.voting,
+        classes=CLASSES,
+        ece_bins=15,
+    )
+    write_json(paths.ENSEMBLE_METRICS, ensemble)
+    metrics = {model: read_json(paths.metrics(model)) for model in params.run}
+    write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))

@@ -1,0 +1,184 @@
+"""The pages: their numbers, which sections they have, and that they stand alone."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from thumbnets.report.page import render_html, render_markdown
+from thumbnets.report.results import read_results
+
+_VOID = {"meta", "br", "img", "link", "input", "hr"}
+_GAP = "\u202f"
+
+
+class Checker(HTMLParser):
+    """Checks that elements nest; collects text, attributes and ids."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in _VOID:
+            self.open.append(tag)
+        self._collect(dict(attrs))
+
+    def handle_startendtag(self, tag, attrs):
+        self._collect(dict(attrs))
+
+    def _collect(self, attributes):
+        self.links += [v for k, v in attributes.items() if k in ("src", "href", "xlink:href")]
+        self.ids += [v for k, v in attributes.items() if k == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+
+def parse(html: str) -> Checker:
+    checker = Checker()
+    checker.feed(html)
+    checker.close()
+    assert not checker.open
+    return checker
+
+
+def text_of(html: str) -> str:
+    return " ".join(" ".join(parse(html).text).replace(_GAP, " ").split())
+
+
+def pages(params) -> tuple[str, str]:
+    """Text of the HTML page, and the Markdown."""
+    results = read_results(params)
+    return text_of(render_html(results)), render_markdown(results).replace(_GAP, " ")
+
+
+def test_page_stands_alone_and_is_well_formed(make_run):
+    html = render_html(read_results(make_run(model="mlp4_patches")))
+    page = parse(html)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
+    assert {link for link in page.links if link.startswith("#")} <= {f"#{i}" for i in page.ids}
+    assert len(page.ids) == len(set(page.ids))
+    assert not re.search(r"@import|url\((?!#)|<script|<link", html)
+    assert len(html) < 1_000_000
+
+
+def test_same_run_gives_the_same_bytes(make_run):
+    params = make_run(model="mlp4_patches")
+    first = render_html(read_results(params)), render_markdown(read_results(params))
+    assert first == (render_html(read_results(params)), render_markdown(read_results(params)))
+
+
+def test_names_are_escaped(make_run):
+    html = render_html(read_results(make_run()))
+    assert "<b>bold" not in html and "&lt;b&gt;bold" in html
+    assert "<i>title" not in html
+    assert "$x$ | _y_" in text_of(html)
+
+
+def test_markdown_is_escaped(make_run):
+    _, markdown = pages(make_run())
+    assert markdown.startswith("# A &lt;i>title&lt;/i>: Fashion-MNIST\n")
+
+
+def test_scores_of_several_seeds(make_run):
+    text, markdown = pages(make_run())
+    # mlp4 is right on 36 and 32 of 40: mean 0.85, sd 0.0707; Student: 0.85 ± 12.706 * 0.05, cut
+    # at 1; Wilson with n = 40: 0.7093 to 0.9294; published 0.8862.
+    row = "mlp4 headline 85.00 % ± 7.07 21.47 – 100.00 70.93 – 92.94 88.62 % 1 −3.62 85.00 %"
+    assert row in text
+    assert "Scores are means over 2 seeds (0, 1)" in text
+    assert "| mlp4 | 85.00 % | 7.07 | 21.47 – 100.00 | 88.62 % | −3.62 |" in markdown
+    # cnn_c is right on 38 of 40 with both seeds, and alone it is the ensemble of least loss.
+    assert "| ensemble | 95.00 % | 0.00 | 95.00 – 95.00 | – | – |" in markdown
+    assert "| cnn_c | 100.0 % | +0.00 | +0.00 to +0.00 |" in markdown
+
+
+def test_a_single_seed_has_wilson_intervals_and_says_so(make_run):
+    text, markdown = pages(make_run(seeds=[0]))
+    # 36 of 40: Wilson 0.7695 to 0.9604.
+    assert "Model: mlp4 90.00 % 95 % interval 76.95 – 96.04" in text
+    assert "every interval here is Wilson's" in text and "seeds=[0,1,2,3,4]" in text
+    assert "Student" not in text and "±" not in text
+    assert "| mlp4 | 90.00 % | 76.95 – 96.04 |" in markdown
+
+
+def test_hard_voting_has_no_calibration(make_run):
+    ensemble = {"objective": "accuracy", "voting": "hard", "steps": 4}
+    text, markdown = pages(make_run(ensemble=ensemble))
+    assert "hard voting has no top-2, NLL or ECE" in text
+    assert "| ensemble | 95.00 % | 0.00 | 95.00 – 95.00 | – | – | – | – | 1,234,567 |" in markdown
+
+
+def test_headline_outside_the_pool_is_marked(make_run):
+    text, _ = pages(make_run(model="mlp4_patches"))
+    assert "mlp4_patches headline not in the pool 50.00 %" in text
+
+
+def test_patching_is_told_where_the_run_compares_it(make_run):
+    text, markdown = pages(make_run())
+    assert "Patching" not in text and "Patching" not in markdown
+
+    text, markdown = pages(make_run(model="mlp4_patches"))
+    # Right on 20 of 40 beside 36 and 32: -14 / 40; the source has 0.8618 beside 0.8862.
+    assert "difference in test accuracy is −35.00 points" in text
+    assert "the interval excludes 0, so patching costs accuracy here." in text
+    assert "The source of the network reports −2.44 points." in text
+    assert "- mlp4_patches (7 × 7 pixels, shared) beside mlp4: −35.00 points" in markdown
+
+    text, _ = pages(make_run(model="mlp4_patches", pool=["cnn_c"]))
+    assert "Patching" not in text
+
+
+def test_cross_validation_is_told_where_folds_rotate(make_run):
+    text, markdown = pages(make_run())
+    assert "ross-validation" not in text and "Cross-validation" not in markdown
+
+    rotating = {"folds": 2, "seed": 0, "rotate": True}
+    text, markdown = pages(make_run(split=rotating))
+    assert "this is stratified 2-fold cross-validation of every model" in text
+    assert "2 of 2 stratified folds validated a run." in markdown
+    assert "| mlp4 | 85.00 % | 7.07 % | 21.47 – 100.00 |" in markdown
+
+    text, markdown = pages(make_run(split=rotating, seeds=[1, 3]))
+    assert "1 of the 2 folds of the training images validated a run" in text
+
+
+def test_basis_names_the_data_and_all_params(make_run):
+    text, _ = pages(make_run())
+    assert "SHA-256 of the training split " + "ab" * 32 in text
+    assert "60, 20 a class, in 2 stratified folds" in text
+    assert re.search(r"cnn_c cnn_c dropout 0\.\d+ lr 0.01", text)
+    assert "mlp4_patches: arch: mlp4 patches: {size: 7, mode: shared}" in text
+    assert "early_stopping: null" in text
+
+
+@pytest.mark.parametrize("classes", [2, 30])
+def test_any_number_of_classes(make_run, classes):
+    results = read_results(make_run())
+    names = [f"class {i}" for i in range(classes)]
+    matrix = np.eye(classes, dtype=np.int64)
+    matrix[0, 0] = 0  # a class without images
+    empty = {name: values[:0] for name, values in vars(results.mistakes).items()}
+    text = text_of(
+        render_html(
+            replace(
+                results,
+                meta=replace(results.meta, classes=names, counts=[5] * classes),
+                confusion=dict.fromkeys(results.confusion, matrix),
+                ensemble_confusion=matrix,
+                mistakes=type(results.mistakes)(**empty),
+            )
+        )
+    )
+    assert f"{classes} classes" in text and "None was kept" in text
+    assert f"class {classes - 1} 100.0" in text
