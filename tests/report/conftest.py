@@ -126,6 +126,7 @@ def _write_ensemble(params: Params) -> None:
         selection,
         probabilities,
         labels,
+        seeds=params.seeds,
         objective=params.ensemble.objective,
         voting=params.ensemble.voting,
         classes=CLASSES,
