@@ -21,7 +21,7 @@ def main() -> None:
     for name, settings in params.settings.items():
         network = source / Path(*NETWORKS[settings.arch].module.split(".")).with_suffix(".py")
         code = fingerprint([paths.STAGES / "train.py", network], source, paths.REQUIREMENTS)
-        write_json(paths.model_code(name), {"settings": settings.model_dump(), **code})
+        write_json(paths.model_code(name), {"settings": settings.model_dump(), **code}, exact=True)
 
 
 if __name__ == "__main__":

@@ -27,14 +27,16 @@ def main(model: str, seed: str) -> None:
         tensors = torch.from_numpy(data.images[chosen]), torch.from_numpy(data.labels[chosen])
         return Images(*(tensor.to(runtime.device()) for tensor in tensors))
 
+    progress = Progress(f"{model}, seed {seed}")
     classifier, curve = fit(
         settings,
         images(~validates),
         images(validates),
         data.meta,
         seed=int(seed),
-        watcher=Progress(f"{model}, seed {seed}"),
+        watcher=progress,
     )
+    progress.close()
     save_weights(paths.weights(model, seed), classifier.network, settings, data.meta)
     write_arrays(
         paths.validation_predictions(model, seed),

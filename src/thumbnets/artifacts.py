@@ -8,9 +8,11 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -28,6 +30,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -37,8 +41,8 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, (content.rstrip("\n") + "\n").encode())
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write strict JSON with sorted keys; floats are rounded to 6 places.
+def write_json(path: Path, content: Mapping[str, Any], *, exact: bool = False) -> None:
+    """Write strict JSON with sorted keys; floats are rounded to 6 places, unless `exact`.
 
     Raises:
         ValueError: A number is not finite.
@@ -46,7 +50,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(
         path,
         json.dumps(
-            _rounded(content), indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False
+            content if exact else _rounded(content),
+            indent=2,
+            sort_keys=True,
+            allow_nan=False,
+            ensure_ascii=False,
         ),
     )
 
@@ -99,13 +107,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read what `write_arrays` wrote.
 
     Raises:
-        ValueError: The file is missing.
+        ValueError: The file is missing or damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise ValueError(f"{path} is missing: run `dvc repro`.") from None
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it and run `dvc repro`.") from None
 
 
 def keep_only(folder: Path, names: Iterable[str]) -> None:
@@ -122,7 +132,10 @@ def keep_only(folder: Path, names: Iterable[str]) -> None:
     if missing := sorted(expected - found):
         raise ValueError(f"{folder / missing[0]} is missing: run `dvc repro`, or `dvc pull`.")
     for stray in sorted(found - expected):
-        (folder / stray).unlink()
+        if (folder / stray).is_dir():
+            shutil.rmtree(folder / stray)
+        else:
+            (folder / stray).unlink()
 
 
 def _rounded(content: Any) -> Any:

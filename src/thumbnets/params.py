@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import YAMLError
 
 from thumbnets import paths
 from thumbnets.data.datasets import get_dataset
@@ -28,6 +28,10 @@ def _known_dataset(name: str) -> str:
     return name
 
 
+POOL_PLACES = (
+    6  # DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[5]
+)
+
 # Metrics files of the run as a whole, which a model's would overwrite.
 _RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem}
 
@@ -40,6 +44,15 @@ def _usable_as_file_names(blocks: dict) -> dict:
                 f"{' or '.join(sorted(_RESERVED))}"
             )
     return blocks
+
+
+def _fills_the_places(pool: list[str]) -> list[str]:
+    if len(pool) != POOL_PLACES:
+        raise ValueError(
+            f"must have {POOL_PLACES} names, as many as the lists in dvc.yaml have places for it "
+            f"(repeat a name to leave one empty), got {len(pool)}"
+        )
+    return pool
 
 
 def _unique(values: list) -> list:
@@ -58,7 +71,7 @@ class SplitParams(Checked):
     """How the training images are divided into folds, one of which validates."""
 
     folds: Annotated[int, Field(ge=2)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     rotate: bool
 
 
@@ -87,7 +100,7 @@ class Params(Checked):
     """The whole of params.yaml."""
 
     model: str
-    pool: Annotated[list[str], Field(min_length=1)]
+    pool: Annotated[list[str], AfterValidator(_fills_the_places)]
     seeds: Annotated[
         list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_unique)
     ]
@@ -121,8 +134,8 @@ class Params(Checked):
     def _resolve(self, name: str) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
         block, where = self.models[name], f"models.{name}"
-        if "arch" not in block:
-            raise ValueError(f"{where}.arch is missing: one of {', '.join(NETWORKS.entries)}")
+        if not isinstance(block.get("arch"), str):
+            raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
         try:
             arch = NETWORKS[block["arch"]]
             option_names = arch.parameters.keys() - set(NETWORKS.given)
@@ -139,7 +152,7 @@ class Params(Checked):
                 rotate=self.split.rotate,
             )
         except ValidationError as error:
-            raise ValueError(f"{where}.{explain(error)}") from None
+            raise ValueError(explain(error, TrainSettings, where)) from None
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
 
@@ -169,11 +182,13 @@ def _read_yaml(path: Path) -> Mapping:
     # DVC reads YAML 1.2 with this parser; another one would see other values (1e-3, yes, 012).
     try:
         content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(error.problem).split())
+        problem = " ".join(str(getattr(error, "problem", error)).split())
         raise ValueError(f"{path}{where}: not valid YAML: {problem}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 at byte {error.start}") from None
     except FileNotFoundError:
         raise ValueError(f"{path} not found: run this from the root of the project.") from None
     if not isinstance(content, Mapping):

@@ -125,13 +125,18 @@ def unknown(kind: str, name: object, known: Any) -> str:
 
 
 def _read_entries(path: Path) -> Iterator[Entry]:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from None
     module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     module = module.removesuffix(".__init__")
     for node in tree.body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
         for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Attribute) and decorator.attr == "register":
+                raise ValueError(f"{path}, line {decorator.lineno}: write `.register()`, called.")
             call = decorator if isinstance(decorator, ast.Call) else None
             if call and isinstance(call.func, ast.Attribute) and call.func.attr == "register":
                 facts = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}

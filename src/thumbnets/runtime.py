@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-# Waiting threads sleep instead of spinning: two trainings side by side (`dvc queue start -j 2`,
-# another program on a laptop) otherwise slow each other far beyond sharing the cores.
-_QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
+# Waiting threads soon sleep instead of spinning: two trainings side by side (`dvc queue start -j2`,
+# another program on a laptop) otherwise slow each other far beyond sharing the cores. A short spin
+# costs two at once a third, and saves one alone a fifth (2 cores; more of it gains nothing alone).
+_QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 
 # glibc's mallopt parameters. Large buffers stay mapped between steps: fresh pages cost more than
 # the arithmetic of a small network.
@@ -35,6 +36,8 @@ def prepare(*, threads: int) -> None:
 
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # Every value is written before it is read here; filling fresh buffers would only take time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks on a GPU
     _keep_buffers_mapped()
 

@@ -52,7 +52,9 @@ def make_params(train_settings) -> Callable[..., Params]:
             "evaluation": {"ece_bins": 15, "mistakes": 5},
             "report": {"title": "A <i>title</i>"},
         }
-        return Params.model_validate(content | changes)
+        content |= changes
+        places = content["pool"] * 6  # a name that repeats leaves a place empty
+        return Params.model_validate(content | {"pool": places[:6]})
 
     return make
 

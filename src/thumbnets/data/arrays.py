@@ -85,3 +85,5 @@ def read_split(folder: Path) -> Split:
         )
     except FileNotFoundError as error:
         raise ValueError(f"{error.filename} is missing: run `dvc repro preprocess`.") from None
+    except (ValueError, EOFError, TypeError) as error:
+        raise ValueError(f"{folder} is damaged ({error}): remove it, `dvc repro`.") from None

@@ -30,7 +30,7 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray
     if counts[rare] < folds:
         raise ValueError(
             f"split.folds is {folds}, but class {rare} has only {counts[rare]} training images: "
-            f"a fold would be without it. Use at most {counts[rare]} folds."
+            "a fold would be without it. Use fewer folds, or more images of it."
         )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     fold = np.empty(len(labels), np.int16)

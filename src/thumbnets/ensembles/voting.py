@@ -30,7 +30,8 @@ def hard_vote(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     classes = probabilities.shape[2]
     votes = np.eye(classes)[probabilities.argmax(2)]  # one-hot [M, N, K]
-    return np.tensordot(weights, votes, axes=1)
+    # Rounded, as sums of weights differ in the last bit where the votes are equal.
+    return np.tensordot(weights, votes, axes=1).round(12)
 
 
 VOTES = {"soft": soft_vote, "hard": hard_vote}

@@ -22,11 +22,11 @@ def cnn_a(*, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(in_channels, 4, 3, padding=1),
         nn.BatchNorm2d(4),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.MaxPool2d(2),  # [N, 4, 14, 14]
         nn.Conv2d(4, 4, 3, padding=1),
         nn.BatchNorm2d(4),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.MaxPool2d(2),  # [N, 4, 7, 7]
         nn.Flatten(),
         nn.Linear(4 * side**2, num_classes),

@@ -1,6 +1,6 @@
 """CNN B: 583,830 parameters on 28x28x1 with 10 classes."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from thumbnets.registry import NETWORKS
 
@@ -16,8 +16,9 @@ def cnn_b(
     """One 3x3 convolution of 32 maps (padded in height only), pooling, then 100-classes.
 
     Args:
-        softmax_output: End in a softmax, as the source did under its cross-entropy loss: the loss
-            then normalises twice and can't fall below log(e + classes - 1) - 1. For comparison.
+        softmax_output: Train with a softmax at the end, as the source did under its cross-entropy
+            loss: the loss then normalises twice and can't fall below log(e + classes - 1) - 1. For
+            comparison; in evaluation the output is logits all the same.
 
     Raises:
         ValueError: The images are smaller than 4 pixels.
@@ -27,11 +28,18 @@ def cnn_b(
         raise ValueError(f"cnn_b needs images of at least 4 pixels, got {image_size}.")
     return nn.Sequential(
         nn.Conv2d(in_channels, 32, 3, padding=(1, 0)),  # [N, 32, 28, 26]
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.MaxPool2d(2),  # [N, 32, 14, 13]
         nn.Flatten(),
         nn.Linear(32 * height * width, 100),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.Linear(100, num_classes),
-        *([nn.Softmax(dim=1)] if softmax_output else []),
+        *([_SoftmaxInTraining()] if softmax_output else []),
     )
+
+
+class _SoftmaxInTraining(nn.Module):
+    """Softmax while training, nothing in evaluation, so that scores mean the same for all."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=1) if self.training else logits

@@ -25,11 +25,11 @@ def cnn_c(
         raise ValueError(f"cnn_c needs images of at least 6 pixels, got {image_size}.")
     return nn.Sequential(
         nn.Conv2d(in_channels, 32, 3, padding=(1, 0)),  # [N, 32, 28, 26]
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.MaxPool2d(2),  # [N, 32, 14, 13]
         nn.Conv2d(32, 4, 3, padding=1),
         nn.BatchNorm2d(4),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         nn.MaxPool2d(2),  # [N, 4, 7, 6]
         nn.Flatten(),
         *perceptron([4 * height * width, 100, 150, num_classes], nn.LeakyReLU, dropout),

@@ -24,7 +24,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self._dropped = round(p * _LEVELS)
+        self._dropped = min(round(p * _LEVELS), _LEVELS - 1)
         self.bits = np.random.SFC64(0)  # the training loop puts its own here
 
     def forward(self, x: Tensor) -> Tensor:

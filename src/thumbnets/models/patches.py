@@ -5,6 +5,7 @@ pixels, patch after patch, which cannot change what a perceptron with independen
 learns; `shared` applies one small network to every patch and averages its logits, which can.
 """
 
+import torch
 from torch import Tensor, nn
 
 from thumbnets.models import create_model
@@ -72,8 +73,19 @@ def build(
         num_classes=num_classes,
         **settings.options,
     )
+    network = network.to(memory_format=_memory_format(network))
     if patches is None:
         return network
     if patches.mode == "shared":
         return SharedPatches(network, patches.size)
     return nn.Sequential(PatchOrder(patches.size), network)
+
+
+def _memory_format(network: nn.Module) -> torch.memory_format:
+    """Channels last where a convolution has 8 maps or more: 1.2 to 1.6 times as fast on a CPU.
+
+    With fewer maps it is slower (CNN A: 2.6 times). It is part of the arithmetic, so it goes by the
+    network alone and not by the machine.
+    """
+    maps = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return torch.channels_last if max(maps, default=0) >= 8 else torch.contiguous_format

@@ -36,7 +36,7 @@ def tiny_cnn(
         raise ValueError(f"tiny_cnn needs images of at least 18 pixels, got {image_size}.")
 
     def block(inputs: int, outputs: int, kernel: int, p: float) -> list[nn.Module]:
-        norm, relu = nn.BatchNorm2d(outputs), nn.ReLU()
+        norm, relu = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
         first, second = (norm, relu) if order == "norm_relu" else (relu, norm)
         dropped = [Dropout(p)] if p else []
         return [nn.Conv2d(inputs, outputs, kernel, bias=False), first, second, *dropped]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
-from thumbnets.options import Fraction
+from thumbnets.options import Probability
 from thumbnets.registry import OPTIMIZERS
 from thumbnets.training.settings import TrainSettings
 
@@ -44,7 +44,7 @@ def adam(
     lr: float,
     momentum: float,
     weight_decay: float,
-    beta2: Fraction = 0.999,
+    beta2: Probability = 0.999,
 ) -> Optimizer:
     """Adam, `momentum` being its first beta. Source: Kingma and Ba 2015, arXiv:1412.6980."""
     return Adam(parameters, lr, (momentum, beta2), weight_decay=weight_decay, fused=True)
@@ -57,7 +57,7 @@ def adamw(
     lr: float,
     momentum: float,
     weight_decay: float,
-    beta2: Fraction = 0.999,
+    beta2: Probability = 0.999,
 ) -> Optimizer:
     """Adam with decoupled weight decay. Source: Loshchilov and Hutter 2019, arXiv:1711.05101."""
     return AdamW(parameters, lr, (momentum, beta2), weight_decay=weight_decay, fused=True)
@@ -70,7 +70,7 @@ def rmsprop(
     lr: float,
     momentum: float,
     weight_decay: float,
-    alpha: Fraction = 0.99,
+    alpha: Probability = 0.99,
 ) -> Optimizer:
     """RMSProp with momentum. Source: Hinton 2012, Coursera lecture 6e."""
     return RMSprop(parameters, lr, alpha, weight_decay=weight_decay, momentum=momentum)

@@ -42,7 +42,7 @@ class Schedule:
     def after_step(self) -> None:
         """Call after every optimizer step."""
         self._steps_left -= 1
-        if self._every == "step" and self._steps_left:  # torch refuses a step past the end
+        if self._every == "step" and self._steps_left > 0:  # torch refuses a step past the end
             self._scheduler.step()
 
     def after_epoch(self, validation_loss: float) -> None:
@@ -90,7 +90,7 @@ def plateau(
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1,
 ) -> LRScheduler:
     """Multiply by `gamma` when the validation loss has not improved for `patience` epochs."""
-    return ReduceLROnPlateau(optimizer, factor=gamma, patience=patience)
+    return ReduceLROnPlateau(optimizer, factor=gamma, patience=patience - 1)  # torch: one more
 
 
 @SCHEDULES.register(every="step")
@@ -114,10 +114,13 @@ def onecycle(
 
     Source: Smith and Topin 2018, arXiv:1708.07120; cosine as in torch.
     """
+    steps = epochs * steps_per_epoch
+    if rise * steps == 1:  # torch divides by the difference
+        rise *= 1 + 1e-6
     return OneCycleLR(
         optimizer,
         max_lr=lr,
-        total_steps=epochs * steps_per_epoch,
+        total_steps=steps,
         pct_start=rise,
         div_factor=start_factor,
         final_div_factor=end_factor,

@@ -1,6 +1,7 @@
 """What controls one training, typed and checked without importing torch."""
 
-from typing import Annotated, Any, Literal
+import typing
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -9,6 +10,7 @@ from pydantic import (
     Field,
     ValidationError,
     model_serializer,
+    model_validator,
 )
 
 from thumbnets.options import Count, NonNegative, Pixels, Positive
@@ -69,14 +71,21 @@ def check_options(registry: Registry, name: str, options: dict[str, Any]) -> dic
         raise ValueError(f"{registry.kind} {name!r}: {explain(error, model)}") from None
 
 
-def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """A pydantic error in one line: for each fault the key, what was expected, what was given."""
+def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
+    """A pydantic error in one line: for each fault the key, what was expected, what was given.
+
+    Args:
+        error: What pydantic raised.
+        model: The model that it was raised for.
+        where: Key that the model's keys stand under.
+    """
     faults = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
+        *parents, last = fault["loc"] or ("",)
+        key = ".".join(str(part) for part in (where, *fault["loc"]) if part != "")
         if fault["type"] == "extra_forbidden":
-            known = model.model_fields if model and len(fault["loc"]) == 1 else {}
-            faults.append(unknown("key", key, known) if known else f"unknown key {key!r}")
+            message = unknown("key", last, _fields(model, parents))
+            faults.append(message.replace(repr(last), repr(key), 1))
         elif fault["type"] == "missing":
             faults.append(f"{key} is missing")
         elif fault["type"] == "value_error":
@@ -85,6 +94,19 @@ def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str
             expected = fault["msg"].replace("Input should be", "must be")
             faults.append(f"{key} {expected}, got {fault['input']!r}")
     return "; ".join(faults)
+
+
+def _fields(model: type[BaseModel], parents: list) -> list[str]:
+    """Names of the keys under `parents`, as far as the models' types tell."""
+    for parent in parents:
+        types = typing.get_args(model.model_fields[parent].annotation)
+        inner = [t for t in (model.model_fields[parent].annotation, *types) if _is_model(t)]
+        model = inner[0]
+    return list(model.model_fields)
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 class EarlyStopping(Checked):
@@ -126,6 +148,12 @@ class TrainSettings(Checked):
     patches: Patches | None
     threads: Count
     """Compute threads on a CPU: part of the arithmetic, so a param."""
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.optimizer.options.get("nesterov") and not self.momentum:
+            raise ValueError("momentum must be > 0 for nesterov: true")
+        return self
 
 
 class ModelSettings(Checked):

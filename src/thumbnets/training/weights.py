@@ -80,9 +80,10 @@ def load_weights(path: Path, device: torch.device) -> Classifier:
         with safe_open(path, "pt", device="cpu") as file:
             about = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (FileNotFoundError, SafetensorError, KeyError) as error:
-        raise ValueError(f"{path} can't be read as a trained network: {error}") from None
-    meta = Meta(**about["meta"])
-    network = build(ModelSettings.model_validate(about["settings"]), **meta.shape)
-    network.load_state_dict(tensors)
+        meta = Meta(**about["meta"])
+        network = build(ModelSettings.model_validate(about["settings"]), **meta.shape)
+        network.load_state_dict(tensors)
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} can't be read as a trained network: {reason}") from None
     return Classifier(network.to(device), meta)

@@ -1,0 +1,128 @@
+"""Scores of predictions, against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+from sklearn import metrics as sk
+
+from thumbnets.evaluation.metrics import (
+    calibration_error,
+    confusion_matrix,
+    score_logits,
+    score_probabilities,
+    to_probabilities,
+)
+
+
+def case(n: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random logits float32, and labels of which some classes may be missing."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n)
+    logits = rng.normal(size=(n, classes)) * 2
+    logits[np.arange(n), labels] += 1.5
+    return logits.astype(np.float32), labels
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 200), st.integers(3, 8), st.integers(0, 999))
+def test_scores_are_those_of_scikit_learn(n, classes, seed):
+    logits, labels = case(n, classes, seed)
+    scores = score_logits(logits, labels, ece_bins=15)
+    p, predicted, every = to_probabilities(logits), logits.argmax(1), np.arange(classes)
+    expected = {
+        "accuracy": sk.accuracy_score(labels, predicted),
+        "error": sk.zero_one_loss(labels, predicted),
+        "top2": sk.top_k_accuracy_score(labels, p, k=2, labels=every),
+        "nll": sk.log_loss(labels, p, labels=every),
+        "macro_f1": sk.f1_score(labels, predicted, labels=every, average="macro", zero_division=0),
+        "recall": sk.recall_score(
+            labels, predicted, labels=every, average=None, zero_division=0
+        ).tolist(),
+    }
+    assert set(scores) == {*expected, "ece"}
+    for name, value in expected.items():
+        assert scores[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
+    matrix = confusion_matrix(labels, predicted, classes)
+    np.testing.assert_array_equal(matrix, sk.confusion_matrix(labels, predicted, labels=every))
+
+
+def test_probabilities_and_logits_score_alike():
+    logits, labels = case(50, 4, 0)
+    by_logits = score_logits(logits, labels, ece_bins=10)
+    by_probabilities = score_probabilities(softmax(logits, axis=1), labels, ece_bins=10)
+    assert by_logits.pop("recall") == by_probabilities.pop("recall")
+    assert by_probabilities == pytest.approx(by_logits, rel=1e-5)
+
+
+def test_by_hand():
+    p = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    scores = score_probabilities(p, np.array([0, 1, 2, 1]), ece_bins=2)
+    assert scores["accuracy"] == scores["error"] == 0.5
+    assert scores["top2"] == 0.75  # of the third image the class is last
+    assert scores["nll"] == pytest.approx(-np.log([0.7, 0.6, 0.2, 0.2]).mean())
+    assert scores["recall"] == [1.0, 0.5, 0.0]
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    # Confidences 0.7, 0.6, 0.5, 0.7; 0.5 is in the lower bin: gaps 0.5 and 2 - (2 right) = 0.
+    assert scores["ece"] == pytest.approx((abs(0 - 0.5) + abs(2 - (0.7 + 0.6 + 0.7))) / 4)
+
+
+def test_equal_scores_rank_the_lower_class_first():
+    scores = score_logits(np.zeros((3, 3)), np.array([0, 1, 2]), ece_bins=5)
+    assert scores["accuracy"] == pytest.approx(1 / 3)
+    assert scores["recall"] == [1.0, 0.0, 0.0]
+    assert scores["top2"] == pytest.approx(2 / 3)
+    assert scores["nll"] == pytest.approx(np.log(3))
+    hard = score_probabilities(np.array([[1.0, 0, 0]]), np.array([0]), ece_bins=5)
+    assert hard["accuracy"] == hard["top2"] == 1.0 and hard["nll"] == 0.0
+
+
+def test_large_logits_neither_overflow_nor_lose_their_loss():
+    logits = np.array([[1e4, 0.0], [0.0, 1e4]], dtype=np.float32)
+    assert score_logits(logits, np.array([0, 0]), ece_bins=5)["nll"] == pytest.approx(5e3)
+    assert to_probabilities(logits).tolist() == [[1, 0], [0, 1]]
+    assert to_probabilities(np.zeros((2, 3, 4))).sum(-1) == pytest.approx(np.ones((2, 3)))
+
+
+def ece(confidence: list[float], correct: list[int], bins: int) -> float:
+    return calibration_error(np.array(confidence), np.array(correct, bool), bins)
+
+
+def test_calibration_error_by_hand():
+    # Bins (0, 0.5] and (0.5, 1]: 1 of 2 right at 0.45 on average, 1 of 2 right at 0.8.
+    assert ece([0.4, 0.5, 0.6, 1.0], [1, 0, 1, 0], 2) == pytest.approx(0.5 * 0.05 + 0.5 * 0.3)
+    assert ece([0.4, 0.5, 0.6, 1.0], [1, 0, 1, 0], 1) == pytest.approx(abs(0.5 - 0.625))
+
+
+def test_a_bin_holds_its_upper_edge():
+    # 0.5 and 0.75 are the upper edges of bins 2 and 3 of 4: apart their gaps add up.
+    assert ece([0.5, 0.75], [1, 0], 4) == pytest.approx((0.5 + 0.75) / 2)
+    assert ece([0.5, 0.51], [1, 0], 4) == pytest.approx((0.5 + 0.51) / 2)
+    assert ece([0.51, 0.75], [1, 0], 4) == pytest.approx(abs(1 - 1.26) / 2)
+    assert ece([0.0, 1.0], [0, 1], 4) == 0.0  # both ends have a bin
+
+
+def test_calibration_error_of_a_calibrated_classifier_is_small():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.2, 1, 20_000)
+    correct = rng.random(20_000) < confidence
+    assert calibration_error(confidence, correct, 15) < 0.02
+    assert calibration_error(confidence, correct * 0 == 1, 15) == pytest.approx(0.6, abs=0.01)
+    assert calibration_error(confidence, correct, 15) == pytest.approx(naive(confidence, correct))
+
+
+def naive(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """The definition, bin by bin."""
+    total = 0.0
+    for low, high in zip(np.arange(bins) / bins, np.arange(1, bins + 1) / bins, strict=True):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            gap = abs(correct[inside].mean() - confidence[inside].mean())
+            total += inside.mean() * gap
+    return total
+
+
+def test_confusion_has_labels_in_rows():
+    matrix = confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1]), 4)
+    assert matrix.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]

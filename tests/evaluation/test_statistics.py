@@ -1,0 +1,111 @@
+"""Intervals, against scipy and by hand."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from thumbnets.evaluation.statistics import paired_gain, summarise, t_interval, wilson_interval
+
+
+def test_t_interval_is_that_of_scipy():
+    values = np.random.default_rng(0).normal(0.9, 0.01, 7)
+    interval = t_interval(values)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected))
+
+
+def test_t_interval_by_hand():
+    interval = t_interval(np.array([1.0, 2.0, 3.0]))  # sd 1, t of two degrees 4.302653
+    assert interval.high - 2 == pytest.approx(4.302653 / np.sqrt(3), abs=1e-6)
+    assert interval.low == pytest.approx(4 - interval.high)
+    assert t_interval(np.array([1.0])) is None
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    [
+        # statsmodels.stats.proportion.proportion_confint(right, n, method="wilson")
+        (8, 10, 0.490162, 0.943318),
+        (0, 10, 0.0, 0.277533),
+        (10, 10, 0.722467, 1.0),
+        (50, 100, 0.403832, 0.596168),
+    ],
+)
+def test_wilson_interval_of_known_cases(right, n, low, high):
+    interval = wilson_interval(right / n, n)
+    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-6)
+    scipy = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
+    assert (interval.low, interval.high) == pytest.approx((scipy.low, scipy.high), abs=1e-12)
+
+
+def test_summary_of_seeds():
+    assert summarise(np.array([0.5])) == {"mean": 0.5, "sd": None, "ci_low": None, "ci_high": None}
+    values = np.array([0.88, 0.9, 0.89])
+    summary = summarise(values)
+    assert summary["mean"] == pytest.approx(0.89) and summary["sd"] == pytest.approx(0.01)
+    assert summary["ci_high"] - 0.89 == pytest.approx(4.302653 * 0.01 / np.sqrt(3), abs=1e-6)
+
+
+def pair(seeds: int, images: int, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+    """Two classifiers that are right on much the same images."""
+    rng = np.random.default_rng(seeds)
+    hardness = rng.random(images)
+    noise = rng.normal(0, 0.1, (2, seeds, images))
+    return hardness + noise[0] < a, hardness + noise[1] < b
+
+
+def test_gain_of_one_seed_is_close_to_the_normal_paired_interval():
+    a, b = pair(1, 10_000, 0.9, 0.89)
+    gain = paired_gain(a, b)
+    difference = a[0].astype(float) - b[0]
+    half = 1.959964 * difference.std(ddof=1) / np.sqrt(10_000)
+    assert gain.mean == pytest.approx(difference.mean())
+    assert gain.low == pytest.approx(gain.mean - half, abs=0.05 * half)
+    assert gain.high == pytest.approx(gain.mean + half, abs=0.05 * half)
+
+
+def test_pairing_narrows_the_interval():
+    a, b = pair(1, 10_000, 0.9, 0.89)
+    paired = paired_gain(a, b)
+    apart = paired_gain(a, np.roll(b, 1, axis=1))
+    assert apart.mean == paired.mean
+    assert paired.high - paired.low < 0.9 * (apart.high - apart.low)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_gain_contains_its_mean_and_turns_with_the_order(seeds):
+    a, b = pair(seeds, 2_000, 0.9, 0.85)
+    there, back = paired_gain(a, b), paired_gain(b, a)
+    assert there.low <= there.mean <= there.high
+    assert there.mean == pytest.approx(a.mean() - b.mean())
+    assert back.mean == pytest.approx(-there.mean)
+    assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=2e-3)
+    assert paired_gain(a, b) == there  # drawn with a fixed seed
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    a = np.zeros((2, 1_000), bool)
+    a[0, :100] = True  # better by 10 points with one seed, equal with the other
+    gain = paired_gain(a, np.zeros_like(a))
+    assert gain.mean == pytest.approx(0.05)
+    assert gain.low == 0.0 and gain.high > 0.1
+    one = paired_gain(a.any(0, keepdims=True)[:, ::2], np.zeros((1, 500), bool))
+    assert one.high - one.low < gain.high - gain.low
+
+
+def test_classifiers_that_are_alike_have_no_gain():
+    a = pair(3, 500, 0.9, 0.9)[0]
+    gain = paired_gain(a, a)
+    assert (gain.mean, gain.low, gain.high) == (0, 0, 0)
+    always = paired_gain(np.ones((1, 50), bool), np.zeros((1, 50), bool))
+    assert (always.mean, always.low, always.high) == (1, 1, 1)
+
+
+def test_coverage_of_the_gain_is_about_95_percent():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(60):
+        a, b = rng.random((1, 300)) < 0.8, rng.random((1, 300)) < 0.7
+        gain = paired_gain(a, b)
+        hits += gain.low <= 0.1 <= gain.high
+    assert hits >= 50  # 57 expected; fewer than 50 has a chance of 1 in 1,000

@@ -1,0 +1,78 @@
+"""Metrics files: what is said of several seeds, and of one."""
+
+import numpy as np
+import pytest
+
+from thumbnets.artifacts import write_json
+from thumbnets.evaluation.metrics import score_logits
+from thumbnets.evaluation.statistics import wilson_interval
+from thumbnets.evaluation.summaries import headline, over_seeds, summary
+
+CLASSES = ["shirt", "shoe", "bag"]
+
+
+def metrics(*accuracies: float, images: int = 200) -> dict:
+    """Metrics over seeds of which each has the given accuracy."""
+    scores = [
+        {"accuracy": a, "error": 1 - a, "nll": 0.3, "recall": [a, 1.0, 0.5]} for a in accuracies
+    ]
+    return {**over_seeds(scores, classes=CLASSES, images=images), "parameters": 100}
+
+
+def test_over_seeds():
+    result = metrics(0.8, 0.9)
+    assert result["accuracy"]["mean"] == pytest.approx(0.85)
+    assert result["accuracy"]["sd"] == pytest.approx(0.1 / np.sqrt(2))
+    assert list(result["recall"]) == CLASSES
+    assert result["recall"]["shirt"]["mean"] == pytest.approx(0.85)
+    assert result["recall"]["shoe"] == {"mean": 1.0, "sd": 0.0, "ci_low": 1.0, "ci_high": 1.0}
+    wilson = wilson_interval(0.85, 200)
+    assert result["wilson"] == pytest.approx({"low": wilson.low, "high": wilson.high})
+    assert (result["seeds"], result["images"]) == (2, 200)
+
+
+def test_all_scores_of_a_model_can_be_written(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    scores = [score_logits(rng.normal(size=(30, 3)), labels, ece_bins=5) for _ in range(2)]
+    result = over_seeds(scores, classes=CLASSES, images=30)
+    write_json(tmp_path / "m.json", result)
+    assert {"accuracy", "error", "top2", "nll", "ece", "macro_f1", "recall"} <= set(result)
+
+
+def test_headline_of_one_seed_has_the_interval_of_the_images():
+    head = headline(metrics(0.8))
+    wilson = wilson_interval(0.8, 200)
+    assert head["accuracy"] == 0.8 and head["seeds"] == 1
+    assert head["accuracy_ci_low"] == pytest.approx(wilson.low)
+    assert head["accuracy_ci_high"] == pytest.approx(wilson.high)
+    assert head["accuracy_interval"] == "Wilson over test images"
+
+
+def test_headline_of_several_seeds_has_the_interval_of_the_mean():
+    result = metrics(0.8, 0.9)
+    head = headline(result)
+    assert head["accuracy_ci_low"] == result["accuracy"]["ci_low"]
+    assert head["accuracy_ci_high"] == result["accuracy"]["ci_high"]
+    assert head["accuracy_interval"] == "t over seeds"
+    assert not any(isinstance(value, dict) for value in head.values())
+
+
+def test_headlines_have_the_same_keys_whatever_the_seeds():
+    assert set(headline(metrics(0.8))) == set(headline(metrics(0.8, 0.9)))
+
+
+def test_summary_compares_the_ensemble_with_its_best_member_on_the_test():
+    models = {"a": metrics(0.8), "b": metrics(0.9), "c": metrics(0.95), "head": metrics(0.7)}
+    gains = {"a": 0.12, "b": 0.02}
+    members = {
+        name: {"weight": 0.5, "gain": {"mean": gain, "low": gain - 0.01, "high": gain + 0.01}}
+        for name, gain in gains.items()
+    }
+    result = summary("head", models, {"counted": metrics(0.92), "members": members})
+    assert result["model"]["name"] == "head" and result["model"]["accuracy"] == 0.7
+    ensemble = result["ensemble"]
+    assert ensemble["best_member"] == "b"  # c is better, but no member
+    assert (ensemble["gain"], ensemble["gain_ci_low"]) == (0.02, pytest.approx(0.01))
+    assert (ensemble["members"], ensemble["parameters"]) == (2, 200)
+    assert ensemble["accuracy"] == 0.92

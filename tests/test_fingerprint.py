@@ -1,0 +1,281 @@
+"""Fingerprints: what changes a number changes them, and nothing else does."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from thumbnets import fingerprint as fingerprints
+from thumbnets.fingerprint import WITHOUT_EFFECT, fingerprint
+from thumbnets.params import load_params
+from thumbnets.registry import NETWORKS
+
+TREE = {
+    "stages/run.py": "from package.main import go\n\ngo()\n",
+    "src/package/__init__.py": "",
+    "src/package/main.py": "from package import helper\n\n\ndef go():\n    return helper.value\n",
+    "src/package/helper.py": "import numpy as np\n\nfrom .deep import leaf\n\nvalue = leaf.x\n",
+    "src/package/deep/__init__.py": "",
+    "src/package/deep/leaf.py": "from ..far import y\n\nx = y + 1\n",
+    "src/package/far.py": "y = 1\n",
+    "src/package/unused.py": "z = 1\n",
+    "requirements.lock": "numpy==2.1.0 \\\n    --hash=sha256:0\nscikit-learn==1.5\n",
+}
+
+
+@pytest.fixture
+def take(tmp_path, monkeypatch):
+    """Writes `TREE` with changes (None removes a file) and fingerprints its stage."""
+
+    def of(changes: dict[str, str | None] | None = None) -> fingerprints.Fingerprint:
+        for name, content in {**TREE, **(changes or {})}.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_text(content)
+        _forget()
+        return fingerprint([Path("stages/run.py")], Path("src"), Path("requirements.lock"))
+
+    monkeypatch.chdir(tmp_path)
+    return of
+
+
+def _forget() -> None:
+    """A file is read once a process; here it changes."""
+    for cached in (fingerprints.tree_hash, fingerprints._tree, fingerprints._pins):
+        cached.cache_clear()
+
+
+def test_names_all_that_is_imported_directly_or_not(take):
+    found = take()
+    assert list(found["modules"]) == [
+        "package",
+        "package.deep",
+        "package.deep.leaf",
+        "package.far",
+        "package.helper",
+        "package.main",
+        "stages.run",
+    ]
+    assert found["libraries"] == {"numpy": "2.1.0"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# a comment\ny = 1\n",
+        '"""A docstring."""\n\n\n\ny = 1  # one\n',
+        "y = (\n    1\n)\n",
+    ],
+)
+def test_comments_docstrings_and_layout_change_nothing(take, text):
+    assert take({"src/package/far.py": text}) == take()
+
+
+def test_a_docstring_of_a_function_changes_nothing(take):
+    body = "def y():\n    {}return 1\n\n\nclass A:\n    {}b: int = 2\n"
+    plain = take({"src/package/far.py": body.format("", "")})
+    documented = take({"src/package/far.py": body.format('"""Doc."""\n    ', '"""Doc."""\n    ')})
+    assert plain == documented
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("y = 1\n", "y = 2\n"),
+        ("y = 1\n", "y = 1.0\n"),
+        ("y = 1\n", "y = True\n"),
+        ("y = 1\n", "y = '1'\n"),
+        ("y = 'a'\n", "y = 'b'\n"),
+        ("y = ['a']\n", "y = ['b']\n"),
+        ("y = 1\n", "y = -1\n"),
+        ("y = 1 + 2\n", "y = 1 - 2\n"),
+        ("def y(): return\n", "def y(): return ...\n"),
+        ("def y(a, b=1): ...\n", "def y(a, *, b=1): ...\n"),
+        ("def y(*, a, b=1): ...\n", "def y(*, a=1, b): ...\n"),
+        ("y = {'a': 1, **{}}\n", "y = {**{}, 'a': 1}\n"),
+        ("y = [1][:1]\n", "y = [1][1:]\n"),
+        ("y = f'{1!r}'\n", "y = f'{1!s}'\n"),
+    ],
+)
+def test_code_changes_the_module_it_is_in_and_no_other(take, before, after):
+    old, new = take({"src/package/far.py": before}), take({"src/package/far.py": after})
+    assert old["modules"].pop("package.far") != new["modules"].pop("package.far")
+    assert old == new
+
+
+def test_what_no_one_imports_changes_nothing(take):
+    plain = take()
+    assert take({"src/package/unused.py": "z = 2\n", "src/package/new.py": "import os\n"}) == plain
+
+
+def test_a_renamed_module_is_another(take):
+    moved = take(
+        {
+            "src/package/far.py": None,
+            "src/package/near.py": TREE["src/package/far.py"],
+            "src/package/deep/leaf.py": "from ..near import y\n\nx = y + 1\n",
+        }
+    )["modules"]
+    assert "package.near" in moved and "package.far" not in moved
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import package.unused",
+        "import package.unused as u",
+        "from package import unused",
+        "from package.unused import z",
+        "from package.unused import *",
+        "from . import unused",
+        "from .unused import z",
+        "def later():\n    from package import unused",
+        "if True:\n    import package.unused",
+    ],
+)
+def test_every_form_of_import_is_seen(take, statement):
+    assert "package.unused" in take({"src/package/main.py": statement + "\n"})["modules"]
+
+
+def test_imports_inside_a_package_file_are_relative_to_it(take):
+    found = take({"src/package/deep/__init__.py": "from . import leaf\nfrom ..unused import z\n"})
+    assert {"package.deep.leaf", "package.unused"} <= set(found["modules"])
+
+
+def test_libraries_are_pinned_under_the_name_they_are_imported_by(take):
+    found = take({"src/package/far.py": "import sklearn.metrics\nimport os\ny = 1\n"})
+    assert found["libraries"] == {"numpy": "2.1.0", "sklearn": "1.5"}
+    lock = TREE["requirements.lock"]
+    newer = take({"requirements.lock": lock.replace("2.1.0", "2.2.0") + "other==1\n"})
+    assert newer["libraries"] == {"numpy": "2.2.0"}
+    both = (
+        "numpy==2.1.0 ; python_full_version < '3.12' \\\nnumpy==2.3.0 ; python_version > '3' \\\n"
+    )
+    assert take({"requirements.lock": both})["libraries"] == {"numpy": "2.1.0 or 2.3.0"}
+
+
+def test_a_syntax_error_is_one_line(take):
+    with pytest.raises(ValueError, match=r"src/package/far\.py, line 2: .*") as caught:
+        take({"src/package/far.py": "y = 1\ndef (:\n"})
+    assert "\n" not in str(caught.value)
+
+
+# The project itself.
+
+
+def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint]:
+    """What `stages.code` would write for the tree at `root`, by stage and `model:`name."""
+    monkeypatch.chdir(root)
+    _forget()
+    source, lock = Path("src"), Path("requirements.lock")
+    scripts = sorted(Path("stages").glob("[!_]*.py"))
+    found = {script.stem: fingerprint([script], source, lock) for script in scripts}
+    for name, settings in load_params().settings.items():
+        network = source / "thumbnets" / "models" / f"{settings.arch}.py"
+        roots = [Path("stages/train.py"), network]
+        found[f"model:{name}"] = fingerprint(roots, source, lock)
+    return found
+
+
+def _changed(root: Path, monkeypatch, *files: str) -> set[str]:
+    """Names of the fingerprints that change when code is added to files, new ones or not."""
+    before = _fingerprints(root, monkeypatch)
+    for file in files:
+        path = root / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((path.read_text() if path.exists() else "") + "\nadded = 1\n")
+    after = _fingerprints(root, monkeypatch)
+    return {name for name in before if before[name] != after[name]}
+
+
+def _models(changed: set[str]) -> set[str]:
+    return {name.removeprefix("model:") for name in changed if name.startswith("model:")}
+
+
+NOT_FOR_TRAINING = [
+    "models/new.py",
+    "data/datasets.py",
+    "data/download.py",
+    "data/preprocess.py",
+    "report/figures.py",
+    "report/new.py",
+    "cli.py",
+    "params.py",
+    "ensembles/selection.py",
+    "evaluation/metrics.py",
+    "fingerprint.py",
+    *[name.removeprefix("thumbnets.").replace(".", "/") + ".py" for name in WITHOUT_EFFECT],
+]
+
+
+def test_what_training_does_not_use_changes_no_model(copied, monkeypatch):
+    files = [f"src/thumbnets/{file}" for file in NOT_FOR_TRAINING]
+    assert _models(_changed(copied, monkeypatch, *files)) == set()
+
+
+def test_a_network_changes_the_models_made_of_it(copied, monkeypatch):
+    changed = _changed(copied, monkeypatch, "src/thumbnets/models/cnn_c.py")
+    settings = load_params().settings
+    assert changed == {f"model:{name}" for name in settings if settings[name].arch == "cnn_c"}
+
+
+@pytest.mark.parametrize(
+    "file", ["training/loop.py", "data/augment.py", "models/patches.py", "runtime.py"]
+)
+def test_the_training_code_changes_every_model(copied, monkeypatch, file):
+    changed = _changed(copied, monkeypatch, f"src/thumbnets/{file}")
+    assert _models(changed) == set(load_params().settings)
+
+
+def test_metrics_change_what_scores_and_not_what_prepares(copied, monkeypatch):
+    changed = _changed(copied, monkeypatch, "src/thumbnets/evaluation/metrics.py")
+    assert {"evaluate", "ensemble_select", "evaluate_ensemble"} <= changed
+    assert not {"download", "preprocess", "train"} & changed
+
+
+IMPORTED = """
+import importlib, json, os, sys
+import matplotlib.figure, sklearn.model_selection, scipy.stats, torch, pydantic  # once for all
+for name in sys.argv[1:]:
+    if os.fork() == 0:
+        for module in name.split("+"):
+            importlib.import_module(module)
+        ours = sorted(m for m in sys.modules if m.split(".")[0] == "thumbnets")
+        os.write(1, (json.dumps([name, ours]) + "\\n").encode())
+        os._exit(0)
+    assert os.wait()[1] == 0, name
+"""
+
+
+def test_fingerprints_cover_all_that_really_is_imported(root, python, monkeypatch):
+    found = _fingerprints(root, monkeypatch)
+    roots = {name: f"stages.{name}" for name in found if ":" not in name}
+    for name, settings in load_params().settings.items():
+        roots[f"model:{name}"] = f"stages.train+{NETWORKS[settings.arch].module}"
+    imported = dict(map(json.loads, python(IMPORTED, *{*roots.values()}).splitlines()))
+    for name, modules in roots.items():
+        missing = set(imported[modules]) - set(found[name]["modules"]) - WITHOUT_EFFECT
+        assert not missing, f"{name} does not cover {missing}"
+
+
+def _module(file: Path) -> str:
+    return fingerprints._module_name(file, Path("src"))
+
+
+def test_every_library_that_the_code_imports_is_pinned(root, monkeypatch):
+    monkeypatch.chdir(root)
+    files = sorted(Path("src").rglob("*.py"))
+    for file in [f for f in files if _module(f) not in WITHOUT_EFFECT]:
+        imported = {name.split(".")[0] for name in fingerprints._imports(file, Path("src"))}
+        imported -= {*sys.stdlib_module_names, "thumbnets", "__future__"}
+        pinned = fingerprint([file], Path("src"), Path("requirements.lock"))["libraries"]
+        assert imported <= set(pinned), f"{file}: {imported - set(pinned)} has no known release"
+
+
+def test_what_has_no_effect_exists(root):
+    for name in WITHOUT_EFFECT:
+        assert (root / "src" / Path(*name.split(".")).with_suffix(".py")).is_file()

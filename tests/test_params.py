@@ -1,0 +1,238 @@
+"""params.yaml: what is shipped loads; whatever is wrong with it is one line that names the key."""
+
+import copy
+
+import pytest
+from ruamel.yaml import YAML
+
+from thumbnets.params import load_params
+
+GONE = object()
+
+
+@pytest.fixture
+def load(root, tmp_path):
+    """Loads the shipped params with changes: dotted key to value, `GONE` to remove it."""
+    shipped = YAML(typ="safe", pure=True).load((root / "params.yaml").read_text())
+
+    def with_changes(changes: dict):
+        content = copy.deepcopy(shipped)
+        for key, value in changes.items():
+            *parents, last = key.split(".")
+            place = content
+            for parent in parents:
+                place = place[parent]
+            if value is GONE:
+                del place[last]
+            else:
+                place[last] = value
+        with (tmp_path / "params.yaml").open("w") as file:
+            YAML(typ="safe", pure=True).dump(content, file)
+        return load_params(tmp_path / "params.yaml")
+
+    return with_changes
+
+
+@pytest.fixture
+def load_text(tmp_path):
+    """Loads params from text."""
+
+    def load(text: str | bytes):
+        path = tmp_path / "params.yaml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load_params(path)
+
+    return load
+
+
+def test_the_shipped_params_load(root):
+    params = load_params(root / "params.yaml")
+    assert params.model == "mlp4"
+    assert set(params.settings) == set(params.models) >= set(params.run)
+    assert len(params.pool) == 6  # the places of dvc.yaml
+
+
+BAD = [
+    # key, value, parts of the message: the key, what was expected, what was given
+    ("modle", "mlp4", ["'modle'", "Did you mean 'model'"]),
+    ("train.epoch", 3, ["train.epoch"]),
+    ("split.fold", 3, ["split.fold"]),
+    ("models.mlp4.droput", 0.1, ["models.mlp4", "'droput'", "Did you mean 'dropout'"]),
+    ("models.mlp4.softmax_output", True, ["models.mlp4", "'softmax_output'"]),
+    ("train.epochs", GONE, ["train.epochs is missing"]),
+    ("models.mlp4.arch", GONE, ["models.mlp4.arch must be one of", "cnn_a"]),
+    ("train.epochs", "3", ["train.epochs", "integer", "'3'"]),
+    ("train.epochs", 3.0, ["train.epochs", "integer", "3.0"]),
+    ("train.epochs", True, ["train.epochs", "integer", "True"]),
+    ("train.lr", "0.1", ["train.lr", "number", "'0.1'"]),
+    ("split.rotate", 1, ["split.rotate", "boolean", "1"]),
+    ("train.patches", 7, ["train.patches", "dictionary", "7"]),
+    ("train.augment", "flip", ["train.augment", "list", "'flip'"]),
+    ("models.mlp4", None, ["models.mlp4", "dictionary", "None"]),
+    ("train", None, ["train", "dictionary", "None"]),
+    ("train.lr", 0, ["train.lr", "greater than 0", "got 0"]),
+    ("train.lr", float("inf"), ["train.lr", "finite", "inf"]),
+    ("train.lr", float("nan"), ["train.lr", "nan"]),
+    ("train.momentum", 1.0, ["train.momentum", "less than 1", "1.0"]),
+    ("train.weight_decay", -1e-4, ["train.weight_decay", "0", "-0.0001"]),
+    ("train.batch_size", 1, ["train.batch_size", "2", "1"]),
+    ("train.label_smoothing", 1.0, ["train.label_smoothing", "less than 1", "1.0"]),
+    ("train.early_stopping", {"patience": 0}, ["train.early_stopping.patience", "1", "got 0"]),
+    ("train.patches", {"size": 7, "mode": "mix"}, ["train.patches.mode", "'permute'", "'mix'"]),
+    ("models.cnn_c.lr", -1, ["models.cnn_c.lr", "greater than 0", "-1"]),
+    ("models.mlp4.dropout", 1.5, ["models.mlp4", "dropout", "less than 1", "1.5"]),
+    ("split.folds", 1, ["split.folds", "2", "1"]),
+    ("ensemble.steps", 0, ["ensemble.steps", "1", "0"]),
+    ("evaluation.mistakes", 201, ["evaluation.mistakes", "200", "201"]),
+    ("evaluation.ece_bins", 0, ["evaluation.ece_bins", "1", "0"]),
+    ("seeds", [], ["seeds", "at least 1"]),
+    ("seeds", [0, 1, 0], ["seeds", "repeat", "[0, 1, 0]"]),
+    ("seeds", [-1], ["seeds.0", "0", "-1"]),
+    ("seeds", [2**31], ["seeds.0", "2147483648"]),
+    ("pool", [], ["pool: must have 6 names", "got 0"]),
+    ("pool", ["cnn_b", "cnn_d"] * 3, ["pool", "Unknown model 'cnn_d'", "Did you mean", "'cnn_c'"]),
+    ("model", "mlp44", ["model", "Unknown model 'mlp44'", "Did you mean 'mlp4'"]),
+    ("models.mlp4.arch", "mlp_4", ["models.mlp4", "Unknown network 'mlp_4'", "'mlp4'"]),
+    ("data.name", "fashion_mnst", ["data.name", "'fashion_mnst'", "mean fashion_mnist"]),
+    ("train.optimizer", "sdg", ["train.optimizer", "'sdg'", "Did you mean 'sgd'"]),
+    ("models.mlp4.optimizer", "adma", ["models.mlp4.optimizer", "'adma'", "'adam'"]),
+    ("train.optimizer", 3, ["train.optimizer", "name of one optimizer"]),
+    ("train.optimizer", {"name": "sgd", "nestrov": True}, ["train.optimizer", "'nesterov'"]),
+    ("train.schedule", "onecyle", ["train.schedule", "'onecyle'", "Did you mean 'onecycle'"]),
+    ("train.schedule", {"name": "step", "every": 0}, ["train.schedule", "every", "1", "got 0"]),
+    ("train.augment", [{"name": "shft"}], ["train.augment.0", "'shft'", "Did you mean 'shift'"]),
+    ("train.augment", ["flip", {"name": "flip", "p": 1.1}], ["train.augment.1", "p", "1.1"]),
+    ("train.init", "xavier", ["train.init", "'xavier'", "xavier_normal"]),
+    ("train.init", {"name": "normal", "std": 0}, ["train.init", "std", "got 0"]),
+    ("ensemble.objective", "los", ["ensemble.objective", "'loss' or 'accuracy'", "'los'"]),
+    ("ensemble.voting", "both", ["ensemble.voting", "'soft' or 'hard'", "'both'"]),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "parts"), BAD, ids=[f"{k}={v}" for k, v, _ in BAD])
+def test_a_bad_value_is_one_line(load, key, value, parts):
+    with pytest.raises(ValueError) as caught:
+        load({key: value})
+    message = str(caught.value)
+    assert "\n" not in message and "params.yaml" in message
+    for part in parts:
+        assert part in message, message
+
+
+def test_a_misspelt_key_below_the_top_brings_the_nearest(load):
+    with pytest.raises(ValueError, match=r"train\.epoch.*Did you mean '.*epochs'"):
+        load({"train.epoch": 3})
+
+
+def test_several_faults_are_told_at_once(load):
+    with pytest.raises(ValueError, match=r"train\.lr .*; split\.folds|split\.folds .*; train\.lr"):
+        load({"train.lr": 0, "split.folds": 0})
+
+
+BROKEN = [
+    ("a: 1\na: 2\n", "line 2.*duplicate key"),
+    ("a: [1\nb: 2\n", "line 2.*not valid YAML"),
+    ("a: b: c\n", "line 1.*not valid YAML"),
+    ("\ta: 1\n", "line 1.*not valid YAML"),
+    ("a: !!python/object:os.system x\n", "line 1.*not valid YAML"),
+    ("", "must hold keys and values"),
+    ("- a\n", "must hold keys and values"),
+]
+
+
+@pytest.mark.parametrize(("text", "match"), BROKEN)
+def test_broken_yaml_is_one_line(load_text, text, match):
+    with pytest.raises(ValueError, match=match) as caught:
+        load_text(text)
+    assert "\n" not in str(caught.value) and "params.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"a: \x07\n", b"a: \xff\n"])
+def test_bytes_that_are_no_text_are_one_line(load_text, content):
+    with pytest.raises(ValueError, match="params.yaml"):
+        load_text(content)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(ValueError, match="nowhere.yaml not found: run this from the root"):
+        load_params(tmp_path / "nowhere.yaml")
+
+
+def test_an_arch_that_is_no_name_is_one_line(load):
+    with pytest.raises(ValueError, match=r"models\.mlp4"):
+        load({"models.mlp4.arch": ["mlp4"]})
+
+
+def test_a_pool_that_dvc_has_no_place_for_is_refused(load):
+    with pytest.raises(ValueError, match="pool"):
+        load({"pool": ["mlp4"] * 6 + ["lenet5"]})
+
+
+@pytest.mark.parametrize("name", ["summary", "ensemble", "../up", "a/b"])
+def test_a_block_name_that_clashes_with_an_output_is_refused(load, name):
+    with pytest.raises(ValueError, match=name):
+        load({"models": {"mlp4": {"arch": "mlp4"}, name: {"arch": "mlp4"}}, "pool": ["mlp4"] * 6})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.optimizer": {"name": "adam", "beta2": 1.0}},
+        {"train.optimizer": {"name": "sgd", "nesterov": True}, "train.momentum": 0.0},
+    ],
+)
+def test_what_torch_would_refuse_is_refused_before_training(load, changes):
+    with pytest.raises(ValueError):
+        load(changes)
+
+
+def test_numbers_are_those_of_yaml_1_2(load_text, root):
+    text = (root / "params.yaml").read_text()
+    params = load_text(text.replace("lr: 0.1 #", "lr: 1e-3 #"))
+    assert params.train.lr == 0.001
+    assert load_text(text.replace("lr: 0.1 #", "lr: 1 #")).train.lr == 1.0
+    with pytest.raises(ValueError, match="split.rotate.*'yes'"):
+        load_text(text.replace("rotate: false", "rotate: yes"))
+
+
+def test_a_block_overrides_train(load):
+    params = load(
+        {
+            "models.a": {"arch": "cnn_c", "lr": 0.02, "dropout": 0.3, "optimizer": "adam"},
+            "train.patches": {"size": 7, "mode": "permute"},
+            "models.b": {"arch": "cnn_c", "patches": None},
+        }
+    )
+    a, b = params.settings["a"], params.settings["b"]
+    assert (a.name, a.arch, a.train.lr) == ("a", "cnn_c", 0.02)
+    assert a.options == {"dropout": 0.3}
+    assert (a.train.optimizer.name, a.train.optimizer.options) == ("adam", {"beta2": 0.999})
+    assert a.train.batch_size == b.train.batch_size == params.train.batch_size
+    assert (b.train.lr, b.train.optimizer.name) == (params.train.lr, "sgd")
+    assert a.train.patches.size == 7 and b.train.patches is None
+    assert b.options == {"dropout": 0.1}  # the network's own default, filled in
+
+
+def test_rotation_of_folds_reaches_every_model(load):
+    assert not any(s.rotate for s in load({}).settings.values())
+    assert all(s.rotate for s in load({"split.rotate": True}).settings.values())
+
+
+def test_run_is_the_headline_model_then_the_pool_without_repeats(load):
+    pool = ["cnn_b", "mlp4", "cnn_b", "cnn_a", "mlp4", "cnn_a"]
+    params = load({"model": "cnn_a", "pool": pool})
+    assert params.members == ["cnn_b", "mlp4", "cnn_a"]
+    assert params.run == ["cnn_a", "cnn_b", "mlp4"]
+    assert load({"model": "lenet5", "pool": pool}).run == ["lenet5", "cnn_b", "mlp4", "cnn_a"]
+
+
+def test_params_can_not_be_changed(root):
+    params = load_params(root / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        params.train.lr = 1.0
+
+
+def test_loading_params_does_not_import_torch(python):
+    code = "import sys; from thumbnets.params import load_params; load_params()\n"
+    code += "print(*({'torch', 'sklearn', 'scipy', 'matplotlib'} & {*sys.modules}))"
+    assert python(code).strip() == ""

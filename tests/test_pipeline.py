@@ -1,0 +1,244 @@
+"""The real pipeline, run by DVC on `digits` in a temporary clone, as a user would."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+POOL = ["mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn"]
+
+
+@dataclass
+class Project:
+    """A clone of the project in which commands are run."""
+
+    folder: Path
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command; returns what it printed (stdout, then stderr)."""
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DVC_NO_ANALYTICS": "1",
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+        printed = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, printed
+        return printed
+
+    def stages_run(self, *command: str) -> list[str]:
+        """Run a DVC command; returns the stages that it ran or took from the run-cache."""
+        return re.findall(
+            r"(?:Running stage|Stage) '([^']+)'(?:| is cached.*):", self.run(*command)
+        )
+
+    def commit(self) -> None:
+        """Commit everything."""
+        self.run("git", "add", "-A")
+        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "state")
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace a text that occurs in a file."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+
+def clone(folder: Path) -> Project:
+    """What git tracks or would track, in a repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    project = Project(folder)
+    project.run("git", "init", "-q", "-b", "main")
+    project.edit("params.yaml", "name: fashion_mnist", "name: digits")
+    project.commit()
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A clone in which the whole pipeline has run on `digits` and is committed."""
+    project = clone(tmp_path_factory.mktemp("clone"))
+    stages = project.stages_run("dvc", "repro")
+    assert len([s for s in stages if s.startswith("train@")]) == len(POOL)
+    project.commit()
+    return project
+
+
+@pytest.fixture
+def restored(project: Project):
+    """The clone as committed, before and after a test that changes it."""
+    yield project
+    project.run("git", "reset", "-q", "--hard")
+    project.run("git", "clean", "-qfd")
+    project.run("dvc", "checkout", "-q")
+
+
+def trained(stages: list[str]) -> list[str]:
+    return [stage for stage in stages if stage.startswith("train@")]
+
+
+def test_everything_is_written(project: Project):
+    summary = json.loads((project.folder / "metrics/summary.json").read_text())
+    assert summary["model"]["name"] == "mlp4"
+    assert summary["model"]["accuracy"] > 0.9
+    assert summary["ensemble"]["accuracy"] > 0.9
+    assert "<html" in (project.folder / "report/index.html").read_text()
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+def test_a_second_run_runs_nothing(project: Project):
+    assert project.stages_run("dvc", "repro") == []
+    assert "up to date" in project.run("dvc", "status")
+
+
+def test_another_headline_model_trains_nothing_and_shows_in_the_metrics(restored: Project):
+    stages = restored.stages_run("dvc", "exp", "run", "-S", "model=cnn_c")
+    assert stages == ["code", "evaluate-ensemble", "report"]
+    changes = restored.run("dvc", "metrics", "diff", "main")
+    assert re.search(r"model\.accuracy\s+0\.\d+\s+0\.\d+\s+-?0\.\d+", changes)
+
+
+def test_a_model_outside_the_pool_is_trained_alone(restored: Project):
+    stages = restored.stages_run("dvc", "exp", "run", "-S", "model=lenet_300_100")
+    assert trained(stages) == ["train@lenet_300_100-0"]
+    assert "ensemble-select" not in stages
+
+
+def test_a_learning_rate_retrains_one_model(restored: Project):
+    stages = restored.stages_run(
+        "dvc", "exp", "run", "-S", "model=cnn_c", "-S", "models.cnn_c.lr=0.02"
+    )
+    assert trained(stages) == ["train@cnn_c-0"]
+    assert [s for s in stages if s.startswith("evaluate@")] == ["evaluate@cnn_c"]
+
+
+def test_a_seed_more_trains_only_that_seed_and_a_seed_less_leaves_no_trace(restored: Project):
+    lock = (restored.folder / "dvc.lock").read_bytes()
+    restored.edit("params.yaml", "seeds: [0]", "seeds: [0, 1]")
+    assert trained(restored.stages_run("dvc", "repro")) == [f"train@{m}-1" for m in POOL]
+    restored.edit("params.yaml", "seeds: [0, 1]", "seeds: [0]")
+    assert trained(restored.stages_run("dvc", "repro")) == []
+    assert stages_of(restored.folder / "dvc.lock") == stages_of_bytes(lock)
+
+
+def stages_of(path: Path) -> dict[str, str]:
+    return stages_of_bytes(path.read_bytes())
+
+
+def stages_of_bytes(lock: bytes) -> dict[str, str]:
+    """The entries of a lock file, but for seeds that are no longer asked for."""
+    entries = re.split(r"^  (?=\S)", lock.decode().partition("stages:\n")[2], flags=re.M)
+    return {e.split(":")[0]: e for e in entries if e and not re.match(r"train@\w+-1:", e)}
+
+
+def test_code_that_says_the_same_retrains_nothing(restored: Project):
+    restored.edit("src/thumbnets/training/loop.py", '"""The training loop', '"""The very same loop')
+    restored.edit(
+        "src/thumbnets/models/cnn_c.py", "    return nn", "    # a comment\n    return nn"
+    )
+    shutil.copy(
+        restored.folder / "src/thumbnets/models/cnn_a.py",
+        restored.folder / "src/thumbnets/models/cnn_new.py",
+    )
+    restored.edit("src/thumbnets/models/cnn_new.py", "def cnn_a(", "def cnn_new(")
+    restored.edit("src/thumbnets/report/charts.py", "import", "import sys as _\nimport")
+    stages = restored.stages_run("dvc", "repro")
+    assert stages == ["code", "report"]
+
+
+def test_an_edit_to_a_network_retrains_that_network(restored: Project):
+    restored.edit("src/thumbnets/models/cnn_a.py", "    return nn", "    _ = 0\n    return nn")
+    assert trained(restored.stages_run("dvc", "repro")) == ["train@cnn_a-0"]
+
+
+def test_an_edit_to_the_loop_makes_all_trainings_stale(restored: Project):
+    restored.edit("src/thumbnets/training/loop.py", "seen = 0\n", "seen = 0 + 0\n")
+    restored.run("dvc", "repro", "code")
+    stale = restored.run("dvc", "status")
+    assert set(re.findall(r"^(train@\S+):", stale, flags=re.M)) == {f"train@{m}-0" for m in POOL}
+
+
+def test_push_clone_pull_leaves_nothing_to_run(project: Project, tmp_path: Path):
+    remote, other = tmp_path / "remote", tmp_path / "other"
+    project.run("dvc", "remote", "add", "--local", "-d", "store", str(remote))
+    project.run("dvc", "push", "-q")
+    project.run("git", "clone", "-q", str(project.folder), str(other))
+    fresh = Project(other)
+    fresh.run("dvc", "remote", "add", "--local", "-d", "store", str(remote))
+    fresh.run("dvc", "pull", "-q")
+    assert "up to date" in fresh.run("dvc", "status")
+    assert fresh.stages_run("dvc", "repro") == []
+
+
+def test_an_empty_cache_ends_with_the_same_bytes(project: Project, tmp_path: Path):
+    project.run("git", "clone", "-q", str(project.folder), str(tmp_path / "other"))
+    fresh = Project(tmp_path / "other")
+    assert len(trained(fresh.stages_run("dvc", "repro"))) == len(POOL)
+    assert fresh.run("git", "status", "--porcelain") == ""  # dvc.lock, metrics/ and report/
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "batch_size: 128",
+            "batch_sise: 128",
+            "Unknown key 'train.batch_sise'. Did you mean 'batch_size'",
+        ),
+        ("lr: 0.1", "lr: -1", "train.lr must be greater than 0, got -1"),
+        ("model: mlp4", "model: mlp5", "Did you mean 'mlp4'"),
+        ("name: digits", "name: digitz", "Did you mean digits"),
+    ],
+)
+def test_a_bad_param_stops_the_run_at_once(restored: Project, old: str, new: str, message: str):
+    restored.edit("params.yaml", old, new)
+    printed = restored.run("dvc", "repro", fails=True)
+    assert message in printed
+    assert "Traceback" not in printed
+    assert "Running stage 'train" not in printed
+
+
+def test_nothing_that_chooses_depends_on_the_test_split(project: Project):
+    edges = json_graph(project)
+    chooses = [stage for stage in edges if stage.startswith(("train@", "ensemble-select"))]
+    assert chooses
+    for stage in chooses:
+        assert not any(s.startswith("evaluate") for s in ancestors(stage, edges))
+    listed = (project.folder / "dvc.lock").read_text()
+    readers = re.findall(
+        r"^  (\S+):\n(?:    .*\n)*?    - path: data/processed/test\n", listed, re.M
+    )
+    assert {r.split("@")[0] for r in readers} == {"evaluate", "preprocess"}
+
+
+def json_graph(project: Project) -> dict[str, set[str]]:
+    """Stage -> the stages it depends on directly, from `dvc dag`."""
+    edges: dict[str, set[str]] = {}
+    for a, b in re.findall(r'"([^"]+)" -> "([^"]+)"', project.run("dvc", "dag", "--dot")):
+        edges.setdefault(b, set()).add(a)
+    return edges
+
+
+def ancestors(stage: str, edges: dict[str, set[str]]) -> set[str]:
+    above = set(edges.get(stage, set()))
+    for parent in tuple(above):
+        above |= ancestors(parent, edges)
+    return above

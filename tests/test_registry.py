@@ -1,0 +1,122 @@
+"""Registries: names and options come from the source text; only what is used is imported."""
+
+import inspect
+
+import pytest
+from pydantic import ValidationError
+
+from thumbnets import registry
+from thumbnets.registry import (
+    AUGMENTATIONS,
+    INITIALISATIONS,
+    NETWORKS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Registry,
+    unknown,
+)
+from thumbnets.training.settings import TrainSettings
+
+REGISTRIES = [NETWORKS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES, INITIALISATIONS]
+ENTRIES = [(r, name) for r in REGISTRIES for name in r.entries]
+
+NETWORK = '''
+from elsewhere import NETWORKS
+raise RuntimeError("imported")
+
+@NETWORKS.register(family="toy", parameters=1_000)
+def {name}(*, image_size: int, width: Count = 8, p: Probability = 0.5, kind: Literal["a"] = "a"):
+    """A network."""
+
+def helper(*, width: int): ...
+'''
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch) -> Registry:
+    """A registry over a folder with the network `one`, whose module can't be imported."""
+    package = tmp_path / "package"
+    (package / "zoo").mkdir(parents=True)
+    monkeypatch.setattr(registry, "PACKAGE", package)
+    (package / "zoo" / "one.py").write_text(NETWORK.format(name="one"))
+    (package / "zoo" / "layers.py").write_text("def shared(): ...\n")
+    return Registry("network", "zoo", given=("image_size",))
+
+
+def test_reads_entries_without_importing_them(zoo):
+    entry = zoo["one"]
+    assert list(zoo.entries) == ["one"]
+    assert entry.module == "package.zoo.one"
+    assert entry.facts == {"family": "toy", "parameters": 1000}
+    assert entry.parameters["image_size"] == ("int", ...)
+    assert entry.parameters["width"] == ("Count", 8)
+
+
+def test_finding_entries_does_not_import_torch(python):
+    code = "import sys; from thumbnets.registry import *; from thumbnets import registry as r\n"
+    code += "[list(x.entries) for x in vars(r).values() if isinstance(x, r.Registry)]\n"
+    code += "[r.NETWORKS.options(n) for n in r.NETWORKS.entries]\n"
+    code += (
+        "print(*({'torch', 'thumbnets.models.mlp4', 'thumbnets.data.augment'} & {*sys.modules}))"
+    )
+    assert python(code).strip() == ""
+
+
+def test_loading_one_network_imports_no_other(python):
+    code = "import sys; from thumbnets.registry import NETWORKS; NETWORKS.load('cnn_a')\n"
+    code += "print('thumbnets.models.cnn_a' in sys.modules, 'thumbnets.models.mlp4' in sys.modules)"
+    assert python(code).split() == ["True", "False"]
+
+
+def test_two_entries_of_one_name_are_refused(zoo):
+    (registry.PACKAGE / "zoo" / "two.py").write_text(NETWORK.format(name="one"))
+    with pytest.raises(ValueError, match=r"Two networks are called 'one': .*zoo\.one.*zoo\.two"):
+        _ = zoo.entries
+
+
+def test_a_file_that_does_not_parse_is_one_clear_line(zoo):
+    (registry.PACKAGE / "zoo" / "two.py").write_text("def broken(:\n")
+    with pytest.raises(ValueError, match="two.py"):
+        _ = zoo.entries
+
+
+def test_an_unknown_name_brings_the_nearest():
+    with pytest.raises(ValueError, match=r"^Unknown network 'mlp5'\. Did you mean 'mlp4'"):
+        NETWORKS["mlp5"]
+    with pytest.raises(ValueError, match="Unknown optimizer 'sdg'. Did you mean 'sgd'"):
+        OPTIMIZERS.load("sdg")
+    assert "mlp4" in NETWORKS and "mlp5" not in NETWORKS
+    assert unknown("thing", "zzz", ["a", "b"]) == "Unknown thing 'zzz'. Known: a, b."
+
+
+def test_options_have_defaults_types_and_ranges(zoo):
+    options = zoo.options("one")
+    assert options().model_dump() == {"width": 8, "p": 0.5, "kind": "a"}
+    assert options(width=3, p=0).model_dump() == {"width": 3, "p": 0.0, "kind": "a"}
+    bad = [{"width": 0}, {"width": "3"}, {"width": 3.0}, {"width": True}, {"p": 1.0}, {"p": -0.1}]
+    for given in [*bad, {"p": float("nan")}, {"kind": "b"}, {"depth": 1}, {"image_size": 28}]:
+        with pytest.raises(ValidationError):
+            options(**given)
+
+
+@pytest.mark.parametrize("name", NETWORKS.entries)
+def test_network_options_share_no_name_with_training_settings(name):
+    reserved = {*TrainSettings.model_fields, "arch"}
+    assert not reserved & set(NETWORKS.options(name).model_fields)
+
+
+@pytest.mark.parametrize(("of", "name"), ENTRIES, ids=[f"{r.kind}-{n}" for r, n in ENTRIES])
+def test_every_entry_loads_as_it_was_read(of, name):
+    function = of.load(name)
+    assert callable(function) and function.__name__ == name
+    assert inspect.getdoc(function), f"{of.kind} {name} has no docstring"
+    model = of.options(name)
+    model.model_validate(model().model_dump())  # every option has a default, which is allowed
+    assert set(of[name].parameters) <= {*of.given, *model.model_fields}
+
+
+@pytest.mark.parametrize("name", NETWORKS.entries)
+def test_every_network_states_its_facts(name):
+    facts = NETWORKS[name].facts
+    assert isinstance(facts["parameters"], int) and facts["family"] and facts["source"]
+    assert NETWORKS[name].module.endswith(f".{name}")

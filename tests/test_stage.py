@@ -1,0 +1,163 @@
+"""Stages and commands: what the user did wrong is one line and a non-zero exit."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from thumbnets.artifacts import read_json, write_arrays, write_json
+from thumbnets.evaluation.summaries import over_seeds
+from thumbnets.params import load_params
+from thumbnets.stage import run
+
+
+@pytest.fixture(autouse=True)
+def no_debugging(monkeypatch):
+    monkeypatch.delenv("THUMBNETS_DEBUG", raising=False)
+
+
+def _raise(error: BaseException):
+    def main(*_):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("models.a.lr must be > 0,\n  got -1"), "models.a.lr must be > 0, got -1"),
+        (PermissionError(13, "Permission denied", "metrics/a.json"), "metrics/a.json: Permission"),
+        (OSError(28, "No space left on device"), "file: No space left on device"),
+        (OSError("the mirror is down"), "the mirror is down"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec"),
+    ],
+)
+def test_a_fault_of_the_user_is_one_line(error, line):
+    with pytest.raises(SystemExit) as exit_:
+        run(_raise(error), "argument")
+    message = str(exit_.value.code)
+    assert message.startswith(f"error: {line}") and "\n" not in message
+
+
+@pytest.mark.parametrize("error", [RuntimeError("ours"), KeyError("ours"), AssertionError("ours")])
+def test_a_fault_of_ours_keeps_its_traceback(error):
+    with pytest.raises(type(error), match="ours"):
+        run(_raise(error), "argument")
+
+
+def test_an_interrupt_exits_as_a_shell_expects():
+    with pytest.raises(SystemExit) as exit_:
+        run(_raise(KeyboardInterrupt()), "argument")
+    assert exit_.value.code == 130
+
+
+def test_every_traceback_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv("THUMBNETS_DEBUG", "1")
+    with pytest.raises(ValueError, match="bad"):
+        run(_raise(ValueError("bad")), "argument")
+
+
+def test_arguments_are_handed_on():
+    seen = []
+    run(lambda *arguments: seen.append(arguments), "a", 1)
+    run(lambda *arguments: seen.append(arguments))
+    assert seen == [("a", 1), ()]
+
+
+# The stages themselves, as far as they are quick.
+
+
+@pytest.fixture
+def stage(copied):
+    """Runs a stage in a copy of the project."""
+
+    def run_stage(name: str, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", f"stages.{name}", *arguments],
+            cwd=copied,
+            env={**os.environ, "PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return run_stage
+
+
+def edit(params: Path, before: str, after: str) -> None:
+    text = params.read_text()
+    assert text.count(before) == 1
+    params.write_text(text.replace(before, after))
+
+
+def test_a_stage_without_its_inputs_says_so(stage, copied):
+    done = stage("evaluate_ensemble")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "error: metrics/mlp4.json is missing: run `dvc repro`.\n"
+    (copied / "params.yaml").unlink()
+    done = stage("code")
+    assert done.returncode == 1
+    assert done.stderr == "error: params.yaml not found: run this from the root of the project.\n"
+
+
+def test_code_stops_at_a_bad_param(stage, copied):
+    edit(copied / "params.yaml", "arch: cnn_c,", "arch: cnn_c, droput: 0.1,")
+    done = stage("code")
+    assert done.returncode == 1 and not (copied / "build").exists()
+    assert done.stderr.startswith("error: params.yaml: models.cnn_c: Unknown key 'droput'. Did you")
+    assert done.stderr.count("\n") == 1
+
+
+def test_code_writes_a_file_for_every_stage_and_model(stage, copied):
+    assert stage("code").returncode == 0
+    stages = {path.stem for path in (copied / "stages").glob("[!_]*.py")}
+    code = copied / "build" / "code"
+    assert {path.stem for path in (code / "stages").iterdir()} == stages
+    assert {path.stem for path in code.glob("*.json")} == set(
+        load_params(copied / "params.yaml").models
+    )
+    first = {path: path.read_bytes() for path in code.rglob("*.json")}
+    assert str(copied).encode() not in b"".join(first.values())
+    assert stage("code").returncode == 0
+    assert {path: path.read_bytes() for path in code.rglob("*.json")} == first
+
+
+def test_settings_reach_the_training_as_they_were_given(stage, copied):
+    edit(
+        copied / "params.yaml",
+        "epochs: 15, lr: 0.1}",
+        "epochs: 15, lr: 1.5e-6, weight_decay: 2.5e-7}",
+    )
+    assert stage("code").returncode == 0
+    train = read_json(copied / "build" / "code" / "cnn_c.json")["settings"]["train"]
+    assert (train["lr"], train["weight_decay"]) == (1.5e-6, 2.5e-7)
+
+
+@pytest.mark.parametrize("seeds", [[5, 3], [9, 10]])
+def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
+    """Of each seed the chosen model is always right and the other always wrong."""
+    edit(copied / "params.yaml", "seeds: [0]", f"seeds: {seeds}")
+    text = (copied / "params.yaml").read_text()
+    pool = ["mlp4", "cnn_a", "mlp4", "mlp4", "mlp4", "mlp4"]
+    start, end = text.index("pool:"), text.index("seeds:")
+    (copied / "params.yaml").write_text(f"{text[:start]}pool: {pool}\n\n{text[end:]}")
+    labels, classes = np.arange(20) % 2, np.array(["zebra", "ant"])
+    right, wrong = np.eye(2)[labels] * 9, np.eye(2)[1 - labels] * 9
+    for model, logits in {"mlp4": [right, wrong], "cnn_a": [wrong, right]}.items():
+        scores = [{"accuracy": 0.5, "recall": [0.5, 0.5]}] * 2
+        metrics = over_seeds(scores, classes=classes.tolist(), images=20) | {"parameters": 1}
+        write_json(copied / "metrics" / f"{model}.json", metrics)
+        path = copied / "predictions" / "test" / f"{model}.npz"
+        write_arrays(path, logits=np.stack(logits), labels=labels, classes=classes)
+    chosen = {
+        str(seed): {objective: {"votes": {model: 1}} for objective in ("loss", "accuracy")}
+        for seed, model in zip(seeds, ["mlp4", "cnn_a"], strict=True)
+    }
+    write_json(copied / "ensembles" / "selection.json", chosen)
+    done = stage("evaluate_ensemble")
+    assert done.returncode == 0, done.stderr
+    assert read_json(copied / "metrics" / "ensemble.json")["counted"]["accuracy"]["mean"] == 1.0

@@ -1,0 +1,263 @@
+"""The training loop: repeatable to the bit, fair to every image, and honest about failure."""
+
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from thumbnets.training.loop import Batches, Best, Images, Streams, evaluate, fit
+from thumbnets.training.schedules import Schedule
+from thumbnets.training.settings import EarlyStopping
+
+CPU = torch.device("cpu")
+ALL = {  # everything that draws random numbers
+    "init": "he",
+    "augment": ["flip", {"name": "shift", "pixels": 1}],
+    "epochs": 2,
+}
+
+
+@pytest.fixture
+def train(model_settings, toy_images, meta, watcher):
+    """Trains on toy images; returns classifier and curve."""
+
+    def run(arch: str = "lenet_300_100", options=None, seed: int = 0, n: int = 60, **changes):
+        settings = model_settings(arch, options, **changes)
+        return fit(settings, toy_images(n), toy_images(30, 1), meta, seed=seed, watcher=watcher)
+
+    return run
+
+
+def bits(classifier) -> dict[str, bytes]:
+    return {k: v.numpy().tobytes() for k, v in classifier.network.state_dict().items()}
+
+
+def test_the_same_seed_gives_the_same_bits(train):
+    (one, curve), (same, again) = (train("cnn_c", {"dropout": 0.3}, **ALL) for _ in range(2))
+    assert bits(one) == bits(same) and curve == again
+    assert curve[0] != curve[1]
+
+
+@pytest.mark.parametrize(
+    ("arch", "options", "changes"),
+    [
+        ("lenet_300_100", {}, {"epochs": 1}),  # order and default weights
+        ("mlp4", {"dropout": 0.5}, {"init": "he", "epochs": 1}),
+    ],
+)
+def test_another_seed_gives_other_weights(train, arch, options, changes):
+    assert bits(train(arch, options, 0, **changes)[0]) != bits(
+        train(arch, options, 1, **changes)[0]
+    )
+
+
+def test_the_state_of_other_generators_does_not_matter(train):
+    torch.manual_seed(1)
+    np.random.seed(1)
+    one = bits(train("mlp4", {"dropout": 0.3}, **ALL)[0])
+    torch.manual_seed(2)
+    torch.rand(5), np.random.seed(2)
+    assert bits(train("mlp4", {"dropout": 0.3}, **ALL)[0]) == one
+
+
+def test_streams_of_a_seed_are_independent():
+    def draws(seed: int) -> list[float]:
+        streams = Streams.of(seed, CPU)
+        torches = [torch.rand(1, generator=g) for g in (streams.init, streams.order)]
+        torches += [torch.rand(1, generator=streams.augment), torch.rand(1)]
+        return [t.item() for t in torches] + [float(streams.dropout.random_raw())]
+
+    assert draws(3) == draws(3)
+    assert len({*draws(3), *draws(4)}) == 10  # of nearby seeds too
+
+
+@pytest.mark.parametrize("stream", ["init", "order", "augment", "dropout"])
+def test_every_stream_is_used(train, monkeypatch, stream):
+    settings = {"epochs": 1, "init": "he", "augment": ["flip"]}
+    before = bits(train("mlp4", {"dropout": 0.5}, **settings)[0])
+    of, other = Streams.of, getattr(Streams.of(99, CPU), stream)
+    monkeypatch.setattr(Streams, "of", lambda *given: replace(of(*given), **{stream: other}))
+    assert bits(train("mlp4", {"dropout": 0.5}, **settings)[0]) != before
+
+
+def test_toy_images_are_learned(train):
+    classifier, curve = train(epochs=5)
+    assert curve[-1].validation_accuracy > 0.95 and curve[-1].train_accuracy > 0.95
+    assert curve[-1].train_loss < curve[0].train_loss
+    assert not classifier.network.state_dict()["1.weight"].isnan().any()
+
+
+def test_the_curve_has_a_row_an_epoch_and_its_validation_is_that_of_the_weights(train, toy_images):
+    classifier, curve = train(
+        epochs=3, schedule={"name": "step", "every": 1, "gamma": 0.5}, lr=0.04
+    )
+    assert [row.epoch for row in curve] == [1, 2, 3]
+    assert [row.lr for row in curve] == pytest.approx([0.04, 0.02, 0.01])
+    last = curve[-1]
+    assert evaluate(classifier, toy_images(30, 1)) == (
+        last.validation_loss,
+        last.validation_accuracy,
+    )
+
+
+def test_evaluate_is_mean_cross_entropy_and_accuracy(train, toy_images):
+    classifier, _ = train(epochs=1)
+    data = toy_images(30, 2)
+    logits = classifier.logits(data.images).astype(np.float64)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    of_label = p[np.arange(30), data.labels]
+    loss, accuracy = evaluate(classifier, data)
+    assert loss == pytest.approx(-np.log(of_label).mean(), rel=1e-5)
+    assert accuracy == pytest.approx((p.argmax(1) == data.labels.numpy()).mean())
+
+
+def test_the_first_training_loss_is_of_the_batches_as_trained_on(train):
+    """With a learning rate near 0 the loss of an epoch is that of the first weights."""
+    _, curve = train(epochs=1, lr=1e-12, momentum=0.0)
+    assert curve[0].train_loss == pytest.approx(math.log(3), abs=0.3)
+    _, smoothed = train(epochs=1, lr=1e-12, momentum=0.0, label_smoothing=0.5)
+    assert smoothed[0].train_loss != curve[0].train_loss
+    assert smoothed[0].validation_loss == curve[0].validation_loss  # plain cross-entropy
+
+
+def test_the_watcher_is_told_of_every_batch_and_epoch(train, watcher):
+    _, curve = train(epochs=3, n=50, batch_size=16)  # 16, 16, 16, 2
+    assert watcher.started == [(3, 4)]
+    assert watcher.batches == 12
+    assert watcher.epochs == curve
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "batches"), [(48, 16, 3), (49, 16, 3), (50, 16, 4), (5, 16, 1), (33, 2, 16)]
+)
+def test_a_last_batch_of_one_image_is_left_out(toy_images, meta, n, size, batches):
+    loader = Batches(toy_images(n), size, [], meta, Streams.of(0, CPU))
+    lengths = [len(labels) for _, labels in loader]
+    assert len(loader) == len(lengths) == batches
+    assert sum(lengths) == (n - 1 if n % size == 1 else n) and min(lengths) > 1
+
+
+def test_batch_norm_trains_with_a_rest_of_one_image(train):
+    assert len(train("cnn_a", n=49, batch_size=16, epochs=1)[1]) == 1
+
+
+def numbered(n: int) -> Images:
+    """Images whose pixels all hold the label."""
+    labels = torch.arange(n)
+    return Images(labels.to(torch.uint8)[:, None, None, None].expand(n, 1, 8, 8), labels)
+
+
+def test_every_epoch_has_every_image_once_in_a_new_order(meta):
+    plain = replace(meta, mean=[0.0], std=[1 / 255])  # images come out as they went in
+    loader = Batches(numbered(50), 16, [], plain, Streams.of(0, CPU))
+    orders = []
+    for _ in range(2):
+        seen = list(loader)
+        for images, labels in seen:
+            assert images.dtype == torch.float32
+            assert torch.equal(images[:, 0, 3, 5].round().long(), labels)
+        orders.append(torch.cat([labels for _, labels in seen]))
+        assert torch.equal(orders[-1].sort().values, torch.arange(50))
+    assert not torch.equal(*orders)
+    assert not torch.equal(orders[0], torch.arange(50))
+
+
+def test_augmentation_does_not_change_the_order_of_images(meta, train_settings):
+    choices = train_settings(augment=["flip", "rotation"]).augment
+
+    def labels(augment: list) -> torch.Tensor:
+        loader = Batches(numbered(50), 16, augment, meta, Streams.of(0, CPU))
+        return torch.cat([batch for _ in range(2) for _, batch in loader])
+
+    assert torch.equal(labels([]), labels(choices))
+
+
+def test_training_leaves_the_images_alone(model_settings, toy_images, meta, watcher):
+    data = toy_images(40)
+    before = data.images.clone()
+    choices = ["flip", "shift", "rotation", {"name": "cutout", "size": 3}]
+    fit(model_settings(augment=choices), data, data, meta, seed=0, watcher=watcher)
+    assert torch.equal(data.images, before)
+
+
+def test_validation_images_do_not_teach(model_settings, toy_images, meta, watcher):
+    settings = model_settings("cnn_a")
+    one, two = (
+        fit(settings, toy_images(40), validation, meta, seed=0, watcher=watcher)[0]
+        for validation in (toy_images(30, 1), toy_images(9, 2))
+    )
+    assert bits(one) == bits(two)  # running statistics included
+
+
+# Early stopping.
+
+
+def test_best_waits_so_many_epochs_and_keeps_the_weights():
+    layer = torch.nn.Linear(1, 1)
+    best = Best.of(EarlyStopping(patience=2))
+    stops = []
+    for epoch, loss in enumerate([1.0, 0.5, 0.6, 0.4, 0.4, 0.45]):
+        layer.weight.data.fill_(float(epoch))
+        stops.append(best.should_stop(loss, layer))
+    assert stops == [False, False, False, False, False, True]
+    assert best.weights["weight"].item() == 3.0 and best.loss == 0.4
+    assert Best.of(None) is None
+
+
+def test_stopping_early_keeps_the_best_epoch(model_settings, toy_images, meta, watcher):
+    data, validation = toy_images(30), toy_images(30, 1)
+    wrong = Images(data.images, (data.labels + 1) % 3)  # whatever is learned makes it worse
+    settings = model_settings(epochs=30, lr=0.01, early_stopping={"patience": 3})
+    classifier, curve = fit(settings, wrong, validation, meta, seed=0, watcher=watcher)
+    losses = [row.validation_loss for row in curve]
+    best = int(np.argmin(losses))
+    assert len(curve) == best + 1 + 3 < 30
+    assert losses[-1] > losses[best]
+    assert evaluate(classifier, validation)[0] == losses[best]
+
+
+def test_without_early_stopping_the_last_epoch_counts(model_settings, toy_images, meta, watcher):
+    data, validation = toy_images(30), toy_images(30, 1)
+    wrong = Images(data.images, (data.labels + 1) % 3)
+    classifier, curve = fit(
+        model_settings(epochs=5), wrong, validation, meta, seed=0, watcher=watcher
+    )
+    assert len(curve) == 5 and curve[-1].validation_loss > curve[0].validation_loss
+    assert evaluate(classifier, validation)[0] == curve[-1].validation_loss
+
+
+def test_the_plateau_schedule_is_told_the_validation_loss(train, monkeypatch):
+    told = []
+    after_epoch = Schedule.after_epoch
+
+    def listen(self, loss):
+        told.append(loss)
+        after_epoch(self, loss)
+
+    monkeypatch.setattr(Schedule, "after_epoch", listen)
+    _, curve = train(schedule="plateau")
+    assert told == [row.validation_loss for row in curve]
+
+
+# Failure.
+
+
+def test_a_diverging_training_is_one_clear_line(train):
+    with pytest.raises(ValueError) as caught:
+        train(lr=1e12, seed=3)
+    message = str(caught.value)
+    assert message.startswith("toy, seed 3: the loss is no longer finite in epoch 1")
+    assert "Try a smaller models.toy.lr" in message and "\n" not in message
+
+
+def test_a_network_that_does_not_fit_is_refused_before_training(train, watcher):
+    with pytest.raises(ValueError, match="tiny_cnn needs images of at least 18 pixels, got 8"):
+        train("tiny_cnn")
+    assert not watcher.started
+
+
+def test_curve_rows_are_plain_numbers(train):
+    for row in train()[1]:
+        assert {type(value) for value in asdict(row).values()} <= {int, float}

@@ -1,0 +1,73 @@
+"""Settings: choices as they are written, their round trip through JSON, and one-line faults."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from thumbnets.registry import OPTIMIZERS
+from thumbnets.training.settings import ModelSettings, check_options, explain
+
+
+def test_a_choice_is_a_name_or_a_name_with_options(train_settings):
+    plain = train_settings(optimizer="sgd").optimizer
+    full = train_settings(optimizer={"name": "sgd", "nesterov": False}).optimizer
+    assert plain == full and plain.options == {"nesterov": False}
+    augment = train_settings(augment=["flip", {"name": "shift", "pixels": 3}]).augment
+    assert [(a.name, a.options) for a in augment] == [
+        ("flip", {"p": 0.5}),
+        ("shift", {"pixels": 3}),
+    ]
+
+
+def test_settings_come_back_from_json(model_settings):
+    settings = model_settings(
+        "cnn_c",
+        {"dropout": 0.3},
+        optimizer={"name": "adam", "beta2": 0.99},
+        schedule={"name": "onecycle", "rise": 0.2},
+        augment=["flip"],
+        patches={"size": 7, "mode": "shared"},
+        early_stopping={"patience": 3},
+    )
+    text = json.dumps(settings.model_dump(), sort_keys=True)
+    back = ModelSettings.model_validate(json.loads(text))
+    assert back == settings
+    assert json.dumps(back.model_dump(), sort_keys=True) == text
+
+
+def test_the_validating_fold(model_settings):
+    fixed = model_settings()
+    assert [fixed.validation_fold(seed, 3) for seed in range(5)] == [0] * 5
+    rotating = fixed.model_copy(update={"rotate": True})
+    assert [rotating.validation_fold(seed, 3) for seed in range(5)] == [0, 1, 2, 0, 1]
+
+
+def test_settings_are_immutable_and_strict(train_settings):
+    with pytest.raises(ValidationError, match="frozen"):
+        train_settings().lr = 1.0
+    for wrong in ({"epochs": "3"}, {"epochs": 2.0}, {"lr": "0.1"}, {"threads": True}):
+        with pytest.raises(ValidationError):
+            train_settings(**wrong)
+
+
+def test_options_are_checked_and_filled_in():
+    assert check_options(OPTIMIZERS, "adam", {}) == {"beta2": 0.999}
+    with pytest.raises(ValueError, match=r"^optimizer 'adam': beta2 must be .* got -1$"):
+        check_options(OPTIMIZERS, "adam", {"beta2": -1})
+    with pytest.raises(ValueError, match="Unknown key 'lr'"):  # set by the settings, no option
+        check_options(OPTIMIZERS, "adam", {"lr": 0.1})
+
+
+def test_faults_are_told_in_one_line(train_settings):
+    with pytest.raises(ValidationError) as caught:
+        train_settings(epochs=0, lr="x", epoch=3, patches={"size": 7})
+    message = explain(caught.value, type(train_settings()))
+    assert "\n" not in message
+    for part in (
+        "epochs must be greater than or equal to 1, got 0",
+        "lr must be a valid number, got 'x'",
+        "Unknown key 'epoch'. Did you mean 'epochs'",
+        "patches.mode is missing",
+    ):
+        assert part in message
