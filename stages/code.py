@@ -8,7 +8,7 @@ from thumbnets.artifacts import write_json
 from thumbnets.fingerprint import fingerprint
 from thumbnets.params import load_params
 from thumbnets.registry import NETWORKS, PACKAGE
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 
 
 def main() -> None:
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -4,7 +4,7 @@ from thumbnets import paths, runtime
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 
 
 def main() -> None:
@@ -13,4 +13,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

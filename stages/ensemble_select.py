@@ -7,7 +7,7 @@ from thumbnets.artifacts import keep_only, read_arrays, write_json
 from thumbnets.ensembles.selection import select_members
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.params import load_params
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 
 
 def main() -> None:
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -13,7 +13,7 @@ from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.models import count_parameters
 from thumbnets.params import load_params
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 from thumbnets.training.weights import load_weights
 
 
@@ -52,4 +52,4 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+    run_stage(main, *sys.argv[1:])

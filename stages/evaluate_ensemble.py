@@ -6,7 +6,7 @@ from thumbnets.ensembles.scoring import score_ensembles
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.evaluation.summaries import summary
 from thumbnets.params import load_params
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 
 
 def main() -> None:
@@ -28,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

@@ -5,7 +5,7 @@ from thumbnets.data.arrays import write_split
 from thumbnets.data.preprocess import preprocess
 from thumbnets.data.preview import preview
 from thumbnets.params import load_params
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 
 
 def main() -> None:
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

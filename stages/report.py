@@ -6,7 +6,7 @@ from thumbnets.params import load_params
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.plots import write_plots
 from thumbnets.report.results import read_results, remove_strays
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 
 
 def main() -> None:
@@ -19,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

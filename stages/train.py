@@ -9,7 +9,7 @@ import torch
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, write_arrays, write_csv
 from thumbnets.data.arrays import read_split
-from thumbnets.stage import run
+from thumbnets.stage import run_stage
 from thumbnets.training.loop import Images, fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
@@ -48,4 +48,4 @@ def main(model: str, seed: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+    run_stage(main, *sys.argv[1:])

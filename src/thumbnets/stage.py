@@ -1,5 +1,6 @@
 """Running a stage or command: what the user did wrong is told in one line, without a traceback."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,14 @@ def run(main: Callable[..., object], *arguments: object) -> None:
         sys.exit(f"error: {_one_line(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def run_stage(main: Callable[..., object], *arguments: object) -> None:
+    """As `run`, then leave at once: taking torch down in order takes half a second."""
+    run(main, *arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _one_line(error: Exception) -> str:

@@ -32,16 +32,22 @@ def image_grid(
         row_titles: One a row.
         column_titles: For the first columns.
     """
-    height, width = len(rows), len(rows[0])
-    figure = Figure(figsize=(1.6 + 0.7 * width, 0.5 + 0.7 * height))
-    axes = figure.subplots(height, width, squeeze=False)
-    for row, title, line in zip(rows, row_titles, axes, strict=True):
-        for image, axis in zip(row, line, strict=True):
-            axis.imshow(image.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255)
-            axis.set_xticks([])
-            axis.set_yticks([])
-        line[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=8)
-    for axis, title in zip(axes[0], column_titles, strict=False):
-        axis.set_title(title, fontsize=8)
+    gap = 2
+    padded = [
+        [np.pad(i, ((0, 0), (0, gap), (0, gap)), constant_values=255) for i in r] for r in rows
+    ]
+    mosaic = np.concatenate([np.concatenate(row, axis=2) for row in padded], axis=1)  # one picture:
+    height, width = (side + gap for side in rows[0][0].shape[1:])  # many axes take seconds to draw
+    figure = Figure(figsize=(1.6 + 0.7 * len(rows[0]), 0.5 + 0.7 * len(rows)))
+    axis = figure.subplots()
+    axis.imshow(
+        mosaic.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+    )
+    axis.set_yticks([(n + 0.5) * height for n in range(len(rows))], row_titles, fontsize=8)
+    centres = [(n + 0.5) * width for n in range(len(column_titles))]
+    axis.set_xticks(centres, column_titles, fontsize=8)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
     figure.tight_layout(pad=0.3)
     return figure
