@@ -5,9 +5,14 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 UV := $(shell command -v uv 2>/dev/null)
+UV_INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
-.PHONY: help install repro test lint format report lock clean
+# The scores that the README quotes are means over these.
+SEEDS ?= [0,1,2]
+CPU := $(shell sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo 2>/dev/null), $(shell nproc) cores
+
+.PHONY: help install repro test lint format report results lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +28,8 @@ ifeq ($(UV),)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 else
 	@echo "installing into $(VENV) with uv"
-	@$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements.lock
-	@$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	@$(UV_INSTALL) --require-hashes -r requirements.lock || $(UV_INSTALL) --offline --require-hashes -r requirements.lock
+	@$(UV_INSTALL) --offline --no-deps --no-build-isolation --editable .
 endif
 	@touch $@
 
@@ -44,6 +49,22 @@ format: install ## put the code into the project's style
 
 report: install ## print where the report is
 	@echo "file://$(CURDIR)/report/index.html"
+
+# $(call experiment,FILE,PARAMS): run an experiment, and keep its report as results/FILE.md
+define experiment
+	dvc exp run -S 'seeds=$(SEEDS)' $(2)
+	@{ printf '<!-- make results SEEDS=%s: %s, commit %s, %s -->\n\n' '$(SEEDS)' "$(2)" \
+		"$$(git rev-parse --short HEAD)" '$(CPU)'; cat report/report.md; } > results/$(1).md
+endef
+
+results: install ## run every model, and the source's experiments, with several seeds: results/
+	@git diff --quiet HEAD || { echo "commit or stash first: results name a commit"; exit 1; }
+	@mkdir -p results
+	$(call experiment,fashion_mnist,)
+	$(call experiment,patches_permuted,-S model=mlp4_permuted)
+	$(call experiment,patches_shared,-S model=mlp4_shared)
+	$(call experiment,double_softmax,-S model=cnn_b_softmax)
+	git checkout --quiet -- params.yaml dvc.lock metrics report && dvc checkout --quiet
 
 lock: ## pin and hash the requirements anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
