@@ -57,14 +57,14 @@ define experiment
 		"$$(git rev-parse --short HEAD)" '$(CPU)'; cat report/report.md; } > results/$(1).md
 endef
 
-results: install ## run every model, and the source's experiments, with several seeds: results/
+results: install ## run the pool, and the source's experiments, with several seeds: results/
 	@git diff --quiet HEAD || { echo "commit or stash first: results name a commit"; exit 1; }
 	@mkdir -p results
 	$(call experiment,fashion_mnist,)
 	$(call experiment,patches_permuted,-S model=mlp4_permuted)
 	$(call experiment,patches_shared,-S model=mlp4_shared)
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
-	git checkout --quiet -- params.yaml dvc.lock metrics report && dvc checkout --quiet
+	git checkout --quiet -- params.yaml dvc.lock metrics report && git clean -fdq metrics && dvc checkout --quiet
 
 lock: ## pin and hash the requirements anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

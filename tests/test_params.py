@@ -104,6 +104,11 @@ BAD = [
     ("train.augment", ["flip", {"name": "flip", "p": 1.1}], ["train.augment.1", "p", "1.1"]),
     ("train.init", "xavier", ["train.init", "'xavier'", "xavier_normal"]),
     ("train.init", {"name": "normal", "std": 0}, ["train.init", "std", "got 0"]),
+    ("train.threads", 5000, ["threads must be at most 256"]),
+    ("models.cnn_c.batch_size", 10**22, ["models.cnn_c", "batch_size must be at most"]),
+    ("evaluation.ece_bins", 10**11, ["evaluation.ece_bins", "10000"]),
+    ("models.cnn_b.augment", [{"name": "shift", "pixels": 99}], ["models.cnn_b", "shift", "28"]),
+    ("models.mlp4.patches", {"size": 5, "mode": "shared"}, ["models.mlp4.patches.size", "divide"]),
     ("ensemble.objective", "los", ["ensemble.objective", "'loss' or 'accuracy'", "'los'"]),
     ("ensemble.voting", "both", ["ensemble.voting", "'soft' or 'hard'", "'both'"]),
 ]

@@ -127,14 +127,11 @@ def test_code_writes_a_file_for_every_stage_and_model(stage, copied):
 
 
 def test_settings_reach_the_training_as_they_were_given(stage, copied):
-    edit(
-        copied / "params.yaml",
-        "epochs: 15, lr: 0.1}",
-        "epochs: 15, lr: 1.5e-6, weight_decay: 2.5e-7}",
-    )
+    given = "arch: cnn_c, momentum: 0.123456789, weight_decay: 2.5e-7,"
+    edit(copied / "params.yaml", "arch: cnn_c,", given)
     assert stage("code").returncode == 0
     train = read_json(copied / "build" / "code" / "cnn_c.json")["settings"]["train"]
-    assert (train["lr"], train["weight_decay"]) == (1.5e-6, 2.5e-7)
+    assert (train["momentum"], train["weight_decay"]) == (0.123456789, 2.5e-7)
 
 
 @pytest.mark.parametrize("seeds", [[5, 3], [9, 10]])

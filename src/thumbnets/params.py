@@ -12,7 +12,6 @@ from ruamel.yaml.error import YAMLError
 
 from thumbnets import paths
 from thumbnets.data.datasets import get_dataset
-from thumbnets.options import Count
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import (
     Checked,
@@ -80,13 +79,13 @@ class EnsembleParams(Checked):
 
     objective: Literal["loss", "accuracy"]
     voting: Literal["soft", "hard"]
-    steps: Count
+    steps: Annotated[int, Field(ge=1, le=10_000)]
 
 
 class EvaluationParams(Checked):
     """How test predictions are summed up."""
 
-    ece_bins: Count
+    ece_bins: Annotated[int, Field(ge=1, le=10_000)]
     mistakes: Annotated[int, Field(ge=0, le=200)]
 
 
@@ -157,6 +156,33 @@ class Params(Checked):
             raise ValueError(f"{where}: {error}") from None
 
 
+# More of these than any machine or patience has; without a bound they end in a traceback or never.
+_MOST = {"epochs": 100_000, "batch_size": 1_000_000, "threads": 256}
+
+
+def _check_extent(params: Params, name: str) -> None:
+    """Refuse what no run could do, before the first one trains.
+
+    Raises:
+        ValueError: A setting of the block is beyond all use, or does not fit the images.
+    """
+    train, side = params.settings[name].train, get_dataset(params.data.name).image_size
+    for key, most in _MOST.items():
+        if getattr(train, key) > most:
+            raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
+    for choice in train.augment:
+        for key in {"pixels", "size"} & choice.options.keys():
+            if choice.options[key] > side:
+                raise ValueError(
+                    f"models.{name}: {key} of {choice.name} must be at most the image's {side}."
+                )
+    if train.patches and side % train.patches.size:
+        raise ValueError(
+            f"models.{name}.patches.size must divide the image's {side} pixels, "
+            f"got {train.patches.size}."
+        )
+
+
 def load_params(path: Path = paths.PARAMS) -> Params:
     """Read and check params.yaml.
 
@@ -170,7 +196,8 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             for name in names:
                 if name not in params.models:
                     raise ValueError(f"{key}: {unknown('model', name, params.models)}")
-        params.settings  # noqa: B018  (checks every block)
+        for name in params.settings:  # which checks every block
+            _check_extent(params, name)
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error, Params)}") from None
     except ValueError as error:

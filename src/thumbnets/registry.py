@@ -2,7 +2,8 @@
 
 A function enters by a decorator in the one place that defines it. The params check, the command
 line, the tests and the report learn its name and its options from the syntax tree, so that
-checking a name costs milliseconds (no torch), and a broken or heavy module harms no other.
+checking a name costs milliseconds (no torch), and a module that is heavy or fails when imported
+harms no other; one that is not valid Python stops every run.
 """
 
 import ast

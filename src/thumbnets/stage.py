@@ -1,6 +1,7 @@
 """Running a stage or command: what the user did wrong is told in one line, without a traceback."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,7 @@ def run(main: Callable[..., object], *arguments: object) -> None:
     ValueError and OSError are about what was given (params, files, disk): one line on stderr.
     Anything else is our mistake and keeps its traceback. `$THUMBNETS_DEBUG` shows every traceback.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main(*arguments)
     except (ValueError, OSError) as error:

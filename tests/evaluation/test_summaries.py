@@ -31,6 +31,12 @@ def test_over_seeds():
     assert (result["seeds"], result["images"]) == (2, 200)
 
 
+def test_intervals_of_fractions_are_fractions():
+    result = metrics(0.9, 1.0)  # Student's interval would reach from 0.31 to 1.59
+    assert result["accuracy"]["ci_high"] == headline(result)["accuracy_ci_high"] == 1.0
+    assert result["error"]["ci_low"] == 0.0 and result["recall"]["shirt"]["ci_high"] == 1.0
+
+
 def test_all_scores_of_a_model_can_be_written(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 3

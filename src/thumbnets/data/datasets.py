@@ -71,6 +71,7 @@ class Dataset:
     archives: tuple[Archive, ...]
     reader: Callable[[Path, int], dict[str, Split]]
     bundled: str | None = None
+    image_size: int = 28
 
     def read(self, raw_folder: Path) -> dict[str, Split]:
         """Read the decompressed files that `download` wrote.

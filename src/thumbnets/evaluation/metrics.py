@@ -39,8 +39,9 @@ def score_probabilities(
         accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and recall, one
         fraction a class. A class without images has recall and F1 of 0.
     """
-    with np.errstate(divide="ignore"):
-        return score_log_probabilities(np.log(probabilities), labels, ece_bins=ece_bins)
+    # A probability that has underflowed costs much, but not infinitely much.
+    logs = np.log(np.maximum(probabilities, np.finfo(float).tiny))
+    return score_log_probabilities(logs, labels, ece_bins=ece_bins)
 
 
 def score_logits(

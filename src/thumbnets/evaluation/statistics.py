@@ -68,6 +68,8 @@ def paired_gain(a: np.ndarray, b: np.ndarray) -> Gain:
     """Difference in accuracy of a over b with a 95 % bootstrap interval over images and seeds.
 
     Images and seeds are drawn with replacement, independently of each other; a pair stays a pair.
+    A single seed tells nothing of what new trainings would give, and a few tell too little: with S
+    seeds their share of the variance comes out (S - 1) / S as large as it is.
 
     Args:
         a: bool [S, N], whether a is right, for each seed and image.

@@ -19,16 +19,24 @@ def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int)
         images: Number of test images.
 
     Returns:
-        For each score mean, sd and 95 % t-interval over seeds (None where n is 1); recall by class;
-        `wilson`, the interval of the mean accuracy as a sample of test images; seeds and images.
+        For each score mean, sd and 95 % t-interval over seeds (None where n is 1; cut to 0..1 for
+        fractions); recall by class; `wilson`, the interval of the mean accuracy as a sample of
+        test images; seeds and images.
     """
     names = [name for name in scores[0] if name != "recall"]
-    summary: Scores = {name: summarise(np.array([s[name] for s in scores])) for name in names}
+    summary: Scores = {name: _summed_up([s[name] for s in scores], name) for name in names}
     recalls = np.array([s["recall"] for s in scores])
-    summary["recall"] = {name: summarise(recalls[:, i]) for i, name in enumerate(classes)}
+    summary["recall"] = {name: _summed_up(recalls[:, i], name) for i, name in enumerate(classes)}
     wilson = wilson_interval(summary["accuracy"]["mean"], images)
     summary["wilson"] = {"low": wilson.low, "high": wilson.high}
     return summary | {"seeds": len(scores), "images": images}
+
+
+def _summed_up(values: Sequence[float], name: str) -> dict[str, float | None]:
+    result = summarise(np.array(values))
+    if name != "nll" and result["ci_low"] is not None:  # all others are fractions
+        result |= {"ci_low": max(result["ci_low"], 0.0), "ci_high": min(result["ci_high"], 1.0)}
+    return result
 
 
 def headline(scores: Scores) -> Scores:

@@ -63,10 +63,12 @@ def _context(results: Results) -> dict[str, Any]:
     models = model_rows(results)
     by_name = {row.name: row for row in models}
     published = [row.published.reference for row in models if row.published]
+    dataset = get_dataset(params.data.name)
     return {
         "params": params,
         "meta": results.meta,
-        "dataset": get_dataset(params.data.name).title,
+        "dataset": dataset.title,
+        "archives": dataset.archives,
         "summary": results.summary,
         "models": models,
         "by_name": by_name,
