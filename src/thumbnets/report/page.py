@@ -73,7 +73,7 @@ def _context(results: Results) -> dict[str, Any]:
         "models": models,
         "by_name": by_name,
         "headline": by_name[params.model],
-        "best": max(models, key=lambda row: row.accuracy),
+        "best": max(models, key=lambda row: row.validation["mean"]),  # not by its test score
         "ensemble": ensemble_row(results),
         "details": results.ensemble,
         "patchings": patchings(results),
