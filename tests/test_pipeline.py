@@ -43,7 +43,7 @@ class Project:
     def commit(self) -> None:
         """Commit everything."""
         self.run("git", "add", "-A")
-        self.run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "state")
+        self.run("git", "commit", "-qm", "state")
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text that occurs in a file."""
@@ -67,6 +67,8 @@ def clone(folder: Path) -> Project:
             shutil.copy(ROOT / name, folder / name)
     project = Project(folder)
     project.run("git", "init", "-q", "-b", "main")
+    project.run("git", "config", "user.name", "Test")
+    project.run("git", "config", "user.email", "test@localhost")
     project.edit("params.yaml", "name: fashion_mnist", "name: digits")
     project.commit()
     return project
