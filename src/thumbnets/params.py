@@ -27,9 +27,8 @@ def _known_dataset(name: str) -> str:
     return name
 
 
-POOL_PLACES = (
-    6  # DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[5]
-)
+# DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[5].
+POOL_PLACES = 6
 
 # Metrics files of the run as a whole, which a model's would overwrite.
 _RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem}

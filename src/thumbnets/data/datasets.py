@@ -60,6 +60,7 @@ class Dataset:
         archives: the files it consists of.
         reader: turns its folder of decompressed files and the number of classes into its splits.
         bundled: folder of an installed Python package that holds the archives, if any.
+        image_size: height and width that the reader gives, in pixels.
     """
 
     name: str

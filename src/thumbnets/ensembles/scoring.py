@@ -50,7 +50,7 @@ def score_ensembles(
     def predictions(objective: str, voting: str) -> np.ndarray:
         return np.stack(
             [
-                _combine(votes_of(objective, seed), probabilities, number, voting)
+                combine(votes_of(objective, seed), probabilities, number, voting)
                 for number, seed in enumerate(seeds)
             ]
         )
@@ -64,15 +64,18 @@ def score_ensembles(
             scored = [{k: v for k, v in s.items() if k not in _PROBABILISTIC} for s in scored]
         return over_seeds(scored, classes=classes, images=len(labels))
 
+    rules = {o: {v: scores(o, v) for v in VOTES} for o in OBJECTIVES}
     right = predictions(objective, voting).argmax(2) == labels
     weights = _mean_weights([votes_of(objective, seed) for seed in seeds])
     return {
         "objective": objective,
         "voting": voting,
-        "counted": scores(objective, voting),
+        "counted": rules[objective][voting],
         "rules": {
-            o: {v: {k: scores(o, v)[k] for k in ("accuracy", "wilson")} for v in VOTES}
-            for o in OBJECTIVES
+            o: {
+                v: {k: of_rule[k] for k in ("accuracy", "wilson")} for v, of_rule in by_vote.items()
+            }
+            for o, by_vote in rules.items()
         },
         "members": {
             name: {
@@ -84,10 +87,20 @@ def score_ensembles(
     }
 
 
-def _combine(
+def combine(
     votes: dict[str, int], probabilities: dict[str, np.ndarray], number: int, voting: str
 ) -> np.ndarray:
-    """Predictions float [N, K] of one seed's ensemble."""
+    """Predictions of one seed's ensemble.
+
+    Args:
+        votes: How often each member was chosen.
+        probabilities: float [S, N, K] of each member.
+        number: Place of the seed in S.
+        voting: A key of `VOTES`.
+
+    Returns:
+        float [N, K].
+    """
     weights = np.array(list(votes.values()), float) / sum(votes.values())
     return VOTES[voting](np.stack([probabilities[name][number] for name in votes]), weights)
 

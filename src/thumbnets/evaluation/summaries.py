@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from thumbnets.evaluation.statistics import summarise, wilson_interval
+from thumbnets.evaluation.statistics import Interval, summarise, wilson_interval
 
 Scores = dict[str, Any]
 
@@ -39,6 +39,14 @@ def _summed_up(values: Sequence[float], name: str) -> dict[str, float | None]:
     return result
 
 
+def accuracy_interval(scores: Scores) -> Interval:
+    """Student's interval over seeds; with a single seed Wilson's over the test images."""
+    accuracy, wilson = scores["accuracy"], scores["wilson"]
+    if accuracy["ci_low"] is None:
+        return Interval(wilson["low"], wilson["high"])
+    return Interval(accuracy["ci_low"], accuracy["ci_high"])
+
+
 def headline(scores: Scores) -> Scores:
     """The scores as single numbers under fixed keys, for `dvc metrics diff`.
 
@@ -50,12 +58,11 @@ def headline(scores: Scores) -> Scores:
         for name, value in scores.items()
         if isinstance(value, dict) and "mean" in value
     }
-    accuracy, wilson = scores["accuracy"], scores["wilson"]
-    several = scores["seeds"] > 1
+    interval = accuracy_interval(scores)
     return means | {
-        "accuracy_ci_low": accuracy["ci_low"] if several else wilson["low"],
-        "accuracy_ci_high": accuracy["ci_high"] if several else wilson["high"],
-        "accuracy_interval": "t over seeds" if several else "Wilson over test images",
+        "accuracy_ci_low": interval.low,
+        "accuracy_ci_high": interval.high,
+        "accuracy_interval": "t over seeds" if scores["seeds"] > 1 else "Wilson over test images",
         "seeds": scores["seeds"],
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from thumbnets.evaluation.statistics import Gain, Interval, paired_gain, summarise
-from thumbnets.evaluation.summaries import Scores
+from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.params import Params
 from thumbnets.report.published import Published, find_published
 from thumbnets.report.results import Results
@@ -81,14 +81,6 @@ def ensemble_row(results: Results) -> Row:
         interval=accuracy_interval(ensemble["counted"]),
         validation=validation if ensemble["voting"] == "soft" else None,
     )
-
-
-def accuracy_interval(scores: Scores) -> Interval:
-    """Student's interval over seeds; with a single seed Wilson's over the test images."""
-    accuracy, wilson = scores["accuracy"], scores["wilson"]
-    if accuracy["ci_low"] is None:
-        return Interval(wilson["low"], wilson["high"])
-    return Interval(accuracy["ci_low"], accuracy["ci_high"])
 
 
 @dataclass(frozen=True)
@@ -191,10 +183,10 @@ def cross_validation(results: Results) -> CrossValidation | None:
     params = results.params
     if not params.split.rotate:
         return None
-    folds = params.split.folds
+    folds, settings = params.split.folds, params.settings[params.model]
     return CrossValidation(
         folds=folds,
-        covered=len({seed % folds for seed in params.seeds}),
+        covered=len({settings.validation_fold(seed, folds) for seed in params.seeds}),
         scores={model: summarise(values) for model, values in results.validation.items()},
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from thumbnets import paths
 from thumbnets.artifacts import keep_only, read_arrays, read_csv, read_json
 from thumbnets.data.arrays import Meta
-from thumbnets.ensembles.voting import VOTES
+from thumbnets.ensembles.scoring import combine
 from thumbnets.evaluation.metrics import confusion_matrix, to_probabilities
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.params import Params
@@ -155,12 +155,9 @@ def _over_seeds(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.n
 
 def _vote(votes: list[dict[str, int]], test: dict[str, Any], voting: str) -> np.ndarray:
     """Predictions int64 [S, N] of the ensemble, a seed for each entry of `votes`."""
-    predicted = []
-    for number, of_seed in enumerate(votes):
-        members = np.stack([to_probabilities(test[name]["logits"][number]) for name in of_seed])
-        weights = np.array(list(of_seed.values())) / sum(of_seed.values())
-        predicted.append(VOTES[voting](members, weights).argmax(1))
-    return np.stack(predicted)
+    members = {name for of_seed in votes for name in of_seed}
+    probabilities = {name: to_probabilities(test[name]["logits"]) for name in members}
+    return np.stack([combine(v, probabilities, n, voting).argmax(1) for n, v in enumerate(votes)])
 
 
 def _mistakes(arrays: dict[str, np.ndarray]) -> Mistakes:
