@@ -163,5 +163,5 @@ AUGMENTATIONS = Registry("augmentation", "data/augment.py", given=("generator",)
 OPTIMIZERS = Registry(
     "optimizer", "training/optimizers.py", given=("lr", "momentum", "weight_decay")
 )
-SCHEDULES = Registry("schedule", "training/schedules.py", given=("lr", "epochs", "steps_per_epoch"))
+SCHEDULES = Registry("schedule", "training/schedules.py", given=("epochs", "steps_per_epoch"))
 INITIALISATIONS = Registry("initialisation", "training/initialisation.py", given=("generator",))

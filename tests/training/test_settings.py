@@ -25,7 +25,10 @@ def test_settings_come_back_from_json(model_settings):
         "cnn_c",
         {"dropout": 0.3},
         optimizer={"name": "adam", "beta2": 0.99},
-        schedule={"name": "onecycle", "rise": 0.2},
+        schedule={"name": "multi_step", "gamma": 0.2},
+        lookahead={"steps": 3, "alpha": 0.8},
+        clip=1.0,
+        warmup=0.5,
         augment=["flip"],
         patches={"size": 7, "mode": "shared"},
         early_stopping={"patience": 3},
@@ -57,6 +60,25 @@ def test_options_are_checked_and_filled_in():
         check_options(OPTIMIZERS, "adam", {"beta2": -1})
     with pytest.raises(ValueError, match="Unknown key 'lr'"):  # set by the settings, no option
         check_options(OPTIMIZERS, "adam", {"lr": 0.1})
+
+
+def test_milestones_are_a_list_by_default_too(train_settings):
+    given = train_settings(schedule={"name": "multi_step", "milestones": [3]}).schedule
+    assert given.options["milestones"] == [3]
+    assert train_settings(schedule="multi_step").schedule.options["milestones"] == [10, 15]
+
+
+def test_what_has_no_momentum_takes_a_schedule_that_leaves_it_alone(train_settings):
+    onecycle = {"name": "onecycle", "cycle_momentum": False}
+    assert train_settings(optimizer="adadelta", schedule=onecycle).optimizer.name == "adadelta"
+    with pytest.raises(ValidationError, match="adadelta has no momentum for onecycle to cycle"):
+        train_settings(optimizer="adadelta", schedule="onecycle")
+
+
+def test_a_warmup_as_long_as_the_run_is_allowed(train_settings):
+    assert train_settings(epochs=2, warmup=2.0).warmup == 2.0
+    with pytest.raises(ValidationError, match="warmup must be at most epochs, 2, got 2.1"):
+        train_settings(epochs=2, warmup=2.1)
 
 
 def test_faults_are_told_in_one_line(train_settings):

@@ -137,7 +137,7 @@ def fit(
         if isinstance(layer, Dropout):
             layer.bits = streams.dropout
     classifier = Classifier(network, meta)
-    optimizer = build_optimizer(network.parameters(), settings.train)
+    optimizer = build_optimizer(network, settings.train)
     batches = Batches(train, settings.train.batch_size, settings.train.augment, meta, streams)
     schedule = Schedule(optimizer, settings.train, len(batches))
     best = Best.of(settings.train.early_stopping)

@@ -116,6 +116,15 @@ class EarlyStopping(Checked):
     """Epochs without improvement before stopping."""
 
 
+class Lookahead(Checked):
+    """Slow weights that follow the optimizer's, and that it starts from again and again."""
+
+    steps: Count
+    """Steps of the optimizer between two of the slow weights."""
+    alpha: Annotated[float, Field(gt=0, le=1)]
+    """Share of the way that the slow weights go."""
+
+
 class Patches(Checked):
     """Cut every image into square patches, and read them instead of the image."""
 
@@ -136,9 +145,16 @@ class TrainSettings(Checked):
     lr: Positive
     """Learning rate; the highest one where the schedule has a course."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    """Momentum of SGD and RMSProp; the first beta of Adam and AdamW."""
+    """Momentum, or the first beta of Adam, AdamW and LAMB; Adadelta has none."""
     weight_decay: NonNegative
+    decay_norms: bool
+    """Whether biases and the gains of norms decay as well."""
+    clip: Positive | None
+    """Longest gradient of all weights together, by its Euclidean norm."""
+    lookahead: Lookahead | None
     schedule: choice_of(SCHEDULES)
+    warmup: NonNegative
+    """Epochs over which the learning rate rises to what the schedule says."""
     init: choice_of(INITIALISATIONS)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target that is spread evenly over the classes."""
@@ -153,6 +169,22 @@ class TrainSettings(Checked):
     def _nesterov_has_momentum(self) -> Self:
         if self.optimizer.options.get("nesterov") and not self.momentum:
             raise ValueError("momentum must be > 0 for nesterov: true")
+        return self
+
+    @model_validator(mode="after")
+    def _momentum_can_cycle(self) -> Self:
+        has_momentum = OPTIMIZERS[self.optimizer.name].facts.get("has_momentum", True)
+        if self.schedule.options.get("cycle_momentum") and not has_momentum:
+            raise ValueError(
+                f"{self.optimizer.name} has no momentum for {self.schedule.name} to cycle: write "
+                f"schedule: {{name: {self.schedule.name}, cycle_momentum: false}}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Self:
+        if self.warmup > self.epochs:
+            raise ValueError(f"warmup must be at most epochs, {self.epochs}, got {self.warmup:g}")
         return self
 
 
