@@ -38,6 +38,7 @@ QUICK = {
     "lookahead": None,
     "schedule": "constant",
     "warmup": 0.0,
+    "average": None,
     "init": "default",
     "label_smoothing": 0.0,
     "early_stopping": None,

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from thumbnets import registry
 from thumbnets.registry import (
     AUGMENTATIONS,
+    AVERAGES,
     INITIALISATIONS,
     NETWORKS,
     OPTIMIZERS,
@@ -17,7 +18,7 @@ from thumbnets.registry import (
 )
 from thumbnets.training.settings import TrainSettings
 
-REGISTRIES = [NETWORKS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES, INITIALISATIONS]
+REGISTRIES = [NETWORKS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES, INITIALISATIONS, AVERAGES]
 ENTRIES = [(r, name) for r in REGISTRIES for name in r.entries]
 
 NETWORK = '''

@@ -165,3 +165,4 @@ OPTIMIZERS = Registry(
 )
 SCHEDULES = Registry("schedule", "training/schedules.py", given=("epochs", "steps_per_epoch"))
 INITIALISATIONS = Registry("initialisation", "training/initialisation.py", given=("generator",))
+AVERAGES = Registry("weight average", "training/averaging.py", given=("steps",))

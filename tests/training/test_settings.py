@@ -26,6 +26,7 @@ def test_settings_come_back_from_json(model_settings):
         {"dropout": 0.3},
         optimizer={"name": "adam", "beta2": 0.99},
         schedule={"name": "multi_step", "gamma": 0.2},
+        average={"name": "ema", "decay": 0.9},
         lookahead={"steps": 3, "alpha": 0.8},
         clip=1.0,
         warmup=0.5,

@@ -16,6 +16,7 @@ from pydantic import (
 from thumbnets.options import Count, NonNegative, Pixels, Positive
 from thumbnets.registry import (
     AUGMENTATIONS,
+    AVERAGES,
     INITIALISATIONS,
     OPTIMIZERS,
     SCHEDULES,
@@ -155,6 +156,8 @@ class TrainSettings(Checked):
     schedule: choice_of(SCHEDULES)
     warmup: NonNegative
     """Epochs over which the learning rate rises to what the schedule says."""
+    average: choice_of(AVERAGES) | None
+    """Average of the weights along the way, used in place of the last ones."""
     init: choice_of(INITIALISATIONS)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target that is spread evenly over the classes."""
