@@ -9,6 +9,7 @@ from thumbnets import registry
 from thumbnets.registry import (
     AUGMENTATIONS,
     INITIALISATIONS,
+    MIXES,
     NETWORKS,
     OPTIMIZERS,
     SCHEDULES,
@@ -17,7 +18,7 @@ from thumbnets.registry import (
 )
 from thumbnets.training.settings import TrainSettings
 
-REGISTRIES = [NETWORKS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES, INITIALISATIONS]
+REGISTRIES = [NETWORKS, AUGMENTATIONS, MIXES, OPTIMIZERS, SCHEDULES, INITIALISATIONS]
 ENTRIES = [(r, name) for r in REGISTRIES for name in r.entries]
 
 NETWORK = '''

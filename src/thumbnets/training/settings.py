@@ -17,6 +17,7 @@ from thumbnets.options import Count, NonNegative, Pixels, Positive
 from thumbnets.registry import (
     AUGMENTATIONS,
     INITIALISATIONS,
+    MIXES,
     OPTIMIZERS,
     SCHEDULES,
     Registry,
@@ -145,6 +146,8 @@ class TrainSettings(Checked):
     early_stopping: EarlyStopping | None
     augment: list[choice_of(AUGMENTATIONS)]
     """Applied to every training batch, in this order."""
+    mix: choice_of(MIXES) | None
+    """Blends each training batch with itself, after `augment`; targets become mixtures."""
     patches: Patches | None
     threads: Count
     """Compute threads on a CPU: part of the arithmetic, so a param."""
