@@ -43,6 +43,7 @@ QUICK = {
     "label_smoothing": 0.0,
     "early_stopping": None,
     "augment": [],
+    "mix": None,
     "patches": None,
     "threads": 2,
 }

@@ -224,7 +224,8 @@ def test_a_network_changes_the_models_made_of_it(copied, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "file", ["training/loop.py", "data/augment.py", "models/patches.py", "runtime.py"]
+    "file",
+    ["training/loop.py", "data/augment.py", "data/mix.py", "models/patches.py", "runtime.py"],
 )
 def test_the_training_code_changes_every_model(copied, monkeypatch, file):
     changed = _changed(copied, monkeypatch, f"src/thumbnets/{file}")

@@ -10,6 +10,7 @@ from thumbnets.registry import (
     AUGMENTATIONS,
     AVERAGES,
     INITIALISATIONS,
+    MIXES,
     NETWORKS,
     OPTIMIZERS,
     SCHEDULES,
@@ -18,7 +19,7 @@ from thumbnets.registry import (
 )
 from thumbnets.training.settings import TrainSettings
 
-REGISTRIES = [NETWORKS, AUGMENTATIONS, OPTIMIZERS, SCHEDULES, INITIALISATIONS, AVERAGES]
+REGISTRIES = [NETWORKS, AUGMENTATIONS, MIXES, OPTIMIZERS, SCHEDULES, INITIALISATIONS, AVERAGES]
 ENTRIES = [(r, name) for r in REGISTRIES for name in r.entries]
 
 NETWORK = '''

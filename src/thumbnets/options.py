@@ -1,12 +1,22 @@
 """Types of options with their ranges, for the signatures of everything that a registry holds.
 
-`def cutout(images, generator, *, size: Pixels)` says that `size` is a whole number of at least 1;
+`def cutout(images, *, generator, size: Pixels)` says that `size` is a whole number of at least 1;
 params.yaml is checked against it before anything runs.
 """
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+
+
+def _ordered(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"must be [least, greatest], got {list(pair)}")
+    return pair
+
+
+# A pair is written as a list, which strict typing would refuse.
+_PAIR = (Field(strict=False), AfterValidator(_ordered))
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -18,3 +28,9 @@ Count = Annotated[int, Field(ge=1)]
 Counts = Annotated[list[Count], Field(min_length=1, strict=False, validate_default=True)]
 Pixels = Annotated[int, Field(ge=1)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
+AcuteDegrees = Annotated[float, Field(ge=0, lt=90)]
+Distance = Annotated[int, Field(ge=0)]  # whole pixels
+Blur = Annotated[float, Field(ge=1, allow_inf_nan=False)]  # sigma of a Gaussian, pixels
+Concentration = Annotated[float, Field(ge=0.05, allow_inf_nan=False)]  # of a Beta; less underflows
+Shares = Annotated[tuple[Fraction, Fraction], *_PAIR]  # least and greatest part of a whole
+Ratios = Annotated[tuple[Positive, Positive], *_PAIR]  # least and greatest factor

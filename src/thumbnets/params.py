@@ -170,7 +170,7 @@ def _check_extent(params: Params, name: str) -> None:
         if getattr(train, key) > most:
             raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
     for choice in train.augment:
-        for key in {"pixels", "size"} & choice.options.keys():
+        for key in {"pixels", "size", "translate"} & choice.options.keys():
             if choice.options[key] > side:
                 raise ValueError(
                     f"models.{name}: {key} of {choice.name} must be at most the image's {side}."

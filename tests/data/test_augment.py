@@ -1,14 +1,30 @@
 """Augmentations: what they do to an image, and that every image has its own, fair draw."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from torchvision.transforms import ElasticTransform, InterpolationMode, RandomErasing
+from torchvision.transforms import functional as torchvision
 
-from thumbnets.data.augment import cutout, flip, pipeline, rotate, rotation, shift
+from thumbnets.data.augment import (
+    affine,
+    alternating_flip,
+    cutout,
+    displace,
+    elastic,
+    erasing,
+    flip,
+    pipeline,
+    rotate,
+    rotation,
+    shift,
+    transform,
+)
 from thumbnets.registry import AUGMENTATIONS
 from thumbnets.training.settings import Choice
 
@@ -17,9 +33,11 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def noise(n: int, channels: int = 1, size: int = 28, seed: int = 1) -> torch.Tensor:
-    """Images in which no two pixels that matter are alike, none of them 0."""
-    shape = (n, channels, size, size)
+def noise(
+    n: int, channels: int = 1, size: int = 28, width: int | None = None, seed: int = 1
+) -> torch.Tensor:
+    """Images in which few pixels are alike, none of them 0."""
+    shape = (n, channels, size, width or size)
     return torch.randint(1, 256, shape, dtype=torch.uint8, generator=generator(seed))
 
 
@@ -51,33 +69,94 @@ def force(monkeypatch, name: str, *draws: torch.Tensor) -> None:
 
 # Contract of all.
 
-CHOICES = [
-    Choice(name=name, options=AUGMENTATIONS.options(name)().model_dump())
-    for name in AUGMENTATIONS.entries
-]
+
+def choice(name: str, **options) -> Choice:
+    return Choice(name=name, options=AUGMENTATIONS.options(name)(**options).model_dump())
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
-def test_keeps_shape_type_and_input_and_follows_the_generator(choice, channels):
-    augment, images = pipeline([choice]), noise(16, channels)
+def apply(choices: list[Choice], images: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """Augment images as the first ones of the first epoch."""
+    index = torch.arange(len(images))
+    return pipeline(choices)(images, generator=generator(seed), epoch=1, index=index)
+
+
+BEYOND_DEFAULT = {"rotation": {"degrees": 30.0}}  # 5 degrees leave small images as they are
+CHOICES = [choice(name, **BEYOND_DEFAULT.get(name, {})) for name in AUGMENTATIONS.entries]
+CHOICES += [choice("affine", scale=(0.7, 1.4), shear=20.0), choice("erasing", fill="noise")]
+every_choice = pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (3, 32, 32), (1, 7, 5), (2, 9, 28)])
+@every_choice
+def test_keeps_shape_type_and_input_and_follows_the_generator(choice, shape):
+    images = noise(32, *shape)
     before = images.clone()
-    one, same, other = (augment(images, generator(seed)) for seed in (1, 1, 2))
-    assert one.shape == images.shape and one.dtype == torch.uint8
+    one, same, other = (apply([choice], images, seed) for seed in (1, 1, 2))
+    assert one.shape == images.shape and one.dtype == torch.uint8 and one.is_contiguous()
     assert torch.equal(images, before)
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+@every_choice
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_order_in_memory_does_not_matter(choice, channels):
+    images = noise(16, channels, 12, 10)
+    expected = apply([choice], images)
+    last = images.to(memory_format=torch.channels_last)
+    every_other = images.repeat_interleave(2, dim=0)[::2]
+    turned = images.transpose(2, 3).contiguous().transpose(2, 3)
+    for form in (last, every_other, turned):
+        assert torch.equal(apply([choice], form), expected)
+    assert not turned.is_contiguous()
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [choice for choice in CHOICES if choice.options.get("fill") != "noise"],
+    ids=lambda choice: choice.name,
+)
 def test_channels_stay_together(choice):
     grey = noise(16)
-    assert torch.equal(*pipeline([choice])(grey.repeat(1, 2, 1, 1), generator()).unbind(1))
+    assert torch.equal(*apply([choice], grey.repeat(1, 2, 1, 1)).unbind(1))
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
+@pytest.mark.parametrize(
+    "choice",
+    [
+        choice("flip", p=0.0),
+        choice("rotation", degrees=0.0),
+        choice("affine", degrees=0.0, translate=0),
+        choice("elastic", alpha=0.0),
+        choice("erasing", p=0.0),
+    ],
+    ids=lambda choice: choice.name,
+)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 7, 5), (1, 1, 1)])
+def test_neutral_options_change_nothing(choice, shape):
+    images = noise(8, *shape)
+    assert torch.equal(apply([choice], images), images)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        choice("shift", pixels=9),
+        choice("affine", translate=9),
+        choice("cutout", size=9),
+        choice("elastic", sigma=9.0),
+        choice("erasing"),
+    ],
+    ids=lambda choice: choice.name,
+)
+@pytest.mark.parametrize("size", [1, 4])
+def test_images_may_be_smaller_than_the_option(choice, size):
+    assert apply([choice], noise(8, 1, size)).shape == (8, 1, size, size)
+
+
+@every_choice
 def test_does_not_touch_the_global_generator(choice):
     torch.manual_seed(5)
-    pipeline([choice])(noise(4), generator())
+    apply([choice], noise(4))
     after = torch.rand(3)
     torch.manual_seed(5)
     assert torch.equal(after, torch.rand(3))
@@ -85,15 +164,19 @@ def test_does_not_touch_the_global_generator(choice):
 
 def test_a_pipeline_applies_its_steps_in_order():
     images = noise(8)
-    steps = [
-        Choice(name="cutout", options={"size": 9}),
-        Choice(name="rotation", options={"degrees": 90.0}),
-    ]
+    steps = [choice("cutout", size=9), choice("rotation", degrees=90.0)]
     one = generator()
     by_hand = rotation(cutout(images, generator=one, size=9), generator=one, degrees=90.0)
-    assert torch.equal(pipeline(steps)(images, generator()), by_hand)
-    assert not torch.equal(pipeline(steps[::-1])(images, generator()), by_hand)
-    assert torch.equal(pipeline([])(images, generator()), images)
+    assert torch.equal(apply(steps, images), by_hand)
+    assert not torch.equal(apply(steps[::-1], images), by_hand)
+    assert torch.equal(apply([], images), images)
+
+
+@every_choice
+def test_images_of_a_batch_are_treated_differently(choice):
+    image = noise(1)
+    assert len(apply([choice], image.repeat(30, 1, 1, 1)).unique(dim=0)) > 1
+    assert apply([choice], image).shape == image.shape  # a batch of one is allowed
 
 
 # Shift.
@@ -145,6 +228,47 @@ def test_flips_left_to_right_the_share_p():
     assert stats.chisquare(torch.bincount(pairs).numpy(), expected).pvalue > 1e-4
 
 
+# Alternating flip.
+
+
+def flipped_by(images: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """bool [N]: which images are mirrored; the others must be as they were."""
+    mirrored = (out == images.flip(3)).flatten(1).all(1)
+    assert ((out == images).flatten(1).all(1) != mirrored).all()
+    return mirrored
+
+
+def test_every_image_is_mirrored_in_every_other_epoch():
+    images, n = noise(4_000, 1, 6), 4_000
+    order = torch.randperm(n, generator=generator(3))
+    epochs, bits = [], generator(1)
+    for epoch in range(1, 5):
+        out = alternating_flip(images, generator=bits, epoch=epoch, index=torch.arange(n))
+        epochs.append(flipped_by(images, out))
+        torch.rand(7, generator=bits)  # how much is drawn in between does not matter
+        again = alternating_flip(images[order], generator=bits, epoch=epoch, index=order)
+        assert torch.equal(again, out[order])  # nor where in which batch an image comes
+    for one, following in zip(epochs, epochs[1:], strict=False):
+        assert torch.equal(one, ~following)
+    assert abs(epochs[0].double().mean() - 0.5) < 4 * 0.5 / math.sqrt(n)
+    pairs = 2 * epochs[0][1:].long() + epochs[0][:-1]
+    assert uniform(torch.bincount(pairs, minlength=4))
+
+
+def test_which_half_begins_goes_by_the_seed_and_outlives_a_checkpoint():
+    images, index = noise(4_000, 1, 6), torch.arange(4_000)
+
+    def halves(bits: torch.Generator) -> torch.Tensor:
+        return flipped_by(images, alternating_flip(images, generator=bits, epoch=1, index=index))
+
+    one, other = halves(generator(1)), halves(generator(2))
+    assert abs((one == other).double().mean() - 0.5) < 4 * 0.5 / math.sqrt(4_000)
+    used, resumed = generator(1), torch.Generator()
+    torch.rand(9, generator=used)
+    resumed.set_state(used.get_state())
+    assert torch.equal(halves(resumed), one)
+
+
 # Rotation.
 
 
@@ -152,7 +276,12 @@ def test_flips_left_to_right_the_share_p():
 def test_quarter_turns_are_exact(size):
     images = noise(4, 2, size)
     angles = torch.tensor([0.0, 0.5, 1.0, -0.5]) * math.pi
-    for turns, before, after in zip((0, 1, 2, -1), images, rotate(images, angles), strict=True):
+    still = torch.zeros(4)
+    by_affine = transform(
+        images, angles=angles, moves=still.long().repeat(2, 1), scales=still + 1, shears=still
+    )
+    assert torch.equal(rotate(images, angles), by_affine)
+    for turns, before, after in zip((0, 1, 2, -1), images, by_affine, strict=True):
         assert torch.equal(after, torch.rot90(before, turns, (1, 2)))
 
 
@@ -182,6 +311,151 @@ def test_angles_are_uniform_within_the_range(monkeypatch):
     assert 0 <= share.min() < 0.01 and 0.99 < share.max() <= 1
     assert uniform(torch.bincount((share * 20).long().clamp(max=19), minlength=20))
     assert torch.corrcoef(torch.stack([share[1:], share[:-1]]))[0, 1].abs() < 0.06
+
+
+# Affine.
+
+
+def capture(monkeypatch, name: str) -> dict:
+    """Keep what a function of the module is given beside images, and leave those as they are."""
+    seen = {}
+
+    def keep(images, *fields, **named):
+        seen.update(named, fields=fields)
+        return images
+
+    monkeypatch.setattr(f"thumbnets.data.augment.{name}", keep)
+    return seen
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 11, 18)])
+@pytest.mark.parametrize(
+    ("degrees", "down", "right", "scale", "shear"),
+    [
+        (12.0, 0, 0, 1.0, 0.0),
+        (0.0, 3, -2, 1.0, 0.0),
+        (0.0, 0, 0, 1.3, 0.0),
+        (0.0, 0, 0, 1.0, 25.0),
+        (-33.0, -4, 1, 0.83, -17.0),
+    ],
+)
+def test_affine_is_that_of_torchvision(shape, degrees, down, right, scale, shear):
+    images = noise(2, *shape)
+    out = transform(
+        images,
+        angles=torch.full((2,), math.radians(degrees)),
+        moves=torch.tensor([[down], [right]]).expand(2, 2),
+        scales=torch.full((2,), scale),
+        shears=torch.full((2,), math.radians(shear)),
+    )
+    expected = torchvision.affine(
+        images,
+        angle=-degrees,  # there clockwise
+        translate=[right, down],
+        scale=scale,
+        shear=[shear, 0.0],
+        interpolation=InterpolationMode.NEAREST,
+        fill=0,
+    )
+    assert torch.equal(out, expected)
+
+
+def test_affine_of_whole_pixels_is_a_shift():
+    images = noise(50, 1, 9)
+    out = affine(images, generator=generator(), degrees=0.0, translate=2)
+    span = range(-2, 3)
+    seen = [
+        next((dy, dx) for dy in span for dx in span if torch.equal(after, moved(before, dy, dx)))
+        for before, after in zip(images, out, strict=True)
+    ]
+    assert len(set(seen)) > 10 and {-2, 2} <= {dy for dy, _ in seen} & {dx for _, dx in seen}
+
+
+def test_draws_of_affine_are_uniform_and_independent(monkeypatch):
+    seen = capture(monkeypatch, "transform")
+    affine(
+        noise(5_000, 1, 2),
+        generator=generator(),
+        degrees=20.0,
+        translate=2,
+        scale=(0.8, 1.5),
+        shear=10.0,
+    )
+    moves = seen["moves"] + 2
+    assert uniform(torch.bincount(moves[0] * 5 + moves[1], minlength=25))
+    shares = torch.stack(
+        [
+            (seen["angles"] / math.radians(20) + 1) / 2,
+            (seen["scales"] - 0.8) / 0.7,
+            (seen["shears"] / math.radians(10) + 1) / 2,
+        ]
+    )
+    assert shares.min() >= 0 and shares.max() <= 1
+    for share in shares:
+        assert uniform(torch.bincount((share * 20).long().clamp(max=19), minlength=20))
+    related = torch.corrcoef(torch.cat([shares, moves])) - torch.eye(5)
+    assert related.abs().max() < 0.06
+
+
+# Elastic.
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 11, 18)])
+def test_displaces_as_torchvision_does(shape):
+    images, (_, h, w) = noise(3, *shape), shape
+    fields = 3 * torch.randn(2, 3, h, w, generator=generator())
+    unit = torch.tensor([w / 2, h / 2])  # there -1..1 spans the image
+    for image, field, out in zip(images, fields.unbind(1), displace(images, fields), strict=True):
+        expected = torchvision.elastic_transform(
+            image, field.permute(1, 2, 0)[None] / unit, InterpolationMode.BILINEAR, fill=None
+        )
+        difference = (out.int() - expected.int()).abs()
+        assert difference.max() <= 1  # a half may be rounded otherwise
+        assert (difference > 0).double().mean() < 0.01
+
+
+def test_a_displacement_says_where_a_pixel_comes_from():
+    image = noise(1, 2, 8)
+    fields = torch.tensor([2.0, -1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8)  # right, down
+    assert torch.equal(displace(image, fields)[0], moved(image[0], 1, -2))
+    half = displace(image, torch.tensor([0.5, 0.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8))
+    mean = (image[..., :-1].double() + image[..., 1:].double()) / 2
+    assert (half[..., :-1] - mean).abs().max() <= 0.5
+
+
+@pytest.mark.parametrize(("alpha", "sigma"), [(34.0, 4.0), (20.0, 2.3), (5.0, 1.0)])
+def test_fields_are_noise_blurred_by_a_gaussian(monkeypatch, alpha, sigma):
+    seen = capture(monkeypatch, "displace")
+    elastic(noise(2_000, 1, 24, 20), generator=generator(), alpha=alpha, sigma=sigma)
+    (fields,) = seen["fields"]
+    assert fields.shape == (2, 2_000, 24, 20)
+    deviation = alpha / (2 * math.sqrt(3 * math.pi) * sigma)
+    # The same everywhere, at the edges too.
+    assert fields.std(1).numpy() == pytest.approx(deviation, rel=0.1)
+    assert fields.std().item() == pytest.approx(deviation, rel=0.02)
+    assert fields.mean(1).abs().max() < 5 * deviation / math.sqrt(2_000)
+    scaled = fields / deviation
+    for lag in range(1, 9):  # a Gaussian of white noise correlates as one of sqrt 2 the width
+        expected = math.exp(-((lag / sigma) ** 2) / 4)
+        for one, other in [
+            (scaled[:, :, lag:], scaled[:, :, :-lag]),
+            (scaled[..., lag:], scaled[..., :-lag]),
+        ]:
+            assert (one * other).mean().item() == pytest.approx(expected, abs=0.03)
+    assert (scaled[0] * scaled[1]).mean().abs() < 0.03  # the axes
+    assert (scaled[:, 1:] * scaled[:, :-1]).mean().abs() < 0.03  # the images
+
+
+def test_fields_are_as_strong_as_those_of_torchvision(monkeypatch):
+    seen, size = capture(monkeypatch, "displace"), 40
+    elastic(noise(500, 1, size), generator=generator(), alpha=34.0, sigma=4.0)
+    torch.manual_seed(0)
+    theirs = torch.cat(
+        [ElasticTransform.get_params([68.0, 68.0], [4.0, 4.0], [size, size]) for _ in range(300)]
+    )
+    inner = slice(15, 25)  # there noise is reflected at the edges
+    expected = theirs[:, inner, inner].std().item() * size / 2
+    assert seen["fields"][0][:, :, inner, inner].std().item() == pytest.approx(expected, rel=0.05)
 
 
 # Cutout. Worked examples for 28 pixels: side 14, its centre in three places.
@@ -224,8 +498,74 @@ def test_the_mean_hole_is_as_published():
     assert area.min() * 784 >= 49 and area.max() * 784 == 196
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
-def test_images_of_a_batch_are_treated_differently(choice):
-    augment, image = pipeline([choice]), noise(1)
-    assert len(augment(image.repeat(30, 1, 1, 1), generator()).unique(dim=0)) > 1
-    assert augment(image, generator()).shape == image.shape  # a batch of one is allowed
+# Erasing.
+
+
+def boxes(out: torch.Tensor) -> torch.Tensor:
+    """int64 [N, 4] of blanks in images of ones: top, left, height, width; all 0 without one."""
+    blank = out[:, 0] == 0
+    rows, columns = blank.any(2).long(), blank.any(1).long()
+    found = torch.stack([rows.argmax(1), columns.argmax(1), rows.sum(1), columns.sum(1)], 1)
+    assert torch.equal(found[:, 2] * found[:, 3], blank.flatten(1).sum(1))  # full rectangles
+    return found
+
+
+def test_erases_as_torchvision_does():
+    ours = boxes(erasing(ones(4_000), generator=generator(), p=1.0))
+    torch.manual_seed(0)
+    get = partial(RandomErasing.get_params, ones(1)[0], scale=(0.02, 0.33), ratio=(0.3, 3.3))
+    theirs = torch.tensor([get(value=[0.0])[:4] for _ in range(4_000)])
+    for of in (
+        lambda box: box[:, 0],
+        lambda box: box[:, 1],
+        lambda box: box[:, 2] * box[:, 3],
+        lambda box: box[:, 2] / box[:, 3],
+        lambda box: box[:, 0] / (29 - box[:, 2]),
+        lambda box: box[:, 1] - box[:, 0],
+    ):
+        assert stats.ks_2samp(of(ours).numpy(), of(theirs).numpy()).pvalue > 1e-3
+    images = noise(4_000, 3)
+    for image, out, box in zip(
+        images[:50], erasing(images, generator=generator(), p=1.0), ours.tolist(), strict=False
+    ):
+        assert torch.equal(out, torchvision.erase(image, *box, v=torch.tensor(0)))
+
+
+def test_the_rectangle_lies_inside_within_its_ranges():
+    out = erasing(ones(3_000), generator=generator(), p=1.0, area=(0.1, 0.2), aspect=(0.5, 2.0))
+    top, left, height, width = boxes(out).unbind(1)
+    assert ((height > 0) & (top + height <= 28) & (left + width <= 28)).all()
+    # Sides are rounded, by half a pixel at most.
+    assert ((height + 0.5) * (width + 0.5) >= 0.1 * 784).all()
+    assert ((height - 0.5) * (width - 0.5) <= 0.2 * 784).all()
+    assert ((height + 0.5) / (width - 0.5) >= 0.5).all()
+    assert ((height - 0.5) / (width + 0.5) <= 2.0).all()
+    same = height == 10  # among equal heights every top is as likely
+    assert uniform(torch.bincount(top[same], minlength=19))
+
+
+def test_erases_the_share_p_and_gives_up_after_ten_tries():
+    n = 6_000
+    share = (boxes(erasing(ones(n), generator=generator(), p=0.3))[:, 2] > 0).double().mean()
+    assert abs(share - 0.3) < 4 * math.sqrt(0.3 * 0.7 / n)
+    # Width / height is 5: the width, sqrt(5 area) of the image's, is under 28 when rounded for
+    # an area of less than (27.5 / 28)^2 / 5.
+    fits = ((27.5 / 28) ** 2 / 5 - 0.15) / 0.18
+    expected = 1 - (1 - fits) ** 10
+    assert 0.9 < expected < 0.95
+    out = erasing(ones(n), generator=generator(), p=1.0, area=(0.15, 0.33), aspect=(0.2, 0.2))
+    share = (boxes(out)[:, 2] > 0).double().mean()
+    assert abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / n)
+    for aspect in (1.0, 1e300):
+        ranges = {"area": (1.0, 1.0), "aspect": (aspect, aspect)}
+        assert torch.equal(erasing(ones(9), generator=generator(), p=1.0, **ranges), ones(9))
+
+
+def test_noise_fills_the_rectangle_and_nothing_else():
+    images = torch.zeros(500, 3, 15, 15, dtype=torch.uint8)
+    options = {"p": 1.0, "area": (0.1, 0.3)}
+    filled = erasing(images, generator=generator(), fill="noise", **options)
+    kept = erasing(images + 1, generator=generator(), **options) == 1
+    assert (filled[kept] == 0).all()
+    assert uniform(torch.bincount(filled[~kept].long(), minlength=256))
+    assert not torch.equal(filled[:, 0], filled[:, 1])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from thumbnets.training.loop import Batches, Best, Images, Streams, evaluate, fit
+from thumbnets.registry import AUGMENTATIONS
+from thumbnets.training.loop import Batches, Best, Images, Streams, evaluate, fit, train_epoch
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping
 
@@ -134,7 +135,7 @@ def test_the_watcher_is_told_of_every_batch_and_epoch(train, watcher):
 )
 def test_a_last_batch_of_one_image_is_left_out(toy_images, meta, n, size, batches):
     loader = Batches(toy_images(n), size, [], meta, Streams.of(0, CPU))
-    lengths = [len(labels) for _, labels in loader]
+    lengths = [len(labels) for _, labels in loader.epoch(1)]
     assert len(loader) == len(lengths) == batches
     assert sum(lengths) == (n - 1 if n % size == 1 else n) and min(lengths) > 1
 
@@ -146,15 +147,15 @@ def test_batch_norm_trains_with_a_rest_of_one_image(train):
 def numbered(n: int) -> Images:
     """Images whose pixels all hold the label."""
     labels = torch.arange(n)
-    return Images(labels.to(torch.uint8)[:, None, None, None].expand(n, 1, 8, 8), labels)
+    return Images(labels.to(torch.uint8)[:, None, None, None].repeat(1, 1, 8, 8), labels)
 
 
 def test_every_epoch_has_every_image_once_in_a_new_order(meta):
     plain = replace(meta, mean=[0.0], std=[1 / 255])  # images come out as they went in
     loader = Batches(numbered(50), 16, [], plain, Streams.of(0, CPU))
     orders = []
-    for _ in range(2):
-        seen = list(loader)
+    for number in (1, 2):
+        seen = list(loader.epoch(number))
         for images, labels in seen:
             assert images.dtype == torch.float32
             assert torch.equal(images[:, 0, 3, 5].round().long(), labels)
@@ -169,16 +170,62 @@ def test_augmentation_does_not_change_the_order_of_images(meta, train_settings):
 
     def labels(augment: list) -> torch.Tensor:
         loader = Batches(numbered(50), 16, augment, meta, Streams.of(0, CPU))
-        return torch.cat([batch for _ in range(2) for _, batch in loader])
+        return torch.cat([batch for number in (1, 2) for _, batch in loader.epoch(number)])
 
     assert torch.equal(labels([]), labels(choices))
+
+
+def test_augmentation_is_told_the_epoch_and_which_images_these_are(meta, train_settings):
+    """An image that has its mark on the left in one epoch has it on the right in the next."""
+    data = numbered(50)
+    data.images[..., 1:].zero_()
+    choices = train_settings(augment=["alternating_flip"]).augment
+    loader = Batches(data, 16, choices, replace(meta, mean=[0.0], std=[1.0]), Streams.of(0, CPU))
+    on_the_left = torch.zeros(4, 50, dtype=torch.bool)
+    for number in range(1, 5):
+        for images, labels in loader.epoch(number):
+            on_the_left[number - 1, labels] = images[:, 0, 0, 0] > 0
+    assert torch.equal(on_the_left[0, 1:], ~on_the_left[1, 1:])  # the mark of image 0 is black
+    assert torch.equal(on_the_left[:2], on_the_left[2:])
+    assert 10 < on_the_left[0].sum() < 40
+
+
+@pytest.mark.parametrize("mix", ["mixup", "cutmix"])
+def test_mixed_batches_come_with_shares_of_their_labels(meta, train_settings, mix):
+    plain = replace(meta, mean=[0.0], std=[1 / 255], classes=[str(k) for k in range(50)])
+    mixing = train_settings(mix=mix).mix
+    loader = Batches(numbered(50), 16, [], plain, Streams.of(0, CPU), mixing)
+    for images, targets in loader.epoch(1):
+        assert targets.shape == (len(images), 50)
+        expected = (targets * torch.arange(50)).sum(1)  # whose pixels are the number
+        assert images.mean((1, 2, 3)).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+
+
+def test_mixed_batches_teach(train):
+    classifier, curve = train(epochs=8, mix="mixup", label_smoothing=0.1)
+    assert curve[-1].validation_accuracy > 0.95
+    again, same = train(epochs=8, mix="mixup", label_smoothing=0.1)
+    assert bits(again) == bits(classifier) and same == curve
+
+
+def test_accuracy_under_mixing_is_that_of_the_heavier_label(watcher, model_settings):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 3))
+    network[1].weight.data, network[1].bias.data = torch.eye(3), torch.zeros(3)
+    images = torch.eye(3)[:, None, None]  # logits are the pixels
+    targets = torch.tensor([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0], [0.0, 0.2, 0.8]])
+    optimizer = torch.optim.SGD(network.parameters(), 0.1)
+    schedule = Schedule(optimizer, model_settings().train, 1)
+    loss, accuracy = train_epoch(network, [(images, targets)], optimizer, schedule, watcher, 0.0)
+    assert accuracy == pytest.approx(2 / 3)
+    log_probabilities = torch.log_softmax(torch.eye(3), 1)
+    assert loss == pytest.approx(-(targets * log_probabilities).sum(1).mean().item())
 
 
 def test_training_leaves_the_images_alone(model_settings, toy_images, meta, watcher):
     data = toy_images(40)
     before = data.images.clone()
-    choices = ["flip", "shift", "rotation", {"name": "cutout", "size": 3}]
-    fit(model_settings(augment=choices), data, data, meta, seed=0, watcher=watcher)
+    choices = list(AUGMENTATIONS.entries)
+    fit(model_settings(augment=choices, mix="cutmix"), data, data, meta, seed=0, watcher=watcher)
     assert torch.equal(data.images, before)
 
 

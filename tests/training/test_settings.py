@@ -18,6 +18,10 @@ def test_a_choice_is_a_name_or_a_name_with_options(train_settings):
         ("flip", {"p": 0.5}),
         ("shift", {"pixels": 3}),
     ]
+    assert train_settings(mix=None).mix is None
+    assert train_settings(mix="cutmix").mix.options == {"alpha": 1.0}
+    erasing = train_settings(augment=[{"name": "erasing", "area": [0, 1]}]).augment[0].options
+    assert erasing["area"] == (0.0, 1.0) and erasing["aspect"] == (0.3, 3.3)
 
 
 def test_settings_come_back_from_json(model_settings):
@@ -30,7 +34,8 @@ def test_settings_come_back_from_json(model_settings):
         lookahead={"steps": 3, "alpha": 0.8},
         clip=1.0,
         warmup=0.5,
-        augment=["flip"],
+        augment=["flip", {"name": "affine", "scale": [0.9, 1.1]}],
+        mix={"name": "mixup", "alpha": 0.4},
         patches={"size": 7, "mode": "shared"},
         early_stopping={"patience": 3},
     )

@@ -24,8 +24,12 @@ def preview(split: Split, choices: list[Choice], path: Path) -> None:
     classes = split.meta.classes[:10]
     first = [int(np.argmax(split.labels == label)) for label in range(len(classes))]
     originals = torch.from_numpy(split.images[first])
+    repeated = originals.repeat_interleave(_VARIANTS, dim=0)
     augmented = pipeline(choices)(
-        originals.repeat_interleave(_VARIANTS, dim=0), torch.Generator().manual_seed(0)
+        repeated,
+        generator=torch.Generator().manual_seed(0),
+        epoch=1,
+        index=torch.arange(len(repeated)),  # as if each variant were an image of its own
     )
     rows = [
         [original, *variants]

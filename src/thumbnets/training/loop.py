@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-from thumbnets.data import augment
+from thumbnets.data import augment, mix
 from thumbnets.data.arrays import Meta
 from thumbnets.models.layers import Dropout
 from thumbnets.models.patches import build
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.schedules import Schedule
-from thumbnets.training.settings import EarlyStopping, ModelSettings
+from thumbnets.training.settings import Choice, EarlyStopping, ModelSettings
 from thumbnets.training.weights import Classifier, normalise
 
 
@@ -138,7 +138,8 @@ def fit(
             layer.bits = streams.dropout
     classifier = Classifier(network, meta)
     optimizer = build_optimizer(network, settings.train)
-    batches = Batches(train, settings.train.batch_size, settings.train.augment, meta, streams)
+    choices, mixing = settings.train.augment, settings.train.mix
+    batches = Batches(train, settings.train.batch_size, choices, meta, streams, mixing)
     schedule = Schedule(optimizer, settings.train, len(batches))
     best = Best.of(settings.train.early_stopping)
     watcher.start(settings.train.epochs, len(batches))
@@ -146,7 +147,12 @@ def fit(
     for number in range(1, settings.train.epochs + 1):
         lr = optimizer.param_groups[0]["lr"]
         loss, accuracy = train_epoch(
-            network, batches, optimizer, schedule, watcher, settings.train.label_smoothing
+            network,
+            batches.epoch(number),
+            optimizer,
+            schedule,
+            watcher,
+            settings.train.label_smoothing,
         )
         row = Epoch(number, lr, loss, accuracy, *evaluate(classifier, validation))
         if not math.isfinite(row.train_loss + row.validation_loss):
@@ -165,18 +171,25 @@ def fit(
 
 
 class Batches:
-    """The training images in a new random order each epoch, augmented and normalised.
+    """The training images in a new random order each epoch, augmented, normalised and mixed.
 
     Whole batches are gathered by index from uint8 arrays in memory; no Python call is made for a
     single image.
     """
 
     def __init__(
-        self, data: Images, size: int, choices: list, meta: Meta, streams: Streams
+        self,
+        data: Images,
+        size: int,
+        choices: list,
+        meta: Meta,
+        streams: Streams,
+        mixing: Choice | None = None,
     ) -> None:
         device = data.images.device
         self.data, self.size, self.streams = data, size, streams
         self.augment = augment.pipeline(choices)
+        self.mix = mix.mixer(mixing, len(meta.classes))
         self.mean = torch.tensor(meta.mean, device=device)
         self.std = torch.tensor(meta.std, device=device)
 
@@ -184,35 +197,44 @@ class Batches:
         full, rest = divmod(len(self.data), self.size)
         return full + (rest > 1)  # batch norm can't train on a single image
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch: images, and labels int64 [N] or, mixed, targets [N, K]."""
+        generator = self.streams.augment
         order = torch.randperm(
             len(self.data), generator=self.streams.order, device=self.data.labels.device
         )
         for index in order.split(self.size)[: len(self)]:
-            images = self.augment(self.data.images[index], self.streams.augment)
-            yield normalise(images, self.mean, self.std), self.data.labels[index]
+            images = self.augment(
+                self.data.images[index], generator=generator, epoch=number, index=index
+            )
+            images = normalise(images, self.mean, self.std)
+            yield self.mix(images, self.data.labels[index], generator)
 
 
 def train_epoch(
     network: nn.Module,
-    batches: Batches,
+    batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
     watcher: Watcher,
     label_smoothing: float,
 ) -> tuple[float, float]:
-    """One pass over the batches; returns mean loss and accuracy of the batches as trained on."""
+    """One pass over the batches; returns mean loss and accuracy of the batches as trained on.
+
+    A mixed image counts as right if it is taken for the label with the greater share.
+    """
     network.train()
     total_loss = total_right = 0.0  # become tensors: nothing is read back before the epoch's end
     seen = 0
-    for images, labels in batches:
+    for images, targets in batches:
         logits = network(images)
-        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.after_step()
         watcher.batch()
+        labels = targets.argmax(1) if targets.ndim == 2 else targets
         seen += len(labels)
         total_loss += loss.detach() * len(labels)
         total_right += (logits.detach().argmax(1) == labels).sum()

@@ -18,6 +18,7 @@ from thumbnets.registry import (
     AUGMENTATIONS,
     AVERAGES,
     INITIALISATIONS,
+    MIXES,
     OPTIMIZERS,
     SCHEDULES,
     Registry,
@@ -164,6 +165,8 @@ class TrainSettings(Checked):
     early_stopping: EarlyStopping | None
     augment: list[choice_of(AUGMENTATIONS)]
     """Applied to every training batch, in this order."""
+    mix: choice_of(MIXES) | None
+    """Blends each training batch with itself, after `augment`; targets become mixtures."""
     patches: Patches | None
     threads: Count
     """Compute threads on a CPU: part of the arithmetic, so a param."""

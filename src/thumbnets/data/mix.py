@@ -1,0 +1,117 @@
+"""Mixes: two images of a batch become one, and its target a share of each label.
+
+Each blends a normalised batch with itself in another order, with one share for the whole batch, as
+the papers' code does.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+
+from thumbnets.options import Concentration
+from thumbnets.registry import MIXES
+from thumbnets.training.settings import Choice
+
+Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
+
+
+def mixer(choice: Choice | None, classes: int) -> Mix:
+    """The chosen mix for labels of so many classes; without a choice, one that changes nothing.
+
+    Returns:
+        A function of float32 images [N, C, H, W], labels int64 [N] and a generator on their
+        device. It returns new images and targets float32 [N, classes], whose rows sum to 1
+        (without a choice images and labels as they are): both are targets of `cross_entropy`.
+    """
+    if choice is None:
+        return lambda images, labels, generator: (images, labels)
+    mix = MIXES.load(choice.name)
+    return lambda images, labels, generator: mix(
+        images, labels, generator=generator, classes=classes, **choice.options
+    )
+
+
+@MIXES.register()
+def mixup(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    generator: Generator,
+    classes: int,
+    alpha: Concentration = 0.2,
+) -> tuple[Tensor, Tensor]:
+    """Add up two images: a share of one, the rest of the other.
+
+    Args:
+        images: float32 [N, C, H, W].
+        labels: int64 [N].
+        generator: Source of randomness, on the device of `images`.
+        classes: Number of classes.
+        alpha: The share is drawn from Beta(alpha, alpha); 1 is uniform, less is nearer to 0 or 1.
+
+    Source: Zhang et al. 2018, arXiv:1710.09412.
+    """
+    share = beta(alpha, generator).float()
+    other = torch.randperm(len(labels), generator=generator, device=labels.device)
+    targets = _one_hot(labels, classes)
+    mixed = images.index_select(0, other).lerp(images, share)
+    return mixed, targets.index_select(0, other).lerp(targets, share)
+
+
+@MIXES.register()
+def cutmix(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    generator: Generator,
+    classes: int,
+    alpha: Concentration = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Put a rectangle of another image into each one; the label's share is that of its pixels.
+
+    Args:
+        images: float32 [N, C, H, W].
+        labels: int64 [N].
+        generator: Source of randomness, on the device of `images`.
+        classes: Number of classes.
+        alpha: The share that stays, before the rectangle is cut off at the edges, is drawn from
+            Beta(alpha, alpha).
+
+    Source: Yun et al. 2019, arXiv:1905.04899.
+    """
+    n, _, h, w = images.shape
+    side = float((1 - beta(alpha, generator)).sqrt())
+    y, x = torch.rand(2, generator=generator, device=images.device).tolist()
+    rows, columns = cut(h, side, y), cut(w, side, x)
+    other = torch.randperm(n, generator=generator, device=images.device)
+    mixed = images.clone()
+    mixed[:, :, rows, columns] = images[:, :, rows, columns].index_select(0, other)
+    replaced = (rows.stop - rows.start) * (columns.stop - columns.start) / (h * w)
+    targets = _one_hot(labels, classes)
+    return mixed, targets.lerp(targets.index_select(0, other), replaced)
+
+
+def _one_hot(labels: Tensor, classes: int) -> Tensor:
+    """float32 [N, classes]; unlike torch's own it reads nothing back from a GPU."""
+    return torch.eye(classes, device=labels.device).index_select(0, labels)
+
+
+def cut(length: int, side: float, centre: float) -> slice:
+    """Where a rectangle lies on an axis of `length` pixels, cut off at the edges.
+
+    Args:
+        length: Pixels of the axis.
+        side: Side of the rectangle as a fraction of the axis.
+        centre: Its centre as a fraction of the axis, in [0, 1).
+    """
+    half = int(length * side) // 2
+    middle = int(length * centre)
+    return slice(max(middle - half, 0), min(middle + half, length))
+
+
+def beta(alpha: float, generator: Generator) -> Tensor:
+    """One draw from Beta(alpha, alpha): float64, on the generator's device."""
+    shape = torch.full((2,), alpha, dtype=torch.float64, device=generator.device)
+    one, other = torch._standard_gamma(shape, generator)  # all that torch has with a generator
+    return one / (one + other)
