@@ -36,6 +36,7 @@ def main(model: str) -> None:
         paths.test_predictions(model),
         logits=logits,
         labels=test.labels,
+        seeds=np.array(params.seeds),
         classes=np.array(test.meta.classes),
         mistake_images=test.images[mistakes["index"]],
         **{f"mistake_{name}": values for name, values in mistakes.items()},

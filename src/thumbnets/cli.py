@@ -8,7 +8,7 @@ from thumbnets import paths, runtime
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
-from thumbnets.registry import NETWORKS
+from thumbnets.registry import NETWORKS, unknown
 from thumbnets.stage import run
 
 
@@ -39,6 +39,36 @@ def predict(arguments: argparse.Namespace) -> None:
         print(f"{file}\t{label}\t{probability:.4f}")
 
 
+def compare(arguments: argparse.Namespace) -> None:
+    """Say which of several models, or of them and `ensemble`, is better on the test images."""
+    from thumbnets.evaluation.comparisons import compare
+    from thumbnets.evaluation.predictions import ENSEMBLE, SCORES, check_alike, read_predictions
+    from thumbnets.report.filters import plural
+    from thumbnets.report.terminal import comparison_table, explanation
+
+    names, known = arguments.names, [*load_params().models, ENSEMBLE]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError("Name two or more different models to compare.")
+    if arguments.metric not in SCORES:
+        raise ValueError(unknown("metric", arguments.metric, SCORES))
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown("model", name, known))
+        if name != ENSEMBLE and not paths.test_predictions(name).is_file():
+            raise ValueError(
+                f"{name} has no test predictions: run `dvc repro`, or "
+                f"`dvc exp run -S model={name}` if it is not in the pool."
+            )
+    predictions = {name: read_predictions(name) for name in names}
+    check_alike(predictions)
+    score = SCORES[arguments.metric]
+    found = compare({name: score(of_name) for name, of_name in predictions.items()})
+    images, seeds = len(predictions[names[0]].labels), predictions[names[0]].seeds
+    print(f"{arguments.metric}, {plural(images, 'test image')}, {plural(len(seeds), 'seed')}")
+    print(comparison_table(found, arguments.metric))
+    print(explanation(arguments.metric, len(seeds)))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="thumbnets", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -55,6 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     prediction.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
     prediction.add_argument("--model", help="a trained model block (default: `model` of params)")
     prediction.add_argument("--seed", type=int, help="of its training (default: first of params)")
+    comparison = command(compare)
+    comparison.add_argument("names", nargs="+", metavar="MODEL", help="a trained block, ensemble")
+    comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
     return parser
 
 

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thumbnets.evaluation.statistics import paired_gain, summarise, t_interval, wilson_interval
+from thumbnets.evaluation.statistics import (
+    paired_gain,
+    summarise,
+    superiority,
+    t_interval,
+    wilson_interval,
+)
 
 
 def test_t_interval_is_that_of_scipy():
@@ -109,3 +115,49 @@ def test_coverage_of_the_gain_is_about_95_percent():
         gain = paired_gain(a, b)
         hits += gain.low <= 0.1 <= gain.high
     assert hits >= 50  # 57 expected; fewer than 50 has a chance of 1 in 1,000
+
+
+def test_gain_of_losses_is_close_to_the_normal_paired_interval():
+    """Every image is a pattern of its own, which is drawn in another way."""
+    a, b = np.random.default_rng(0).gamma(2, size=(2, 1, 1_000))
+    gain = paired_gain(a, b)
+    half = 1.959964 * (a - b).std(ddof=1) / np.sqrt(1_000)
+    assert gain.mean == pytest.approx((a - b).mean())
+    assert gain.low == pytest.approx(gain.mean - half, abs=0.05 * half)
+    assert gain.high == pytest.approx(gain.mean + half, abs=0.05 * half)
+
+
+def test_coverage_over_images_and_seeds_is_about_95_percent():
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(30):
+        image, seed = rng.normal(0, 1, 60), rng.normal(0, 0.2, (8, 1))
+        gain = paired_gain(0.3 + image + seed + rng.normal(0, 0.5, (8, 60)), np.zeros((8, 60)))
+        hits += gain.low <= 0.3 <= gain.high
+    assert hits >= 25  # 28 expected; fewer than 25 has a chance of 1 in 100
+
+
+def runs(*shares: float) -> np.ndarray:
+    """A training for each share of 20 images that it recognises, bool [S, 20]."""
+    return np.arange(20) < 20 * np.array(shares)[:, None]
+
+
+def test_superiority_by_hand():
+    # 0.9 is above both, 0.8 above one of two.
+    found = superiority(runs(0.9, 0.8), runs(0.85, 0.7))
+    assert found.mean == 0.75 and found.low <= 0.75 <= found.high
+    assert superiority(runs(0.85, 0.7), runs(0.9, 0.8)).mean == 0.25
+    assert superiority(runs(0.9, 0.8), runs(0.8, 0.7)).mean == (1 + 1 + 0.5 + 1) / 4
+    assert superiority(runs(0.9), runs(0.8)) is None
+
+
+def test_superiority_is_the_statistic_of_mann_and_whitney():
+    a, b = np.random.default_rng(0).normal(size=(2, 6, 30))
+    u = stats.mannwhitneyu(a.mean(1), b.mean(1)).statistic
+    assert superiority(a, b).mean == pytest.approx(u / 36)
+
+
+def test_superiority_varies_with_images_as_well():
+    close = superiority(runs(0.85, 0.85), runs(0.8, 0.8))  # one image makes the difference
+    assert close.mean == 1 and close.low == 0.5 and close.high == 1
+    far = superiority(runs(0.9, 0.9), runs(0.1, 0.1))
+    assert (far.low, far.high) == (1, 1)

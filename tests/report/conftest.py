@@ -102,6 +102,7 @@ def _write_evaluation(params: Params, model: str) -> None:
         paths.test_predictions(model),
         logits=logits,
         labels=labels,
+        seeds=np.array(params.seeds),
         mistake_images=np.zeros((len(mistakes["index"]), 1, 8, 8), np.uint8),
         **{f"mistake_{name}": values for name, values in mistakes.items()},
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from thumbnets.evaluation.statistics import Gain, Interval
+from thumbnets.evaluation.statistics import Estimate, Interval
 from thumbnets.report import filters
 
 GAP = "\u202f"
@@ -23,9 +23,13 @@ GAP = "\u202f"
         (filters.interval({"low": 0.5, "high": 0.6}, 0), f"50{GAP}–{GAP}60"),
         (filters.interval({"ci_low": -0.1, "ci_high": 1.2}), f"0.00{GAP}–{GAP}100.00"),
         (filters.interval({"ci_low": None, "ci_high": None}), "–"),
-        (filters.point_interval(Gain(0, -0.0036, 0.0088)), "−0.36 to +0.88"),
+        (filters.point_interval(Estimate(0, -0.0036, 0.0088)), "−0.36 to +0.88"),
         (filters.decimals(None, 3), "–"),
         (filters.decimals(0.23456, 3), "0.235"),
+        (filters.p_value(0.00001), "< 0.0001"),
+        (filters.p_value(0.0001), "0.0001"),
+        (filters.p_value(0.03141), "0.031"),
+        (filters.p_value(1.0), "1"),
         (filters.thousands(583010), "583,010"),
         (filters.plural(1, "seed"), "1 seed"),
         (filters.plural(10000, "image"), "10,000 images"),

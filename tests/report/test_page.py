@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from thumbnets.report.findings import calibrations
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.results import read_results
 
@@ -134,12 +135,45 @@ def test_patching_is_told_where_the_run_compares_it(make_run):
     text, markdown = pages(make_run(model="mlp4_patches"))
     # Right on 20 of 40 beside 36 and 32: -14 / 40; the source has 0.8618 beside 0.8862.
     assert "difference in test accuracy is −35.00 points" in text
-    assert "the interval excludes 0, so patching costs accuracy here." in text
     assert "The source of the network reports −2.44 points." in text
     assert "- mlp4_patches (7 × 7 pixels, shared) beside mlp4: −35.00 points" in markdown
 
+    # With one seed McNemar's 2 / 2^16, times 4 of 6 pairs, two of which have a smaller p.
+    text, markdown = pages(make_run(model="mlp4_patches", seeds=[0]))
+    assert "corrected p = 0.0001): patching costs accuracy here." in text
+    assert "p 0.0001 after Holm's correction: worse." in markdown
+    models = dict.fromkeys(["mlp4", "cnn_c"], {"arch": "mlp4"}) | {
+        "cnn_c": {"arch": "mlp4", "patches": {"size": 7, "mode": "permute"}}
+    }
+    text, markdown = pages(make_run(model="mlp4", seeds=[0], models=models))
+    assert "corrected p = 1): this run shows no effect of patching." in text
+    assert "p 1 after Holm's correction: no difference shown." in markdown
+
     text, _ = pages(make_run(model="mlp4_patches", pool=["cnn_c"]))
     assert "Patching" not in text
+
+
+def test_comparisons_say_better_only_of_small_p(make_run):
+    text, markdown = pages(make_run(model="mlp4_patches", seeds=[0]))
+    assert "Holm's correction for all 6 pairs" in text
+    # 38 and 36 of 40, 36 and 20.
+    assert "cnn_c – mlp4 +5.00 +0.00 to +12.50 1 0.500 no difference shown" in text
+    assert "mlp4 – mlp4_patches +40.00 +25.00 to +55.00 0.0001 < 0.0001 mlp4 is better" in text
+    assert "superiority" not in text
+    assert "| mlp4 | mlp4_patches | – |" in markdown
+    assert "mlp4 (+5.00, +0.00 to +12.50, p 1) |" in markdown
+    text, markdown = pages(make_run())
+    # cnn_c is right on 38 and 38, mlp4 on 36 and 32.
+    assert re.search(r"cnn_c – mlp4 \+10.00 .* 1.00 \d.\d\d – 1.00 no difference shown", text)
+    assert "a paired test over test images and seeds" in markdown
+
+
+def test_calibration_states_its_bins(make_run):
+    text, markdown = pages(make_run())
+    assert "Test images in 15 bins of equal width of the probability" in text
+    assert "| Model | Temperature | ECE | ECE with temperature |" in markdown
+    results = read_results(make_run())
+    assert f"| mlp4 | {calibrations(results)['mlp4'].temperature:.2f} |" in markdown
 
 
 def test_cross_validation_is_told_where_folds_rotate(make_run):

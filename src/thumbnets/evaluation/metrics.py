@@ -10,13 +10,17 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) ->
     Args:
         confidence: float [N], probability of the predicted class.
         correct: bool [N].
-        bins: Number of bins of [0, 1]; a bin holds its upper edge.
+        bins: Number of bins of [0, 1].
 
     Source: Guo et al. 2017, arXiv:1706.04599, eq. 5.
     """
-    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(index, correct.astype(float) - confidence, minlength=bins)
+    gap = np.bincount(bin_of(confidence, bins), correct.astype(float) - confidence, bins)
     return float(np.abs(gap).sum() / len(confidence))
+
+
+def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of [0, 1] that each confidence lies in, int64 [N]; a bin holds its upper edge."""
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -39,9 +43,7 @@ def score_probabilities(
         accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and recall, one
         fraction a class. A class without images has recall and F1 of 0.
     """
-    # A probability that has underflowed costs much, but not infinitely much.
-    logs = np.log(np.maximum(probabilities, np.finfo(float).tiny))
-    return score_log_probabilities(logs, labels, ece_bins=ece_bins)
+    return score_log_probabilities(to_log_probabilities(probabilities), labels, ece_bins=ece_bins)
 
 
 def score_logits(
@@ -75,6 +77,11 @@ def score_log_probabilities(
         "macro_f1": float((2 * right / np.maximum(actual + claimed, 1)).mean()),
         "recall": (right / np.maximum(actual, 1)).tolist(),
     }
+
+
+def to_log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Logarithms; a probability that has underflowed costs much, but not infinitely much."""
+    return np.log(np.maximum(probabilities, np.finfo(float).tiny))
 
 
 def to_probabilities(logits: np.ndarray) -> np.ndarray:

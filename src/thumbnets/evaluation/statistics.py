@@ -7,6 +7,7 @@ from scipy import stats
 
 LEVEL = 0.95
 _RESAMPLES = 10_000
+_CELLS = 4_000_000  # of a table of draws that is held at once
 
 
 @dataclass(frozen=True)
@@ -56,35 +57,91 @@ def summarise(values: np.ndarray) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """How much more often one classifier is right than another, on the same images and seeds."""
+class Estimate:
+    """A value with its 95 % bootstrap interval over images and seeds."""
 
     mean: float
     low: float
     high: float
 
 
-def paired_gain(a: np.ndarray, b: np.ndarray) -> Gain:
-    """Difference in accuracy of a over b with a 95 % bootstrap interval over images and seeds.
+def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
+    """How much better a scores than b in the mean, with a 95 % interval over images and seeds.
 
     Images and seeds are drawn with replacement, independently of each other; a pair stays a pair.
     A single seed tells nothing of what new trainings would give, and a few tell too little: with S
     seeds their share of the variance comes out (S - 1) / S as large as it is.
 
     Args:
-        a: bool [S, N], whether a is right, for each seed and image.
-        b: bool [S, N], likewise, same seeds and images.
+        a: bool or float [S, N], score of each seed and image, the higher the better: whether the
+            image is recognised, or the log-likelihood of its label.
+        b: Likewise, same seeds and images.
 
     Source: Efron and Tibshirani 1993, chapter 13 (percentile interval).
     """
-    difference = a.astype(np.int8) - b.astype(np.int8)
-    seeds, images = difference.shape
+    difference = a.astype(float) - b
     rng = np.random.default_rng(0)
-    # Images with the same differences over all seeds are interchangeable, so it is enough to draw
-    # how often each pattern occurs.
-    patterns, counts = np.unique(difference.T, axis=0, return_counts=True)
-    drawn_images = rng.multinomial(images, counts / images, size=_RESAMPLES) / images
-    drawn_seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES) / seeds
-    gains = np.einsum("bp,ps,bs->b", drawn_images, patterns, drawn_seeds, optimize=True)
-    low, high = np.quantile(gains, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Gain(float(difference.mean()), float(low), float(high))
+    means = _drawn_means(difference, rng)
+    gains = (means * _drawn_seeds(len(difference), rng)).sum(1)
+    return _estimate(difference.mean(), gains)
+
+
+def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
+    """Probability that a training of a scores better than one of b; None for a single seed.
+
+    It is the share of all pairs of a seed of a with a seed of b, ties counted half. The interval
+    is that of `paired_gain`: as narrow as a point where every training of a is far ahead.
+
+    Args:
+        a: bool or float [S, N], as for `paired_gain`.
+        b: Likewise.
+
+    Source: Bouthillier et al. 2021, arXiv:2103.03098, section 4 (who pair the seeds).
+    """
+    seeds = len(a)
+    if seeds < 2:
+        return None
+    rng = np.random.default_rng(0)
+    means = _drawn_means(np.concatenate([a, b]).astype(float), rng)
+    weights = _drawn_seeds(seeds, rng)
+    wins = _wins(means[:, :seeds], means[:, seeds:])
+    drawn = np.einsum("ds,dst,dt->d", weights, wins, weights)
+    return _estimate(_wins(a.mean(1), b.mean(1)).mean(), drawn)
+
+
+def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 where a score of a float [..., S] is above one of b, 1/2 where equal: float [..., S, S]."""
+    above, equal = a[..., :, None] > b[..., None, :], a[..., :, None] == b[..., None, :]
+    return above + 0.5 * equal
+
+
+def _drawn_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Means float [draws, C] of rows float [C, N] over images drawn with replacement."""
+    # Images with the same values are interchangeable, so it is enough to draw how often each
+    # pattern occurs.
+    patterns, counts = np.unique(values.T, axis=0, return_counts=True)
+    images = values.shape[1]
+    at_once = -(-_CELLS // len(counts))
+    sizes = [min(at_once, _RESAMPLES - done) for done in range(0, _RESAMPLES, at_once)]
+    return np.concatenate([_occurrences(counts, n, rng) @ patterns for n in sizes]) / images
+
+
+def _occurrences(counts: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each pattern is drawn, int64 [draws, P], if it has int64 [P] of the images."""
+    images = int(counts.sum())
+    if 10 * len(counts) < images:
+        return rng.multinomial(images, counts / images, size=draws)
+    # With that many patterns it is quicker to draw images.
+    pattern = np.repeat(np.arange(len(counts)), counts)
+    drawn = (pattern[rng.integers(images, size=images)] for _ in range(draws))
+    return np.stack([np.bincount(of_draw, minlength=len(counts)) for of_draw in drawn])
+
+
+def _drawn_seeds(seeds: int, rng: np.random.Generator) -> np.ndarray:
+    """Weights float [draws, S] of seeds drawn with replacement."""
+    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES) / seeds
+
+
+def _estimate(mean: float, drawn: np.ndarray) -> Estimate:
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(mean), float(low), float(high))

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from thumbnets.evaluation.calibration import Calibration, Reliability
 from thumbnets.report.figures import DPI
 from thumbnets.report.filters import percent, whole_percent
 from thumbnets.report.findings import Row, shares
@@ -24,6 +25,8 @@ INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
 ACCENT, HIGHLIGHT, REFERENCE = "#3b6fd6", "#d9480f", "#8a94a3"
 # Told apart on white and on black, and by most who see few colours.
 MODEL_COLOURS = ("#3b6fd6", "#e8890c", "#0f9d8a", "#d6336c", "#8f5bd0", "#7a8b1e", "#8b5e3c")
+
+_TICKS = (0.25, 0.5, 0.75)  # not at the ends, where panels meet
 
 _THEMED = {INK: "var(--ink)", MUTED: "var(--muted)", LINE: "var(--line)", PAPER: "var(--paper)"}
 _STYLE = {
@@ -129,6 +132,44 @@ def _legend(figure: Figure, models: list[str]) -> None:
     figure.legend(
         entries.values(), entries.keys(), loc="outside upper left", ncols=8, frameon=False
     )
+
+
+def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
+    """Accuracy by confidence of each model, before and after its temperature, a panel a model."""
+    columns = min(4, len(calibrations))
+    rows = -(-len(calibrations) // columns)
+    with _style():
+        figure = Figure(figsize=(2.5 * columns, 0.8 + 2.6 * rows), layout="compressed")
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axis in grid.flat[len(calibrations) :]:
+            axis.set_visible(False)
+        for axis, (name, found) in zip(grid.flat, calibrations.items(), strict=False):
+            _draw_reliability(axis, found.reliability)
+            axis.set_title(name, parse_math=False)
+        figure.supxlabel("probability of the predicted class", color=MUTED)
+        figure.supylabel("test accuracy", color=MUTED)
+        lines = {
+            "as trained": Line2D([], [], color=ACCENT, lw=2),
+            "with its temperature": Line2D([], [], color=HIGHLIGHT, lw=2),
+            "calibrated": Line2D([], [], color=REFERENCE, lw=1, dashes=(3, 2)),
+        }
+        place = "outside upper left"
+        figure.legend(lines.values(), lines.keys(), loc=place, ncols=3, frameon=False)
+    return figure
+
+
+def _draw_reliability(axis: Axes, reliability: tuple[Reliability, Reliability]) -> None:
+    """Before and after; a dot's area is the share of images, lines join the dots faintly."""
+    axis.plot([0, 1], [0, 1], color=REFERENCE, lw=1, dashes=(3, 2))
+    for curve, colour in zip(reliability, (ACCENT, HIGHLIGHT), strict=True):
+        axis.plot(curve.confidence, curve.accuracy, color=colour, lw=1.2, alpha=0.5)
+        sizes = 5 + 60 * curve.share
+        axis.scatter(curve.confidence, curve.accuracy, sizes, colour, linewidths=0)
+    axis.set_aspect("equal")
+    axis.set(xlim=(0, 1.04), ylim=(0, 1.04), xticks=_TICKS, yticks=_TICKS)
+    axis.xaxis.set_major_formatter(FuncFormatter(_in_percent))
+    axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+    axis.tick_params(labelbottom=True)
 
 
 def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figure:

@@ -65,6 +65,13 @@ def decimals(value: float | None, digits: int) -> str:
     return _NONE if value is None else f"{value:.{digits}f}"
 
 
+def p_value(p: float) -> str:
+    """0.03141 as 0.031; what is too small to matter as < 0.0001."""
+    if p < 0.0001:
+        return "< 0.0001"
+    return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.995 else "1"
+
+
 def thousands(value: int) -> str:
     """583010 as 583,010."""
     return f"{value:,}"
@@ -110,6 +117,7 @@ FILTERS = {
         interval,
         point_interval,
         decimals,
+        p_value,
         thousands,
         setting,
         plural,

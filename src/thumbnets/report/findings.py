@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from thumbnets.evaluation.statistics import Gain, Interval, paired_gain, summarise
+from thumbnets.evaluation.calibration import Calibration, calibrate
+from thumbnets.evaluation.comparisons import Comparison, verdict
+from thumbnets.evaluation.predictions import ENSEMBLE
+from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.params import Params
 from thumbnets.report.published import Published, find_published
@@ -62,12 +65,17 @@ def model_rows(results: Results) -> list[Row]:
                 name=name,
                 scores=results.metrics[name],
                 interval=accuracy_interval(results.metrics[name]),
-                validation=summarise(results.validation[name]),
+                validation=_validation_accuracy(results, name),
                 published=find_published(params.data.name, settings.arch, patches=patched),
                 pooled=name in params.pool,
             )
         )
     return rows
+
+
+def _validation_accuracy(results: Results, name: str) -> dict[str, float | None]:
+    runs = results.validation[name]
+    return summarise(np.array([np.mean(logits.argmax(1) == labels) for logits, labels in runs]))
 
 
 def ensemble_row(results: Results) -> Row:
@@ -76,11 +84,65 @@ def ensemble_row(results: Results) -> Row:
     seeds = [chosen[ensemble["objective"]] for chosen in results.selection.values()]
     validation = summarise(np.array([seed["validation_accuracy"] for seed in seeds]))
     return Row(
-        name="ensemble",
+        name=ENSEMBLE,
         scores=ensemble["counted"],
         interval=accuracy_interval(ensemble["counted"]),
         validation=validation if ensemble["voting"] == "soft" else None,
     )
+
+
+def member_verdicts(results: Results) -> dict[str, str]:
+    """For each member of the ensemble what may be said of the ensemble beside it."""
+    members = results.ensemble["members"]
+    return {
+        name: verdict(member["gain"]["mean"], _p_value(results, ENSEMBLE, name))
+        for name, member in members.items()
+    }
+
+
+def _p_value(results: Results, a: str, b: str) -> float:
+    """Of two classifiers of the run, after Holm's correction for all its pairs."""
+    return next(found.p for found in results.comparisons if {found.a, found.b} == {a, b})
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A classifier in the ranking by accuracy, and what the run says of those below it.
+
+    Attributes:
+        name: Of the classifier.
+        better: Those that it is better than.
+        unclear: Comparisons with those of which no difference is shown.
+    """
+
+    name: str
+    better: list[str]
+    unclear: list[Comparison]
+
+
+def ranking(results: Results) -> list[Rank]:
+    """Every classifier but the last, the most accurate first."""
+    return [
+        Rank(
+            name=name,
+            better=[c.b for c in results.comparisons if c.a == name and c.verdict == "better"],
+            unclear=[c for c in results.comparisons if c.a == name and c.verdict != "better"],
+        )
+        for name in list(results.right)[:-1]
+    ]
+
+
+def calibrations(results: Results) -> dict[str, Calibration]:
+    """Of each model of the run, with temperatures of its validation folds."""
+    return {
+        name: calibrate(
+            results.validation[name],
+            results.predictions[name].log_probabilities,
+            results.predictions[name].labels,
+            bins=results.params.evaluation.ece_bins,
+        )
+        for name in results.params.run
+    }
 
 
 @dataclass(frozen=True)
@@ -93,6 +155,7 @@ class Patching:
         size: Side of a patch in pixels.
         mode: `permute` or `shared`.
         gain: Accuracy of `patched` less that of `whole`, paired.
+        p: Of no gain, after Holm's correction for all pairs of the run.
         other: Training settings in which the two differ besides, if any.
         published: The same difference in the source, if it states both.
     """
@@ -101,16 +164,15 @@ class Patching:
     whole: str
     size: int
     mode: str
-    gain: Gain
+    gain: Estimate
+    p: float
     other: list[str]
     published: float | None
 
     @property
     def verdict(self) -> str:
-        """What the interval says of the sign of the gain: `better`, `worse` or `unclear`."""
-        if self.gain.low > 0:
-            return "better"
-        return "worse" if self.gain.high < 0 else "unclear"
+        """Of `patched`: `better`, `worse` or `no difference shown`."""
+        return verdict(self.gain.mean, self.p)
 
 
 def patchings(results: Results) -> list[Patching]:
@@ -128,6 +190,7 @@ def patchings(results: Results) -> list[Patching]:
                     size=patches.size,
                     mode=patches.mode,
                     gain=paired_gain(results.right[name], results.right[twin]),
+                    p=_p_value(results, name, twin),
                     other=_other_settings(params, name, twin),
                     published=_published_effect(params, name),
                 )
@@ -187,7 +250,7 @@ def cross_validation(results: Results) -> CrossValidation | None:
     return CrossValidation(
         folds=folds,
         covered=len({settings.validation_fold(seed, folds) for seed in params.seeds}),
-        scores={model: summarise(values) for model, values in results.validation.items()},
+        scores={model: _validation_accuracy(results, model) for model in params.run},
     )
 
 

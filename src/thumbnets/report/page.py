@@ -7,15 +7,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from thumbnets.data.datasets import get_dataset
-from thumbnets.report.charts import accuracy_chart, confusion_chart, curves_chart, to_svg
+from thumbnets.evaluation.calibration import Calibration
+from thumbnets.evaluation.comparisons import ALPHA
+from thumbnets.report.charts import (
+    accuracy_chart,
+    confusion_chart,
+    curves_chart,
+    reliability_chart,
+    to_svg,
+)
 from thumbnets.report.filters import FILTERS, percent, to_yaml
 from thumbnets.report.findings import (
     Row,
+    calibrations,
     cross_validation,
     differing_settings,
     ensemble_row,
+    member_verdicts,
     model_rows,
     patchings,
+    ranking,
 )
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
 from thumbnets.report.results import Results
@@ -32,6 +43,8 @@ def render_html(results: Results) -> str:
         **context,
         css=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
         accuracy_svg=_accuracy_svg([*context["models"], context["ensemble"]]),
+        pairs={(found.a, found.b): found for found in results.comparisons},
+        reliability_svg=_reliability_svg(context["calibrations"]),
         curves_svg=_curves_svg(results),
         recalls=recall_table(results.matrices, results.meta.classes),
         pictures=mistake_pictures(results.mistakes, results.meta.classes),
@@ -76,6 +89,11 @@ def _context(results: Results) -> dict[str, Any]:
         "best": max(models, key=lambda row: row.validation["mean"]),  # not by its test score
         "ensemble": ensemble_row(results),
         "details": results.ensemble,
+        "verdicts": member_verdicts(results),
+        "alpha": ALPHA,
+        "ranking": ranking(results),
+        "comparisons": results.comparisons,
+        "calibrations": calibrations(results),
         "patchings": patchings(results),
         "cross_validation": cross_validation(results),
         "sources": list(dict.fromkeys(published)),
@@ -87,6 +105,17 @@ def _accuracy_svg(rows: list[Row]) -> Markup:
     ranked = sorted(rows, key=lambda row: -row.accuracy)
     shown = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
     return _svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {shown}")
+
+
+def _reliability_svg(calibrations: dict[str, Calibration]) -> Markup:
+    errors = ", ".join(
+        f"{name} {before:.4f} and {after:.4f}"
+        for name, (before, after) in ((name, c.ece) for name, c in calibrations.items())
+    )
+    return _svg(
+        reliability_chart(calibrations),
+        f"Accuracy by confidence; calibration errors before and after its temperature: {errors}",
+    )
 
 
 def _curves_svg(results: Results) -> Markup:

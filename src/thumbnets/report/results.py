@@ -5,6 +5,7 @@ predictions by `evaluate`.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,15 @@ import numpy as np
 from thumbnets import paths
 from thumbnets.artifacts import keep_only, read_arrays, read_csv, read_json
 from thumbnets.data.arrays import Meta
-from thumbnets.ensembles.scoring import combine
-from thumbnets.evaluation.metrics import confusion_matrix, to_probabilities
+from thumbnets.evaluation.comparisons import Comparison, compare
+from thumbnets.evaluation.metrics import confusion_matrix
+from thumbnets.evaluation.predictions import (
+    ENSEMBLE,
+    Predictions,
+    accuracy,
+    check_alike,
+    read_predictions,
+)
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.params import Params
 
@@ -53,8 +61,9 @@ class Results:
         summary: As `summaries.summary` gives it.
         selection: Members by seed and objective.
         curves: A row an epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
-        validation: float [S], accuracy of each seed on its validation fold.
-        right: bool [S, N], whether a test image was recognised.
+        validation: For each seed logits float32 [V, K] and labels int64 [V] of its validation fold.
+        predictions: Of the test images, by model and of the ensemble that counts.
+        right: bool [S, N], whether a test image was recognised; the best classifier first.
         confusion: int64 [K, K], test images of all seeds by label and prediction.
         ensemble_confusion: Likewise, of the ensemble that counts.
         mistakes: Of the headline model.
@@ -67,7 +76,8 @@ class Results:
     summary: Scores
     selection: dict[str, Any]
     curves: dict[str, Curve]
-    validation: dict[str, np.ndarray]
+    validation: dict[str, list[tuple[np.ndarray, np.ndarray]]]
+    predictions: dict[str, Predictions]
     right: dict[str, np.ndarray]
     confusion: dict[str, np.ndarray]
     ensemble_confusion: np.ndarray
@@ -76,7 +86,12 @@ class Results:
     @property
     def matrices(self) -> dict[str, np.ndarray]:
         """The confusion matrices to be shown: the ensemble's, then those of the models."""
-        return {"ensemble": self.ensemble_confusion} | self.confusion
+        return {ENSEMBLE: self.ensemble_confusion} | self.confusion
+
+    @cached_property
+    def comparisons(self) -> list[Comparison]:
+        """All pairs of classifiers by accuracy, the better one of each pair first."""
+        return compare(self.right)
 
 
 def remove_strays(params: Params) -> None:
@@ -100,13 +115,15 @@ def read_results(params: Params) -> Results:
     metrics = {model: read_json(paths.metrics(model)) for model in params.run}
     ensemble = read_json(paths.ENSEMBLE_METRICS)
     selection = read_json(paths.SELECTION)
-    test = {model: read_arrays(paths.test_predictions(model)) for model in params.run}
-    _check_seeds(params, selection, test)
+    predictions = {model: read_predictions(model) for model in params.run}
+    _check_seeds(params, selection, predictions)
+    predictions[ENSEMBLE] = read_predictions(ENSEMBLE)
+    check_alike(predictions)
 
-    labels = test[params.model]["labels"]
-    predicted = {model: arrays["logits"].argmax(2) for model, arrays in test.items()}
-    votes = [selection[str(seed)][ensemble["objective"]]["votes"] for seed in params.seeds]
-    classes = len(meta.classes)
+    right = {name: accuracy(of_name) for name, of_name in predictions.items()}
+    confusion = {
+        name: _over_seeds(of_name, len(meta.classes)) for name, of_name in predictions.items()
+    }
     return Results(
         params=params,
         meta=meta,
@@ -115,20 +132,23 @@ def read_results(params: Params) -> Results:
         summary=read_json(paths.SUMMARY),
         selection=selection,
         curves={model: _mean_curve(model, params.seeds) for model in params.run},
-        validation={model: _validation_accuracy(model, params.seeds) for model in params.run},
-        right={model: of_model == labels for model, of_model in predicted.items()},
-        confusion={m: _over_seeds(of_model, labels, classes) for m, of_model in predicted.items()},
-        ensemble_confusion=_over_seeds(_vote(votes, test, ensemble["voting"]), labels, classes),
-        mistakes=_mistakes(test[params.model]),
+        validation={model: _validation(model, params.seeds) for model in params.run},
+        predictions=predictions,
+        right={name: right[name] for name in sorted(right, key=lambda name: -right[name].mean())},
+        ensemble_confusion=confusion.pop(ENSEMBLE),
+        confusion=confusion,
+        mistakes=_mistakes(read_arrays(paths.test_predictions(params.model))),
     )
 
 
-def _check_seeds(params: Params, selection: dict[str, Any], test: dict[str, Any]) -> None:
+def _check_seeds(
+    params: Params, selection: dict[str, Any], predictions: dict[str, Predictions]
+) -> None:
     """Refuse artifacts of a run with other seeds."""
     if selection.keys() != {str(seed) for seed in params.seeds}:
         raise ValueError(f"{paths.SELECTION} is of other seeds than params.yaml: run `dvc repro`.")
-    for model, arrays in test.items():
-        if len(arrays["logits"]) != len(params.seeds):
+    for model, of_model in predictions.items():
+        if of_model.seeds != params.seeds:
             path = paths.test_predictions(model)
             raise ValueError(f"{path} is of other seeds than params.yaml: run `dvc repro`.")
 
@@ -144,20 +164,14 @@ def _mean_curve(model: str, seeds: list[int]) -> Curve:
     return mean
 
 
-def _validation_accuracy(model: str, seeds: list[int]) -> np.ndarray:
+def _validation(model: str, seeds: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
     runs = [read_arrays(paths.validation_predictions(model, seed)) for seed in seeds]
-    return np.array([np.mean(run["logits"].argmax(1) == run["labels"]) for run in runs])
+    return [(run["logits"], run["labels"]) for run in runs]
 
 
-def _over_seeds(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    return sum(confusion_matrix(labels, of_seed, classes) for of_seed in predicted)
-
-
-def _vote(votes: list[dict[str, int]], test: dict[str, Any], voting: str) -> np.ndarray:
-    """Predictions int64 [S, N] of the ensemble, a seed for each entry of `votes`."""
-    members = {name for of_seed in votes for name in of_seed}
-    probabilities = {name: to_probabilities(test[name]["logits"]) for name in members}
-    return np.stack([combine(v, probabilities, n, voting).argmax(1) for n, v in enumerate(votes)])
+def _over_seeds(predictions: Predictions, classes: int) -> np.ndarray:
+    labels = predictions.labels
+    return sum(confusion_matrix(labels, of_seed, classes) for of_seed in predictions.predicted)
 
 
 def _mistakes(arrays: dict[str, np.ndarray]) -> Mistakes:

@@ -1,0 +1,138 @@
+"""Which of several classifiers is better: tests that are paired over test images and seeds."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from thumbnets.evaluation.statistics import Estimate, paired_gain, superiority
+
+ALPHA = 0.01  # "better" is said of a smaller p, after Holm's correction
+
+
+def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
+    """Exact two-sided p of McNemar's test, of two trainings on the same images.
+
+    Args:
+        a: bool [N], whether the image is recognised.
+        b: Likewise.
+
+    Source: Dietterich 1998, Neural Computation 10, section 3.1; exact: the binomial distribution
+    of the images that only one of the two recognises.
+    """
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def paired_test(a: np.ndarray, b: np.ndarray) -> float:
+    """Two-sided p of a mean gain of zero, where both images and seeds are a sample.
+
+    The seeds share their images, so their results are not independent of each other: all of them
+    in one McNemar's test would claim too much. The variance of the gain is that of a two-way
+    layout, seeds by images, and the degrees of freedom are few where the seeds make most of it.
+    With a single seed this is Student's paired test over images.
+
+    Args:
+        a: bool or float [S, N], score of each seed and image.
+        b: Likewise, same seeds and images.
+
+    Source: Hillis, Berbaum and Metz 2008, Academic Radiology 15: many readers (here seeds) judge
+    the same cases (images). Here the mean square of seeds is at least that of the rest, which it
+    is but for chance: without this, two or three seeds that agree by luck claim too much.
+    """
+    gain = a.astype(float) - b
+    seeds, images = gain.shape
+    mean = gain.mean()
+    if seeds == 1:
+        square, freedom = gain.var(ddof=1), images - 1
+    else:
+        of_seed, of_image = gain.mean(1), gain.mean(0)
+        rest = gain - of_seed[:, None] - of_image + mean
+        by_rest = (rest**2).sum() / ((seeds - 1) * (images - 1))
+        by_seed = max(images * of_seed.var(ddof=1), by_rest)
+        by_image = max(seeds * of_image.var(ddof=1), by_rest)
+        square = by_seed + by_image - by_rest
+        freedom = (seeds - 1) * (square / by_seed) ** 2 if by_seed else np.inf
+    if not square:
+        return float(mean == 0)
+    return float(2 * stats.t.sf(abs(mean) / np.sqrt(square / gain.size), freedom))
+
+
+def holm(p: list[float]) -> list[float]:
+    """p-values, adjusted so that the chance of any wrong claim among all of them is kept.
+
+    Source: Holm 1979, Scand. J. Stat. 6, in the form of adjusted p-values.
+    """
+    order = np.argsort(p, kind="stable")
+    scaled = np.sort(p) * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return adjusted.tolist()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two classifiers on the same images and seeds.
+
+    Attributes:
+        a: Name of one.
+        b: Name of the other.
+        gain: How much better a scores than b.
+        p: Of no gain, after Holm's correction for all pairs of the table. With one seed exact
+            McNemar's for accuracies, else `paired_test`.
+        mcnemar: Exact p, the median over seeds, not corrected; None for scores other than
+            accuracy. It is about these trainings, not about new ones.
+        superiority: Probability that a training of a scores better than one of b; None for a
+            single seed.
+    """
+
+    a: str
+    b: str
+    gain: Estimate
+    p: float
+    mcnemar: float | None
+    superiority: Estimate | None
+
+    @property
+    def verdict(self) -> str:
+        """Of a: `better`, `worse` or `no difference shown`."""
+        return verdict(self.gain.mean, self.p)
+
+
+def verdict(gain: float, p: float) -> str:
+    """What may be said of a gain with a corrected p."""
+    if p >= ALPHA:
+        return "no difference shown"
+    return "better" if gain > 0 else "worse"
+
+
+def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
+    """Compare all pairs of classifiers, in the order of their names.
+
+    Args:
+        scores: bool or float [S, N] by name, the higher the better; same seeds and images.
+    """
+    pairs = list(combinations(scores, 2))
+    mcnemars = [_mcnemar_of_seeds(scores[a], scores[b]) for a, b in pairs]
+    p = [
+        alone if alone is not None and len(scores[a]) == 1 else paired_test(scores[a], scores[b])
+        for (a, b), alone in zip(pairs, mcnemars, strict=True)
+    ]
+    return [
+        Comparison(
+            a=a,
+            b=b,
+            gain=paired_gain(scores[a], scores[b]),
+            p=adjusted,
+            mcnemar=alone,
+            superiority=superiority(scores[a], scores[b]),
+        )
+        for (a, b), adjusted, alone in zip(pairs, holm(p), mcnemars, strict=True)
+    ]
+
+
+def _mcnemar_of_seeds(a: np.ndarray, b: np.ndarray) -> float | None:
+    if a.dtype != bool:
+        return None
+    return float(np.median([mcnemar(*of_seed) for of_seed in zip(a, b, strict=True)]))

@@ -1,0 +1,117 @@
+"""Test predictions of a run: of a model as `evaluate` wrote them, of the ensemble put together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax
+
+from thumbnets import paths
+from thumbnets.artifacts import read_arrays, read_json
+from thumbnets.ensembles.scoring import combine
+from thumbnets.evaluation.metrics import to_log_probabilities
+
+ENSEMBLE = "ensemble"  # which no model block can be called
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of one classifier, on all test images.
+
+    Attributes:
+        log_probabilities: float [S, N, K], of a hard vote logarithms of the shares of votes.
+        labels: int64 [N].
+        seeds: S seeds, one a training.
+        hard: Whether it is a hard vote, whose shares are no probabilities.
+    """
+
+    log_probabilities: np.ndarray
+    labels: np.ndarray
+    seeds: list[int]
+    hard: bool = False
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The likeliest class of each seed and image, int64 [S, N]."""
+        return self.log_probabilities.argmax(2)
+
+
+def read_predictions(name: str) -> Predictions:
+    """Read the test predictions of a model block, or of the `ensemble` that counts.
+
+    Raises:
+        ValueError: An artifact is missing, or the ensemble's are of different runs.
+    """
+    if name == ENSEMBLE:
+        return _read_ensemble()
+    arrays = read_arrays(paths.test_predictions(name))
+    if "seeds" not in arrays:
+        path = paths.test_predictions(name)
+        raise ValueError(f"{path} is of an older version, without its seeds: run `dvc repro`.")
+    return Predictions(
+        log_probabilities=log_softmax(arrays["logits"].astype(float), axis=2),
+        labels=arrays["labels"],
+        seeds=arrays["seeds"].tolist(),
+    )
+
+
+def _read_ensemble() -> Predictions:
+    counted, selection = read_json(paths.ENSEMBLE_METRICS), read_json(paths.SELECTION)
+    votes = {int(seed): chosen[counted["objective"]]["votes"] for seed, chosen in selection.items()}
+    names = sorted({name for of_seed in votes.values() for name in of_seed})
+    members = {name: read_predictions(name) for name in names}
+    check_alike(members)
+    first = members[names[0]]
+    if set(first.seeds) != set(votes):
+        raise ValueError(f"{paths.SELECTION} is of other seeds than {names[0]}: run `dvc repro`.")
+    probabilities = {name: np.exp(member.log_probabilities) for name, member in members.items()}
+    voted = [
+        combine(votes[seed], probabilities, number, counted["voting"])
+        for number, seed in enumerate(first.seeds)
+    ]
+    return Predictions(
+        log_probabilities=to_log_probabilities(np.stack(voted)),
+        labels=first.labels,
+        seeds=first.seeds,
+        hard=counted["voting"] == "hard",
+    )
+
+
+def check_alike(predictions: dict[str, Predictions]) -> None:
+    """Refuse predictions by name that can't be paired.
+
+    Raises:
+        ValueError: Two of them are of other seeds or other test images.
+    """
+    (first, of_first), *others = predictions.items()
+    for name, other in others:
+        if other.seeds != of_first.seeds:
+            raise ValueError(
+                f"{first} has test predictions of seeds {of_first.seeds}, {name} of {other.seeds}: "
+                "only runs with the same seeds can be paired. Run `dvc repro`."
+            )
+        if not np.array_equal(other.labels, of_first.labels):
+            raise ValueError(
+                f"{first} and {name} were scored on other test images: only the same images can "
+                "be paired. Run `dvc repro`."
+            )
+
+
+def accuracy(predictions: Predictions) -> np.ndarray:
+    """Whether each test image is recognised, bool [S, N]."""
+    return predictions.predicted == predictions.labels
+
+
+def nll(predictions: Predictions) -> np.ndarray:
+    """Log-likelihood of each label in nats, the negative of the loss, float [S, N].
+
+    Raises:
+        ValueError: A hard vote has no probabilities.
+    """
+    if predictions.hard:
+        raise ValueError("Shares of hard votes are no probabilities: compare them by accuracy.")
+    labels = predictions.labels
+    return predictions.log_probabilities[:, np.arange(len(labels)), labels]
+
+
+# What classifiers are compared by: a score of each seed and image, the higher the better.
+SCORES = {"accuracy": accuracy, "nll": nll}

@@ -1,0 +1,170 @@
+"""Paired tests, against scipy and by hand."""
+
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from thumbnets.evaluation.comparisons import compare, holm, mcnemar, paired_test, verdict
+
+
+def only(a: int, b: int, both: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Two classifiers, bool [N]: so many images are recognised by only one, or by both."""
+    of_a = np.repeat([True, False, True], [a, b, both])
+    of_b = np.repeat([False, True, True], [a, b, both])
+    return of_a, of_b
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p"),
+    [
+        (10, 2, 2 * (1 + 12 + 66) / 2**12),
+        (0, 6, 2 / 2**6),
+        (5, 5, 1),
+        (1, 0, 1),
+        (0, 0, 1),
+        # statsmodels.stats.contingency_tables.mcnemar([[101, 121], [59, 33]], exact=True)
+        (121, 59, 4.434e-06),
+    ],
+)
+def test_mcnemar_by_hand(a, b, p):
+    assert mcnemar(*only(a, b)) == pytest.approx(p, rel=1e-3)
+    assert mcnemar(*only(b, a)) == mcnemar(*only(a, b))
+    assert mcnemar(*only(a, b, both=500)) == mcnemar(*only(a, b))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_counts_the_outcomes_that_are_as_unlikely(a, b):
+    n, fewer = a + b, min(a, b)
+    tail = sum(comb(n, k) for k in range(fewer + 1)) / 2**n
+    assert mcnemar(*only(a, b)) == pytest.approx(min(1, 2 * tail))
+
+
+def test_one_seed_is_students_paired_test():
+    a, b = np.random.default_rng(0).normal(size=(2, 1, 50))
+    assert paired_test(a + 0.2, b) == pytest.approx(stats.ttest_rel(a[0] + 0.2, b[0]).pvalue)
+
+
+def test_seeds_alone_are_students_test_over_seeds():
+    gains = np.array([0.1, 0.3, 0.2])
+    every_image_alike = np.repeat(gains[:, None], 40, axis=1)
+    expected = stats.ttest_1samp(gains, 0).pvalue
+    assert paired_test(every_image_alike, np.zeros((3, 40))) == pytest.approx(expected)
+
+
+def test_seeds_that_are_copies_add_nothing():
+    gain = np.random.default_rng(0).normal(0.1, 1, 400)
+    z = gain.mean() / np.sqrt(gain.var(ddof=1) / 400)
+    copies = np.stack([gain] * 3)
+    assert paired_test(copies, np.zeros((3, 400))) == pytest.approx(2 * stats.norm.sf(z), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gain", "t", "freedom"),
+    [
+        # Means of seeds and of images 2 and 0: mean squares 4 and 4, of the rest 0. So the
+        # variance is (4 + 4 - 0) / 4, with (8 / 4)^2 degrees of freedom.
+        ([[3, 1], [1, -1]], 1 / np.sqrt(2), 4),
+        # Means all 1/2, the rest's mean square 1: seeds that agree by luck count as the rest.
+        ([[1, 0], [0, 1]], 0.5 / np.sqrt(1 / 4), 1),
+    ],
+)
+def test_both_by_hand(gain, t, freedom):
+    p = paired_test(np.array(gain), np.zeros((2, 2)))
+    assert p == pytest.approx(2 * stats.t.sf(t, freedom))
+
+
+@pytest.mark.parametrize("seed_sd", [0, 0.05])
+def test_a_true_null_is_seldom_rejected(seed_sd):
+    rng, rejected = np.random.default_rng(1), 0
+    for _ in range(600):
+        image, seed = rng.normal(0, 1, 200), rng.normal(0, seed_sd, (4, 1))
+        gain = image + seed + rng.normal(0, 1, (4, 200))
+        rejected += paired_test(gain, np.zeros((4, 200))) < 0.05
+    assert 10 <= rejected <= 45  # 30 expected, somewhat fewer where seeds have no effect
+
+
+def test_all_seeds_in_one_mcnemar_would_claim_too_much():
+    a, b = only(30, 14, both=200)
+    pooled = mcnemar(np.tile(a, 5), np.tile(b, 5))
+    (found,) = compare({"a": np.stack([a] * 5), "b": np.stack([b] * 5)})
+    assert pooled < 0.0001 < 0.01 < found.p
+    assert found.mcnemar == pytest.approx(mcnemar(a, b))
+
+
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [
+        # As statsmodels' multipletests(p, method="holm") defines it: times 4, 3, 2, 1.
+        ([0.001, 0.01, 0.03, 0.5], [0.004, 0.03, 0.06, 0.5]),
+        ([0.04, 0.01, 0.03], [0.06, 0.03, 0.06]),  # 1 * 0.04 is less than 2 * 0.03
+        ([0.6, 0.7], [1, 1]),
+        ([0.02], [0.02]),
+    ],
+)
+def test_holm_by_hand(p, adjusted):
+    assert holm(p) == pytest.approx(adjusted)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_rejects_as_step_by_step(p):
+    """The procedure in its own words: go up the sorted p-values until one is too large."""
+    alpha, rejected = 0.05, set()
+    for step, index in enumerate(np.argsort(p, kind="stable")):
+        if p[index] * (len(p) - step) > alpha:
+            break
+        rejected.add(int(index))
+    assert {i for i, adjusted in enumerate(holm(p)) if adjusted <= alpha} == rejected
+
+
+def test_better_needs_p_below_one_percent():
+    assert verdict(0.1, 0.0099) == "better" and verdict(-0.1, 0.0099) == "worse"
+    assert verdict(0.1, 0.01) == verdict(-0.1, 0.02) == "no difference shown"
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_identical_classifiers_show_no_difference(seeds):
+    right = np.random.default_rng(0).random((seeds, 100)) < 0.9
+    for scores in (right, np.log(np.random.default_rng(1).random((seeds, 100)))):
+        (found,) = compare({"a": scores, "b": scores.copy()})
+        assert found.p == 1 and found.verdict == "no difference shown"
+        assert (found.gain.mean, found.gain.low, found.gain.high) == (0, 0, 0)
+        assert (found.superiority is None) == (seeds == 1)
+        assert seeds == 1 or found.superiority.mean == 0.5
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_order_of_two_does_not_matter(seeds):
+    rng = np.random.default_rng(0)
+    hardness = rng.random(500)
+    a, b = (hardness + rng.normal(0, 0.05, (seeds, 500)) < share for share in (0.9, 0.8))
+    (there,), (back,) = compare({"a": a, "b": b}), compare({"b": b, "a": a})
+    assert (there.verdict, back.verdict) == ("better", "worse")
+    assert there.p == pytest.approx(back.p) and there.mcnemar == back.mcnemar
+    assert there.gain.mean == pytest.approx(-back.gain.mean)
+    if seeds > 1:
+        assert there.superiority.mean == pytest.approx(1 - back.superiority.mean)
+
+
+def test_a_table_holds_all_pairs_corrected_together():
+    right = {"a": only(9, 0)[0][None], "b": only(9, 0)[1][None]}
+    right["c"] = right["b"].copy()
+    found = compare(right)
+    assert [(pair.a, pair.b) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    # McNemar of 9 and 0 is 2 / 2^9 = 0.0039: alone it would do, one of three it does not.
+    assert [pair.mcnemar for pair in found] == pytest.approx([2 / 2**9, 2 / 2**9, 1])
+    assert [pair.p for pair in found] == pytest.approx([6 / 2**9, 6 / 2**9, 1])
+    assert {pair.verdict for pair in found} == {"no difference shown"}
+    (alone,) = compare({"a": right["a"], "b": right["b"]})
+    assert alone.verdict == "better"
+
+
+def test_losses_have_no_mcnemar():
+    rng = np.random.default_rng(0)
+    (found,) = compare({"a": rng.normal(0.5, 1, (1, 200)), "b": rng.normal(0, 1, (1, 200))})
+    assert found.mcnemar is None and found.verdict == "better"

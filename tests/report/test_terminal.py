@@ -1,0 +1,83 @@
+"""The command `thumbnets compare`."""
+
+import sys
+
+import pytest
+
+from thumbnets import cli, paths
+
+
+@pytest.fixture
+def compare(make_run, monkeypatch, capsys):
+    """Runs the command on a toy run of the given seeds; its lines, or its error."""
+
+    def run(*arguments: str, seeds: tuple[int, ...] = (0,), without: str | None = None) -> list:
+        params = make_run(seeds=list(seeds), model="mlp4_patches")
+        if without:
+            paths.test_predictions(without).unlink()
+        monkeypatch.setattr(cli, "load_params", lambda: params)
+        monkeypatch.setattr(sys, "argv", ["thumbnets", "compare", *arguments])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return [stop.code]
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_one_seed(compare):
+    # Right on the first 36 and the first 38 of 40 images: McNemar of 2 and 0 is 2 / 2^2.
+    first, head, row, last = compare("mlp4", "cnn_c")
+    assert first == "accuracy, 40 test images, 1 seed"
+    assert head.split() == "A B gain, points 95 % p (Holm) McNemar verdict".split()
+    assert row.split()[:3] == ["mlp4", "cnn_c", "-5.00"]
+    assert row.endswith("0.500     0.500    no difference shown")
+    assert "McNemar's exact test, of one training each" in last
+    # Right on the first 20: 2 / 2^16.
+    _, _, row, _ = compare("mlp4_patches", "mlp4")
+    assert "-40.00" in row and row.endswith("< 0.0001  < 0.0001  mlp4 is better")
+
+
+def test_all_pairs_of_several(compare):
+    lines = compare("ensemble", "mlp4_patches", "cnn_c", seeds=(0, 1))
+    assert [line.split()[:2] for line in lines[2:5]] == [
+        ["ensemble", "mlp4_patches"],
+        ["ensemble", "cnn_c"],
+        ["mlp4_patches", "cnn_c"],
+    ]
+    assert lines[2].endswith("1.00 (1.00 to 1.00)  ensemble is better")
+    # cnn_c alone is the ensemble.
+    assert "+0.00 to +0.00" in lines[3] and "0.50 (0.50 to 0.50)" in lines[3]
+    assert lines[3].endswith("no difference shown") and lines[4].endswith("cnn_c is better")
+    assert lines[5].startswith("p: paired test over test images and seeds.")
+
+
+def test_losses_are_in_nats(compare):
+    _, head, row, last = compare("mlp4_patches", "cnn_c", "--metric", "nll")
+    assert "gain, nats" in head and "McNemar" not in head
+    # An image that is taken for another class costs about 3 nats more; 18 of 40 more are.
+    assert -3.3 * 18 / 40 < float(row.split()[2]) < -2.7 * 18 / 40
+    assert row.endswith("cnn_c is better") and last.startswith("p: Student's paired test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["mlp4"], "error: Name two or more different models to compare."),
+        (["mlp4", "mlp4"], "error: Name two or more different models to compare."),
+        (["mlp4", "cnn"], "error: Unknown model 'cnn'. Did you mean 'cnn_c'? Known: mlp4, cnn_c,"),
+        (["mlp4", "cnn_c", "--metric", "ece"], "error: Unknown metric 'ece'. Known: accuracy, nll"),
+    ],
+)
+def test_mistakes_are_one_line(compare, arguments, error):
+    (message,) = compare(*arguments)
+    assert message.startswith(error) and "\n" not in message
+
+
+def test_missing_predictions_are_one_line(compare):
+    (message,) = compare("mlp4", "cnn_c", without="cnn_c")
+    assert message == (
+        "error: cnn_c has no test predictions: run `dvc repro`, or `dvc exp run -S model=cnn_c` "
+        "if it is not in the pool."
+    )
