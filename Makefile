@@ -70,7 +70,7 @@ results: install ## run the pool, and the source's experiments, with several see
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
 	git checkout --quiet -- params.yaml dvc.lock metrics report && git clean -fdq metrics && dvc checkout --quiet
 
-bench: $(PEERS) ## measure beside the usual tools, 45 minutes (BENCH=--quick: 5): benchmarks/results
+bench: $(PEERS) ## measure beside the usual tools, 45 minutes (BENCH=--quick: 10): benchmarks/results
 	python -m benchmarks $(BENCH)
 
 $(PEERS): $(STAMP) benchmarks/requirements.lock

@@ -37,6 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.questions if name not in QUESTIONS]:
         parser.error(f"unknown question {unknown[0]!r}; known: {', '.join(QUESTIONS)}")
+    if min(arguments.repeats, arguments.images) < 1:
+        parser.error("--repeats and --images must be 1 or more")
     failed = []
     for name in arguments.questions or QUESTIONS:
         try:
