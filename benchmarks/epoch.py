@@ -16,6 +16,7 @@ _TRAIN = {
     "early_stopping": None,
     "augment": [],
     "threads": 2,
+    **({"precision": "fp32"} if HAS_PRECISION else {}),
 }
 _TURNED = [{"name": "rotation", "degrees": 7.0}, {"name": "shift", "pixels": 1}]
 
