@@ -12,7 +12,11 @@ STAMP := $(VENV)/.requirements
 SEEDS ?= [0,1,2]
 CPU := $(shell sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo 2>/dev/null), $(shell nproc) cores
 
-.PHONY: help install repro test lint format report results lock clean
+PEERS := $(VENV)/.peers
+# Questions and options of `python -m benchmarks`.
+BENCH ?=
+
+.PHONY: help install repro test lint format report results bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,11 +70,26 @@ results: install ## run the pool, and the source's experiments, with several see
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
 	git checkout --quiet -- params.yaml dvc.lock metrics report && git clean -fdq metrics && dvc checkout --quiet
 
+bench: $(PEERS) ## measure beside the usual tools, 45 minutes (BENCH=--quick: 10): benchmarks/results
+	python -m benchmarks $(BENCH)
+
+$(PEERS): $(STAMP) benchmarks/requirements.lock
+ifeq ($(UV),)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r benchmarks/requirements.lock
+else
+	@$(UV_INSTALL) --no-deps --require-hashes -r benchmarks/requirements.lock
+endif
+	@touch $@
+
 lock: ## pin and hash the requirements anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate --no-header --quiet --group dev \
 		pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --quiet --constraint requirements.lock \
+		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock | sort -u) \
+		benchmarks/requirements.txt -o benchmarks/requirements.lock
 
 clean: ## remove what can be made again (keeps data, cache and .venv)
 	rm -rf build/lib src/*.egg-info .pytest_cache .ruff_cache .hypothesis logs
-	find src stages tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src stages tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

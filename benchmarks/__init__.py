@@ -1,0 +1,1 @@
+"""How long training takes, beside the usual tools: one file a question, `python -m benchmarks`."""

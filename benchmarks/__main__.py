@@ -1,0 +1,54 @@
+"""Measure: `python -m benchmarks [QUESTION …]`, all questions by default."""
+
+import argparse
+import sys
+
+from benchmarks import accuracy, cold_start, epoch, harness, mnist, seeds, side_by_side
+
+QUESTIONS = {
+    "cold_start": cold_start,
+    "side_by_side": side_by_side,
+    "epoch": epoch,
+    "seeds": seeds,
+    "accuracy": accuracy,
+    "mnist": mnist,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
+    parser.add_argument("--repeats", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--images", type=int, default=12_000, help="an epoch (default 12000)")
+    parser.add_argument("--sprint", default="mnist_sprint", help="block for 99.0 %% on MNIST")
+    parser.add_argument("--tiny", default="mnist_tiny", help="block for 99.5 %% on MNIST")
+    parser.add_argument("--quick", action="store_true", help="only to see that it all works")
+    return parser
+
+
+def _options(arguments: argparse.Namespace) -> harness.Options:
+    extent = (1, 1_500) if arguments.quick else (arguments.repeats, arguments.images)
+    return harness.Options(*extent, arguments.quick, arguments.sprint, arguments.tiny)
+
+
+def main() -> None:
+    """One question after the other; what one finds is kept, whatever becomes of the next."""
+    parser = _parser()
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.questions if name not in QUESTIONS]:
+        parser.error(f"unknown question {unknown[0]!r}; known: {', '.join(QUESTIONS)}")
+    if min(arguments.repeats, arguments.images) < 1:
+        parser.error("--repeats and --images must be 1 or more")
+    failed = []
+    for name in arguments.questions or QUESTIONS:
+        try:
+            harness.answer_question(name, QUESTIONS[name].question, _options(arguments))
+        except (ValueError, RuntimeError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failed.append(name)
+    if failed:
+        sys.exit(f"not answered: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

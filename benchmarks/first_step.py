@@ -1,0 +1,46 @@
+"""From nothing to the first step of a training: the process that `cold_start.py` measures."""
+
+import time
+
+from benchmarks.process import Measured, answer
+
+
+def train(task: dict) -> Measured:
+    """Begin as the stage `train` does; gives `marks`, seconds since the epoch after each part.
+
+    The imports are part of what is measured, so they stand in the function.
+    """
+
+    def measured() -> dict:
+        import torch
+
+        from benchmarks.task import Task
+        from thumbnets import paths, runtime
+        from thumbnets.data.arrays import read_split
+        from thumbnets.training.loop import Images, fit
+        from thumbnets.training.progress import Progress
+
+        class FirstStep(Exception):
+            pass
+
+        class UntilFirstStep(Progress):
+            def batch(self) -> None:
+                raise FirstStep
+
+        settings = Task(**task).settings
+        runtime.prepare(threads=settings.train.threads)
+        imported = time.time()
+        data = read_split(paths.TRAIN)
+        images = Images(torch.from_numpy(data.images), torch.from_numpy(data.labels))
+        read = time.time()
+        try:
+            fit(settings, images, images, data.meta, seed=0, watcher=UntilFirstStep("first step"))
+        except FirstStep:
+            return {"marks": [imported, read, time.time()]}
+        raise AssertionError("the training made no step")
+
+    return measured
+
+
+if __name__ == "__main__":
+    answer(train)

@@ -1,0 +1,164 @@
+"""Comparing: rounds in random order, ratios within a round, tables that say what they rest on."""
+
+import os
+import platform
+import random
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks.process import ROOT, Job, measure
+
+CORES = 2  # what the goals are stated for
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pytorch-lightning", "skorch")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How thoroughly to measure.
+
+    Attributes:
+        repeats: Rounds; in each, every contender runs once.
+        images: Images an epoch where epochs are timed.
+        quick: Whether this is only to see that everything works: trainings stop early.
+        sprint: Block of params.yaml that is to reach 99.0 % on MNIST.
+        tiny: Block that is to reach 99.5 %.
+    """
+
+    repeats: int
+    images: int
+    quick: bool
+    sprint: str
+    tiny: str
+
+    @property
+    def out(self) -> Path:
+        """Folder of the results; a quick run does not touch those that are committed."""
+        return ROOT / "build" / "benchmarks" if self.quick else ROOT / "benchmarks" / "results"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A row of a table: one process, or several at once."""
+
+    name: str
+    jobs: tuple[Job, ...]
+
+    @classmethod
+    def of(cls, name: str, job: str, **arguments: object) -> "Contender":
+        """One process."""
+        return cls(name, (Job(job, arguments),))
+
+
+def shuffled(names: list[str], round_: int) -> list[str]:
+    """The order of a round: random, the same in every run."""
+    return random.Random(round_).sample(names, len(names))
+
+
+def compare(contenders: Callable[[int], list[Contender]], rounds: int) -> dict[str, list]:
+    """Run every contender once a round, in random order, so that a slow minute meets all alike.
+
+    Args:
+        contenders: Those of a round, which it is given the number of.
+        rounds: How many.
+
+    Returns:
+        For each name, what its processes said in each round.
+    """
+    results: dict[str, list] = {}
+    for round_ in range(rounds):
+        entries = {contender.name: contender for contender in contenders(round_)}
+        results = results or {name: [] for name in entries}
+        for name in shuffled(list(entries), round_):
+            results[name].append(measure(*entries[name].jobs))
+            took = wall(results[name])[-1]
+            print(f"  round {round_ + 1}/{rounds}, {name}: {took:.2f} s", flush=True)
+    return results
+
+
+def seconds(results: list) -> list[float]:
+    """What the one process of each round measured."""
+    return [said[0]["seconds"] for said in results]
+
+
+def wall(results: list) -> list[float]:
+    """From the first process's beginning to the last one's end, in each round."""
+    return [max(r["ended"] for r in said) - min(r["began"] for r in said) for said in results]
+
+
+def ratios(slow: list[float], fast: list[float]) -> list[float]:
+    """How many times as fast, round by round: a change of the machine's speed cancels."""
+    return [a / b for a, b in zip(slow, fast, strict=True)]
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Median, and least to greatest."""
+    median, low, high = statistics.median(values), min(values), max(values)
+    return f"{median:.{digits}f} ({low:.{digits}f} – {high:.{digits}f})"
+
+
+def mean_sd(values: list[float], digits: int = 2) -> str:
+    """Mean and, of several values, standard deviation."""
+    sd = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{sd}"
+
+
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, the first column to the left, the others to the right."""
+    rule = [":--", *["--:"] * (len(columns) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
+
+
+def keep_to_cores(cores: int = CORES) -> None:
+    """Stay, with every process started from here, on the first cores that we may use (Linux)."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
+def basis(options: Options) -> str:
+    """What the numbers rest on: machine, versions, commit, how much was measured."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = [f"Python {platform.python_version()}"]
+    versions += [f"{name} {metadata.version(name)}" for name in _PACKAGES if _installed(name)]
+    return (
+        f"{_cpu()}, {cores} of its cores; load before {os.getloadavg()[0]:.1f}. "
+        f"{', '.join(versions)}. Commit {_git('rev-parse', '--short', 'HEAD')}"
+        f"{' with changes' if _git('status', '--porcelain', '-uno') else ''}. "
+        f"{options.repeats} rounds, every contender once in each, in random order, each in a "
+        "process of its own. Ratios are taken within a round. "
+        "Given are medians (least – greatest)."
+    )
+
+
+def _installed(name: str) -> bool:
+    return any(True for _ in metadata.distributions(name=name))
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def answer_question(name: str, question: Callable[[Options], str], options: Options) -> None:
+    """Measure, print the tables, and keep them as <out>/<name>.md as soon as they are there."""
+    keep_to_cores()
+    began, rests_on = time.time(), basis(options)
+    tables = question(options)
+    minutes = (time.time() - began) / 60
+    quick = "**A quick run: the numbers mean nothing.**\n\n" if options.quick else ""
+    text = f"{quick}{tables}\n\n{rests_on} It took {minutes:.0f} minutes.\n"
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / f"{name}.md").write_text(text, encoding="utf-8")
+    print(text)

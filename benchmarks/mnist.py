@@ -1,0 +1,64 @@
+"""How long until 99.0 % on MNIST, against pytorch/examples, and until 99.5 % with tiny_cnn?"""
+
+import statistics
+
+from benchmarks import harness
+from benchmarks.harness import Contender, Options, mean_sd, seconds, spread, table
+from benchmarks.task import Task, fetch
+
+_SEEDS_A_ROUND = 2  # of the sprint, so that 5 rounds are 10 seeds
+_MOST_EPOCHS = 14  # of the example, as it has it
+
+
+def contenders_of(round_: int, sprint: Task, tiny: Task, options: Options) -> list[Contender]:
+    """The two recipes and the example, with the seeds of a round."""
+    first = round_ * _SEEDS_A_ROUND
+    seeds = {f"sprint {n}": first + n for n in range(_SEEDS_A_ROUND)}
+    quick = {"epochs": 1, "images": options.images} if options.quick else {"epochs": _MOST_EPOCHS}
+    return [
+        *(
+            Contender.of(name, "ours.fit", task=sprint.plain(), seeds=[seed], test=True)
+            for name, seed in seeds.items()
+        ),
+        Contender.of("tiny", "ours.fit", task=tiny.plain(), seeds=[round_], test=True),
+        Contender.of("example", "peers.example", seed=round_, target=99.0, **quick),
+    ]
+
+
+def question(options: Options) -> str:
+    """The table of all."""
+    limit = options.images if options.quick else None
+    tasks = [Task(block, "mnist", limit) for block in (options.sprint, options.tiny)]
+    for task in tasks:
+        assert task.settings  # which refuses an unknown block before anything runs
+    fetch("mnist")
+    results = harness.compare(
+        lambda round_: contenders_of(round_, *tasks, options), options.repeats
+    )
+    sprints = [said for n in range(_SEEDS_A_ROUND) for said in results.pop(f"sprint {n}")]
+    epochs = [said[0]["epochs"] for said in results["example"]]
+    rows = [
+        _row(f"thumbnets, `{options.sprint}`, to 99.0 %", sprints, "≤ 10, better 5", 99.0),
+        _row(
+            f"pytorch/examples, to 99.0 % ({statistics.median(epochs):g} epochs)",
+            results["example"],
+            "",
+            99.0,
+        ),
+        _row(f"thumbnets, `{options.tiny}`, to 99.5 %", results["tiny"], "≤ 60", 99.5),
+    ]
+    columns = ["", "seconds", "goal", "runs", "test accuracy, %", "mean reached"]
+    return (
+        "## MNIST to 99.0 % and 99.5 %\n\n"
+        "Ours are whole trainings by the recipe in params.yaml on the training folds, a seed each; "
+        "the example trains on all images until it first tests above 99.0 %, so its stopping rests "
+        "on the test images, which favours it. Evaluation is not counted on either side.\n\n"
+        + table(columns, rows)
+    )
+
+
+def _row(name: str, results: list, goal: str, target: float) -> list[str]:
+    tested = [said[0]["test"] for said in results]
+    accuracies = [test[0] if isinstance(test, list) else test for test in tested]
+    reached = "yes" if statistics.mean(accuracies) >= target else "**no**"
+    return [name, spread(seconds(results)), goal, str(len(results)), mean_sd(accuracies), reached]

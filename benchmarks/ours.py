@@ -1,0 +1,112 @@
+"""Trainings by thumbnets, as its `train` stage does them."""
+
+import time
+
+import torch
+
+from benchmarks.process import Measured, answer
+from benchmarks.stacked import fit_stacked
+from benchmarks.task import Task
+from thumbnets import runtime
+from thumbnets.data import load
+from thumbnets.data.arrays import Meta
+from thumbnets.data.preprocess import stratified_folds
+from thumbnets.params import load_params
+from thumbnets.training.loop import Epoch, Images, evaluate
+from thumbnets.training.loop import fit as fit_one
+
+
+class Clock:
+    """A watcher that adds up the time of the evaluations between epochs."""
+
+    def __init__(self) -> None:
+        self.evaluating = 0.0
+
+    def start(self, epochs: int, steps: int) -> None:
+        self.last_batch = time.perf_counter()
+
+    def batch(self) -> None:
+        self.last_batch = time.perf_counter()
+
+    def epoch(self, row: Epoch) -> None:
+        self.evaluating += time.perf_counter() - self.last_batch
+
+
+def read(task: Task) -> tuple[Images, Images, Images, Meta]:
+    """Training images without fold 0, as many as the task says; fold 0; test images.
+
+    Raises:
+        ValueError: There are fewer, so that a peer would train on more.
+    """
+    train, test = load(task.data, "train"), load(task.data, "test")
+    split = load_params().split
+    fold = torch.from_numpy(stratified_folds(train.labels, folds=split.folds, seed=split.seed))
+    images, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
+    chosen = (fold != 0).nonzero()[: task.images, 0]
+    if task.images and len(chosen) < task.images:
+        raise ValueError(f"images must be at most {len(chosen)}, got {task.images}.")
+    return (
+        Images(images[chosen], labels[chosen]),
+        Images(images[fold == 0], labels[fold == 0]),
+        Images(torch.from_numpy(test.images), torch.from_numpy(test.labels)),
+        train.meta,
+    )
+
+
+def fit(task: dict, seeds: list[int], test: bool = False) -> Measured:
+    """Train a network a seed, one after the other.
+
+    The function returned gives `seconds` (everything that `fit` does but the evaluations between
+    epochs), `validation` accuracies in percent and, if asked for, `test` accuracies.
+    """
+    task = Task(**task)
+    settings = task.settings
+    runtime.prepare(threads=settings.train.threads)
+    train, validation, test_images, meta = read(task)
+    few = slice(10 * settings.train.batch_size)
+    warm = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1})})
+    fit_one(warm, _part(train, few), _part(validation, few), meta, seed=0, watcher=Clock())
+
+    def measured() -> dict:
+        clock, began = Clock(), time.perf_counter()
+        trained = [
+            fit_one(settings, train, validation, meta, seed=seed, watcher=clock) for seed in seeds
+        ]
+        result = {
+            "seconds": time.perf_counter() - began - clock.evaluating,
+            "validation": [100 * curve[-1].validation_accuracy for _, curve in trained],
+        }
+        if test:
+            networks = [classifier for classifier, _ in trained]
+            result["test"] = [100 * evaluate(network, test_images)[1] for network in networks]
+        return result
+
+    return measured
+
+
+def stacked(task: dict, seeds: list[int]) -> Measured:
+    """Train a perceptron a seed, all at once; gives `seconds` and `validation` accuracies."""
+    task = Task(**task)
+    settings = task.settings
+    runtime.prepare(threads=settings.train.threads)
+    train, validation, _, meta = read(task)
+    few = slice(10 * settings.train.batch_size)
+    fit_stacked(settings, _part(train, few), _part(validation, few), meta, seeds)
+
+    def measured() -> dict:
+        began = time.perf_counter()
+        accuracies = fit_stacked(settings, train, validation, meta, seeds)
+        return {
+            "seconds": time.perf_counter() - began,
+            "validation": [100 * accuracy for accuracy in accuracies],
+        }
+
+    return measured
+
+
+def _part(data: Images, part: slice) -> Images:
+    return Images(data.images[part], data.labels[part])
+
+
+if __name__ == "__main__":
+    answer(fit, stacked)

@@ -1,0 +1,70 @@
+"""How many networks a second, when ten seeds of one are to be trained?"""
+
+import statistics
+
+from benchmarks import harness
+from benchmarks.harness import CORES, Contender, Options, ratios, spread, table, wall
+from benchmarks.process import Job
+from benchmarks.task import Task, fetch
+
+_SEEDS = list(range(10))
+MODELS = ("mlp4", "lenet5", "cnn_c", "tiny_cnn")  # one a family, all under 600,000 parameters
+PERCEPTRONS = ("mlp4",)
+_ALONE = "one after the other"
+
+
+def contenders_of(model: str, options: Options) -> list[Contender]:
+    """The ways to train ten seeds."""
+    task = Task(model, "fashion_mnist", options.images // 2, {"epochs": 1, "augment": []})
+
+    def ways(job: str, threads: int) -> tuple[Job, ...]:
+        """As many processes as there are cores for their threads, the seeds dealt out to them."""
+        processes = CORES // threads
+        plain = task.but(threads=threads).plain()
+        return tuple(
+            Job(job, {"task": plain, "seeds": _SEEDS[number::processes]})
+            for number in range(processes)
+        )
+
+    contenders = [
+        Contender(_ALONE, ways("ours.fit", CORES)),
+        Contender(f"{CORES} processes of 1 thread", ways("ours.fit", 1)),
+    ]
+    if model in PERCEPTRONS:
+        contenders += [
+            Contender("stacked weights", ways("ours.stacked", CORES)),
+            Contender(f"stacked weights in {CORES} processes", ways("ours.stacked", 1)),
+        ]
+    return contenders
+
+
+def section(model: str, options: Options) -> str:
+    """The table of one network."""
+    print(model, flush=True)
+    results = harness.compare(lambda _: contenders_of(model, options), options.repeats)
+    alone = wall(results[_ALONE])
+    rows = []
+    for name, said in results.items():
+        accuracies = [a for run in said for process in run for a in process["validation"]]
+        rows.append(
+            [
+                name,
+                spread([len(_SEEDS) / s for s in wall(said)]),
+                spread(ratios(alone, wall(said))),
+                f"{statistics.mean(accuracies):.2f} %",
+            ]
+        )
+    columns = ["", "models a second", "times as many", "validation accuracy"]
+    return f"### {model}\n\n{table(columns, rows)}"
+
+
+def question(options: Options) -> str:
+    """Tables of all networks."""
+    fetch("fashion_mnist")
+    head = (
+        f"## {len(_SEEDS)} seeds of a network\n\n"
+        f"One epoch of {options.images // 2:,} images a seed, no augmentation; import and data are "
+        "not counted, evaluation is. Goal: the best way ≥ 1.7 times as many as one after the other "
+        "with all threads."
+    )
+    return "\n\n".join([head, *(section(model, options) for model in MODELS)])

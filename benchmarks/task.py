@@ -1,0 +1,59 @@
+"""What all contenders of a comparison do: the same network, batch size, samples, augmentation."""
+
+from dataclasses import asdict, dataclass, field, replace
+
+from thumbnets import paths, runtime
+from thumbnets.data.datasets import get_dataset
+from thumbnets.data.download import download
+from thumbnets.params import load_params
+from thumbnets.registry import NETWORKS, unknown
+from thumbnets.training.settings import ModelSettings, TrainSettings, check_options
+
+HAS_PRECISION = "precision" in TrainSettings.model_fields
+
+
+@dataclass(frozen=True)
+class Task:
+    """A training.
+
+    Attributes:
+        model: A block of params.yaml.
+        data: Name of the data set.
+        images: How many of the training images; None is all.
+        train: Keys of `train` that differ from the block's.
+        options: Options of the network that differ from the block's.
+    """
+
+    model: str
+    data: str
+    images: int | None = None
+    train: dict = field(default_factory=dict)
+    options: dict = field(default_factory=dict)
+
+    def but(self, **train: object) -> "Task":
+        """The same with other keys of `train`."""
+        return replace(self, train={**self.train, **train})
+
+    @property
+    def settings(self) -> ModelSettings:
+        """The block's settings with this task's.
+
+        Raises:
+            ValueError: There is no such block, or a key or option has a bad value.
+        """
+        blocks = load_params().settings
+        if self.model not in blocks:
+            raise ValueError(unknown("model", self.model, blocks))
+        block = blocks[self.model]
+        train = TrainSettings.model_validate({**dict(block.train), **self.train})
+        options = check_options(NETWORKS, block.arch, {**block.options, **self.options})
+        return block.model_copy(update={"train": train, "options": options})
+
+    def plain(self) -> dict:
+        """As values that fit on a command line."""
+        return asdict(self)
+
+
+def fetch(dataset: str) -> None:
+    """Have a data set's raw files there, before processes read them side by side."""
+    download(get_dataset(dataset), paths.raw(dataset), mirror=runtime.mirror())
