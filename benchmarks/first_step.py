@@ -17,7 +17,8 @@ def train(task: dict) -> Measured:
         from benchmarks.task import Task
         from thumbnets import paths, runtime
         from thumbnets.data.arrays import read_split
-        from thumbnets.training.loop import Images, fit
+        from thumbnets.training.batches import Images
+        from thumbnets.training.loop import fit
         from thumbnets.training.progress import Progress
 
         class FirstStep(Exception):

@@ -12,7 +12,8 @@ from thumbnets.data import load
 from thumbnets.data.arrays import Meta
 from thumbnets.data.preprocess import stratified_folds
 from thumbnets.params import load_params
-from thumbnets.training.loop import Epoch, Images, evaluate
+from thumbnets.training.batches import Images
+from thumbnets.training.loop import Epoch, evaluate
 from thumbnets.training.loop import fit as fit_one
 
 
@@ -22,7 +23,7 @@ class Clock:
     def __init__(self) -> None:
         self.evaluating = 0.0
 
-    def start(self, epochs: int, steps: int) -> None:
+    def start(self, epochs: int, steps: int, done: int) -> None:
         self.last_batch = time.perf_counter()
 
     def batch(self) -> None:
@@ -61,7 +62,7 @@ def fit(task: dict, seeds: list[int], test: bool = False) -> Measured:
     """
     task = Task(**task)
     settings = task.settings
-    runtime.prepare(threads=settings.train.threads)
+    runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
     train, validation, test_images, meta = read(task)
     few = slice(10 * settings.train.batch_size)
     warm = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1})})
@@ -88,7 +89,7 @@ def stacked(task: dict, seeds: list[int]) -> Measured:
     """Train a perceptron a seed, all at once; gives `seconds` and `validation` accuracies."""
     task = Task(**task)
     settings = task.settings
-    runtime.prepare(threads=settings.train.threads)
+    runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
     train, validation, _, meta = read(task)
     few = slice(10 * settings.train.batch_size)
     fit_stacked(settings, _part(train, few), _part(validation, few), meta, seeds)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from thumbnets.data.arrays import Meta
 from thumbnets.models.layers import Dropout
 from thumbnets.models.patches import build
+from thumbnets.training.batches import Images, Streams
 from thumbnets.training.initialisation import initialise
-from thumbnets.training.loop import Images, Streams
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings
@@ -62,10 +62,10 @@ def fit_stacked(
     network = stack(networks)
     for layer in network.modules():
         if isinstance(layer, Dropout):
-            layer.bits = streams[0].dropout  # one stream gives all masks, so they are independent
+            layer.random = streams[0].dropout  # one stream gives all masks, so they are independent
     mean, std = torch.tensor(meta.mean), torch.tensor(meta.std)
     size = settings.train.batch_size
-    optimizer = build_optimizer(network.parameters(), settings.train)
+    optimizer = build_optimizer(network, settings.train)
     schedule = Schedule(optimizer, settings.train, -(-len(train) // size))
     accuracies = torch.empty(0)
     for _ in range(settings.train.epochs):

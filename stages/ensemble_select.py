@@ -6,6 +6,7 @@ from thumbnets import paths
 from thumbnets.artifacts import keep_only, read_arrays, write_json
 from thumbnets.ensembles.selection import select_members
 from thumbnets.evaluation.metrics import to_probabilities
+from thumbnets.evaluation.views import array_name
 from thumbnets.params import load_params
 from thumbnets.stage import run_stage
 
@@ -19,7 +20,7 @@ def main() -> None:
         runs = [read_arrays(paths.validation_predictions(m, seed)) for m in params.members]
         selection[str(seed)] = select_members(
             params.members,
-            to_probabilities(np.stack([run["logits"] for run in runs])),
+            to_probabilities(np.stack([run[array_name(params.evaluation.tta)] for run in runs])),
             runs[0]["labels"],
             steps=params.ensemble.steps,
         )

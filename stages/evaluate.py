@@ -8,6 +8,7 @@ import torch
 from thumbnets import paths, runtime
 from thumbnets.artifacts import keep_only, write_arrays, write_csv, write_json
 from thumbnets.data.arrays import read_split
+from thumbnets.evaluation import views
 from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds
@@ -24,11 +25,13 @@ def main(model: str) -> None:
     test = read_split(paths.TEST)
     images, device = torch.from_numpy(test.images), runtime.device()
     classifiers = [load_weights(paths.weights(model, s), device) for s in params.seeds]
-    logits = np.stack([classifier.logits(images) for classifier in classifiers])
+    tta = params.evaluation.tta
+    logits = np.stack([views.predict(c, images, [tta])[tta] for c in classifiers])
 
     scores = [score_logits(s, test.labels, ece_bins=params.evaluation.ece_bins) for s in logits]
     metrics = over_seeds(scores, classes=test.meta.classes, images=len(images))
     metrics["parameters"] = count_parameters(classifiers[0].network)
+    metrics["lr_halvings"] = sum(classifier.halvings for classifier in classifiers)
     write_json(paths.metrics(model), metrics)
 
     mistakes = confident_mistakes(logits, test.labels, params.evaluation.mistakes)

@@ -1,5 +1,10 @@
-"""Train one model with one seed: weights, logits on its validation fold, learning curve."""
+"""Train one model with one seed: weights, logits on its validation fold, learning curve.
 
+With `--ahead` only the trained state is kept, among the checkpoints: `thumbnets train` runs several
+so at once, and the stage then goes on from there.
+"""
+
+import hashlib
 import sys
 from dataclasses import asdict
 
@@ -8,43 +13,82 @@ import torch
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, write_arrays, write_csv
-from thumbnets.data.arrays import read_split
+from thumbnets.data.arrays import Split, read_split
+from thumbnets.evaluation import views
 from thumbnets.stage import run_stage
-from thumbnets.training.loop import Images, fit
+from thumbnets.training.batches import Images
+from thumbnets.training.checkpoint import Checkpoint
+from thumbnets.training.loop import Epoch, fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
 from thumbnets.training.weights import save_weights
 
 
-def main(model: str, seed: str) -> None:
+def main(model: str, seed: str, *flags: str) -> None:
     settings = ModelSettings.model_validate(read_json(paths.model_code(model))["settings"])
-    runtime.prepare(threads=settings.train.threads)
+    runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
     data = read_split(paths.TRAIN)
     folds = int(data.fold.max()) + 1
     validates = data.fold == settings.validation_fold(int(seed), folds)
+    key = _key(model, data)
+    kept = []
 
-    def images(chosen: np.ndarray) -> Images:
-        tensors = torch.from_numpy(data.images[chosen]), torch.from_numpy(data.labels[chosen])
-        return Images(*(tensor.to(runtime.device()) for tensor in tensors))
+    def train(of: ModelSettings, part: str, chosen: np.ndarray, judge: np.ndarray | None):
+        checkpoint = Checkpoint(
+            paths.checkpoint(model, seed, part), f"{part} {key}", runtime.checkpoint_seconds()
+        )
+        kept.append(checkpoint)
+        progress = Progress(f"{model}, seed {seed}{'' if part == 'folds' else f', {part}'}")
+        trained = fit(
+            of,
+            _images(data, chosen),
+            None if judge is None else _images(data, judge),
+            data.meta,
+            seed=int(seed),
+            watcher=progress,
+            checkpoint=checkpoint,
+        )
+        progress.close()
+        return trained
 
-    progress = Progress(f"{model}, seed {seed}")
-    classifier, curve = fit(
-        settings,
-        images(~validates),
-        images(validates),
-        data.meta,
-        seed=int(seed),
-        watcher=progress,
-    )
-    progress.close()
-    save_weights(paths.weights(model, seed), classifier.network, settings, data.meta)
+    classifier, curve = train(settings, "folds", ~validates, validates)
+    final = classifier
+    if settings.train.refit:
+        final, _ = train(_refit(settings, curve), "refit", np.ones_like(validates), None)
+    if "--ahead" in flags:
+        return
+    images = torch.from_numpy(data.images[validates])
+    predictions = views.predict(classifier, images, views.VIEWS)
+    save_weights(paths.weights(model, seed), final, settings)
     write_arrays(
         paths.validation_predictions(model, seed),
-        logits=classifier.logits(torch.from_numpy(data.images[validates])),
         indices=np.flatnonzero(validates),
         labels=data.labels[validates],
+        **{views.array_name(name): logits for name, logits in predictions.items()},
     )
     write_csv(paths.history(model, seed), map(asdict, curve))
+    for checkpoint in kept:
+        checkpoint.remove()
+
+
+def _images(data: Split, chosen: np.ndarray) -> Images:
+    tensors = torch.from_numpy(data.images[chosen]), torch.from_numpy(data.labels[chosen])
+    return Images(*(tensor.to(runtime.device()) for tensor in tensors))
+
+
+def _refit(settings: ModelSettings, curve: list[Epoch]) -> ModelSettings:
+    """The settings for all images: as many epochs as the fold that validates found best."""
+    epochs = settings.train.epochs
+    if settings.train.early_stopping:
+        epochs = min(curve, key=lambda row: row.validation_loss).epoch
+    changes = {"epochs": epochs, "early_stopping": None}
+    return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
+
+
+def _key(model: str, data: Split) -> str:
+    """All that the trained bytes rest on, but for the seed: settings, code, images and folds."""
+    parts = [paths.model_code(model).read_bytes(), data.meta.sha256.encode(), data.fold.tobytes()]
+    return hashlib.sha256(b"".join([*parts, runtime.device().type.encode()])).hexdigest()
 
 
 if __name__ == "__main__":

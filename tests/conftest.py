@@ -13,7 +13,8 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from thumbnets.data.arrays import Meta
-from thumbnets.training.loop import Epoch, Images
+from thumbnets.training.batches import Images
+from thumbnets.training.loop import Epoch
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,9 @@ QUICK = {
     "augment": [],
     "mix": None,
     "patches": None,
+    "on_divergence": "stop",
+    "refit": False,
+    "precision": "fp32",
     "threads": 2,
 }
 
@@ -117,7 +121,7 @@ class Recorder:
         self.batches = 0
         self.epochs: list[Epoch] = []
 
-    def start(self, epochs: int, steps: int) -> None:
+    def start(self, epochs: int, steps: int, done: int) -> None:
         self.started.append((epochs, steps))
 
     def batch(self) -> None:

@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from thumbnets import paths
 from thumbnets.data.datasets import get_dataset
+from thumbnets.evaluation.views import VIEWS
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import (
     Checked,
@@ -24,6 +25,12 @@ from thumbnets.training.settings import (
 
 def _known_dataset(name: str) -> str:
     get_dataset(name)
+    return name
+
+
+def _known_views(name: str) -> str:
+    if name not in VIEWS:
+        raise ValueError(unknown("set of views", name, VIEWS))
     return name
 
 
@@ -84,6 +91,8 @@ class EnsembleParams(Checked):
 class EvaluationParams(Checked):
     """How test predictions are summed up."""
 
+    tta: Annotated[str, AfterValidator(_known_views)]
+    """Views of a test image whose predictions are averaged."""
     ece_bins: Annotated[int, Field(ge=1, le=10_000)]
     mistakes: Annotated[int, Field(ge=0, le=200)]
 

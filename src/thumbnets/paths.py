@@ -6,6 +6,7 @@ PARAMS = Path("params.yaml")
 REQUIREMENTS = Path("requirements.lock")
 STAGES = Path("stages")
 CODE = Path("build/code")
+CHECKPOINTS = Path("build/checkpoints")
 RAW = Path("data/raw")
 TRAIN = Path("data/processed/train")
 TEST = Path("data/processed/test")
@@ -36,6 +37,11 @@ def model_code(model: str) -> Path:
 def stage_code(stage: str) -> Path:
     """A fingerprint of the code of a stage."""
     return CODE / "stages" / f"{stage}.json"
+
+
+def checkpoint(model: str, seed: int, part: str) -> Path:
+    """The state of a training that is under way."""
+    return CHECKPOINTS / model / f"{seed}-{part}.pt"
 
 
 def weights(model: str, seed: int) -> Path:

@@ -26,20 +26,37 @@ def quiet_threads() -> None:
         os.environ.setdefault(name, value)
 
 
-def prepare(*, threads: int) -> None:
+def prepare(*, threads: int, precision: str = "fp32") -> None:
     """Get ready to compute: fixed threads, only deterministic kernels, an allocator kept warm.
 
     Args:
         threads: Number of compute threads: it is part of the arithmetic, so it is a param.
+        precision: fp32, or bf16 for the training.
+
+    Raises:
+        ValueError: The device has no bfloat16 arithmetic.
     """
     import torch
 
+    if precision == "bf16" and not _computes_bf16(device()):
+        raise ValueError(
+            "precision: bf16 needs a CPU with avx512_bf16 or a GPU with bfloat16 (without, it is "
+            "many times slower than fp32): write precision: fp32."
+        )
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, 0.9 s faster
     # Every value is written before it is read here; filling fresh buffers would only take time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks on a GPU
     _keep_buffers_mapped()
+
+
+def _computes_bf16(device: "torch.device") -> bool:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def _keep_buffers_mapped() -> None:
@@ -72,6 +89,22 @@ def device() -> "torch.device":
 def mirror() -> str | None:
     """`$THUMBNETS_MIRROR`: a folder with one folder of official archives a data set."""
     return os.environ.get("THUMBNETS_MIRROR") or None
+
+
+def checkpoint_seconds() -> float:
+    """`$THUMBNETS_CHECKPOINT_SECONDS`: time from one checkpoint of a training to the next; 30.
+
+    Raises:
+        ValueError: It is no number, or negative.
+    """
+    text = os.environ.get("THUMBNETS_CHECKPOINT_SECONDS") or "30"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise ValueError(f"THUMBNETS_CHECKPOINT_SECONDS must be seconds, 0 or more, got {text!r}")
+    return seconds
 
 
 def wants_traceback() -> bool:

@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from thumbnets.evaluation.views import VIEWS, average, views
+from thumbnets.evaluation.views import VIEWS, array_name, average, predict, transformed
 
 IMAGE = torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=torch.uint8)[None, None]
 
 
 def seen(name: str) -> list[list[list[int]]]:
-    return [view[0, 0].tolist() for view in views(IMAGE, name)]
+    return [transformed(IMAGE, *view)[0, 0].tolist() for view in VIEWS[name]]
 
 
 def test_views_by_hand():
@@ -32,15 +32,10 @@ def test_views_by_hand():
 def test_views_keep_shape_type_and_input(name, shape):
     images = torch.randint(1, 256, (5, *shape), dtype=torch.uint8)
     before = images.clone()
-    found = list(views(images, name))
+    found = [transformed(images, *view) for view in VIEWS[name]]
     assert len(found) == len(VIEWS[name])
     assert all(view.shape == images.shape and view.dtype == torch.uint8 for view in found)
     assert torch.equal(found[0], images) and torch.equal(images, before)
-
-
-def test_an_unknown_set_is_one_clear_line():
-    with pytest.raises(ValueError, match="Unknown set of views 'flips'. Did you mean 'flip'"):
-        views(IMAGE, "flips")
 
 
 def logits(*shape: int) -> np.ndarray:
@@ -78,3 +73,28 @@ def test_the_average_stands_logits_of_any_size():
 def test_reading_the_names_does_not_import_torch(python):
     code = "import sys; from thumbnets.evaluation.views import VIEWS; print('torch' in sys.modules)"
     assert python(code).strip() == "False"
+
+
+class Pixels:
+    """A classifier whose logits are the pixels; counts how often it is asked."""
+
+    asked = 0
+
+    def logits(self, images: torch.Tensor) -> np.ndarray:
+        self.asked += 1
+        return images.flatten(1).float().numpy()
+
+
+def test_predictions_of_all_sets_look_at_each_view_once():
+    classifier = Pixels()
+    found = predict(classifier, IMAGE, VIEWS)
+    assert list(found) == list(VIEWS) and classifier.asked == len(VIEWS["flip_shift"])
+    assert found["none"].tolist() == [[1, 2, 3, 4, 5, 6]]
+    two = np.array([[[1, 2, 3, 4, 5, 6]], [[3, 2, 1, 6, 5, 4]]], np.float32)
+    np.testing.assert_array_equal(found["flip"], average(two))
+    assert predict(Pixels(), IMAGE, ["flip"])["flip"].tolist() == found["flip"].tolist()
+
+
+def test_every_set_has_an_array_of_its_own():
+    assert array_name("none") == "logits"
+    assert len({array_name(name) for name in VIEWS}) == len(VIEWS)

@@ -49,7 +49,7 @@ def make_params(train_settings) -> Callable[..., Params]:
                 "mlp4_patches": {"arch": "mlp4", "patches": {"size": 7, "mode": "shared"}},
             },
             "ensemble": {"objective": "loss", "voting": "soft", "steps": 4},
-            "evaluation": {"ece_bins": 15, "mistakes": 5},
+            "evaluation": {"tta": "none", "ece_bins": 15, "mistakes": 5},
             "report": {"title": "A <i>title</i>"},
         }
         content |= changes

@@ -1,6 +1,7 @@
 """The training loop: repeatable to the bit, fair to every image, and honest about failure."""
 
 import math
+import re
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 import torch
 
 from thumbnets.registry import AUGMENTATIONS
-from thumbnets.training.loop import Batches, Best, Images, Streams, evaluate, fit, train_epoch
+from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.loop import Best, Training, evaluate, fit
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping
 
@@ -68,7 +70,7 @@ def test_streams_of_a_seed_are_independent():
         streams = Streams.of(seed, CPU)
         torches = [torch.rand(1, generator=g) for g in (streams.init, streams.order)]
         torches += [torch.rand(1, generator=streams.augment), torch.rand(1)]
-        return [t.item() for t in torches] + [float(streams.dropout.random_raw())]
+        return [t.item() for t in torches] + [float(streams.dropout.random())]
 
     assert draws(3) == draws(3)
     assert len({*draws(3), *draws(4)}) == 10  # of nearby seeds too
@@ -133,11 +135,12 @@ def test_the_watcher_is_told_of_every_batch_and_epoch(train, watcher):
 @pytest.mark.parametrize(
     ("n", "size", "batches"), [(48, 16, 3), (49, 16, 3), (50, 16, 4), (5, 16, 1), (33, 2, 16)]
 )
-def test_a_last_batch_of_one_image_is_left_out(toy_images, meta, n, size, batches):
-    loader = Batches(toy_images(n), size, [], meta, Streams.of(0, CPU))
-    lengths = [len(labels) for _, labels in loader.epoch(1)]
+def test_a_last_batch_of_one_image_is_left_out(toy_images, train_settings, meta, n, size, batches):
+    settings = train_settings(batch_size=size)
+    loader = Batches(toy_images(n), settings, meta, Streams.of(0, CPU))
+    lengths = [len(labels) for _, labels in loader.run(loader.shuffled(), 1)]
     assert len(loader) == len(lengths) == batches
-    assert sum(lengths) == (n - 1 if n % size == 1 else n) and min(lengths) > 1
+    assert sum(lengths) == loader.seen == (n - 1 if n % size == 1 else n) and min(lengths) > 1
 
 
 def test_batch_norm_trains_with_a_rest_of_one_image(train):
@@ -150,12 +153,12 @@ def numbered(n: int) -> Images:
     return Images(labels.to(torch.uint8)[:, None, None, None].repeat(1, 1, 8, 8), labels)
 
 
-def test_every_epoch_has_every_image_once_in_a_new_order(meta):
+def test_every_epoch_has_every_image_once_in_a_new_order(meta, train_settings):
     plain = replace(meta, mean=[0.0], std=[1 / 255])  # images come out as they went in
-    loader = Batches(numbered(50), 16, [], plain, Streams.of(0, CPU))
+    loader = Batches(numbered(50), train_settings(), plain, Streams.of(0, CPU))
     orders = []
     for number in (1, 2):
-        seen = list(loader.epoch(number))
+        seen = list(loader.run(loader.shuffled(), number))
         for images, labels in seen:
             assert images.dtype == torch.float32
             assert torch.equal(images[:, 0, 3, 5].round().long(), labels)
@@ -166,24 +169,23 @@ def test_every_epoch_has_every_image_once_in_a_new_order(meta):
 
 
 def test_augmentation_does_not_change_the_order_of_images(meta, train_settings):
-    choices = train_settings(augment=["flip", "rotation"]).augment
-
     def labels(augment: list) -> torch.Tensor:
-        loader = Batches(numbered(50), 16, augment, meta, Streams.of(0, CPU))
-        return torch.cat([batch for number in (1, 2) for _, batch in loader.epoch(number)])
+        loader = Batches(numbered(50), train_settings(augment=augment), meta, Streams.of(0, CPU))
+        epochs = [loader.run(loader.shuffled(), number) for number in (1, 2)]
+        return torch.cat([batch for epoch in epochs for _, batch in epoch])
 
-    assert torch.equal(labels([]), labels(choices))
+    assert torch.equal(labels([]), labels(["flip", "rotation"]))
 
 
 def test_augmentation_is_told_the_epoch_and_which_images_these_are(meta, train_settings):
     """An image that has its mark on the left in one epoch has it on the right in the next."""
     data = numbered(50)
     data.images[..., 1:].zero_()
-    choices = train_settings(augment=["alternating_flip"]).augment
-    loader = Batches(data, 16, choices, replace(meta, mean=[0.0], std=[1.0]), Streams.of(0, CPU))
+    settings = train_settings(augment=["alternating_flip"])
+    loader = Batches(data, settings, replace(meta, mean=[0.0], std=[1.0]), Streams.of(0, CPU))
     on_the_left = torch.zeros(4, 50, dtype=torch.bool)
     for number in range(1, 5):
-        for images, labels in loader.epoch(number):
+        for images, labels in loader.run(loader.shuffled(), number):
             on_the_left[number - 1, labels] = images[:, 0, 0, 0] > 0
     assert torch.equal(on_the_left[0, 1:], ~on_the_left[1, 1:])  # the mark of image 0 is black
     assert torch.equal(on_the_left[:2], on_the_left[2:])
@@ -193,9 +195,8 @@ def test_augmentation_is_told_the_epoch_and_which_images_these_are(meta, train_s
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
 def test_mixed_batches_come_with_shares_of_their_labels(meta, train_settings, mix):
     plain = replace(meta, mean=[0.0], std=[1 / 255], classes=[str(k) for k in range(50)])
-    mixing = train_settings(mix=mix).mix
-    loader = Batches(numbered(50), 16, [], plain, Streams.of(0, CPU), mixing)
-    for images, targets in loader.epoch(1):
+    loader = Batches(numbered(50), train_settings(mix=mix), plain, Streams.of(0, CPU))
+    for images, targets in loader.run(loader.shuffled(), 1):
         assert targets.shape == (len(images), 50)
         expected = (targets * torch.arange(50)).sum(1)  # whose pixels are the number
         assert images.mean((1, 2, 3)).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
@@ -208,17 +209,18 @@ def test_mixed_batches_teach(train):
     assert bits(again) == bits(classifier) and same == curve
 
 
-def test_accuracy_under_mixing_is_that_of_the_heavier_label(watcher, model_settings):
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 3))
-    network[1].weight.data, network[1].bias.data = torch.eye(3), torch.zeros(3)
+def test_accuracy_under_mixing_is_that_of_the_heavier_label(model_settings, toy_images, meta):
+    data = toy_images(3)
+    training = Training(model_settings(lr=1e-12, momentum=0.0), data, data, meta, seed=0)
+    training.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 3))
+    training.network[1].weight.data, training.network[1].bias.data = torch.eye(3), torch.zeros(3)
     images = torch.eye(3)[:, None, None]  # logits are the pixels
     targets = torch.tensor([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0], [0.0, 0.2, 0.8]])
-    optimizer = torch.optim.SGD(network.parameters(), 0.1)
-    schedule = Schedule(optimizer, model_settings().train, 1)
-    loss, accuracy = train_epoch(network, [(images, targets)], optimizer, schedule, watcher, 0.0)
-    assert accuracy == pytest.approx(2 / 3)
+    training._step(images, targets)
+    assert training.right == 2
     log_probabilities = torch.log_softmax(torch.eye(3), 1)
-    assert loss == pytest.approx(-(targets * log_probabilities).sum(1).mean().item())
+    expected = -(targets * log_probabilities).sum().item()
+    assert training.losses[0].item() == pytest.approx(expected)
 
 
 def test_training_leaves_the_images_alone(model_settings, toy_images, meta, watcher):
@@ -295,8 +297,8 @@ def test_a_diverging_training_is_one_clear_line(train):
     with pytest.raises(ValueError) as caught:
         train(lr=1e12, seed=3)
     message = str(caught.value)
-    assert message.startswith("toy, seed 3: the loss is no longer finite in epoch 1")
-    assert "Try a smaller models.toy.lr" in message and "\n" not in message
+    assert re.match(r"toy, seed 3: the loss is no longer finite at step \d of epoch 1 \(", message)
+    assert "(learning rate 1e+12). Try a smaller lr" in message and "\n" not in message
 
 
 def test_a_network_that_does_not_fit_is_refused_before_training(train, watcher):

@@ -22,7 +22,7 @@ def saved(request, tmp_path, model_settings, meta):
     torch.manual_seed(0)
     network = build(settings, **meta.shape)
     network(torch.randn(9, 1, 8, 8) * 3 + 1)  # moves the running statistics
-    save_weights(tmp_path / "0.safetensors", network, settings, meta)
+    save_weights(tmp_path / "0.safetensors", Classifier(network, meta), settings)
     return settings, network, tmp_path / "0.safetensors"
 
 
@@ -48,10 +48,10 @@ def test_the_file_says_what_it_holds(saved, meta):
 
 def test_the_same_network_is_the_same_bytes(saved, meta, tmp_path):
     settings, network, path = saved
-    save_weights(tmp_path / "again.safetensors", network, settings, meta)
+    save_weights(tmp_path / "again.safetensors", Classifier(network, meta), settings)
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
     loaded = load_weights(path, CPU)
-    save_weights(tmp_path / "third.safetensors", loaded.network, settings, loaded.meta)
+    save_weights(tmp_path / "third.safetensors", loaded, settings)
     assert (tmp_path / "third.safetensors").read_bytes() == path.read_bytes()
 
 

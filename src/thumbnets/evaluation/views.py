@@ -3,15 +3,15 @@
 Free of torch at import, because the params check reads the names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thumbnets.registry import unknown
-
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from thumbnets.training.weights import Classifier
 
 _MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
 
@@ -24,28 +24,49 @@ VIEWS: dict[str, list[tuple[bool, int, int]]] = {
 }
 
 
-def views(images: "Tensor", name: str) -> Iterator["Tensor"]:
-    """The views of a set, one after another; the first is the images themselves.
+def array_name(views: str) -> str:
+    """Under what name the logits of a set of views stand in a file of predictions."""
+    return "logits" if views == "none" else f"logits_{views}"
+
+
+def predict(
+    classifier: "Classifier", images: "Tensor", names: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """Logits under several sets of views; each view is looked at once.
+
+    Args:
+        classifier: Trained.
+        images: uint8 [N, C, H, W].
+        names: Keys of `VIEWS`.
+
+    Returns:
+        For each name float32 [N, K]: plain logits of a single view, otherwise their `average`.
+    """
+    needed = dict.fromkeys(view for name in names for view in VIEWS[name])
+    seen = {view: classifier.logits(transformed(images, *view)) for view in needed}
+    return {
+        name: seen[VIEWS[name][0]]
+        if len(VIEWS[name]) == 1
+        else average(np.stack([seen[view] for view in VIEWS[name]]))
+        for name in names
+    }
+
+
+def transformed(images: "Tensor", mirrored: bool, down: int, right: int) -> "Tensor":
+    """Images mirrored left to right, then moved; zeros come in where they move away.
 
     Args:
         images: uint8 [N, C, H, W].
-        name: A key of `VIEWS`.
+        mirrored: Whether they are mirrored.
+        down, right: Pixels that they move.
 
     Returns:
-        Batches of the same shape and dtype; zeros come in where an image moves away.
-
-    Raises:
-        ValueError: There is no such set.
+        Of the same shape and dtype.
     """
-    if name not in VIEWS:
-        raise ValueError(unknown("set of views", name, VIEWS))
-    return (
-        _moved(images.flip(3) if mirrored else images, down, right)
-        for mirrored, down, right in VIEWS[name]
-    )
-
-
-def _moved(images: "Tensor", down: int, right: int) -> "Tensor":
+    if mirrored:
+        images = images.flip(3)
+    if not (down or right):
+        return images
     h, w = images.shape[2:]
     moved = images.new_zeros(images.shape)
     moved[:, :, max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)] = images[

@@ -23,6 +23,7 @@ from thumbnets.evaluation.predictions import (
     read_predictions,
 )
 from thumbnets.evaluation.summaries import Scores
+from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params
 
 Curve = list[dict[str, float]]
@@ -132,7 +133,7 @@ def read_results(params: Params) -> Results:
         summary=read_json(paths.SUMMARY),
         selection=selection,
         curves={model: _mean_curve(model, params.seeds) for model in params.run},
-        validation={model: _validation(model, params.seeds) for model in params.run},
+        validation={model: _validation(model, params) for model in params.run},
         predictions=predictions,
         right={name: right[name] for name in sorted(right, key=lambda name: -right[name].mean())},
         ensemble_confusion=confusion.pop(ENSEMBLE),
@@ -164,9 +165,9 @@ def _mean_curve(model: str, seeds: list[int]) -> Curve:
     return mean
 
 
-def _validation(model: str, seeds: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
-    runs = [read_arrays(paths.validation_predictions(model, seed)) for seed in seeds]
-    return [(run["logits"], run["labels"]) for run in runs]
+def _validation(model: str, params: Params) -> list[tuple[np.ndarray, np.ndarray]]:
+    runs = [read_arrays(paths.validation_predictions(model, seed)) for seed in params.seeds]
+    return [(run[array_name(params.evaluation.tta)], run["labels"]) for run in runs]
 
 
 def _over_seeds(predictions: Predictions, classes: int) -> np.ndarray:

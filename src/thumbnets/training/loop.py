@@ -1,35 +1,26 @@
-"""The training loop: uint8 images in memory, one gather and one augmentation a batch."""
+"""The training loop: one gather, one augmentation and one step a batch, and nothing read back."""
 
 import copy
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from thumbnets.data import augment, mix
 from thumbnets.data.arrays import Meta
 from thumbnets.models.layers import Dropout
 from thumbnets.models.patches import build
+from thumbnets.training.averaging import build_average
+from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.schedules import Schedule
-from thumbnets.training.settings import Choice, EarlyStopping, ModelSettings
-from thumbnets.training.weights import Classifier, normalise
+from thumbnets.training.settings import EarlyStopping, ModelSettings
+from thumbnets.training.weights import Classifier
 
-
-@dataclass(frozen=True)
-class Images:
-    """Labelled images on the device that computes: uint8 [N, C, H, W] and int64 [N]."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
+_MOST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`
 
 
 @dataclass(frozen=True)
@@ -37,47 +28,30 @@ class Epoch:
     """A row of the learning curve; accuracies are fractions, losses nats.
 
     The training figures are those of the augmented batches as they were trained on, in train mode.
+    The validation figures are of the weights that would be used if the training ended here (the
+    average, if there is one), and None if no images validate.
     """
 
     epoch: int
     lr: float
     train_loss: float
     train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
 
 
 class Watcher(Protocol):
-    """Told of every batch and epoch."""
+    """Told of every batch and epoch; `done` batches of a resumed training lie behind it."""
 
-    def start(self, epochs: int, steps: int) -> None: ...
+    def start(self, epochs: int, steps: int, done: int) -> None: ...
 
     def batch(self) -> None: ...
 
     def epoch(self, row: Epoch) -> None: ...
 
 
-@dataclass
-class Streams:
-    """One independent stream of random numbers for each use, all from one seed."""
-
-    init: Generator
-    order: Generator
-    augment: Generator
-    dropout: np.random.SFC64
-
-    @classmethod
-    def of(cls, seed: int, device: torch.device) -> "Streams":
-        """The streams of a run. Also seeds torch's global generator, which layers draw from."""
-        states = np.random.SeedSequence(seed).generate_state(5, np.uint64)
-        numbers = [int(state >> 1) for state in states]  # torch takes signed 64 bits
-        torch.manual_seed(numbers[0])
-        return cls(
-            init=Generator().manual_seed(numbers[1]),
-            order=Generator(device).manual_seed(numbers[2]),
-            augment=Generator(device).manual_seed(numbers[3]),
-            dropout=np.random.SFC64(numbers[4]),
-        )
+class Diverged(ValueError):
+    """The loss is no longer finite."""
 
 
 @dataclass
@@ -106,21 +80,24 @@ class Best:
 def fit(
     settings: ModelSettings,
     train: Images,
-    validation: Images,
+    validation: Images | None,
     meta: Meta,
     *,
     seed: int,
     watcher: Watcher,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Classifier, list[Epoch]]:
-    """Train a network from scratch.
+    """Train a network from scratch, or from where a killed training was last kept.
 
     Args:
         settings: The model block.
         train: Images to learn from.
-        validation: Images that the plateau schedule and early stopping look at.
+        validation: Images that the plateau schedule and early stopping look at, and the curve
+            shows; None if nothing of them is wanted.
         meta: Shape and normalisation of the images.
         seed: Seeds every generator.
         watcher: Shows progress.
+        checkpoint: Where the state is kept every so often, and at the end.
 
     Returns:
         The classifier (of the best epoch if stopping early, else of the last), and its curve.
@@ -128,117 +105,185 @@ def fit(
     Raises:
         ValueError: The loss is no longer finite, or the network does not fit the images.
     """
-    device = train.images.device
-    streams = Streams.of(seed, device)
-    network = build(settings, **meta.shape)
-    initialise(network, settings.train.init, streams.init)
-    network.to(device)
-    for layer in network.modules():
-        if isinstance(layer, Dropout):
-            layer.bits = streams.dropout
-    classifier = Classifier(network, meta)
-    optimizer = build_optimizer(network, settings.train)
-    choices, mixing = settings.train.augment, settings.train.mix
-    batches = Batches(train, settings.train.batch_size, choices, meta, streams, mixing)
-    schedule = Schedule(optimizer, settings.train, len(batches))
-    best = Best.of(settings.train.early_stopping)
-    watcher.start(settings.train.epochs, len(batches))
-    curve: list[Epoch] = []
-    for number in range(1, settings.train.epochs + 1):
-        lr = optimizer.param_groups[0]["lr"]
-        loss, accuracy = train_epoch(
-            network,
-            batches.epoch(number),
-            optimizer,
-            schedule,
-            watcher,
-            settings.train.label_smoothing,
-        )
-        row = Epoch(number, lr, loss, accuracy, *evaluate(classifier, validation))
-        if not math.isfinite(row.train_loss + row.validation_loss):
-            raise ValueError(
-                f"{settings.name}, seed {seed}: the loss is no longer finite in epoch {number} "
-                f"(learning rate {lr:g}). Try a smaller models.{settings.name}.lr."
-            )
-        curve.append(row)
-        watcher.epoch(row)
-        schedule.after_epoch(row.validation_loss)
-        if best and best.should_stop(row.validation_loss, network):
-            break
-    if best:
-        network.load_state_dict(best.weights)
-    return classifier, curve
+    kept = checkpoint.load() if checkpoint else None
+    halvings = kept["halvings"] if kept else 0
+    while True:
+        training = Training(settings, train, validation, meta, seed=seed, halvings=halvings)
+        if kept:
+            training.load_state_dict(kept)
+        try:
+            training.run(watcher, checkpoint)
+        except Diverged as error:
+            if checkpoint:
+                checkpoint.remove()
+            if settings.train.on_divergence == "stop":
+                raise
+            if halvings == _MOST_HALVINGS:
+                raise Diverged(f"{error} Halving the rate {halvings} times did not help.") from None
+            halvings, kept = halvings + 1, None
+        else:
+            return training.classifier(), training.curve
 
 
-class Batches:
-    """The training images in a new random order each epoch, augmented, normalised and mixed.
+class Training:
+    """One training with all that changes on its way, so that it can be kept and resumed.
 
-    Whole batches are gathered by index from uint8 arrays in memory; no Python call is made for a
-    single image.
+    Args:
+        halvings: How many times the learning rate of the settings is halved.
+        settings, train, validation, meta, seed: As for `fit`.
     """
 
     def __init__(
         self,
-        data: Images,
-        size: int,
-        choices: list,
+        settings: ModelSettings,
+        train: Images,
+        validation: Images | None,
         meta: Meta,
-        streams: Streams,
-        mixing: Choice | None = None,
+        *,
+        seed: int,
+        halvings: int = 0,
     ) -> None:
-        device = data.images.device
-        self.data, self.size, self.streams = data, size, streams
-        self.augment = augment.pipeline(choices)
-        self.mix = mix.mixer(mixing, len(meta.classes))
-        self.mean = torch.tensor(meta.mean, device=device)
-        self.std = torch.tensor(meta.std, device=device)
+        self.name = f"{settings.name}, seed {seed}"
+        self.settings = settings.train.model_copy(update={"lr": settings.train.lr / 2**halvings})
+        self.validation, self.meta, self.halvings = validation, meta, halvings
+        self.device = train.images.device
+        self.streams = Streams.of(seed, self.device)
+        self.network = build(settings, **meta.shape)
+        initialise(self.network, self.settings.init, self.streams.init)
+        self.network.to(self.device)
+        for layer in self.network.modules():
+            if isinstance(layer, Dropout):
+                layer.random = self.streams.dropout
+        self.optimizer = build_optimizer(self.network, self.settings)
+        self.batches = Batches(train, self.settings, meta, self.streams)
+        self.schedule = Schedule(self.optimizer, self.settings, len(self.batches))
+        self.average = build_average(self.network, self.settings, len(self.batches))
+        self.best = Best.of(self.settings.early_stopping)
+        self.curve: list[Epoch] = []
+        self.finished = False
+        self._begin_epoch()
 
-    def __len__(self) -> int:
-        full, rest = divmod(len(self.data), self.size)
-        return full + (rest > 1)  # batch norm can't train on a single image
+    def run(self, watcher: Watcher, checkpoint: Checkpoint | None = None) -> None:
+        """Train to the end.
 
-    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch: images, and labels int64 [N] or, mixed, targets [N, K]."""
-        generator = self.streams.augment
-        order = torch.randperm(
-            len(self.data), generator=self.streams.order, device=self.data.labels.device
-        )
-        for index in order.split(self.size)[: len(self)]:
-            images = self.augment(
-                self.data.images[index], generator=generator, epoch=number, index=index
-            )
-            images = normalise(images, self.mean, self.std)
-            yield self.mix(images, self.data.labels[index], generator)
+        Raises:
+            Diverged: The loss is no longer finite.
+        """
+        done = len(self.curve) * len(self.batches) + len(self.rates)
+        watcher.start(self.settings.epochs, len(self.batches), done)
+        while not self.finished:
+            self.network.train()
+            number = len(self.curve) + 1
+            for images, targets in self.batches.run(self.order, number, first=len(self.rates)):
+                self._step(images, targets)
+                watcher.batch()
+                if checkpoint:
+                    checkpoint.offer(self.state_dict)
+            watcher.epoch(self._end_epoch())
+        if checkpoint:
+            checkpoint.keep(self.state_dict())
 
+    def classifier(self) -> Classifier:
+        """The trained network."""
+        network = self._judged()
+        if self.best:
+            network.load_state_dict(self.best.weights)
+        return Classifier(network, self.meta, self.halvings)
 
-def train_epoch(
-    network: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
-    watcher: Watcher,
-    label_smoothing: float,
-) -> tuple[float, float]:
-    """One pass over the batches; returns mean loss and accuracy of the batches as trained on.
+    def _begin_epoch(self) -> None:
+        """Draw the order of the images; what follows is of the epoch's steps so far."""
+        self.order = self.batches.shuffled()
+        self.losses = torch.zeros(len(self.batches), device=self.device)
+        self.right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.rates: list[float] = []
 
-    A mixed image counts as right if it is taken for the label with the greater share.
-    """
-    network.train()
-    total_loss = total_right = 0.0  # become tensors: nothing is read back before the epoch's end
-    seen = 0
-    for images, targets in batches:
-        logits = network(images)
-        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
-        optimizer.zero_grad()
+    def _step(self, images: Tensor, targets: Tensor) -> None:
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
+        ):
+            logits = self.network(images).float()
+        smoothing = self.settings.label_smoothing
+        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        self.optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        schedule.after_step()
-        watcher.batch()
-        labels = targets.argmax(1) if targets.ndim == 2 else targets
-        seen += len(labels)
-        total_loss += loss.detach() * len(labels)
-        total_right += (logits.detach().argmax(1) == labels).sum()
-    return float(total_loss) / seen, float(total_right) / seen
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        labels = targets.argmax(1) if targets.ndim == 2 else targets  # the greater share
+        self.losses[len(self.rates)] = loss.detach() * len(labels)
+        self.right += (logits.detach().argmax(1) == labels).sum()
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.step()
+        if self.average:
+            self.average.update()
+        self.schedule.after_step()
+
+    def _end_epoch(self) -> Epoch:
+        """Judge the epoch, add it to the curve, and begin the next unless this was the last."""
+        seen = self.batches.seen
+        train = float(self.losses.sum()) / seen, float(self.right) / seen
+        judged, validation = self._judged(), (None, None)
+        if self.validation:
+            validation = evaluate(Classifier(judged, self.meta), self.validation)
+        row = Epoch(len(self.curve) + 1, self.rates[0], *train, *validation)
+        self._check_finite(row)
+        self.curve.append(row)
+        self.schedule.after_epoch(row.validation_loss)
+        stop = bool(self.best and self.best.should_stop(row.validation_loss, judged))
+        self.finished = stop or len(self.curve) == self.settings.epochs
+        if not self.finished:
+            self._begin_epoch()
+        return row
+
+    def _judged(self) -> nn.Module:
+        """The network as it would be used if the training ended here."""
+        if not self.average:
+            return self.network
+        self.average.refresh_statistics(self.batches.plain())
+        return self.average.network
+
+    def _check_finite(self, row: Epoch) -> None:
+        lost = (~self.losses.isfinite()).nonzero().flatten().tolist()
+        if lost or not math.isfinite(row.validation_loss or 0.0):
+            step = lost[0] if lost else len(self.rates) - 1
+            raise Diverged(
+                f"{self.name}: the loss is no longer finite at step {step + 1} of epoch "
+                f"{row.epoch} (learning rate {self.rates[step]:g}). Try a smaller lr, clip: 1 or "
+                f"a warmup, or on_divergence: retry."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes, for `load_state_dict` of a training with the same arguments."""
+        return {
+            "halvings": self.halvings,
+            "streams": self.streams.state_dict(),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average and self.average.state_dict(),
+            "best": self.best and vars(self.best),
+            "curve": [asdict(row) for row in self.curve],
+            "finished": self.finished,
+            "order": self.order,
+            "losses": self.losses,
+            "right": self.right,
+            "rates": self.rates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was called."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        if self.best:
+            self.best = Best(**state["best"])
+        self.curve = [Epoch(**row) for row in state["curve"]]
+        self.finished = state["finished"]
+        self.order = state["order"].to(self.device)
+        self.losses, self.right = (state[key].to(self.device) for key in ("losses", "right"))
+        self.rates = state["rates"]
+        self.streams.load_state_dict(state["streams"])  # last: what is built above may draw
 
 
 def evaluate(classifier: Classifier, data: Images) -> tuple[float, float]:

@@ -19,11 +19,12 @@ class Progress:
         self.title = title
         self.bar = tqdm(desc=title, unit="batch", leave=False, disable=None)
 
-    def start(self, epochs: int, steps: int) -> None:
-        """Note how much there is to do: epochs, and batches an epoch."""
+    def start(self, epochs: int, steps: int, done: int) -> None:
+        """Note how much there is to do: epochs, batches an epoch, and batches done before."""
         self.epochs = epochs
         self.started = time.perf_counter()
         self.bar.reset(total=epochs * steps)
+        self.bar.update(done)
 
     def batch(self) -> None:
         """Note a batch."""
@@ -33,8 +34,10 @@ class Progress:
         """Note an epoch."""
         figures = (
             f"epoch {row.epoch}/{self.epochs}, loss {row.train_loss:.4f}, "
-            f"accuracy {row.train_accuracy:.4f}, validation {row.validation_accuracy:.4f}"
+            f"accuracy {row.train_accuracy:.4f}"
         )
+        if row.validation_accuracy is not None:
+            figures += f", validation {row.validation_accuracy:.4f}"
         if self.bar.disable:
             print(f"{self.title}: {figures}, {time.perf_counter() - self.started:.1f} s")
             sys.stdout.flush()

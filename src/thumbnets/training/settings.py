@@ -168,6 +168,12 @@ class TrainSettings(Checked):
     mix: choice_of(MIXES) | None
     """Blends each training batch with itself, after `augment`; targets become mixtures."""
     patches: Patches | None
+    on_divergence: Literal["stop", "retry"]
+    """When the loss is no longer finite; `retry` begins anew with half the learning rate."""
+    refit: bool
+    """Whether the network is trained once more, on all training images."""
+    precision: Literal["fp32", "bf16"]
+    """bf16: matrix products and convolutions in bfloat16 while training; evaluation is in fp32."""
     threads: Count
     """Compute threads on a CPU: part of the arithmetic, so a param."""
 
@@ -185,6 +191,12 @@ class TrainSettings(Checked):
                 f"{self.optimizer.name} has no momentum for {self.schedule.name} to cycle: write "
                 f"schedule: {{name: {self.schedule.name}, cycle_momentum: false}}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _refit_needs_no_validation(self) -> Self:
+        if self.refit and self.schedule.name == "plateau":
+            raise ValueError("refit leaves no images for schedule: plateau to look at")
         return self
 
     @model_validator(mode="after")

@@ -35,10 +35,15 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network with the normalisation of its input."""
+    """A network with the normalisation of its input.
+
+    Attributes:
+        halvings: How many times its training halved the learning rate, having diverged.
+    """
 
     network: nn.Module
     meta: Meta
+    halvings: int = 0
 
     @torch.inference_mode()
     def logits(self, images: Tensor, batch_size: int = 1000) -> np.ndarray:
@@ -63,10 +68,15 @@ class Classifier:
         return torch.cat(batches).numpy()
 
 
-def save_weights(path: Path, network: nn.Module, settings: ModelSettings, meta: Meta) -> None:
+def save_weights(path: Path, classifier: Classifier, settings: ModelSettings) -> None:
     """Write a network with its settings and the data's shape and normalisation."""
-    about = {"settings": settings.model_dump(), "meta": vars(meta)}
-    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    about = {
+        "settings": settings.model_dump(),
+        "meta": vars(classifier.meta),
+        "halvings": classifier.halvings,
+    }
+    weights = classifier.network.state_dict()
+    tensors = {name: t.detach().cpu().contiguous() for name, t in weights.items()}
     write_bytes(path, save(tensors, {_KEY: json.dumps(about, sort_keys=True)}))
 
 
@@ -86,4 +96,4 @@ def load_weights(path: Path, device: torch.device) -> Classifier:
     except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} can't be read as a trained network: {reason}") from None
-    return Classifier(network.to(device), meta)
+    return Classifier(network.to(device), meta, about["halvings"])

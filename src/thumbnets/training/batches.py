@@ -1,0 +1,125 @@
+"""What a training sees: batches of uint8 images in memory, and the random numbers it draws."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from thumbnets.data import augment, mix
+from thumbnets.data.arrays import Meta
+from thumbnets.training.settings import TrainSettings
+from thumbnets.training.weights import normalise
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images on the device that computes: uint8 [N, C, H, W] and int64 [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass
+class Streams:
+    """One independent stream of random numbers for each use, all from one seed."""
+
+    init: Generator
+    order: Generator
+    augment: Generator
+    dropout: np.random.Generator
+
+    @classmethod
+    def of(cls, seed: int, device: torch.device) -> "Streams":
+        """The streams of a run. Also seeds torch's global generators, which layers draw from."""
+        states = np.random.SeedSequence(seed).generate_state(5, np.uint64)
+        numbers = [int(state >> 1) for state in states]  # torch takes signed 64 bits
+        torch.manual_seed(numbers[0])
+        return cls(
+            init=Generator().manual_seed(numbers[1]),
+            order=Generator(device).manual_seed(numbers[2]),
+            augment=Generator(device).manual_seed(numbers[3]),
+            dropout=np.random.Generator(np.random.SFC64(numbers[4])),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where all streams stand, torch's global ones included."""
+        bits = self.dropout.bit_generator.state
+        return {
+            "order": self.order.get_state(),
+            "augment": self.augment.get_state(),
+            "dropout": json.dumps(bits, default=np.ndarray.tolist),
+            "global": torch.get_rng_state(),
+            "devices": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was called."""
+        self.order.set_state(state["order"])
+        self.augment.set_state(state["augment"])
+        bits = json.loads(state["dropout"])
+        bits["state"]["state"] = np.array(bits["state"]["state"], np.uint64)
+        self.dropout.bit_generator.state = bits
+        torch.set_rng_state(state["global"])
+        if state["devices"]:
+            torch.cuda.set_rng_state_all(state["devices"])
+
+
+class Batches:
+    """The training images, batch after batch: augmented, normalised and mixed.
+
+    Whole batches are gathered by index from uint8 arrays in memory; no Python call is made for a
+    single image.
+
+    Args:
+        data: The images, on the device that computes.
+        settings: Batch size, augmentation and mix.
+        meta: Normalisation and classes.
+        streams: Order of the images and draws of the augmentation.
+    """
+
+    def __init__(self, data: Images, settings: TrainSettings, meta: Meta, streams: Streams) -> None:
+        device = data.images.device
+        self.data, self.size, self.streams = data, settings.batch_size, streams
+        self.augment = augment.pipeline(settings.augment)
+        self.mix = mix.mixer(settings.mix, len(meta.classes))
+        self.mean = torch.tensor(meta.mean, device=device)
+        self.std = torch.tensor(meta.std, device=device)
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.data), self.size)
+        return full + (rest > 1)  # batch norm can't train on a single image
+
+    @property
+    def seen(self) -> int:
+        """Images an epoch: all, but for a last batch of one."""
+        return min(len(self.data), len(self) * self.size)
+
+    def shuffled(self) -> Tensor:
+        """A new random order of the images: int64 [N]."""
+        device = self.data.labels.device
+        return torch.randperm(len(self.data), generator=self.streams.order, device=device)
+
+    def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch from number `first` on.
+
+        Returns:
+            Images float32 [N, C, H, W], and labels int64 [N] or, if mixed, targets [N, K].
+        """
+        generator = self.streams.augment
+        for index in order.split(self.size)[first : len(self)]:
+            images = self.data.images.index_select(0, index)
+            images = self.augment(images, generator=generator, epoch=epoch, index=index)
+            images = normalise(images, self.mean, self.std)
+            yield self.mix(images, self.data.labels.index_select(0, index), generator)
+
+    def plain(self) -> Iterator[Tensor]:
+        """All images as they lie, normalised and not augmented: float32 [N, C, H, W]."""
+        for images in self.data.images.split(1000):
+            yield normalise(images, self.mean, self.std)
