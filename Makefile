@@ -8,6 +8,9 @@ UV := $(shell command -v uv 2>/dev/null)
 UV_INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
+# Trainings at once, each with the threads that params.yaml says; JOBS=1: one after the other.
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+
 # The scores that the README quotes are means over these.
 SEEDS ?= [0,1,2]
 CPU := $(shell sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo 2>/dev/null), $(shell nproc) cores
@@ -37,7 +40,8 @@ else
 endif
 	@touch $@
 
-repro: install ## run the pipeline: whatever is out of date, and nothing else
+repro: install ## run the pipeline: whatever is out of date, and nothing else (JOBS at once)
+	$(if $(filter-out 1,$(JOBS)),thumbnets train --jobs $(JOBS))
 	dvc repro
 
 test: install ## run the tests

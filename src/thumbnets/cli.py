@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import paths, runtime
+from thumbnets.ahead import stale_trainings, train_ahead
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
@@ -23,6 +24,16 @@ def fetch(arguments: argparse.Namespace) -> None:
     """Fetch a data set to data/raw/<dataset>, checksums verified."""
     dataset = get_dataset(arguments.dataset)
     download(dataset, paths.raw(dataset.name), mirror=runtime.mirror())
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train what is out of date, several at once; `dvc repro` then goes on from there."""
+    params = load_params()
+    threads = max(params.settings[model].train.threads for model in params.run)
+    jobs = arguments.jobs or max(1, runtime.cores() // threads)
+    if jobs < 1:
+        raise ValueError(f"--jobs must be 1 or more, got {jobs}.")
+    train_ahead(stale_trainings(), jobs)
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -81,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command(models)
     command(fetch).add_argument("dataset", help="name, as in data.name of params.yaml")
+    training = command(train)
+    training.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
     prediction = command(predict)
     prediction.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
     prediction.add_argument("--model", help="a trained model block (default: `model` of params)")

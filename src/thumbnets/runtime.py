@@ -91,6 +91,11 @@ def mirror() -> str | None:
     return os.environ.get("THUMBNETS_MIRROR") or None
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def checkpoint_seconds() -> float:
     """`$THUMBNETS_CHECKPOINT_SECONDS`: time from one checkpoint of a training to the next; 30.
 
