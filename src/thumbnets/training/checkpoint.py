@@ -1,7 +1,7 @@
 """Keeping the state of a training, so that a killed one goes on and ends with the same bytes."""
 
+import hmac
 import io
-import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from thumbnets.artifacts import write_bytes
+
+_MARK = 32  # bytes of SHA-256
 
 
 class Checkpoint:
@@ -28,11 +30,14 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The state that was kept last, on the CPU; None if there is none of this training."""
         try:
-            # weights_only: tensors and plain values; nothing else is ever unpickled
-            kept = torch.load(self.path, map_location="cpu", weights_only=True)
-        except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError):
+            kept = self.path.read_bytes()
+        except FileNotFoundError:
             return None
-        return kept["state"] if kept["key"] == self.key else None
+        mark, content = kept[:_MARK], kept[_MARK:]
+        if mark != self._mark(content):  # of another training, or damaged
+            return None
+        # weights_only: tensors and plain values; nothing else is ever unpickled
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
     def offer(self, state: Callable[[], dict[str, Any]]) -> None:
         """Keep the state if it is time."""
@@ -41,11 +46,16 @@ class Checkpoint:
 
     def keep(self, state: dict[str, Any]) -> None:
         """Keep a state: of tensors, numbers, texts, lists and dicts."""
-        content = io.BytesIO()
-        torch.save({"key": self.key, "state": state}, content)
-        write_bytes(self.path, content.getvalue())
+        file = io.BytesIO()
+        torch.save(state, file)
+        content = file.getvalue()
+        write_bytes(self.path, self._mark(content) + content)
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the training."""
-        self.path.unlink(missing_ok=True)
+        """Forget the training, and what a kill left of a file that was being written."""
+        for file in (self.path, *self.path.parent.glob(f".{self.path.name}.*.tmp")):
+            file.unlink(missing_ok=True)
+
+    def _mark(self, content: bytes) -> bytes:
+        return hmac.digest(self.key.encode(), content, "sha256")
