@@ -87,8 +87,9 @@ def _refit(settings: ModelSettings, curve: list[Epoch]) -> ModelSettings:
 
 def _key(model: str, data: Split) -> str:
     """All that the trained bytes rest on, but for the seed: settings, code, images and folds."""
-    parts = [paths.model_code(model).read_bytes(), data.meta.sha256.encode(), data.fold.tobytes()]
-    return hashlib.sha256(b"".join([*parts, runtime.device().type.encode()])).hexdigest()
+    images = [repr(data.meta).encode(), data.fold.tobytes()]  # meta: checksum, and normalisation
+    parts = [paths.model_code(model).read_bytes(), *images, runtime.device().type.encode()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 if __name__ == "__main__":
