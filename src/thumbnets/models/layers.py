@@ -46,10 +46,11 @@ def _successes(random: np.random.Generator, trials: int, p: float) -> np.ndarray
     """Which of independent trials succeed with probability p > 0: int64, ascending."""
     expected = trials * p
     chunk = int(expected + 4 * math.sqrt(expected)) + 1  # nearly always enough at once
+    mean_wait = np.float32(min(-1 / math.log1p(-p), 1e15))  # beyond any tensor, and within int64
     found: list[np.ndarray] = []
     last = -1
     while last < trials:
-        waits = random.standard_exponential(chunk, np.float32) * np.float32(-1 / math.log1p(-p))
+        waits = random.standard_exponential(chunk, np.float32) * mean_wait
         found.append(last + np.cumsum(waits.astype(np.int64) + 1))
         last = int(found[-1][-1])
     indices = np.concatenate(found)
