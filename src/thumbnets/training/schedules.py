@@ -71,6 +71,7 @@ class Schedule:
         """
         self._steps, self._rates = state["steps"], list(state["rates"])
         self._scheduler.load_state_dict(copy.deepcopy(state["scheduler"]))
+        self._optimizer._opt_called = self._steps > 0  # else torch may warn of a step left out
 
     def _advance(self, *validation_loss: float) -> None:
         """Step the scheduler, which goes on from its own rates, not from the warm-up's."""
