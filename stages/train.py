@@ -21,7 +21,7 @@ from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import Epoch, fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import save_weights
+from thumbnets.training.weights import Classifier, save_weights
 
 
 def main(model: str, seed: str, *flags: str) -> None:
@@ -33,7 +33,13 @@ def main(model: str, seed: str, *flags: str) -> None:
     key = _key(model, data)
     kept = []
 
-    def train(of: ModelSettings, part: str, chosen: np.ndarray, judge: np.ndarray | None):
+    def train(
+        of: ModelSettings,
+        part: str,
+        chosen: np.ndarray,
+        judge: np.ndarray | None,
+        halvings: int = 0,
+    ) -> tuple[Classifier, list[Epoch]]:
         checkpoint = Checkpoint(
             paths.checkpoint(model, seed, part), f"{part} {key}", runtime.checkpoint_seconds()
         )
@@ -47,6 +53,7 @@ def main(model: str, seed: str, *flags: str) -> None:
             seed=int(seed),
             watcher=progress,
             checkpoint=checkpoint,
+            halvings=halvings,
         )
         progress.close()
         return trained
@@ -54,7 +61,8 @@ def main(model: str, seed: str, *flags: str) -> None:
     classifier, curve = train(settings, "folds", ~validates, validates)
     final = classifier
     if settings.train.refit:
-        final, _ = train(_refit(settings, curve), "refit", np.ones_like(validates), None)
+        everything = np.ones_like(validates)
+        final, _ = train(_refit(settings, curve), "refit", everything, None, classifier.halvings)
     if "--ahead" in flags:
         return
     images = torch.from_numpy(data.images[validates])

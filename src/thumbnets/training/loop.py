@@ -86,6 +86,7 @@ def fit(
     seed: int,
     watcher: Watcher,
     checkpoint: Checkpoint | None = None,
+    halvings: int = 0,
 ) -> tuple[Classifier, list[Epoch]]:
     """Train a network from scratch, or from where a killed training was last kept.
 
@@ -98,6 +99,7 @@ def fit(
         seed: Seeds every generator.
         watcher: Shows progress.
         checkpoint: Where the state is kept every so often, and at the end.
+        halvings: How many times the learning rate is halved to begin with.
 
     Returns:
         The classifier (of the best epoch if stopping early, else of the last), and its curve.
@@ -106,7 +108,7 @@ def fit(
         ValueError: The loss is no longer finite, or the network does not fit the images.
     """
     kept = checkpoint.load() if checkpoint else None
-    halvings = kept["halvings"] if kept else 0
+    halvings = kept["halvings"] if kept else halvings
     while True:
         training = Training(settings, train, validation, meta, seed=seed, halvings=halvings)
         if kept:
@@ -245,10 +247,11 @@ class Training:
         lost = (~self.losses.isfinite()).nonzero().flatten().tolist()
         if lost or not math.isfinite(row.validation_loss or 0.0):
             step = lost[0] if lost else len(self.rates) - 1
+            retries = self.settings.on_divergence == "retry"
             raise Diverged(
                 f"{self.name}: the loss is no longer finite at step {step + 1} of epoch "
                 f"{row.epoch} (learning rate {self.rates[step]:g}). Try a smaller lr, clip: 1 or "
-                f"a warmup, or on_divergence: retry."
+                f"a warmup{'' if retries else ', or on_divergence: retry'}."
             )
 
     def state_dict(self) -> dict[str, Any]:
