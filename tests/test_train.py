@@ -1,0 +1,390 @@
+"""The train stage: killed at any moment it ends with the same bytes; what it keeps, and of what."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from thumbnets import paths
+from thumbnets.artifacts import read_arrays, read_csv, read_json, write_json
+from thumbnets.data.arrays import Split, write_split
+from thumbnets.training.batches import Images
+from thumbnets.training.loop import Training, fit
+from thumbnets.training.weights import load_weights
+
+OUTPUTS = (paths.weights, paths.validation_predictions, paths.history)
+
+
+def outputs(model: str) -> list[bytes]:
+    """The files of a training with seed 0."""
+    return [path(model, 0).read_bytes() for path in OUTPUTS]
+
+
+def remove_outputs(model: str) -> None:
+    for path in OUTPUTS:
+        path(model, 0).unlink(missing_ok=True)
+
+
+# In this process, on toy images.
+
+
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """The stage itself, in an empty project."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("THUMBNETS_CHECKPOINT_SECONDS", "0")
+    handler = signal.getsignal(signal.SIGINT)
+    from stages import train
+
+    signal.signal(signal.SIGINT, handler)
+    yield train
+    torch.set_deterministic_debug_mode("default")
+
+
+@pytest.fixture
+def split(toy_images, meta) -> Split:
+    """90 training images in three folds, a fifth of the labels wrong."""
+    data = toy_images(90)
+    labels = data.labels.numpy().copy()
+    labels[::5] = (labels[::5] + 1) % 3
+    fold = (np.arange(90) // 3 % 3).astype(np.int16)
+    return Split(data.images.numpy(), labels, meta, fold)
+
+
+@pytest.fixture
+def block(stage, split, model_settings):
+    """Writes what the stage reads: images, and the block `toy` with the given settings."""
+
+    def write(data: Split = split, code: str = "1", **changes):
+        write_split(paths.TRAIN, data)
+        changes = {"epochs": 3, "threads": 1, "augment": ["shift"], **changes}
+        settings = model_settings("mlp4", {"dropout": 0.3}, **changes)
+        about = {"settings": settings.model_dump(), "modules": {"code": code}}
+        write_json(paths.model_code("toy"), about, exact=True)
+        return settings
+
+    return write
+
+
+def train_images(split: Split, chosen: np.ndarray) -> Images:
+    return Images(torch.from_numpy(split.images[chosen]), torch.from_numpy(split.labels[chosen]))
+
+
+class Silent:
+    def start(self, *_) -> None: ...
+
+    def batch(self) -> None: ...
+
+    def epoch(self, row) -> None: ...
+
+
+def bits(classifier) -> dict[str, bytes]:
+    return {k: v.numpy().tobytes() for k, v in classifier.network.state_dict().items()}
+
+
+def test_it_trains_on_all_folds_but_one_and_predicts_that_one(stage, block, split):
+    settings = block()
+    stage.main("toy", "0")
+    held_out = split.fold == 0
+    parts = [train_images(split, chosen) for chosen in (~held_out, held_out)]
+    classifier, curve = fit(settings, *parts, split.meta, seed=0, watcher=Silent())
+    assert bits(load_weights(paths.weights("toy", 0), torch.device("cpu"))) == bits(classifier)
+    predicted = read_arrays(paths.validation_predictions("toy", 0))
+    np.testing.assert_array_equal(predicted["indices"], np.flatnonzero(held_out))
+    np.testing.assert_array_equal(predicted["labels"], split.labels[held_out])
+    np.testing.assert_array_equal(predicted["logits"], classifier.logits(parts[1].images))
+    rows = read_csv(paths.history("toy", 0))
+    assert [float(row["train_loss"]) for row in rows] == [round(r.train_loss, 6) for r in curve]
+
+
+def test_after_success_no_checkpoint_is_left(stage, block):
+    block(refit=True)
+    folder = paths.CHECKPOINTS / "toy"
+    folder.mkdir(parents=True)
+    (folder / ".0-folds.pt.4711.tmp").write_bytes(b"of a kill")
+    stage.main("toy", "0")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"early_stopping": {"patience": 2}, "epochs": 20}])
+def test_a_refit_learns_from_all_images_for_as_many_epochs(stage, block, split, changes):
+    settings = block(**changes)
+    stage.main("toy", "0")
+    weights, predictions, history = outputs("toy")
+    block(refit=True, **changes)
+    stage.main("toy", "0")
+    refitted, *others = outputs("toy")
+    assert others == [predictions, history]  # of the first network, as without
+    assert refitted != weights
+
+    losses = [float(row["validation_loss"]) for row in read_csv(paths.history("toy", 0))]
+    epochs = int(np.argmin(losses)) + 1 if changes else 3
+    assert not changes or 1 < epochs < len(losses) < 20
+    fixed = settings.train.model_copy(update={"epochs": epochs, "early_stopping": None})
+    everything = train_images(split, np.full(90, True))
+    expected, curve = fit(
+        settings.model_copy(update={"train": fixed}),
+        everything,
+        None,
+        split.meta,
+        seed=0,
+        watcher=Silent(),
+    )
+    assert bits(load_weights(paths.weights("toy", 0), torch.device("cpu"))) == bits(expected)
+    assert len(curve) == epochs and curve[0].validation_loss is None
+
+
+def test_a_refit_has_no_images_for_the_plateau_schedule(train_settings):
+    with pytest.raises(ValueError, match="refit leaves no images for schedule: plateau to look at"):
+        train_settings(refit=True, schedule="plateau")
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_ahead_writes_nothing_and_the_stage_then_trains_nothing(stage, block, capsys, refit):
+    block(refit=refit)
+    stage.main("toy", "0")
+    expected = outputs("toy")
+    remove_outputs("toy")
+    stage.main("toy", "0", "--ahead")
+    kept = {path.name for path in (paths.CHECKPOINTS / "toy").iterdir()}
+    assert kept == ({"0-folds.pt", "0-refit.pt"} if refit else {"0-folds.pt"})
+    assert not any(path("toy", 0).exists() for path in OUTPUTS)
+    capsys.readouterr()
+    stage.main("toy", "0")
+    assert capsys.readouterr().out == ""  # no epoch
+    assert outputs("toy") == expected
+    assert list((paths.CHECKPOINTS / "toy").iterdir()) == []
+
+
+def _lighter(split: Split) -> Split:
+    return replace(split, meta=replace(split.meta, mean=[0.3]))
+
+
+def _other_images(split: Split) -> Split:
+    return replace(split, images=255 - split.images, meta=replace(split.meta, sha256="1" * 64))
+
+
+def _other_folds(split: Split) -> Split:
+    return replace(split, fold=(split.fold + 1) % 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "data"),
+    [
+        ({"lr": 0.04}, None),
+        ({"epochs": 4}, None),
+        ({"code": "2"}, None),
+        ({}, _lighter),
+        ({}, _other_images),
+        ({}, _other_folds),
+    ],
+)
+def test_what_was_kept_of_other_inputs_is_not_taken_up(stage, block, split, capsys, changes, data):
+    block()
+    stage.main("toy", "0", "--ahead")
+    changes = {**changes, "data": data(split)} if data else changes
+    block(**changes)
+    capsys.readouterr()
+    stage.main("toy", "0")
+    assert "epoch 1/" in capsys.readouterr().out
+    found = outputs("toy")
+    stage.main("toy", "0")
+    assert outputs("toy") == found
+
+
+def test_another_seed_is_another_training(stage, block, capsys):
+    block()
+    stage.main("toy", "1", "--ahead")
+    capsys.readouterr()
+    stage.main("toy", "0")
+    assert "epoch 1/3" in capsys.readouterr().out
+    assert [path.name for path in (paths.CHECKPOINTS / "toy").iterdir()] == ["1-folds.pt"]
+
+
+class Killed(Exception):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("writer", ["save_weights", "write_arrays", "write_csv"])
+def test_a_kill_between_the_outputs_costs_no_training(stage, block, monkeypatch, capsys, writer):
+    block(refit=True)
+    stage.main("toy", "0")
+    expected = outputs("toy")
+    remove_outputs("toy")
+
+    def die(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(stage, writer, die)
+        stage.main("toy", "0")
+    capsys.readouterr()
+    stage.main("toy", "0")
+    assert capsys.readouterr().out == "" and outputs("toy") == expected
+
+
+def test_a_kill_in_the_refit_does_not_train_the_first_again(stage, block, monkeypatch, capsys):
+    block(refit=True)
+    stage.main("toy", "0")
+    expected = outputs("toy")
+    real = Training._step
+
+    def die(self, images, targets):
+        if self.validation is None and len(self.curve) == 1:
+            raise Killed
+        real(self, images, targets)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Training, "_step", die)
+        stage.main("toy", "0")
+    capsys.readouterr()
+    stage.main("toy", "0")
+    said = capsys.readouterr().out
+    assert "toy, seed 0, refit: epoch 2/3" in said and "toy, seed 0: epoch" not in said
+    assert outputs("toy") == expected
+
+
+def test_halvings_reach_the_weights_and_the_metrics(stage, block, copied, split, monkeypatch):
+    """A refit goes on with the rate of its first training; evaluate adds up over seeds."""
+    real = Training._step
+
+    def lose(self, images, targets):
+        real(self, images, targets)
+        limit = 0.03 if self.order.numel() == 60 else 0.015  # of the first, and of the refit
+        if self.settings.lr > limit:
+            self.losses[0] = np.nan
+
+    monkeypatch.setattr(Training, "_step", lose)
+    params = (copied / "params.yaml").read_text()
+    params = params.replace("\nmodels:\n", "\nmodels:\n  toy: {arch: mlp4}\n", 1)
+    (copied / "params.yaml").write_text(params.replace("seeds: [0]", "seeds: [0, 1]", 1))
+    block(lr=0.08, on_divergence="retry", refit=True)
+    write_split(paths.TEST, replace(split, fold=None))
+    for seed in ("0", "1"):
+        stage.main("toy", seed)
+        found = load_weights(paths.weights("toy", seed), torch.device("cpu"))
+        assert found.halvings == 3  # 0.08 -> 0.02 in the first, and once more in the refit
+        assert float(read_csv(paths.history("toy", seed))[0]["lr"]) == 0.02
+    from stages import evaluate
+
+    evaluate.main("toy")
+    assert read_json(paths.metrics("toy"))["lr_halvings"] == 6
+
+
+# kill -9, on digits.
+
+
+# Imports once, prepares the data, and forks a child for each training: so an attempt that is killed
+# costs milliseconds, and not the seconds of importing torch.
+DRIVER = """
+import json, os, signal, sys, time
+from pathlib import Path
+import torch._dynamo  # as building an optimizer does: nearly a second
+from stages import code, download, preprocess, train
+from thumbnets.stage import run_stage
+
+def fork(main):
+    child = os.fork()
+    if not child:
+        said = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(said, 1), os.dup2(said, 2)
+        run_stage(main)
+    return child
+
+def exit_code(child, flags=0):
+    process, status = os.waitpid(child, flags)
+    return os.waitstatus_to_exitcode(status) if process else None
+
+def version(file):
+    return file.stat().st_mtime_ns if file.exists() else None
+
+def killed(child, file, before, delay):
+    # Wait until it has trained and kept something, a little longer, and kill.
+    while version(file) == before:
+        if (code := exit_code(child, os.WNOHANG)) is not None:
+            return code
+        time.sleep(0.001)
+    time.sleep(delay)
+    os.kill(child, signal.SIGKILL)
+    return exit_code(child)
+
+def prepare():
+    for stage in (code, download, preprocess):
+        stage.main()
+
+file = Path("build/checkpoints/hard/0-folds.pt")
+print(exit_code(fork(prepare)), flush=True)
+for line in sys.stdin:
+    seconds, delay = json.loads(line)
+    os.environ["THUMBNETS_CHECKPOINT_SECONDS"] = str(seconds)
+    before, began = version(file), time.monotonic()
+    child = fork(lambda: train.main("hard", "0"))
+    code = exit_code(child) if delay is None else killed(child, file, before, delay)
+    print(json.dumps([code, time.monotonic() - began]), flush=True)
+"""
+
+HARD = """
+models:
+  hard:
+    {arch: cnn_c, dropout: 0.2, epochs: 40, batch_size: 128, lr: 0.2, mix: mixup, clip: 1.0,
+    augment: [{name: shift, pixels: 1}, alternating_flip], average: {name: ema, decay: 0.9},
+    early_stopping: {patience: 2}}
+"""
+
+
+@pytest.fixture
+def driver(copied):
+    """Trains `hard` on digits in a copy of the project; returns exit code and seconds."""
+    params = (copied / "params.yaml").read_text().replace("\nmodels:\n", HARD, 1)
+    for before, after in {"fashion_mnist #": "digits #", "folds: 12": "folds: 2"}.items():
+        assert before in params
+        params = params.replace(before, after, 1)
+    (copied / "params.yaml").write_text(params)
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER],
+        cwd=copied,
+        env={**os.environ, "PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout.readline() == "0\n", (copied / "said.txt").read_text()
+
+            def train(seconds: float, delay: float | None = None) -> tuple[int, float]:
+                print(json.dumps([seconds, delay]), file=process.stdin, flush=True)
+                return tuple(json.loads(process.stdout.readline()))
+
+            yield train
+        finally:
+            process.kill()
+
+
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(driver, copied, monkeypatch):
+    monkeypatch.chdir(copied)
+    code, duration = driver(seconds=30)
+    assert code == 0, Path("said.txt").read_text()
+    expected = outputs("hard")
+    assert len(expected[2].splitlines()) - 1 < 40  # stopped early
+    remove_outputs("hard")
+    rng, kills = random.Random(0), 0
+    while kills < 20:
+        delay = rng.uniform(0, duration / 8)
+        code, _ = driver(seconds=rng.choice([0, 0.02]), delay=delay)
+        assert code in (0, -signal.SIGKILL), Path("said.txt").read_text()
+        if code == 0:  # came to its end before it was to be killed: anew
+            assert outputs("hard") == expected
+            remove_outputs("hard")
+        else:
+            kills += 1
+    assert driver(seconds=30)[0] == 0
+    assert outputs("hard") == expected
+    assert list((paths.CHECKPOINTS / "hard").iterdir()) == []
