@@ -2,13 +2,12 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from thumbnets.models import count_parameters, create_model, list_models
-from thumbnets.models.layers import Dropout, perceptron
+from thumbnets.models.layers import Dropout
 from thumbnets.registry import NETWORKS
 
 MODELS = list_models()
@@ -250,64 +249,3 @@ def test_softmax_under_cross_entropy_has_a_floor():
     logits = make("cnn_b")
     logits[-1].load_state_dict(last.state_dict())
     assert nn.functional.cross_entropy(logits(images(1)), torch.tensor([3])).item() == 0
-
-
-def test_perceptron_lists_its_layers():
-    layers = perceptron([4, 3, 2], nn.ReLU, 0.5)
-    assert [type(layer).__name__ for layer in layers] == ["Linear", "ReLU", "Dropout", "Linear"]
-    assert [type(layer).__name__ for layer in perceptron([4, 2], nn.ReLU, 0.5)] == ["Linear"]
-
-
-# Dropout: the law of nn.Dropout from its own random numbers.
-
-
-def dropout(p: float, seed: int = 0) -> Dropout:
-    layer = Dropout(p).train()
-    layer.random = np.random.Generator(np.random.SFC64(seed))
-    return layer
-
-
-@pytest.mark.parametrize("p", [0.025, 0.2, 0.5, 0.9])
-def test_dropout_zeroes_the_share_p_and_keeps_the_mean(p):
-    n = 400_003
-    out = dropout(p)(torch.ones(n))
-    dropped = (out == 0).double().mean().item()
-    assert abs(dropped - p) < 4 * math.sqrt(p * (1 - p) / n)
-    kept = out[out != 0]
-    assert (kept == kept[0]).all() and kept[0].item() == pytest.approx(1 / (1 - p), rel=1e-3)
-    assert out.mean().item() == pytest.approx(1, abs=5 * math.sqrt(p / (1 - p) / n))
-
-
-def test_dropout_draws_every_value_and_call_independently():
-    layer = dropout(0.5)
-    masks = torch.stack([layer(torch.ones(4, 5_000)) for _ in range(5)]).view(20, -1) > 0
-    correlation = torch.corrcoef(masks.double())
-    assert (correlation - torch.eye(20)).abs().max() < 0.07  # 5 sd of 5,000 pairs
-    neighbours = masks[0].view(-1, 4).double().T  # gaps between them are drawn, not values
-    assert (torch.corrcoef(neighbours) - torch.eye(4)).abs().max() < 0.15
-
-
-def test_dropout_is_the_identity_where_it_should_be():
-    x = images()
-    assert dropout(0.5).eval()(x) is x
-    assert dropout(0.0)(x) is x
-
-
-def test_dropout_is_decided_by_its_bits():
-    x = torch.ones(1000)
-    torch.manual_seed(0)
-    one = dropout(0.5, seed=7)(x)
-    torch.manual_seed(1)
-    assert torch.equal(one, dropout(0.5, seed=7)(x))
-    assert not torch.equal(one, dropout(0.5, seed=8)(x))
-
-
-def test_dropout_lets_the_gradient_through_where_it_let_the_value():
-    x = torch.full((2, 3, 50), 2.0, requires_grad=True)
-    out = dropout(0.3)(x)
-    out.sum().backward()
-    assert torch.equal(x.grad, out.detach() / 2)
-
-
-def test_dropout_of_almost_everything():
-    assert dropout(0.999999)(torch.ones(8)).isfinite().all()
