@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,14 @@ ROOT = Path(__file__).parents[1]
 POOL = ["mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn"]
 
 
+def environment() -> dict[str, str]:
+    """The environment of the commands: the tools beside this Python come first."""
+    return os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
 @dataclass
 class Project:
     """A clone of the project in which commands are run."""
@@ -23,12 +32,8 @@ class Project:
 
     def run(self, *command: str, fails: bool = False) -> str:
         """Run a command; returns what it printed (stdout, then stderr)."""
-        environment = os.environ | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "DVC_NO_ANALYTICS": "1",
-        }
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True
+            command, cwd=self.folder, env=environment(), capture_output=True, text=True
         )
         printed = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, printed
@@ -198,6 +203,34 @@ def test_an_empty_cache_ends_with_the_same_bytes(project: Project, tmp_path: Pat
     stages = fresh.stages_run("dvc", "repro", "evaluate@mlp4", "evaluate@tiny_cnn")
     assert trained(stages) == {"train@mlp4-0", "train@tiny_cnn-0"}
     assert fresh.run("git", "status", "--porcelain") == ""  # dvc.lock and metrics/
+
+
+def test_a_killed_repro_goes_on_and_ends_with_the_same_bytes(tmp_path: Path):
+    project = clone(tmp_path)
+    project.edit("params.yaml", "arch: cnn_a, epochs: 18", "arch: cnn_a, epochs: 40")
+    project.run("dvc", "repro", "train@cnn_a-0")
+    expected = (project.folder / "dvc.lock").read_text()
+    project.run("git", "checkout", "dvc.lock")
+    shutil.rmtree(project.folder / ".dvc/cache/runs")
+    shutil.rmtree(project.folder / "weights")
+    kept = project.folder / "build/checkpoints/cnn_a/0-folds.pt"
+    killed = subprocess.Popen(
+        ["dvc", "repro", "train@cnn_a-0"],
+        cwd=project.folder,
+        env=environment() | {"THUMBNETS_CHECKPOINT_SECONDS": "0"},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert any("epoch 5/40" in line for line in killed.stdout)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert kept.exists() and not (project.folder / "weights").exists()
+    printed = project.run("dvc", "repro", "train@cnn_a-0")
+    assert "epoch 40/40" in printed and "epoch 4/40" not in printed
+    assert (project.folder / "dvc.lock").read_text() == expected
+    assert not kept.exists()
 
 
 @pytest.mark.parametrize(
