@@ -65,7 +65,7 @@ define begin_results
 	@mkdir -p results
 endef
 define end_results
-	git checkout --quiet -- params.yaml dvc.lock metrics report && git clean -fdq metrics && dvc checkout --quiet
+	git checkout --quiet -- params.yaml dvc.lock metrics report && git clean -fdq metrics && dvc checkout --quiet --allow-missing
 endef
 
 # Runs the experiment whose params are set, its trainings JOBS at once.
