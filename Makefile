@@ -19,7 +19,7 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test lint format report results bench lock clean
+.PHONY: help install repro test lint format report results recipes bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,21 +58,58 @@ format: install ## put the code into the project's style
 report: install ## print where the report is
 	@echo "file://$(CURDIR)/report/index.html"
 
+# What results rest on, and what is put back in the end.
+heading = printf '<!-- %s, commit %s, %s -->\n\n' "$(1)" "$$(git rev-parse --short HEAD)" '$(CPU)'
+define begin_results
+	@git diff --quiet HEAD || { echo "commit or stash first: results name a commit"; exit 1; }
+	@mkdir -p results
+endef
+define end_results
+	git checkout --quiet -- params.yaml dvc.lock metrics report && git clean -fdq metrics && dvc checkout --quiet --allow-missing
+endef
+
+# Runs the experiment whose params are set, its trainings JOBS at once.
+define run_experiment
+	$(if $(filter-out 1,$(JOBS)),thumbnets train --jobs $(JOBS))
+	dvc exp run
+endef
+
 # $(call experiment,FILE,PARAMS): run an experiment, and keep its report as results/FILE.md
 define experiment
-	dvc exp run -S 'seeds=$(SEEDS)' $(2)
-	@{ printf '<!-- make results SEEDS=%s: %s, commit %s, %s -->\n\n' '$(SEEDS)' "$(2)" \
-		"$$(git rev-parse --short HEAD)" '$(CPU)'; cat report/report.md; } > results/$(1).md
+	dvc exp run -S 'seeds=$(SEEDS)' $(2) preprocess
+	$(run_experiment)
+	@{ $(call heading,make results SEEDS=$(SEEDS): $(2)); cat report/report.md; } > results/$(1).md
 endef
 
 results: install ## run the pool, and the source's experiments, with several seeds: results/
-	@git diff --quiet HEAD || { echo "commit or stash first: results name a commit"; exit 1; }
-	@mkdir -p results
+	$(begin_results)
 	$(call experiment,fashion_mnist,)
 	$(call experiment,patches_permuted,-S model=mlp4_permuted)
 	$(call experiment,patches_shared,-S model=mlp4_shared)
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
-	git checkout --quiet -- params.yaml dvc.lock metrics report && git clean -fdq metrics && dvc checkout --quiet
+	$(end_results)
+
+DATA ?= fashion_mnist
+TTA ?= none
+RECIPES := python -m thumbnets.report.recipes
+
+# $(call of_recipes,WHICH,PARAMS): run the recipes for DATA, or their quick blocks
+define of_recipes
+	blocks=$$($(RECIPES) $(1) $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" $(2) preprocess
+	$(run_experiment)
+endef
+
+# Metrics do not name their data set: without the old ones, all that is there is of this run.
+recipes: install ## run the recipes for DATA beside the quick blocks (SEEDS, TTA): results/
+	$(begin_results)
+	@$(RECIPES) recipes $(DATA) > /dev/null
+	rm -f metrics/*.json
+	$(call of_recipes,quick,)
+	$(call of_recipes,recipes,-S evaluation.tta=$(TTA))
+	@{ $(call heading,make recipes DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); $(RECIPES) table; \
+		cat report/report.md; } > results/recipes_$(DATA).md
+	$(end_results)
 
 bench: $(PEERS) ## measure beside the usual tools, 45 minutes (BENCH=--quick: 10): benchmarks/results
 	python -m benchmarks $(BENCH)

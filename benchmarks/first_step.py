@@ -29,7 +29,7 @@ def train(task: dict) -> Measured:
                 raise FirstStep
 
         settings = Task(**task).settings
-        runtime.prepare(threads=settings.train.threads)
+        runtime.prepare(threads=1)
         imported = time.time()
         data = read_split(paths.TRAIN)
         images = Images(torch.from_numpy(data.images), torch.from_numpy(data.labels))

@@ -62,7 +62,7 @@ def fit(task: dict, seeds: list[int], test: bool = False) -> Measured:
     """
     task = Task(**task)
     settings = task.settings
-    runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
+    runtime.prepare(threads=1, precision=settings.train.precision)
     train, validation, test_images, meta = read(task)
     few = slice(10 * settings.train.batch_size)
     warm = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1})})
@@ -89,7 +89,7 @@ def stacked(task: dict, seeds: list[int]) -> Measured:
     """Train a perceptron a seed, all at once; gives `seconds` and `validation` accuracies."""
     task = Task(**task)
     settings = task.settings
-    runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
+    runtime.prepare(threads=1, precision=settings.train.precision)
     train, validation, _, meta = read(task)
     few = slice(10 * settings.train.batch_size)
     fit_stacked(settings, _part(train, few), _part(validation, few), meta, seeds)

@@ -26,7 +26,7 @@ from thumbnets.training.weights import Classifier, save_weights
 
 def main(model: str, seed: str, *flags: str) -> None:
     settings = ModelSettings.model_validate(read_json(paths.model_code(model))["settings"])
-    runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
+    runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has threads of its own
     data = read_split(paths.TRAIN)
     folds = int(data.fold.max()) + 1
     validates = data.fold == settings.validation_fold(int(seed), folds)

@@ -4,7 +4,10 @@ Nothing here may change a number: whatever does is a key of params.yaml.
 """
 
 import ctypes
+import importlib
 import os
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,12 +46,39 @@ def prepare(*, threads: int, precision: str = "fp32") -> None:
             "precision: bf16 needs a CPU with avx512_bf16 or a GPU with bfloat16 (without, it is "
             "many times slower than fp32): write precision: fp32."
         )
+    _spare_the_compiler()
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, 0.9 s faster
     # Every value is written before it is read here; filling fresh buffers would only take time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks on a GPU
     _keep_buffers_mapped()
+
+
+class _Compiler(ModuleType):
+    """Stands for torch._dynamo until something of it is needed that compiles."""
+
+    def __getattr__(self, name: str) -> object:
+        import torch
+
+        if sys.modules[self.__name__] is self:
+            del sys.modules[self.__name__], torch._dynamo
+            importlib.import_module(self.__name__)
+        return getattr(sys.modules[self.__name__], name)
+
+
+def _spare_the_compiler() -> None:
+    """Keep torch's optimizers from importing its compiler, which takes a second and does nothing.
+
+    All that they ask of it is to leave a function as it is, and to note a break in a graph.
+    """
+    import torch
+
+    if "torch._dynamo" not in sys.modules:
+        compiler = _Compiler("torch._dynamo")
+        compiler.disable = lambda function, *_, **__: function
+        compiler.graph_break = lambda *_, **__: None
+        sys.modules["torch._dynamo"] = torch._dynamo = compiler
 
 
 def _computes_bf16(device: "torch.device") -> bool:

@@ -16,10 +16,13 @@ from thumbnets.ensembles.selection import select_members
 from thumbnets.evaluation.metrics import score_logits, to_probabilities
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds, summary
+from thumbnets.evaluation.views import VIEWS, array_name
 from thumbnets.params import Params
 
 N = 40  # test images, and validation images
 RIGHT = {"mlp4": [36, 32], "cnn_c": [38, 38], "mlp4_patches": [20, 20]}  # of N, by model and seed
+GAINED = {"none": 0, "flip": 2, "shift": 1, "flip_shift": 0}  # validation images, by views
+HALVINGS = {"mlp4": 0, "cnn_c": 1, "mlp4_patches": 0}  # a seed
 CLASSES = ["<b>bold</b>", "A & B", "$x$ | _y_"]
 
 
@@ -29,6 +32,12 @@ def toy_logits(right: int, images: int, seed: int) -> tuple[np.ndarray, np.ndarr
     predicted = np.where(np.arange(images) < right, labels, (labels + 1) % 3)
     noise = np.random.default_rng(seed).normal(0, 0.1, (images, 3))
     return (3 * np.eye(3)[predicted] + noise).astype(np.float32), labels
+
+
+def under_views(logits: np.ndarray, views: str) -> np.ndarray:
+    """The same, but that some of the last images, which are taken for the next class, are right."""
+    missed = len(logits) - GAINED[views]
+    return np.concatenate([logits[:missed], np.roll(logits[missed:], -1, axis=1)])
 
 
 @pytest.fixture
@@ -84,7 +93,8 @@ def make_run(
 def _write_training(model: str, seed: int) -> None:
     logits, labels = toy_logits(RIGHT[model][seed % 2], N, seed)
     path = paths.validation_predictions(model, seed)
-    write_arrays(path, logits=logits, labels=labels, indices=np.arange(N))
+    views = {array_name(name): under_views(logits, name) for name in VIEWS}
+    write_arrays(path, labels=labels, indices=np.arange(N), **views)
     scores = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
     epochs = range(1, 3 + seed)
     rows = ({"epoch": e, "lr": 0.1} | dict.fromkeys(scores, 0.5 + 0.1 * seed) for e in epochs)
@@ -95,7 +105,8 @@ def _write_evaluation(params: Params, model: str) -> None:
     runs = [toy_logits(RIGHT[model][seed % 2], N, seed) for seed in params.seeds]
     logits, labels = np.stack([run[0] for run in runs]), runs[0][1]
     scores = [score_logits(of_seed, labels, ece_bins=15) for of_seed in logits]
-    metrics = over_seeds(scores, classes=CLASSES, images=N) | {"parameters": 1234567}
+    metrics = over_seeds(scores, classes=CLASSES, images=N)
+    metrics |= {"parameters": 1234567, "lr_halvings": HALVINGS[model] * len(params.seeds)}
     write_json(paths.metrics(model), metrics)
     mistakes = confident_mistakes(logits, labels, params.evaluation.mistakes)
     write_arrays(

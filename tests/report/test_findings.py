@@ -2,6 +2,7 @@
 
 import pytest
 
+from thumbnets.evaluation.statistics import Estimate
 from thumbnets.report.findings import (
     calibrations,
     cross_validation,
@@ -10,6 +11,7 @@ from thumbnets.report.findings import (
     model_rows,
     patchings,
     ranking,
+    view_scores,
 )
 from thumbnets.report.results import read_results
 
@@ -85,6 +87,26 @@ def test_calibration_is_fitted_on_validation_images(make_run):
     results.validation["cnn_c"] = [(2 * logits, labels)]
     after = calibrations(results)["cnn_c"]
     assert after.temperature == pytest.approx(2 * before.temperature, rel=1e-3)
+
+
+def test_views_are_compared_with_a_single_one_on_validation_images(make_run):
+    # mlp4 is right on 36 and 32 of 40, and mirrored on two more of each.
+    scores = view_scores(read_results(make_run()))["mlp4"]
+    assert list(scores) == ["none", "flip", "shift", "flip_shift"]
+    assert [scores[name].accuracy for name in scores] == pytest.approx([0.85, 0.9, 0.875, 0.85])
+    assert scores["none"].gain is None
+    assert scores["flip"].gain.mean == pytest.approx(2 / 40)
+    assert 0 <= scores["flip"].gain.low < 2 / 40 < scores["flip"].gain.high
+    assert scores["flip_shift"].gain == Estimate(0, 0, 0)
+
+
+def test_views_of_folds_of_different_sizes(make_run):
+    results = read_results(make_run(split={"folds": 2, "seed": 0, "rotate": True}))
+    for of_seeds in results.views["mlp4"].values():
+        of_seeds[1] = of_seeds[1][20:]  # right on 12 of 20, mirrored on 14
+    flip = view_scores(results)["mlp4"]["flip"]
+    assert flip.accuracy == pytest.approx((38 / 40 + 14 / 20) / 2)
+    assert flip.gain.mean == pytest.approx(4 / 60)
 
 
 def test_cross_validation_counts_folds(make_run):

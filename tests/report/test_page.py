@@ -176,6 +176,45 @@ def test_calibration_states_its_bins(make_run):
     assert f"| mlp4 | {calibrations(results)['mlp4'].temperature:.2f} |" in markdown
 
 
+def test_views_are_told_with_the_one_in_use(make_run):
+    text, markdown = pages(make_run(seeds=[0]))
+    # mlp4 is right on 36 of 40, mirrored on 38, moved on 37.
+    assert "Model none in use flip shift flip_shift" in text
+    assert "mlp4 90.00 % 95.00 % +5.00 (+0.00 to +12.50) 92.50 % +2.50 (" in text
+    assert "| Model | none (in use) | flip | shift | flip_shift |" in markdown
+    assert "| mlp4 | 90.00 % | 95.00 % (+5.00, +0.00 to +12.50) | 92.50 % (+2.50, " in markdown
+    assert "interval over images, not corrected" in text
+
+    evaluation = {"tta": "shift", "ece_bins": 15, "mistakes": 5}
+    text, markdown = pages(make_run(evaluation=evaluation))
+    assert "The test images were scored under shift alone" in text
+    assert "interval over images and seeds, not corrected" in text
+    # 37 and 33 of 40, in the table of models as well.
+    assert re.search(r"mlp4 headline 85.00 % .* −3.62 87.50 % ± 7.07", text)
+
+
+def test_a_model_that_diverged_is_told(make_run):
+    text, markdown = pages(make_run(seeds=[0]))
+    assert text.count("diverged") == 1
+    assert "cnn_c diverged; its learning rate was halved 1 time." in text
+    assert "\n\ncnn_c diverged; its learning rate was halved 1 time.\n\n#" in markdown
+    text, markdown = pages(make_run())
+    assert "cnn_c diverged; its learning rate was halved 2 times in 2 trainings." in text
+    assert "cnn_c diverged; its learning rate was halved 2 times in 2 trainings." in markdown
+    assert "diverged" not in pages(make_run(pool=["mlp4"]))[0]
+
+
+def test_a_refit_is_told(make_run):
+    text, markdown = pages(make_run())
+    assert "once more" not in text and "once more" not in markdown
+    models = {"mlp4": {"arch": "mlp4", "refit": True}, "cnn_c": {"arch": "cnn_c"}}
+    text, markdown = pages(make_run(models=models))
+    assert "mlp4 was trained once more, on all training images: test scores are of those" in text
+    assert "mlp4: trained once more on all training images" in markdown
+    text, _ = pages(make_run(models=models | {"cnn_c": {"arch": "cnn_c", "refit": True}}))
+    assert "mlp4, cnn_c were trained once more" in text
+
+
 def test_cross_validation_is_told_where_folds_rotate(make_run):
     text, markdown = pages(make_run())
     assert "ross-validation" not in text and "Cross-validation" not in markdown

@@ -136,7 +136,7 @@ def _legend(figure: Figure, models: list[str]) -> None:
 
 def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
     """Accuracy by confidence of each model, before and after its temperature, a panel a model."""
-    columns = min(4, len(calibrations))
+    columns = 4  # also of fewer models, which would fill the width of the page
     rows = -(-len(calibrations) // columns)
     with _style():
         figure = Figure(figsize=(2.5 * columns, 0.8 + 2.6 * rows), layout="compressed")
@@ -146,7 +146,8 @@ def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
         for axis, (name, found) in zip(grid.flat, calibrations.items(), strict=False):
             _draw_reliability(axis, found.reliability)
             axis.set_title(name, parse_math=False)
-        figure.supxlabel("probability of the predicted class", color=MUTED)
+        middle = min(len(calibrations), columns) / (2 * columns)
+        figure.supxlabel("probability of the predicted class", x=middle, color=MUTED)
         figure.supylabel("test accuracy", color=MUTED)
         lines = {
             "as trained": Line2D([], [], color=ACCENT, lw=2),

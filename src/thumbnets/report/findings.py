@@ -146,6 +146,39 @@ def calibrations(results: Results) -> dict[str, Calibration]:
 
 
 @dataclass(frozen=True)
+class ViewScore:
+    """A model on its validation images under one set of views.
+
+    Attributes:
+        accuracy: Mean over seeds, a fraction.
+        gain: Of accuracy over a single view, paired; None of the single view itself.
+    """
+
+    accuracy: float
+    gain: Estimate | None
+
+
+def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
+    """For each model of the run its scores by set of views."""
+    rotate = results.params.split.rotate
+    return {model: _by_views(of_model, rotate) for model, of_model in results.views.items()}
+
+
+def _by_views(right: dict[str, list[np.ndarray]], rotate: bool) -> dict[str, ViewScore]:
+    # Where folds rotate, seeds have other images: the gain is then of all images in one row.
+    rows = {
+        name: np.concatenate(of)[None] if rotate else np.stack(of) for name, of in right.items()
+    }
+    return {
+        name: ViewScore(
+            accuracy=float(np.mean([np.mean(of_seed) for of_seed in of_seeds])),
+            gain=None if name == "none" else paired_gain(rows[name], rows["none"]),
+        )
+        for name, of_seeds in right.items()
+    }
+
+
+@dataclass(frozen=True)
 class Patching:
     """A model that reads images as patches beside the same network on whole images.
 

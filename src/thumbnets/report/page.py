@@ -27,6 +27,7 @@ from thumbnets.report.findings import (
     model_rows,
     patchings,
     ranking,
+    view_scores,
 )
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
 from thumbnets.report.results import Results
@@ -94,6 +95,9 @@ def _context(results: Results) -> dict[str, Any]:
         "ranking": ranking(results),
         "comparisons": results.comparisons,
         "calibrations": calibrations(results),
+        "halved": {row.name: n for row in models if (n := row.scores["lr_halvings"])},
+        "refitted": [name for name in params.run if params.settings[name].train.refit],
+        "views": view_scores(results),
         "patchings": patchings(results),
         "cross_validation": cross_validation(results),
         "sources": list(dict.fromkeys(published)),

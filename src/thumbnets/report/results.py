@@ -23,7 +23,7 @@ from thumbnets.evaluation.predictions import (
     read_predictions,
 )
 from thumbnets.evaluation.summaries import Scores
-from thumbnets.evaluation.views import array_name
+from thumbnets.evaluation.views import VIEWS, array_name
 from thumbnets.params import Params
 
 Curve = list[dict[str, float]]
@@ -63,6 +63,8 @@ class Results:
         selection: Members by seed and objective.
         curves: A row an epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
         validation: For each seed logits float32 [V, K] and labels int64 [V] of its validation fold.
+        views: For each set of views and each seed whether an image of its validation fold was
+            recognised under it, bool [V].
         predictions: Of the test images, by model and of the ensemble that counts.
         right: bool [S, N], whether a test image was recognised; the best classifier first.
         confusion: int64 [K, K], test images of all seeds by label and prediction.
@@ -78,6 +80,7 @@ class Results:
     selection: dict[str, Any]
     curves: dict[str, Curve]
     validation: dict[str, list[tuple[np.ndarray, np.ndarray]]]
+    views: dict[str, dict[str, list[np.ndarray]]]
     predictions: dict[str, Predictions]
     right: dict[str, np.ndarray]
     confusion: dict[str, np.ndarray]
@@ -120,6 +123,7 @@ def read_results(params: Params) -> Results:
     _check_seeds(params, selection, predictions)
     predictions[ENSEMBLE] = read_predictions(ENSEMBLE)
     check_alike(predictions)
+    validation = {model: _validation(model, params) for model in params.run}
 
     right = {name: accuracy(of_name) for name, of_name in predictions.items()}
     confusion = {
@@ -133,7 +137,16 @@ def read_results(params: Params) -> Results:
         summary=read_json(paths.SUMMARY),
         selection=selection,
         curves={model: _mean_curve(model, params.seeds) for model in params.run},
-        validation={model: _validation(model, params) for model in params.run},
+        validation={
+            model: [
+                (arrays[array_name(params.evaluation.tta)], arrays["labels"]) for arrays in runs
+            ]
+            for model, runs in validation.items()
+        },
+        views={
+            model: {name: [_recognised(arrays, name) for arrays in runs] for name in VIEWS}
+            for model, runs in validation.items()
+        },
         predictions=predictions,
         right={name: right[name] for name in sorted(right, key=lambda name: -right[name].mean())},
         ensemble_confusion=confusion.pop(ENSEMBLE),
@@ -165,9 +178,13 @@ def _mean_curve(model: str, seeds: list[int]) -> Curve:
     return mean
 
 
-def _validation(model: str, params: Params) -> list[tuple[np.ndarray, np.ndarray]]:
-    runs = [read_arrays(paths.validation_predictions(model, seed)) for seed in params.seeds]
-    return [(run[array_name(params.evaluation.tta)], run["labels"]) for run in runs]
+def _validation(model: str, params: Params) -> list[dict[str, np.ndarray]]:
+    """What each seed predicted on its validation fold, as `train` wrote it."""
+    return [read_arrays(paths.validation_predictions(model, seed)) for seed in params.seeds]
+
+
+def _recognised(arrays: dict[str, np.ndarray], views: str) -> np.ndarray:
+    return arrays[array_name(views)].argmax(1) == arrays["labels"]
 
 
 def _over_seeds(predictions: Predictions, classes: int) -> np.ndarray:

@@ -33,10 +33,11 @@ class Streams:
     init: Generator
     order: Generator
     augment: Generator
-    dropout: np.random.Generator
+    dropout: list[np.random.Generator]
+    """One for each thread."""
 
     @classmethod
-    def of(cls, seed: int, device: torch.device) -> "Streams":
+    def of(cls, seed: int, device: torch.device, threads: int = 1) -> "Streams":
         """The streams of a run. Also seeds torch's global generators, which layers draw from."""
         states = np.random.SeedSequence(seed).generate_state(5, np.uint64)
         numbers = [int(state >> 1) for state in states]  # torch takes signed 64 bits
@@ -45,12 +46,15 @@ class Streams:
             init=Generator().manual_seed(numbers[1]),
             order=Generator(device).manual_seed(numbers[2]),
             augment=Generator(device).manual_seed(numbers[3]),
-            dropout=np.random.Generator(np.random.SFC64(numbers[4])),
+            dropout=[
+                np.random.Generator(bits)
+                for bits in map(np.random.SFC64, np.random.SeedSequence(numbers[4]).spawn(threads))
+            ],
         )
 
     def state_dict(self) -> dict[str, Any]:
         """Where all streams stand, torch's global ones included."""
-        bits = self.dropout.bit_generator.state
+        bits = [random.bit_generator.state for random in self.dropout]
         return {
             "order": self.order.get_state(),
             "augment": self.augment.get_state(),
@@ -63,9 +67,9 @@ class Streams:
         """Continue where `state_dict` was called."""
         self.order.set_state(state["order"])
         self.augment.set_state(state["augment"])
-        bits = json.loads(state["dropout"])
-        bits["state"]["state"] = np.array(bits["state"]["state"], np.uint64)
-        self.dropout.bit_generator.state = bits
+        for random, bits in zip(self.dropout, json.loads(state["dropout"]), strict=True):
+            bits["state"]["state"] = np.array(bits["state"]["state"], np.uint64)
+            random.bit_generator.state = bits
         torch.set_rng_state(state["global"])
         if state["devices"]:
             torch.cuda.set_rng_state_all(state["devices"])

@@ -17,6 +17,7 @@ from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.schedules import Schedule
+from thumbnets.training.shards import Shards
 from thumbnets.training.settings import EarlyStopping, ModelSettings
 from thumbnets.training.weights import Classifier
 
@@ -149,13 +150,16 @@ class Training:
         self.settings = settings.train.model_copy(update={"lr": settings.train.lr / 2**halvings})
         self.validation, self.meta, self.halvings = validation, meta, halvings
         self.device = train.images.device
-        self.streams = Streams.of(seed, self.device)
+        threads = self.settings.threads if self.device.type == "cpu" else 1
+        self.streams = Streams.of(seed, self.device, threads)
         self.network = build(settings, **meta.shape)
         initialise(self.network, self.settings.init, self.streams.init)
         self.network.to(self.device)
-        for layer in self.network.modules():
-            if isinstance(layer, Dropout):
-                layer.random = self.streams.dropout
+        self.shards = Shards(self.network, threads)
+        for network, random in zip(self.shards.networks, self.streams.dropout, strict=True):
+            for layer in network.modules():
+                if isinstance(layer, Dropout):
+                    layer.random = random
         self.optimizer = build_optimizer(self.network, self.settings)
         self.batches = Batches(train, self.settings, meta, self.streams)
         self.schedule = Schedule(self.optimizer, self.settings, len(self.batches))
@@ -200,24 +204,27 @@ class Training:
         self.rates: list[float] = []
 
     def _step(self, images: Tensor, targets: Tensor) -> None:
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
-        ):
-            logits = self.network(images).float()
-        smoothing = self.settings.label_smoothing
-        loss = nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()
+        loss, right = self.shards.backward(self._loss, images, targets)
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-        labels = targets.argmax(1) if targets.ndim == 2 else targets  # the greater share
-        self.losses[len(self.rates)] = loss.detach() * len(labels)
-        self.right += (logits.detach().argmax(1) == labels).sum()
+        self.losses[len(self.rates)] = loss * len(images)
+        self.right += right
         self.rates.append(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         if self.average:
             self.average.update()
         self.schedule.after_step()
+
+    def _loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss, and the number of images recognised."""
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
+        ):
+            logits = network(images).float()
+        smoothing = self.settings.label_smoothing
+        labels = targets.argmax(1) if targets.ndim == 2 else targets  # the greater share
+        right = (logits.detach().argmax(1) == labels).sum()
+        return nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing), right
 
     def _end_epoch(self) -> Epoch:
         """Judge the epoch, add it to the curve, and begin the next unless this was the last."""

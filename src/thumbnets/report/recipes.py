@@ -1,0 +1,162 @@
+"""Recipes, the blocks of params.yaml for best accuracy, beside their goals: goals.toml.
+
+`make recipes` asks this module for the blocks to run, and then for the table of their metrics.
+"""
+
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from thumbnets import paths
+from thumbnets.artifacts import read_json
+from thumbnets.data.datasets import get_dataset
+from thumbnets.evaluation.summaries import Scores, accuracy_interval
+from thumbnets.params import POOL_PLACES, Params, load_params
+from thumbnets.registry import unknown
+from thumbnets.report.filters import decimals, interval, percent, plural, thousands
+from thumbnets.stage import run
+
+_TABLE = Path(__file__).with_name("goals.toml")
+_NOT_RUN = "not run"
+_COLUMNS = {  # and how they are aligned
+    "Recipe": ":--",
+    "Seeds": "--:",
+    "Test accuracy": "--:",
+    "± sd": "--:",
+    "95 % interval": "--:",
+    "Parameters": "--:",
+    "Epochs": "--:",
+    "Quick block": ":--",
+    "Goal": "--:",
+    "Outcome": ":--",
+}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a recipe aims at.
+
+    Attributes:
+        dataset: Name of the data set, as in params.yaml.
+        block: Of params.yaml.
+        accuracy: Mean on the test images, a fraction; None if it aims at something else.
+        epochs: The most that it may train for, if that is part of the goal.
+    """
+
+    dataset: str
+    block: str
+    accuracy: float | None = None
+    epochs: int | None = None
+
+    def __str__(self) -> str:
+        within = f" within {plural(self.epochs, 'epoch')}" if self.epochs else ""
+        return percent(self.accuracy) + within
+
+    def outcome(self, accuracy: float, epochs: int) -> str:
+        """`reached` or `missed`, by the mean; `–` without a goal."""
+        if self.accuracy is None:
+            return "–"
+        in_time = self.epochs is None or epochs <= self.epochs
+        return "reached" if in_time and accuracy >= self.accuracy else "missed"
+
+
+def find_goals(dataset: str) -> list[Goal]:
+    """The goals on a data set.
+
+    Raises:
+        ValueError: There are none.
+    """
+    goals = [Goal(**row) for row in tomllib.loads(_TABLE.read_text(encoding="utf-8"))["goal"]]
+    datasets = dict.fromkeys(goal.dataset for goal in goals)
+    if dataset not in datasets:
+        raise ValueError(unknown("data set with recipes", dataset, datasets))
+    return [goal for goal in goals if goal.dataset == dataset]
+
+
+def quick_block(params: Params, recipe: str) -> str:
+    """The first block with the network of a recipe; the recipe itself if there is no other."""
+    arch = params.settings[recipe].arch
+    return next(name for name, settings in params.settings.items() if settings.arch == arch)
+
+
+def pool(params: Params, dataset: str, *, quick: bool) -> list[str]:
+    """The recipes for a data set, or their quick blocks, once or more often to fill all places.
+
+    Raises:
+        ValueError: params.yaml has none of them.
+    """
+    blocks = [goal.block for goal in find_goals(dataset) if goal.block in params.models]
+    if not blocks:
+        names = ", ".join(goal.block for goal in find_goals(dataset))
+        raise ValueError(f"params.yaml has no recipe for {dataset}: add a block, one of {names}.")
+    if quick:
+        blocks = [quick_block(params, recipe) for recipe in blocks]
+    return (list(dict.fromkeys(blocks)) * POOL_PLACES)[:POOL_PLACES]
+
+
+def table(params: Params, folder: Path) -> str:
+    """The recipes for the data set of a run beside their goals, in Markdown.
+
+    Args:
+        params: Of the run.
+        folder: With the metrics of the recipes and of their quick blocks, a file each.
+    """
+    rows = [list(_COLUMNS), list(_COLUMNS.values())]
+    rows += [_row(params, goal, folder) for goal in find_goals(params.data.name)]
+    over = "Student's over seeds" if len(params.seeds) > 1 else "Wilson's over test images"
+    lines = [
+        f"# Recipes: {get_dataset(params.data.name).title}",
+        "",
+        f"Means over {plural(len(params.seeds), 'seed')}; intervals are 95 %, {over}. A goal is "
+        f"reached if the mean is. Views of a test image: {params.evaluation.tta}. Quick block: "
+        f"the first of params.yaml with the same network, with the same seeds.",
+        "",
+        *(f"| {' | '.join(row)} |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(params: Params, goal: Goal, folder: Path) -> list[str]:
+    scores = _read(folder, goal.block)
+    if goal.block not in params.models or scores is None:
+        return [goal.block, *["–"] * 7, str(goal), _NOT_RUN]
+    epochs, accuracy = params.settings[goal.block].train.epochs, scores["accuracy"]
+    return [
+        goal.block,
+        str(scores["seeds"]),
+        percent(accuracy["mean"]),
+        decimals(accuracy["sd"] and 100 * accuracy["sd"], 2),
+        interval(accuracy_interval(scores)),
+        thousands(scores["parameters"]),
+        str(epochs),
+        _quick(params, goal.block, folder),
+        str(goal),
+        goal.outcome(accuracy["mean"], epochs),
+    ]
+
+
+def _quick(params: Params, recipe: str, folder: Path) -> str:
+    name = quick_block(params, recipe)
+    if name == recipe:
+        return "–"
+    scores = _read(folder, name)
+    return f"{name} {percent(scores['accuracy']['mean']) if scores else _NOT_RUN}"
+
+
+def _read(folder: Path, name: str) -> Scores | None:
+    path = folder / paths.metrics(name).name
+    return read_json(path) if path.is_file() else None
+
+
+def main(what: str, dataset: str = "") -> None:
+    """`recipes` or `quick` and a data set: names for `pool`; `table`: that of the last run."""
+    params = load_params()
+    if what == "table":
+        print(table(params, paths.METRICS))
+    else:
+        print(",".join(pool(params, dataset, quick=what == "quick")))
+
+
+if __name__ == "__main__":
+    run(main, *sys.argv[1:])

@@ -1,0 +1,73 @@
+"""Several threads for one training: each computes the gradients of its share of every batch.
+
+torch's own threads divide every single operation, and on small networks wait for one another most
+of the time: two of them train a tiny CNN 1.2 times as fast as one, two shards nearly twice.
+"""
+
+import copy
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor, nn
+
+# From network, images and targets to the loss, a mean, and whatever else is of interest.
+Loss = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class Shards:
+    """A network and its doubles, which share its parameters.
+
+    As in data-parallel training on several devices, batch norms take their statistics from the
+    share of a batch that their thread sees, and the running ones are those of the first.
+
+    Args:
+        network: On the device that computes.
+        threads: Shares of a batch, each on a thread of its own; 1 on a GPU.
+    """
+
+    def __init__(self, network: nn.Module, threads: int) -> None:
+        shared = {id(p): p for p in network.parameters()}
+        doubles = [copy.deepcopy(network, dict(shared)) for _ in range(threads - 1)]
+        self.networks = [network, *(double.train() for double in doubles)]
+        self.parameters = list(network.parameters())
+        self._pool = ThreadPoolExecutor(max(1, threads - 1), "shard", _compute_alone)
+
+    def backward(self, loss: Loss, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the gradient of a batch's mean loss where the optimizer looks for it.
+
+        Args:
+            loss: The mean loss of some images.
+            images: float32 [N, C, H, W].
+            targets: int64 [N] or float32 [N, K].
+
+        Returns:
+            The batch's loss, and the sum of what else `loss` returned.
+        """
+        shards = max(1, min(len(self.networks), len(images) // 2))  # batch norm needs two images
+        parts = list(
+            zip(self.networks, images.chunk(shards), targets.chunk(shards), strict=False)
+        )
+        waiting: list[Future] = [
+            self._pool.submit(self._gradients, loss, *part, len(images)) for part in parts[1:]
+        ]
+        results = [self._gradients(loss, *parts[0], len(images))]
+        results += [future.result() for future in waiting]
+        gradients, total, other = results[0]
+        for more, part_of_total, part_of_other in results[1:]:
+            torch._foreach_add_(gradients, more)
+            total, other = total + part_of_total, other + part_of_other
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return total, other
+
+    def _gradients(
+        self, loss: Loss, network: nn.Module, images: Tensor, targets: Tensor, batch: int
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        mean, other = loss(network, images, targets)
+        share = mean * (len(images) / batch)
+        return list(torch.autograd.grad(share, self.parameters)), share.detach(), other
+
+
+def _compute_alone() -> None:
+    torch.set_num_threads(1)

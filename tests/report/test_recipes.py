@@ -1,0 +1,124 @@
+"""The table of recipes beside their goals."""
+
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from thumbnets import paths
+from thumbnets.artifacts import write_json
+from thumbnets.data.datasets import get_dataset
+from thumbnets.evaluation.summaries import over_seeds
+from thumbnets.params import POOL_PLACES
+from thumbnets.report import recipes
+from thumbnets.report.recipes import Goal, find_goals, pool, table
+
+BLOCKS = {
+    "mlp4": {"arch": "mlp4"},
+    "cnn_a": {"arch": "cnn_a"},
+    "mlp4_best": {"arch": "mlp4", "epochs": 60},
+    "cnn_a_best": {"arch": "cnn_a"},
+    "cnn_b_best": {"arch": "cnn_b"},
+    "cnn_c_best": {"arch": "cnn_c"},
+}
+
+
+def write_metrics(folder: Path, name: str, *accuracies: float) -> None:
+    """Metrics over seeds of which each has the given accuracy."""
+    scores = [{"accuracy": a, "recall": [a]} for a in accuracies]
+    summed_up = over_seeds(scores, classes=["one"], images=10_000)
+    write_json(folder / paths.metrics(name).name, summed_up | {"parameters": 7})
+
+
+def rows(text: str) -> dict[str, str]:
+    """Rows of the table by their first cell, without spaces around the bars."""
+    lines = [re.sub(r" \| |\| | \|", "|", line) for line in text.splitlines() if line[:1] == "|"]
+    assert len({line.count("|") for line in lines}) == 1
+    return dict(line.strip("|").split("|", 1) for line in lines[2:])
+
+
+def test_table_says_what_was_reached_missed_and_not_run(make_params, tmp_path):
+    write_metrics(tmp_path, "mlp4", 0.90, 0.91)
+    # The goals are 0.91 and 0.89. Student: 0.91 ± 12.706 * 0.001, 0.885 ± 12.706 * 0.005.
+    write_metrics(tmp_path, "mlp4_best", 0.909, 0.911)
+    write_metrics(tmp_path, "cnn_a_best", 0.88, 0.89)
+    write_metrics(tmp_path, "cnn_b_best", 0.93, 0.93)
+    write_metrics(tmp_path, "tiny_cnn_best", 0.93, 0.93)  # which is no longer a block
+    text = table(make_params(models=BLOCKS), tmp_path).replace("\u202f", " ")
+    assert text.startswith("# Recipes: Fashion-MNIST\n\nMeans over 2 seeds; intervals are 95 %, St")
+    assert rows(text) == {
+        "mlp4_best": "2|91.00 %|0.14|89.73 – 92.27|7|60|mlp4 90.50 %|91.00 %|reached",
+        "mlp_custom_best": "–|–|–|–|–|–|–|91.30 %|not run",
+        "cnn_a_best": "2|88.50 %|0.71|82.15 – 94.85|7|2|cnn_a not run|89.00 %|missed",
+        "cnn_b_best": "2|93.00 %|0.00|93.00 – 93.00|7|2|–|92.50 %|reached",
+        "cnn_c_best": "–|–|–|–|–|–|–|91.80 %|not run",
+        "tiny_cnn_best": "–|–|–|–|–|–|–|92.00 %|not run",
+    }
+
+
+def test_a_single_seed_has_wilson_intervals(make_params, tmp_path):
+    write_metrics(tmp_path, "mlp4_best", 0.9)
+    text = table(make_params(models=BLOCKS, seeds=[0]), tmp_path).replace("\u202f", " ")
+    assert "Means over 1 seed; intervals are 95 %, Wilson's" in text
+    # (p + z²/2n ± z sqrt(p q / n + z²/4n²)) / (1 + z²/n) with n = 10,000.
+    assert rows(text)["mlp4_best"].startswith("1|90.00 %|–|89.40 – 90.57|")
+
+
+@pytest.mark.parametrize(
+    ("goal", "accuracy", "epochs", "outcome"),
+    [
+        (Goal("mnist", "a", 0.995), 0.995, 99, "reached"),
+        (Goal("mnist", "a", 0.995), 0.994999, 1, "missed"),
+        (Goal("mnist", "a", 0.995, epochs=15), 0.996, 15, "reached"),
+        (Goal("mnist", "a", 0.995, epochs=15), 0.996, 16, "missed"),
+        (Goal("mnist", "a"), 0.996, 1, "–"),
+    ],
+)
+def test_outcome(goal, accuracy, epochs, outcome):
+    assert goal.outcome(accuracy, epochs) == outcome
+
+
+def test_goal_as_text():
+    assert (
+        str(Goal("mnist", "a", 0.995, epochs=15)).replace("\u202f", " ")
+        == "99.50 % within 15 epochs"
+    )
+    assert str(Goal("mnist", "a")) == "–"
+
+
+def test_pool_has_the_blocks_that_exist_in_all_its_places(make_params):
+    params = make_params(models=BLOCKS)
+    best = ["mlp4_best", "cnn_a_best", "cnn_b_best", "cnn_c_best"]
+    assert pool(params, "fashion_mnist", quick=False) == [*best, *best[:2]]
+    quick = ["mlp4", "cnn_a", "cnn_b_best", "cnn_c_best"]
+    assert pool(params, "fashion_mnist", quick=True) == [*quick, *quick[:2]]
+    models = {"tiny_cnn": {"arch": "tiny_cnn"}} | {
+        name: {"arch": "tiny_cnn"} for name in ("tiny_cnn_15", "tiny_cnn_long")
+    }
+    assert pool(make_params(models=models), "mnist", quick=True) == ["tiny_cnn"] * 6
+
+
+def test_no_recipe_is_one_clear_line(make_params):
+    params = make_params(models=BLOCKS)
+    with pytest.raises(
+        ValueError, match="^params.yaml has no recipe for mnist: add a block, one of"
+    ):
+        pool(params, "mnist", quick=False)
+    with pytest.raises(
+        ValueError, match="Unknown data set with recipes 'digits'.*Known: fashion_m"
+    ):
+        pool(params, "digits", quick=False)
+
+
+def test_goals_can_be_run():
+    table = tomllib.loads(Path(recipes.__file__).with_name("goals.toml").read_text())["goal"]
+    goals = [Goal(**row) for row in table]
+    places = Counter(goal.dataset for goal in goals)
+    assert max(places.values()) <= POOL_PLACES
+    assert len({(goal.dataset, goal.block) for goal in goals}) == len(goals)
+    for goal in goals:
+        assert get_dataset(goal.dataset) and goal in find_goals(goal.dataset)
+        assert goal.accuracy is None or 0.5 < goal.accuracy < 1
+        assert re.fullmatch(r"[a-z0-9_]+", goal.block)
