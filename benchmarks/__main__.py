@@ -21,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default 5)")
     parser.add_argument("--images", type=int, default=12_000, help="an epoch (default 12000)")
     parser.add_argument("--sprint", default="mnist_sprint", help="block for 99.0 %% on MNIST")
-    parser.add_argument("--tiny", default="mnist_tiny", help="block for 99.5 %% on MNIST")
+    parser.add_argument("--tiny", default="tiny_cnn_15", help="block for 99.5 %% on MNIST")
     parser.add_argument("--quick", action="store_true", help="only to see that it all works")
     return parser
 

@@ -62,7 +62,9 @@ def fit_stacked(
     network = stack(networks)
     for layer in network.modules():
         if isinstance(layer, Dropout):
-            layer.random = streams[0].dropout[0]  # one stream gives all masks, so they are independent
+            layer.random = streams[0].dropout[
+                0
+            ]  # one stream gives all masks, so they are independent
     mean, std = torch.tensor(meta.mean), torch.tensor(meta.std)
     size = settings.train.batch_size
     optimizer = build_optimizer(network, settings.train)

@@ -45,8 +45,8 @@ def test_a_shift_of_torchvision_has_our_law(train_settings):
     torch.manual_seed(0)
     moved = [np.argwhere(np.array(theirs(Image.fromarray(dot)))).tolist() for _ in range(900)]
     batch = torch.from_numpy(dot).expand(900, 1, 8, 8)
-    moment = {"generator": torch.Generator().manual_seed(0), "epoch": 1, "index": torch.arange(900)}
-    expected = ours(batch, **moment).numpy()[:, 0]
+    drawn = {"generator": torch.Generator().manual_seed(0), "epoch": 1, "index": torch.arange(900)}
+    expected = ours(batch, **drawn).numpy()[:, 0]
     counts, ours_counts = (
         {(y, x): places.count([[y, x]]) for y in (2, 3, 4) for x in (3, 4, 5)}
         for places in (moved, [np.argwhere(image).tolist() for image in expected])

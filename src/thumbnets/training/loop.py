@@ -17,8 +17,8 @@ from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.schedules import Schedule
-from thumbnets.training.shards import Shards
 from thumbnets.training.settings import EarlyStopping, ModelSettings
+from thumbnets.training.shards import Shards
 from thumbnets.training.weights import Classifier
 
 _MOST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`

@@ -1,0 +1,77 @@
+"""Shares of a batch on threads: the gradient of the whole batch, whatever the number of threads."""
+
+import pytest
+import torch
+from torch import nn
+
+from thumbnets.training.shards import Shards
+
+
+def loss(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):
+    logits = network(images)
+    return nn.functional.cross_entropy(logits, targets), (logits.argmax(1) == targets).sum()
+
+
+def network(norm: bool = False) -> nn.Sequential:
+    torch.manual_seed(0)
+    norms = [nn.BatchNorm2d(4)] if norm else []
+    return nn.Sequential(nn.Conv2d(1, 4, 3), *norms, nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+
+def batch(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(n, 1, 8, 8, generator=generator), torch.arange(n) % 3
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 7, 16])
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+def test_gradient_loss_and_count_are_those_of_the_whole_batch(threads, n):
+    whole, images, targets = network(), *batch(n)
+    expected, right = loss(whole, images, targets)
+    expected.backward()
+    shards = Shards(network(), threads)
+    mean, count = shards.backward(loss, images, targets)
+    assert mean.item() == pytest.approx(expected.item(), rel=1e-5) and count == right
+    for ours, theirs in zip(shards.parameters, whole.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_one_share_is_plain_backpropagation_to_the_bit():
+    whole, images, targets = network(norm=True), *batch(16)
+    loss(whole, images, targets)[0].backward()
+    shards = Shards(network(norm=True), 1)
+    shards.backward(loss, images, targets)
+    assert all(
+        torch.equal(a.grad, b.grad)
+        for a, b in zip(shards.parameters, whole.parameters(), strict=True)
+    )
+
+
+def test_doubles_share_the_parameters_and_keep_statistics_of_their_own():
+    shards = Shards(network(norm=True).train(), 2)
+    first, second = shards.networks
+    assert all(a is b for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    images, targets = batch(16)
+    shards.backward(loss, images, targets)
+    alone = network(norm=True).train()
+    alone(images[:8])
+    assert torch.equal(first[1].running_mean, alone[1].running_mean)
+    assert not torch.equal(first[1].running_mean, second[1].running_mean)
+
+
+def test_the_same_bits_whichever_thread_is_first():
+    images, targets = batch(64)
+    found = set()
+    for _ in range(20):
+        shards = Shards(network(norm=True), 4)
+        shards.backward(loss, images, targets)
+        found.add(b"".join(p.grad.numpy().tobytes() for p in shards.parameters))
+    assert len(found) == 1
+
+
+def test_what_fails_in_a_thread_is_raised():
+    def fails(network, images, targets):
+        raise ValueError("a share failed")
+
+    with pytest.raises(ValueError, match="a share failed"):
+        Shards(network(), 2).backward(fails, *batch(8))
