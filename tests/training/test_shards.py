@@ -69,6 +69,19 @@ def test_the_same_bits_whichever_thread_is_first():
     assert len(found) == 1
 
 
+@pytest.mark.parametrize(("n", "threads"), [(7, 3), (13, 4), (21, 5), (5, 2), (3, 4)])
+def test_no_share_has_a_single_image(n, threads):
+    """Batch norm refuses one; torch's `chunk` cuts 7 into 3, 3 and 1."""
+    seen = []
+
+    def note(network, images, targets):
+        seen.append(len(images))
+        return loss(network, images, targets)
+
+    Shards(network(norm=True), threads).backward(note, *batch(n))
+    assert sum(seen) == n and min(seen) >= 2 and max(seen) - min(seen) <= 1
+
+
 def test_what_fails_in_a_thread_is_raised():
     def fails(network, images, targets):
         raise ValueError("a share failed")

@@ -45,7 +45,8 @@ class Shards:
             The batch's loss, and the sum of what else `loss` returned.
         """
         shards = max(1, min(len(self.networks), len(images) // 2))  # batch norm needs two images
-        parts = list(zip(self.networks, images.chunk(shards), targets.chunk(shards), strict=False))
+        shares = zip(images.tensor_split(shards), targets.tensor_split(shards), strict=True)
+        parts = [(network, *share) for network, share in zip(self.networks, shares, strict=False)]
         waiting: list[Future] = [
             self._pool.submit(self._gradients, loss, *part, len(images)) for part in parts[1:]
         ]
