@@ -65,7 +65,7 @@ def block(stage, split, model_settings):
 
     def write(data: Split = split, code: str = "1", **changes):
         write_split(paths.TRAIN, data)
-        changes = {"epochs": 3, "threads": 1, "augment": ["shift"], **changes}
+        changes = {"epochs": 3, "augment": ["shift"], **changes}
         settings = model_settings("mlp4", {"dropout": 0.3}, **changes)
         about = {"settings": settings.model_dump(), "modules": {"code": code}}
         write_json(paths.model_code("toy"), about, exact=True)
@@ -287,7 +287,6 @@ def test_halvings_reach_the_weights_and_the_metrics(stage, block, copied, split,
 DRIVER = """
 import json, os, signal, sys, time
 from pathlib import Path
-import torch._dynamo  # as building an optimizer does: nearly a second
 from stages import code, download, preprocess, train
 from thumbnets.stage import run_stage
 
@@ -336,7 +335,7 @@ models:
   hard:
     {arch: cnn_c, dropout: 0.2, epochs: 40, batch_size: 128, lr: 0.2, mix: mixup, clip: 1.0,
     augment: [{name: shift, pixels: 1}, alternating_flip], average: {name: ema, decay: 0.9},
-    early_stopping: {patience: 2}}
+    early_stopping: {patience: 2}, threads: 2}
 """
 
 

@@ -132,6 +132,11 @@ def test_other_networks(check, arch):
     check(arch=arch)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_any_number_of_threads(check, threads):
+    check(threads=threads, mix="mixup")
+
+
 def test_lookahead(check):
     check(lookahead={"steps": 3, "alpha": 0.5}, optimizer="adamw", lr=0.01)
 
