@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks import harness
 from benchmarks.epoch import best_workers
 from benchmarks.harness import Contender, Options, mean_sd, ratios, seconds, spread, table
-from benchmarks.task import HAS_PRECISION, Task, fetch
+from benchmarks.task import Task, fetch
 
 _ALL = 60_000  # training images
 _SOURCE = {"epochs": 1, "batch_size": 32, "augment": [], "schedule": "constant", "lr": 0.01}
@@ -42,9 +42,7 @@ def contenders_of(model: str, workers: int, round_: int, options: Options) -> li
     limit = options.images if options.quick else None
     train = {"epochs": RECIPES[model].epochs, "augment": [], "early_stopping": None}
     short = Task(model, "fashion_mnist", limit, train, {"dropout": 0.0})
-    precisions = {"": short}
-    if HAS_PRECISION:
-        precisions = {f", {name}": short.but(precision=name) for name in ("fp32", "bf16")}
+    precisions = {f", {name}": short.but(precision=name) for name in ("fp32", "bf16")}
     return [
         Contender.of(
             _USUAL,

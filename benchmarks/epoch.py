@@ -2,7 +2,7 @@
 
 from benchmarks import harness
 from benchmarks.harness import Contender, Options, ratios, seconds, spread, table
-from benchmarks.task import HAS_PRECISION, Task, fetch
+from benchmarks.task import Task, fetch
 
 # The same optimizer for all, at a rate that no network minds; nothing that only one of them has.
 _TRAIN = {
@@ -16,7 +16,7 @@ _TRAIN = {
     "early_stopping": None,
     "augment": [],
     "threads": 2,
-    **({"precision": "fp32"} if HAS_PRECISION else {}),
+    "precision": "fp32",
 }
 _TURNED = [{"name": "rotation", "degrees": 7.0}, {"name": "shift", "pixels": 1}]
 
@@ -61,9 +61,8 @@ def contenders_of(task: Task, workers: int) -> list[Contender]:
         peer("usual loop, bf16", "usual", autocast=True),
         peer("Lightning", "lightning"),
         peer("skorch", "skorch"),
+        ours("2 threads, bf16", precision="bf16"),
     ]
-    if HAS_PRECISION:
-        contenders.append(ours("2 threads, bf16", precision="bf16"))
     if task.model.startswith("mlp"):
         contenders.append(peer("scikit-learn, no dropout", "sklearn"))
     return contenders

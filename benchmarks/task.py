@@ -9,8 +9,6 @@ from thumbnets.params import load_params
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings, check_options
 
-HAS_PRECISION = "precision" in TrainSettings.model_fields
-
 
 @dataclass(frozen=True)
 class Task:
