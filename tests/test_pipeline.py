@@ -179,7 +179,7 @@ def test_an_edit_to_a_network_retrains_that_network(restored: Project):
 
 
 def test_an_edit_to_the_loop_makes_all_trainings_stale(restored: Project):
-    restored.edit("src/thumbnets/training/loop.py", "seen = 0\n", "seen = 0 + 0\n")
+    restored.edit("src/thumbnets/training/loop.py", "_MOST_HALVINGS = 3", "_MOST_HALVINGS = 3 + 0")
     restored.run("dvc", "repro", "code")
     stale = restored.run("dvc", "status")
     assert set(re.findall(r"^(train@\S+):", stale, flags=re.M)) == {f"train@{m}-0" for m in POOL}
