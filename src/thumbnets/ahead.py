@@ -10,15 +10,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from typing import IO
 
 from tqdm import tqdm
+
+from thumbnets.training.settings import ModelSettings
 
 Training = tuple[str, str]  # model block and seed
 
 
 def stale_trainings() -> list[Training]:
-    """What `dvc repro` would train, in the order of params.yaml; brings the data up to date.
+    """What `dvc repro` would train; brings the images up to date.
 
     Raises:
         ValueError: DVC failed; it has said why.
@@ -32,45 +35,84 @@ def stale_trainings() -> list[Training]:
     return [(model, seed) for model, seed in stages]
 
 
-def train_ahead(trainings: list[Training], jobs: int) -> None:
+@dataclass
+class _Process:
+    """A training under way: its process, what it prints, and the epochs told of so far."""
+
+    process: subprocess.Popen
+    output: IO[str]
+    errors: IO[str]
+    epochs: list[str] = field(default_factory=list)
+
+    @classmethod
+    def start(cls, training: Training) -> "_Process":
+        output, errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stages.train", *training, "--ahead"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
+            env={**os.environ, "PYTHONPATH": "src"},
+        )
+        return cls(process, output, errors)
+
+    def new_epochs(self) -> int:
+        before = len(self.epochs)
+        whole_lines = _read(self.output).split("\n")[:-1]
+        self.epochs = [line for line in whole_lines if ": epoch " in line]
+        return len(self.epochs) - before
+
+    def error(self) -> str:
+        return (_read(self.errors).strip().splitlines() or ["error: killed"])[-1]
+
+
+def _read(file: IO[str]) -> str:
+    """What a child has written; a seek would move the place where it goes on writing."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
+
+
+def train_ahead(trainings: list[Training], settings: dict[str, ModelSettings], jobs: int) -> None:
     """Train at most `jobs` at a time, a process each.
+
+    Args:
+        trainings: Blocks and seeds.
+        settings: Of each block.
+        jobs: How many at a time.
 
     Raises:
         ValueError: Some failed; the others are trained all the same.
     """
+    epochs = {
+        name: block.train.epochs * (1 + block.train.refit) for name, block in settings.items()
+    }
     waiting, failed = list(trainings), []
-    running: dict[Training, tuple[subprocess.Popen, IO[str]]] = {}
-    bar = tqdm(total=len(trainings), desc=f"training, {jobs} at once", disable=None)
+    running: dict[Training, _Process] = {}
+    bar = tqdm(
+        total=sum(epochs[model] for model, _ in trainings),
+        desc=f"{len(trainings)} trainings, {jobs} at once",
+        unit="epoch",
+        disable=None if trainings else True,
+    )
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                training = waiting.pop(0)
-                running[training] = _start(training)
-            time.sleep(0.05)
-            for training in [key for key, (process, _) in running.items() if process.poll() == 0]:
+                running[waiting[0]] = _Process.start(waiting[0])
+                waiting.pop(0)
+            time.sleep(0.1)
+            for training, process in list(running.items()):
+                ended = process.process.poll()
+                bar.update(process.new_epochs())
+                if ended is None:
+                    continue
                 del running[training]
-                bar.update()
-                if bar.disable:
-                    print(f"{' seed '.join(training)}: trained", flush=True)
-            for training in [key for key, (process, _) in running.items() if process.poll()]:
-                _, said = running.pop(training)
-                said.seek(0)
-                failed.append((said.read().strip().splitlines() or ["error: killed"])[-1])
+                bar.update(epochs[training[0]] - len(process.epochs))  # if it stopped early
+                if ended:
+                    failed.append(process.error())
+                elif bar.disable and process.epochs:
+                    print(process.epochs[-1], flush=True)
     finally:
         bar.close()
-        for process, _ in running.values():  # interrupted: the checkpoints are kept
-            process.kill()
+        for process in running.values():  # interrupted: the checkpoints are kept
+            process.process.kill()
     if failed:
-        raise ValueError(f"{len(failed)} of {len(trainings)}: {'; '.join(failed)}")
-
-
-def _start(training: Training) -> tuple[subprocess.Popen, IO[str]]:
-    said = tempfile.TemporaryFile("w+")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train", *training, "--ahead"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=said,
-        env={**os.environ, "PYTHONPATH": "src"},
-    )
-    return process, said
+        raise ValueError(f"{len(failed)} of {len(trainings)} failed: {'; '.join(failed)}")

@@ -30,10 +30,10 @@ def train(arguments: argparse.Namespace) -> None:
     """Train what is out of date, several at once; `dvc repro` then goes on from there."""
     params = load_params()
     threads = max(params.settings[model].train.threads for model in params.run)
-    jobs = arguments.jobs or max(1, runtime.cores() // threads)
+    jobs = max(1, runtime.cores() // threads) if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise ValueError(f"--jobs must be 1 or more, got {jobs}.")
-    train_ahead(stale_trainings(), jobs)
+    train_ahead(stale_trainings(), params.settings, jobs)
 
 
 def predict(arguments: argparse.Namespace) -> None:
