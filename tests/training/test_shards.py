@@ -1,10 +1,19 @@
 """Shares of a batch on threads: the gradient of the whole batch, whatever the number of threads."""
 
+from contextlib import ExitStack, closing
+
 import pytest
 import torch
 from torch import nn
 
 from thumbnets.training.shards import Shards
+
+
+@pytest.fixture
+def shards_of():
+    """Makes shards that are closed in the end."""
+    with ExitStack() as stack:
+        yield lambda network, threads: stack.enter_context(closing(Shards(network, threads)))
 
 
 def loss(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):
@@ -25,21 +34,21 @@ def batch(n: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("n", [2, 3, 5, 7, 16])
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
-def test_gradient_loss_and_count_are_those_of_the_whole_batch(threads, n):
+def test_gradient_loss_and_count_are_those_of_the_whole_batch(shards_of, threads, n):
     whole, images, targets = network(), *batch(n)
     expected, right = loss(whole, images, targets)
     expected.backward()
-    shards = Shards(network(), threads)
+    shards = shards_of(network(), threads)
     mean, count = shards.backward(loss, images, targets)
     assert mean.item() == pytest.approx(expected.item(), rel=1e-5) and count == right
     for ours, theirs in zip(shards.parameters, whole.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_one_share_is_plain_backpropagation_to_the_bit():
+def test_one_share_is_plain_backpropagation_to_the_bit(shards_of):
     whole, images, targets = network(norm=True), *batch(16)
     loss(whole, images, targets)[0].backward()
-    shards = Shards(network(norm=True), 1)
+    shards = shards_of(network(norm=True), 1)
     shards.backward(loss, images, targets)
     assert all(
         torch.equal(a.grad, b.grad)
@@ -47,8 +56,8 @@ def test_one_share_is_plain_backpropagation_to_the_bit():
     )
 
 
-def test_doubles_share_the_parameters_and_keep_statistics_of_their_own():
-    shards = Shards(network(norm=True).train(), 2)
+def test_doubles_share_the_parameters_and_keep_statistics_of_their_own(shards_of):
+    shards = shards_of(network(norm=True).train(), 2)
     first, second = shards.networks
     assert all(a is b for a, b in zip(first.parameters(), second.parameters(), strict=True))
     images, targets = batch(16)
@@ -59,18 +68,18 @@ def test_doubles_share_the_parameters_and_keep_statistics_of_their_own():
     assert not torch.equal(first[1].running_mean, second[1].running_mean)
 
 
-def test_the_same_bits_whichever_thread_is_first():
+def test_the_same_bits_whichever_thread_is_first(shards_of):
     images, targets = batch(64)
     found = set()
     for _ in range(20):
-        shards = Shards(network(norm=True), 4)
+        shards = shards_of(network(norm=True), 4)
         shards.backward(loss, images, targets)
         found.add(b"".join(p.grad.numpy().tobytes() for p in shards.parameters))
     assert len(found) == 1
 
 
 @pytest.mark.parametrize(("n", "threads"), [(7, 3), (13, 4), (21, 5), (5, 2), (3, 4)])
-def test_no_share_has_a_single_image(n, threads):
+def test_no_share_has_a_single_image(shards_of, n, threads):
     """Batch norm refuses one; torch's `chunk` cuts 7 into 3, 3 and 1."""
     seen = []
 
@@ -78,13 +87,30 @@ def test_no_share_has_a_single_image(n, threads):
         seen.append(len(images))
         return loss(network, images, targets)
 
-    Shards(network(norm=True), threads).backward(note, *batch(n))
+    shards_of(network(norm=True), threads).backward(note, *batch(n))
     assert sum(seen) == n and min(seen) >= 2 and max(seen) - min(seen) <= 1
 
 
-def test_what_fails_in_a_thread_is_raised():
+def test_what_fails_in_a_thread_is_raised(shards_of):
     def fails(network, images, targets):
         raise ValueError("a share failed")
 
     with pytest.raises(ValueError, match="a share failed"):
-        Shards(network(), 2).backward(fails, *batch(8))
+        shards_of(network(), 2).backward(fails, *batch(8))
+
+
+def test_a_process_that_used_threads_ends_in_peace(python):
+    code = """
+import torch
+from torch import nn
+from thumbnets.training.shards import Shards
+def loss(network, images, targets):
+    logits = network(images)
+    return nn.functional.cross_entropy(logits, targets), logits.sum()
+for _ in range(4):
+    shards = Shards(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 3)
+    shards.backward(loss, torch.zeros(9, 1, 8, 8), torch.arange(9) % 3)
+    shards.close()
+print("done")
+"""
+    assert [python(code) for _ in range(6)] == ["done\n"] * 6

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -115,7 +116,8 @@ def fit(
         if kept:
             training.load_state_dict(kept)
         try:
-            training.run(watcher, checkpoint)
+            with closing(training.shards):
+                training.run(watcher, checkpoint)
         except Diverged as error:
             if checkpoint:
                 checkpoint.remove()
