@@ -10,6 +10,7 @@ STAMP := $(VENV)/.requirements
 
 # Trainings at once, each with the threads that params.yaml says; JOBS=1: one after the other.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+TRAIN_AHEAD = $(if $(filter-out 1,$(JOBS)),thumbnets train --jobs $(JOBS))
 
 # The scores that the README quotes are means over these.
 SEEDS ?= [0,1,2]
@@ -41,7 +42,7 @@ endif
 	@touch $@
 
 repro: install ## run the pipeline: whatever is out of date, and nothing else (JOBS at once)
-	$(if $(filter-out 1,$(JOBS)),thumbnets train --jobs $(JOBS))
+	$(TRAIN_AHEAD)
 	dvc repro
 
 test: install ## run the tests
@@ -70,7 +71,7 @@ endef
 
 # Runs the experiment whose params are set, its trainings JOBS at once.
 define run_experiment
-	$(if $(filter-out 1,$(JOBS)),thumbnets train --jobs $(JOBS))
+	$(TRAIN_AHEAD)
 	dvc exp run
 endef
 
