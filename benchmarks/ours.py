@@ -54,15 +54,18 @@ def read(task: Task) -> tuple[Images, Images, Images, Meta]:
     )
 
 
-def fit(task: dict, seeds: list[int], test: bool = False) -> Measured:
+def fit(task: dict, seeds: list[int], test: bool = False, torch_threads: int = 1) -> Measured:
     """Train a network a seed, one after the other.
+
+    With `torch_threads` the operations of torch are spread over threads, as torch does by itself;
+    the threads of the task share out batches instead.
 
     The function returned gives `seconds` (everything that `fit` does but the evaluations between
     epochs), `validation` accuracies in percent and, if asked for, `test` accuracies.
     """
     task = Task(**task)
     settings = task.settings
-    runtime.prepare(threads=1, precision=settings.train.precision)
+    runtime.prepare(threads=torch_threads, precision=settings.train.precision)
     train, validation, test_images, meta = read(task)
     few = slice(10 * settings.train.batch_size)
     warm = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1})})
