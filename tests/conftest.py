@@ -41,6 +41,7 @@ QUICK = {
     "warmup": 0.0,
     "average": None,
     "init": "default",
+    "weights": None,
     "label_smoothing": 0.0,
     "early_stopping": None,
     "augment": [],

@@ -45,8 +45,9 @@ def take(tmp_path, monkeypatch):
 
 def _forget() -> None:
     """A file is read once a process; here it changes."""
-    for cached in (fingerprints.tree_hash, fingerprints._tree, fingerprints._pins):
+    for cached in (fingerprints.tree_hash, fingerprints._tree, fingerprints._imports):
         cached.cache_clear()
+    fingerprints._pins.cache_clear()
 
 
 def test_names_all_that_is_imported_directly_or_not(take):
@@ -175,7 +176,7 @@ def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint
     scripts = sorted(Path("stages").glob("[!_]*.py"))
     found = {script.stem: fingerprint([script], source, lock) for script in scripts}
     for name, settings in load_params().settings.items():
-        network = source / "thumbnets" / "models" / f"{settings.arch}.py"
+        network = source.joinpath(*NETWORKS[settings.arch].module.split(".")).with_suffix(".py")
         roots = [Path("stages/train.py"), network]
         found[f"model:{name}"] = fingerprint(roots, source, lock)
     return found
@@ -240,7 +241,7 @@ def test_metrics_change_what_scores_and_not_what_prepares(copied, monkeypatch):
 
 IMPORTED = """
 import importlib, json, os, sys
-import matplotlib.figure, sklearn.model_selection, scipy.stats, torch, pydantic  # once for all
+import matplotlib.figure, sklearn.model_selection, scipy.stats, torchvision, pydantic  # for all
 for name in sys.argv[1:]:
     if os.fork() == 0:
         for module in name.split("+"):

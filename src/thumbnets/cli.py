@@ -1,6 +1,7 @@
 """The command `thumbnets`."""
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,15 +10,22 @@ from thumbnets.ahead import stale_trainings, train_ahead
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
-from thumbnets.registry import NETWORKS, unknown
+from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.stage import run
 
 
 def models(arguments: argparse.Namespace) -> None:
     """List all networks: name, family, parameters on 28x28x1 with 10 classes, source."""
-    for entry in NETWORKS.entries.values():
-        facts = entry.facts
-        print(f"{entry.name:<16}{facts['family']:<14}{facts['parameters']:>12,}  {facts['source']}")
+    rows = [
+        (entry.name, entry.facts["family"], f"{entry.facts['parameters']:,}", entry.facts["source"])
+        for entry in NETWORKS.entries.values()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, family, parameters, source in rows:
+        print(f"{name:<{widths[0]}}  {family:<{widths[1]}}  {parameters:>{widths[2]}}  {source}")
+    for library in NETWORKS.libraries:
+        names = textwrap.fill(", ".join(library_names(library)), 100)
+        print(f"\n{library}/NAME, fitted to the images, with NAME one of\n{names}")
 
 
 def fetch(arguments: argparse.Namespace) -> None:

@@ -184,11 +184,20 @@ def _check_extent(params: Params, name: str) -> None:
                 raise ValueError(
                     f"models.{name}: {key} of {choice.name} must be at most the image's {side}."
                 )
+    if train.weights and not _inside(Path(train.weights), paths.PRETRAINED):
+        raise ValueError(
+            f"models.{name}.weights must be a file in {paths.PRETRAINED}/, where DVC sees it "
+            f"change (put a copy or a link there), got {train.weights!r}."
+        )
     if train.patches and side % train.patches.size:
         raise ValueError(
             f"models.{name}.patches.size must divide the image's {side} pixels, "
             f"got {train.patches.size}."
         )
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.parent.is_relative_to(folder) and ".." not in path.parts
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:

@@ -5,6 +5,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 REQUIREMENTS = Path("requirements.lock")
 STAGES = Path("stages")
+PRETRAINED = Path("pretrained")
 CODE = Path("build/code")
 CHECKPOINTS = Path("build/checkpoints")
 RAW = Path("data/raw")

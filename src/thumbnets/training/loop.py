@@ -2,8 +2,10 @@
 
 import copy
 import math
+import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +19,7 @@ from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
+from thumbnets.training.pretrained import take_weights
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping, ModelSettings
 from thumbnets.training.shards import Shards
@@ -156,6 +159,9 @@ class Training:
         self.streams = Streams.of(seed, self.device, threads)
         self.network = build(settings, **meta.shape)
         initialise(self.network, self.settings.init, self.streams.init)
+        if self.settings.weights:
+            left_out = take_weights(self.network, Path(self.settings.weights))
+            print(f"{self.name}: {left_out}", file=sys.stderr)
         self.network.to(self.device)
         self.shards = Shards(self.network, threads)
         for network, random in zip(self.shards.networks, self.streams.dropout, strict=True):
