@@ -41,7 +41,7 @@ def test_gives_finite_logits_for_other_images(name, channels, size, classes):
 
 
 def smallest_image(name: str) -> int:
-    """Pixels of the side of the smallest image that a network takes, by what it says of one of 1."""
+    """Side in pixels of the smallest image that a network takes, by its refusal of one pixel."""
     try:
         make(name, image_size=1)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""RMDL's random networks: the source's ranges, sizes worked out by hand, and a draw of their own."""
+"""RMDL's random networks: the source's ranges and sizes, and a draw of their own."""
 
 from collections import Counter
 
