@@ -52,6 +52,32 @@ def test_the_shipped_params_load(root):
     assert len(params.pool) == 6  # the places of dvc.yaml
 
 
+def test_tiny_experiments_have_the_settings_of_their_source(root):
+    settings = load_params(root / "params.yaml").settings
+    lrs = {"tiny_cnn_skeleton": 0.01, "tiny_cnn_augmented": 0.015, "tiny_cnn_onecycle": 0.02}
+    for name, lr in lrs.items():
+        train = settings[name].train
+        assert (train.optimizer.name, train.lr, train.momentum) == ("sgd", lr, 0.9)
+        assert (train.epochs, train.batch_size, train.weight_decay) == (15, 128, 0.0)
+        assert settings[name].options["dropout"] == 0.025 and train.refit
+        if name == "tiny_cnn_skeleton":
+            assert train.augment == [] and settings[name].options["layout"] == "skeleton"
+        else:
+            jitter, rotation = train.augment
+            assert jitter.options == {"brightness": 0.4, "contrast": 0.4}
+            assert rotation.options == {"degrees": 5.0}
+        assert train.schedule.name == ("onecycle" if lr == 0.02 else "constant")
+        assert settings[name].options["order"] == ("norm_relu" if lr == 0.01 else "relu_norm")
+
+
+def test_random_networks_differ_by_their_number(root):
+    settings = load_params(root / "params.yaml").settings
+    for kind in ("dnn", "cnn", "rnn"):
+        for number in range(3):
+            block = settings[f"rmdl_{kind}_{number}"]
+            assert (block.arch, block.options["architecture"]) == (f"rmdl_{kind}", number)
+
+
 BAD = [
     # key, value, parts of the message: the key, what was expected, what was given
     ("modle", "mlp4", ["'modle'", "Did you mean 'model'"]),

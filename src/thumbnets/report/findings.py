@@ -66,7 +66,9 @@ def model_rows(results: Results) -> list[Row]:
                 scores=results.metrics[name],
                 interval=accuracy_interval(results.metrics[name]),
                 validation=_validation_accuracy(results, name),
-                published=find_published(params.data.name, settings.arch, patches=patched),
+                published=find_published(
+                    params.data.name, settings.arch, patches=patched, block=name
+                ),
                 pooled=name in params.pool,
             )
         )

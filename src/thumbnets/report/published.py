@@ -18,6 +18,7 @@ class Published:
         source: Where it stands.
         note: How it was measured.
         patches: Whether the images were cut into patches.
+        block: The one block of params.yaml with the source's settings; None: all with the network.
     """
 
     dataset: str
@@ -26,6 +27,7 @@ class Published:
     source: str
     note: str
     patches: bool = False
+    block: str | None = None
 
     @property
     def reference(self) -> str:
@@ -33,10 +35,15 @@ class Published:
         return f"{self.source}: {self.note}"
 
 
-def find_published(dataset: str, arch: str, *, patches: bool) -> Published | None:
-    """The published result of a network on a data set, if there is one."""
+def find_published(
+    dataset: str, arch: str, *, patches: bool, block: str | None = None
+) -> Published | None:
+    """The published result of a block on a data set, else that of its network, if there is one."""
     table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))["result"]
-    for result in (Published(**row) for row in table):
-        if (result.dataset, result.arch, result.patches) == (dataset, arch, patches):
-            return result
-    return None
+    results = [
+        result
+        for result in (Published(**row) for row in table)
+        if (result.dataset, result.arch, result.patches) == (dataset, arch, patches)
+        and result.block in (None, block)
+    ]
+    return max(results, key=lambda result: result.block is not None, default=None)
