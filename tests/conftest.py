@@ -42,6 +42,7 @@ QUICK = {
     "average": None,
     "init": "default",
     "label_smoothing": 0.0,
+    "class_weights": None,
     "early_stopping": None,
     "augment": [],
     "mix": None,
