@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from benchmarks import accuracy, cold_start, epoch, harness, mnist, seeds, side_by_side
+from benchmarks import accuracy, cold_start, epoch, harness, memory, mnist, seeds, side_by_side
 
 QUESTIONS = {
     "cold_start": cold_start,
@@ -12,6 +12,7 @@ QUESTIONS = {
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
+    "memory": memory,
 }
 
 
