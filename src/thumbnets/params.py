@@ -206,13 +206,21 @@ def _check_extent(params: Params, name: str) -> None:
     """Refuse what no run could do, before the first one trains.
 
     Raises:
-        ValueError: A setting of the block is beyond all use, or does not fit the images.
+        ValueError: A setting of the block is beyond all use.
     """
-    train, side = params.settings[name].train, params.data.image_size
     for key, most in _MOST.items():
-        if getattr(train, key) > most:
+        if getattr(params.settings[name].train, key) > most:
             raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
-    weights, classes = train.class_weights, params.data.classes
+
+
+def _check_fit(params: Params, name: str) -> None:
+    """Refuse settings of a block of the run that do not fit its images; other blocks may be.
+
+    Raises:
+        ValueError: A length in pixels, or the number of class weights, is not that of the images.
+    """
+    train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
+    weights = train.class_weights
     if isinstance(weights, list) and classes and len(weights) != classes:
         raise ValueError(
             f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
@@ -245,6 +253,8 @@ def load_params(path: Path = paths.PARAMS) -> Params:
                     raise ValueError(f"{key}: {unknown('model', name, params.models)}")
         for name in params.settings:  # which checks every block
             _check_extent(params, name)
+        for name in params.run:
+            _check_fit(params, name)
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error, Params)}") from None
     except ValueError as error:

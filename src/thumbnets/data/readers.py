@@ -8,12 +8,15 @@ import gzip
 import math
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 import numpy as np
+from tqdm import tqdm
+from tqdm.utils import CallbackIOWrapper
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +170,7 @@ def read_cifar(folder: Path, classes: tuple[str, ...], *, kind: str) -> Content:
     reader = getattr(datasets, kind)
     source = folder / reader.filename
     with TemporaryDirectory(prefix=".unpack-", dir=folder.parent) as unpacked:
-        with tarfile.open(source) as archive:
+        with _tar(source) as archive:
             archive.extractall(unpacked, filter="data")
         try:
             read = {part: reader(unpacked, train=part == "train") for part in ("train", "test")}
@@ -236,10 +239,28 @@ def read_stl10(folder: Path, classes: tuple[str, ...], *, unlabelled: bool = Fal
         )
 
 
+@contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar archive, to be read from its beginning to its end, with a bar if that takes long."""
+    bar = tqdm(
+        desc=f"unpacking {path.name}",
+        total=path.stat().st_size,
+        unit="B",
+        unit_scale=True,
+        leave=False,
+        delay=2,
+        disable=None,
+    )
+    with path.open("rb") as file, bar:
+        stream = CallbackIOWrapper(bar.update, file, "read")
+        with tarfile.open(fileobj=stream, mode="r|*") as archive:
+            yield archive
+
+
 def _unpacked(archive: Path, inside: str, names: list[str], folder: Path) -> dict[str, Path]:
     """Unpack some files of a tar archive, in the order in which they come."""
     missing = set(names)
-    with tarfile.open(archive, "r|*") as tar:
+    with _tar(archive) as tar:
         for member in tar:
             name = member.name.removeprefix("./").removeprefix(f"{inside}/")
             if name in missing:
