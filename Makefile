@@ -94,20 +94,13 @@ DATA ?= fashion_mnist
 TTA ?= none
 RECIPES := python -m thumbnets.report.recipes
 
-# $(call of_recipes,WHICH,PARAMS): run the recipes for DATA, or their quick blocks
-define of_recipes
-	blocks=$$($(RECIPES) $(1) $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
-		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" $(2) preprocess
-	$(run_experiment)
-endef
-
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
-recipes: install ## run the recipes for DATA beside the quick blocks (SEEDS, TTA): results/
+recipes: install ## run the recipes for DATA (SEEDS, TTA): results/recipes_DATA.md
 	$(begin_results)
-	@$(RECIPES) recipes $(DATA) > /dev/null
 	rm -f metrics/*.json
-	$(call of_recipes,quick,)
-	$(call of_recipes,recipes,-S evaluation.tta=$(TTA))
+	blocks=$$($(RECIPES) pool $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) preprocess
+	$(run_experiment)
 	@{ $(call heading,make recipes DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); $(RECIPES) table; \
 		cat report/report.md; } > results/recipes_$(DATA).md
 	$(end_results)
