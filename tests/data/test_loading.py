@@ -27,7 +27,7 @@ def test_a_folder_of_images_and_what_is_written_of_it(photos):
     write_split(photos.parent / "processed/train", train)
     back = load(photos.parent / "processed", "train")
     np.testing.assert_array_equal(back.images, train.images)
-    assert back.meta == train.meta
+    assert back.meta.sha256 == train.meta.sha256 and back.meta.shape == train.meta.shape
 
 
 def test_a_data_set_by_name(photos):

@@ -343,7 +343,7 @@ def test_from_a_server_to_arrays(name, server, tmp_path, cifar_form, svhn_form):
     dataset = replace(dataset, mirrors=(server.address,))
     download(dataset, tmp_path / name, mirror=None)
     content = dataset.read(tmp_path / name)
-    assert len(server.asked) == len(files) + 3 and len(content.classes) == classes
+    assert not server.tricks and len(content.classes) == classes
     for part, read in content.parts.items():
         np.testing.assert_array_equal(np.asarray(read.images), images[part], strict=True)
         assert read.labels.dtype == np.int64 and read.labels.tolist() == labels[part].tolist()
