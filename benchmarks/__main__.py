@@ -3,7 +3,17 @@
 import argparse
 import sys
 
-from benchmarks import accuracy, cold_start, epoch, harness, mnist, precision, seeds, side_by_side
+from benchmarks import (
+    accuracy,
+    cold_start,
+    epoch,
+    harness,
+    memory,
+    mnist,
+    precision,
+    seeds,
+    side_by_side,
+)
 
 QUESTIONS = {
     "cold_start": cold_start,
@@ -13,6 +23,7 @@ QUESTIONS = {
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
+    "memory": memory,
 }
 
 

@@ -43,6 +43,7 @@ QUICK = {
     "init": "default",
     "weights": None,
     "label_smoothing": 0.0,
+    "class_weights": None,
     "early_stopping": None,
     "augment": [],
     "mix": None,

@@ -78,6 +78,16 @@ def test_random_networks_differ_by_their_number(root):
             assert (block.arch, block.options["architecture"]) == (f"rmdl_{kind}", number)
 
 
+OWN = {
+    "name": "folder",
+    "path": ".",
+    "size": 32,
+    "fit": "crop",
+    "test": 0.2,
+    "seed": 0,
+    "broken": "refuse",
+}
+
 BAD = [
     # key, value, parts of the message: the key, what was expected, what was given
     ("modle", "mlp4", ["'modle'", "Did you mean 'model'"]),
@@ -120,6 +130,14 @@ BAD = [
     ("model", "mlp44", ["model", "Unknown model 'mlp44'", "Did you mean 'mlp4'"]),
     ("models.mlp4.arch", "mlp_4", ["models.mlp4", "Unknown network 'mlp_4'", "'mlp4'"]),
     ("data.name", "fashion_mnst", ["data.name", "'fashion_mnst'", "mean fashion_mnist"]),
+    ("data", OWN | {"path": "nowhere"}, ["data: path must be a folder", "got nowhere"]),
+    ("data.size", 0, ["data.size", "1", "got 0"]),
+    ("data.fit", "squash", ["data.fit", "'crop'", "'squash'"]),
+    ("data.test", 1.0, ["data.test", "less than 1", "1.0"]),
+    ("data.broken", "drop", ["data.broken", "'skip'", "'drop'"]),
+    ("train.class_weights", "balance", ["train.class_weights", "'balanced'", "'balance'"]),
+    ("train.class_weights", [-1], ["train.class_weights", "0", "-1"]),
+    ("train.class_weights", [1, 2.5], ["class_weights must be one a class, 10, got 2"]),
     ("train.optimizer", "sdg", ["train.optimizer", "'sdg'", "Did you mean 'sgd'"]),
     ("models.mlp4.optimizer", "adma", ["models.mlp4.optimizer", "'adma'", "'adam'"]),
     ("train.optimizer", 3, ["train.optimizer", "name of one optimizer"]),
@@ -184,6 +202,15 @@ def test_a_bad_value_is_one_line(load, key, value, parts):
     assert "\n" not in message and "params.yaml" in message
     for part in parts:
         assert part in message, message
+
+
+def test_only_blocks_of_the_run_need_fit_the_images(load):
+    assert load({"data.name": "cifar10"}).data.image_size == 32
+    assert load({"data": OWN}).data.rule.size == 32
+    with pytest.raises(
+        ValueError, match=r"models\.mlp4_permuted\.patches\.size .* 32 pixels, got 7"
+    ):
+        load({"data.name": "cifar10", "model": "mlp4_permuted"})
 
 
 def test_a_misspelt_key_below_the_top_brings_the_nearest(load):

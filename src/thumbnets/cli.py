@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thumbnets import paths, runtime
 from thumbnets.ahead import stale_trainings, train_ahead
-from thumbnets.data.datasets import get_dataset
+from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
 from thumbnets.registry import NETWORKS, library_names, unknown
@@ -31,6 +31,8 @@ def models(arguments: argparse.Namespace) -> None:
 def fetch(arguments: argparse.Namespace) -> None:
     """Fetch a data set to data/raw/<dataset>, checksums verified."""
     dataset = get_dataset(arguments.dataset)
+    if isinstance(dataset, OwnImages):
+        raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
     download(dataset, paths.raw(dataset.name), mirror=runtime.mirror())
 
 
