@@ -61,6 +61,7 @@ class Dataset:
         reader: turns its folder of decompressed files and the number of classes into its splits.
         bundled: folder of an installed Python package that holds the archives, if any.
         image_size: height and width that the reader gives, in pixels.
+        channels: of an image.
     """
 
     name: str
@@ -73,6 +74,16 @@ class Dataset:
     reader: Callable[[Path, int], dict[str, Split]]
     bundled: str | None = None
     image_size: int = 28
+    channels: int = 1
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """The arguments that fit a network to the data."""
+        return {
+            "in_channels": self.channels,
+            "image_size": self.image_size,
+            "num_classes": len(self.classes),
+        }
 
     def read(self, raw_folder: Path) -> dict[str, Split]:
         """Read the decompressed files that `download` wrote.

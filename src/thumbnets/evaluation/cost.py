@@ -13,7 +13,8 @@ Source: Hasanpour et al. 2016, arXiv:1608.06037, appendix; github.com/dgschwend/
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from torch import nn
@@ -64,6 +65,17 @@ class LayerCost:
     field: Step
     uncounted: tuple[str, ...]
 
+    def as_dict(self) -> dict[str, Any]:
+        """All that is known, in lists and dicts; kernel, stride and padding where it has them."""
+        field = {"size": self.field.after.size, "jump": self.field.after.jump}
+        return {
+            "name": self.name,
+            "output_shape": list(self.shape),
+            "parameters": self.parameters,
+            "receptive_field": field | (asdict(self.field.window) if self.field.window else {}),
+            **asdict(self.cost),
+        }
+
 
 @dataclass(frozen=True)
 class Description:
@@ -103,6 +115,20 @@ class Description:
     def uncounted(self) -> dict[str, int]:
         """How often each function ran that no rule counts."""
         return dict(sorted(Counter(n for layer in self.layers for n in layer.uncounted).items()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """All that is known, in lists and dicts."""
+        return {
+            "image": list(self.image),
+            "layers": [layer.as_dict() for layer in self.layers],
+            "total": asdict(self.total),
+            "parameters": self.parameters,
+            "trainable_parameters": self.trainable,
+            "unused_parameters": self.unused,
+            "megabytes": self.megabytes,
+            "receptive_field": list(self.receptive_field),
+            "not_counted": self.uncounted,
+        }
 
 
 def megabytes(parameters: float) -> float:
