@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _TABLE = Path(__file__).with_name("published.toml")
 
@@ -18,6 +19,7 @@ class Published:
         source: Where it stands.
         note: How it was measured.
         patches: Whether the images were cut into patches.
+        parameters: Of the network, as far as the source tells.
     """
 
     dataset: str
@@ -26,6 +28,7 @@ class Published:
     source: str
     note: str
     patches: bool = False
+    parameters: int | None = None
 
     @property
     def reference(self) -> str:
@@ -35,8 +38,48 @@ class Published:
 
 def find_published(dataset: str, arch: str, *, patches: bool) -> Published | None:
     """The published result of a network on a data set, if there is one."""
-    table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))["result"]
-    for result in (Published(**row) for row in table):
+    for result in _results():
         if (result.dataset, result.arch, result.patches) == (dataset, arch, patches):
             return result
     return None
+
+
+def _results() -> list[Published]:
+    return [Published(**row) for row in _read()["result"]]
+
+
+def _read() -> dict[str, Any]:
+    return tomllib.loads(_TABLE.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A published accuracy of a network of so many parameters.
+
+    Attributes:
+        name: Of the network, as its source calls it.
+        parameters: As its source counts them.
+        accuracy: On the test images, a fraction.
+        source: Where it stands.
+    """
+
+    name: str
+    parameters: int
+    accuracy: float
+    source: str
+
+
+def published_points(dataset: str) -> list[Point]:
+    """All published results on a data set of networks whose parameters are known."""
+    own = [
+        Point(result.arch, result.parameters, result.accuracy, result.source)
+        for result in _results()
+        if result.dataset == dataset and result.parameters
+    ]
+    others = [
+        Point(*network, table["source"])
+        for table in _read()["others"]
+        if table["dataset"] == dataset
+        for network in table["networks"]
+    ]
+    return own + others
