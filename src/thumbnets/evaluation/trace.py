@@ -4,7 +4,7 @@ Tensor functions are seen as they are called, so that what a forward method does
 (`F.relu`, `torch.cat`, `x + y`) is seen as well, and any `nn.Module` will do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,7 +86,12 @@ def trace(network: nn.Module, image: Tensor) -> list[Layer]:
 
     Returns:
         Its layers, in the order they ran. Tensors in them are kept, so their ids are their own.
+
+    Raises:
+        ValueError: A part of it is TorchScript, which lets no one see what it does.
     """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise ValueError("TorchScript lets no one see what it does: give the module it came from.")
     recorder = _Recorder(image)
     leaves = [module for module in network.modules() if not list(module.children())]
     hooks = [leaf.register_forward_pre_hook(recorder.enter) for leaf in leaves]
@@ -110,6 +115,8 @@ class _Recorder(TorchFunctionMode):
         self.inside: Layer | None = None
         self.computed = {id(image): image}  # keeps them, or an id would come again
         self.used: set[int] = set()
+        self.made_of: dict[int, list[nn.Parameter]] = {}  # tensors computed from parameters alone
+        self.kept: list[Tensor] = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -118,10 +125,18 @@ class _Recorder(TorchFunctionMode):
         inputs = tuple(tensor for tensor in given if id(tensor) in self.computed)
         name = _name(func)
         if inputs and outputs and not (name.startswith("new_") or name.endswith("_like")):
-            self._note(Call(name, func, _copied(args), _copied(kwargs), inputs, outputs), given)
+            call = Call(name, func, _copied(args), _copied(kwargs), inputs, outputs)
+            self._note(call, self._parameters(given))
+        elif outputs and (parameters := self._parameters(given)):
+            self.made_of |= {id(tensor): parameters for tensor in outputs}
+            self.kept += outputs
         return result
 
-    def _note(self, call: Call, given: list[Tensor]) -> None:
+    def _parameters(self, tensors: list[Tensor]) -> list[nn.Parameter]:
+        own = [tensor for tensor in tensors if isinstance(tensor, nn.Parameter)]
+        return own + [p for tensor in tensors for p in self.made_of.get(id(tensor), [])]
+
+    def _note(self, call: Call, parameters: list[nn.Parameter]) -> None:
         self.computed |= {id(tensor): tensor for tensor in call.outputs}
         layer = self.inside
         if layer is None:
@@ -129,9 +144,9 @@ class _Recorder(TorchFunctionMode):
             self.layers.append(layer)
         layer.calls.append(call)
         layer.output = call.output
-        self._use(layer, (tensor for tensor in given if isinstance(tensor, nn.Parameter)))
+        self._use(layer, parameters)
 
-    def _use(self, layer: Layer, parameters: Iterator[nn.Parameter]) -> None:
+    def _use(self, layer: Layer, parameters: Iterable[nn.Parameter]) -> None:
         for parameter in parameters:
             if id(parameter) not in self.used:
                 self.used.add(id(parameter))

@@ -108,7 +108,7 @@ def parameters_chart(points: list[Plotted]) -> Figure:
             axis.plot([point.parameters] * 2, bounds, color=colour, lw=3, alpha=0.3)
             axis.plot(point.parameters, point.accuracy, "o", color=colour, ms=7)
         axis.set_xscale("log")
-        axis.margins(x=0.12)
+        axis.tick_params(which="minor", length=0)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: amount(n).replace(".00", "")))
         axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
         axis.set_xlabel("parameters")
@@ -134,15 +134,17 @@ def _name_points(axis: Axes, ours: list[Plotted], published: list[Plotted]) -> N
         x = (np.log10(point.parameters) - left) / (right - left)
         y = (point.accuracy - low) / (high - low)
         width = 0.012 * len(point.name) + 0.02  # of the panel, as a character takes
-        if any(abs(y - v) < 0.035 and x < u + w and u < x + width for u, v, w in taken):
+        side = "right" if x + width > 1 else "left"
+        begin = x - width if side == "right" else x
+        if any(abs(y - v) < 0.035 and begin < u + w and u < begin + width for u, v, w in taken):
             continue
-        taken.append((x, y, width))
+        taken.append((begin, y, width))
         axis.annotate(
             point.name,
             (point.parameters, point.accuracy),
-            (8, 0),
+            (-6 if side == "right" else 6, 3),  # above the front
             textcoords="offset points",
-            va="center",
+            ha=side,
             size=9,
             color=INK if point.interval else MUTED,
             parse_math=False,
