@@ -13,7 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
+from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from thumbnets.artifacts import write_bytes
@@ -97,15 +99,6 @@ def _torchscript(network: nn.Module, images: Tensor, about: str) -> tuple[bytes,
 
 
 def _onnx(network: nn.Module, images: Tensor, about: str) -> tuple[bytes, Run]:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  (torch.onnx needs it)
-        from onnx.reference import ReferenceEvaluator
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"ONNX needs the package {error.name}: pip install onnx onnxscript, "
-            "or choose --format torchscript."
-        ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
