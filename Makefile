@@ -20,7 +20,7 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test lint format report results recipes bench lock clean
+.PHONY: help install repro test lint format report results tiny rmdl recipes bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,7 +79,7 @@ endef
 define experiment
 	dvc exp run -S 'seeds=$(SEEDS)' $(2) preprocess
 	$(run_experiment)
-	@{ $(call heading,make results SEEDS=$(SEEDS): $(2)); cat report/report.md; } > results/$(1).md
+	@{ $(call heading,make $@ SEEDS=$(SEEDS): $(2)); cat report/report.md; } > results/$(1).md
 endef
 
 results: install ## run the pool, and the source's experiments, with several seeds: results/
@@ -90,24 +90,33 @@ results: install ## run the pool, and the source's experiments, with several see
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
 	$(end_results)
 
+# The experiment table of Not-Just-Another-MNIST, in all places of the pool.
+TINY := tiny_cnn_skeleton,tiny_cnn_augmented,tiny_cnn_onecycle
+TINY := $(TINY),$(TINY)
+
+tiny: install ## rerun the experiments of the tiny CNNs on MNIST (SEEDS): results/
+	$(begin_results)
+	$(call experiment,tiny_cnn,-S data.name=mnist -S model=tiny_cnn_onecycle -S 'pool=[$(TINY)]')
+	$(end_results)
+
 DATA ?= fashion_mnist
 TTA ?= none
+RMDL := rmdl_dnn_0,rmdl_dnn_1,rmdl_rnn_0,rmdl_rnn_1,rmdl_cnn_0,rmdl_cnn_1
+
+rmdl: install ## two random networks of each kind of RMDL, and their vote (DATA, SEEDS): results/
+	$(begin_results)
+	$(call experiment,rmdl_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL)]' -S ensemble.voting=hard)
+	$(end_results)
+
 RECIPES := python -m thumbnets.report.recipes
 
-# $(call of_recipes,WHICH,PARAMS): run the recipes for DATA, or their quick blocks
-define of_recipes
-	blocks=$$($(RECIPES) $(1) $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
-		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" $(2) preprocess
-	$(run_experiment)
-endef
-
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
-recipes: install ## run the recipes for DATA beside the quick blocks (SEEDS, TTA): results/
+recipes: install ## run the recipes for DATA (SEEDS, TTA): results/recipes_DATA.md
 	$(begin_results)
-	@$(RECIPES) recipes $(DATA) > /dev/null
 	rm -f metrics/*.json
-	$(call of_recipes,quick,)
-	$(call of_recipes,recipes,-S evaluation.tta=$(TTA))
+	blocks=$$($(RECIPES) pool $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) preprocess
+	$(run_experiment)
 	@{ $(call heading,make recipes DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); $(RECIPES) table; \
 		cat report/report.md; } > results/recipes_$(DATA).md
 	$(end_results)

@@ -3,15 +3,27 @@
 import argparse
 import sys
 
-from benchmarks import accuracy, cold_start, epoch, harness, mnist, seeds, side_by_side
+from benchmarks import (
+    accuracy,
+    cold_start,
+    epoch,
+    harness,
+    memory,
+    mnist,
+    precision,
+    seeds,
+    side_by_side,
+)
 
 QUESTIONS = {
     "cold_start": cold_start,
     "side_by_side": side_by_side,
+    "precision": precision,
     "epoch": epoch,
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
+    "memory": memory,
 }
 
 

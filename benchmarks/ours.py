@@ -54,15 +54,18 @@ def read(task: Task) -> tuple[Images, Images, Images, Meta]:
     )
 
 
-def fit(task: dict, seeds: list[int], test: bool = False) -> Measured:
+def fit(task: dict, seeds: list[int], test: bool = False, torch_threads: int = 1) -> Measured:
     """Train a network a seed, one after the other.
+
+    With `torch_threads` the operations of torch are spread over threads, as torch does by itself;
+    the threads of the task share out batches instead.
 
     The function returned gives `seconds` (everything that `fit` does but the evaluations between
     epochs), `validation` accuracies in percent and, if asked for, `test` accuracies.
     """
     task = Task(**task)
     settings = task.settings
-    runtime.prepare(threads=1, precision=settings.train.precision)
+    runtime.prepare(threads=torch_threads, precision=settings.train.precision)
     train, validation, test_images, meta = read(task)
     few = slice(10 * settings.train.batch_size)
     warm = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1})})
@@ -83,6 +86,21 @@ def fit(task: dict, seeds: list[int], test: bool = False) -> Measured:
         return result
 
     return measured
+
+
+def judged(task: dict, seeds: list[int]) -> Measured:
+    """Train a network a seed; gives `recognised`: for each, 0 or 1 for every validation image."""
+    task = Task(**task)
+    settings = task.settings
+    runtime.prepare(threads=1, precision=settings.train.precision)
+    train, validation, _, meta = read(task)
+
+    def recognised(seed: int) -> list[int]:
+        network, _ = fit_one(settings, train, validation, meta, seed=seed, watcher=Clock())
+        right = network.logits(validation.images).argmax(1) == validation.labels.numpy()
+        return right.astype(int).tolist()
+
+    return lambda: {"recognised": [recognised(seed) for seed in seeds]}
 
 
 def stacked(task: dict, seeds: list[int]) -> Measured:
@@ -110,4 +128,4 @@ def _part(data: Images, part: slice) -> Images:
 
 
 if __name__ == "__main__":
-    answer(fit, stacked)
+    answer(fit, judged, stacked)

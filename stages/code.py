@@ -1,5 +1,6 @@
 """Check the params, and write what each stage and each model's training rests on: build/code."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,23 @@ def main() -> None:
     for name, settings in params.settings.items():
         network = source / Path(*NETWORKS[settings.arch].module.split(".")).with_suffix(".py")
         code = fingerprint([paths.STAGES / "train.py", network], source, paths.REQUIREMENTS)
+        if settings.train.weights:
+            code["weights"] = _checksum(Path(settings.train.weights), needed=name in params.run)
         write_json(paths.model_code(name), {"settings": settings.model_dump(), **code}, exact=True)
+
+
+def _checksum(path: Path, *, needed: bool) -> str | None:
+    """SHA-256 of a file; None if it is neither there nor needed.
+
+    Raises:
+        ValueError: It is missing.
+    """
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if needed:
+        raise ValueError(f"{path} is missing: put the weights there, or write weights: null.")
+    return None
 
 
 if __name__ == "__main__":

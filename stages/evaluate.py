@@ -3,7 +3,6 @@
 import sys
 
 import numpy as np
-import torch
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import keep_only, write_arrays, write_csv, write_json
@@ -15,6 +14,7 @@ from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.models import count_parameters
 from thumbnets.params import load_params
 from thumbnets.stage import run_stage
+from thumbnets.training.batches import Images
 from thumbnets.training.weights import load_weights
 
 
@@ -23,7 +23,8 @@ def main(model: str) -> None:
     runtime.prepare(threads=params.settings[model].train.threads)
     keep_only(paths.WEIGHTS / model, [f"{seed}.safetensors" for seed in params.seeds])
     test = read_split(paths.TEST)
-    images, device = torch.from_numpy(test.images), runtime.device()
+    device = runtime.device()
+    images = Images.of(test, device)
     classifiers = [load_weights(paths.weights(model, s), device) for s in params.seeds]
     tta = params.evaluation.tta
     logits = np.stack([views.predict(c, images, [tta])[tta] for c in classifiers])

@@ -1,6 +1,7 @@
 """Turn raw files into uint8 arrays with folds: data/processed/train/ and data/processed/test/."""
 
 from thumbnets import paths
+from thumbnets.artifacts import write_json
 from thumbnets.data.arrays import write_split
 from thumbnets.data.preprocess import preprocess
 from thumbnets.data.preview import preview
@@ -10,15 +11,17 @@ from thumbnets.stage import run_stage
 
 def main() -> None:
     params = load_params()
-    train, test = preprocess(
+    prepared = preprocess(
         params.data.name,
         paths.raw(params.data.name),
         folds=params.split.folds,
         seed=params.split.seed,
+        rule=params.data.rule,
     )
-    preview(train, params.train.augment, paths.AUGMENTATION_PREVIEW)
-    write_split(paths.TRAIN, train)
-    write_split(paths.TEST, test)
+    preview(prepared.train, params.train.augment, paths.AUGMENTATION_PREVIEW)
+    write_split(paths.TRAIN, prepared.train)
+    write_split(paths.TEST, prepared.test)
+    write_json(paths.FINDINGS, prepared.findings.as_json())
 
 
 if __name__ == "__main__":

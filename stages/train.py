@@ -9,7 +9,6 @@ import sys
 from dataclasses import asdict
 
 import numpy as np
-import torch
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, write_arrays, write_csv
@@ -47,8 +46,8 @@ def main(model: str, seed: str, *flags: str) -> None:
         progress = Progress(f"{model}, seed {seed}{'' if part == 'folds' else f', {part}'}")
         trained = fit(
             of,
-            _images(data, chosen),
-            None if judge is None else _images(data, judge),
+            Images.of(data, runtime.device(), chosen),
+            None if judge is None else Images.of(data, runtime.device(), judge),
             data.meta,
             seed=int(seed),
             watcher=progress,
@@ -65,8 +64,8 @@ def main(model: str, seed: str, *flags: str) -> None:
         final, _ = train(_refit(settings, curve), "refit", everything, None, classifier.halvings)
     if "--ahead" in flags:
         return
-    images = torch.from_numpy(data.images[validates])
-    predictions = views.predict(classifier, images, views.VIEWS)
+    judged = Images.of(data, runtime.device(), validates)
+    predictions = views.predict(classifier, judged, views.VIEWS)
     save_weights(paths.weights(model, seed), final, settings)
     write_arrays(
         paths.validation_predictions(model, seed),
@@ -77,11 +76,6 @@ def main(model: str, seed: str, *flags: str) -> None:
     write_csv(paths.history(model, seed), map(asdict, curve))
     for checkpoint in kept:
         checkpoint.remove()
-
-
-def _images(data: Split, chosen: np.ndarray) -> Images:
-    tensors = torch.from_numpy(data.images[chosen]), torch.from_numpy(data.labels[chosen])
-    return Images(*(tensor.to(runtime.device()) for tensor in tensors))
 
 
 def _refit(settings: ModelSettings, curve: list[Epoch]) -> ModelSettings:

@@ -52,6 +52,42 @@ def test_the_shipped_params_load(root):
     assert len(params.pool) == 6  # the places of dvc.yaml
 
 
+def test_tiny_experiments_have_the_settings_of_their_source(root):
+    settings = load_params(root / "params.yaml").settings
+    lrs = {"tiny_cnn_skeleton": 0.01, "tiny_cnn_augmented": 0.015, "tiny_cnn_onecycle": 0.02}
+    for name, lr in lrs.items():
+        train = settings[name].train
+        assert (train.optimizer.name, train.lr, train.momentum) == ("sgd", lr, 0.9)
+        assert (train.epochs, train.batch_size, train.weight_decay) == (15, 128, 0.0)
+        assert settings[name].options["dropout"] == 0.025 and train.refit
+        if name == "tiny_cnn_skeleton":
+            assert train.augment == [] and settings[name].options["layout"] == "skeleton"
+        else:
+            jitter, rotation = train.augment
+            assert jitter.options == {"brightness": 0.4, "contrast": 0.4}
+            assert rotation.options == {"degrees": 5.0}
+        assert train.schedule.name == ("onecycle" if lr == 0.02 else "constant")
+        assert settings[name].options["order"] == ("norm_relu" if lr == 0.01 else "relu_norm")
+
+
+def test_random_networks_differ_by_their_number(root):
+    settings = load_params(root / "params.yaml").settings
+    for kind in ("dnn", "cnn", "rnn"):
+        for number in range(3):
+            block = settings[f"rmdl_{kind}_{number}"]
+            assert (block.arch, block.options["architecture"]) == (f"rmdl_{kind}", number)
+
+
+OWN = {
+    "name": "folder",
+    "path": ".",
+    "size": 32,
+    "fit": "crop",
+    "test": 0.2,
+    "seed": 0,
+    "broken": "refuse",
+}
+
 BAD = [
     # key, value, parts of the message: the key, what was expected, what was given
     ("modle", "mlp4", ["'modle'", "Did you mean 'model'"]),
@@ -94,6 +130,14 @@ BAD = [
     ("model", "mlp44", ["model", "Unknown model 'mlp44'", "Did you mean 'mlp4'"]),
     ("models.mlp4.arch", "mlp_4", ["models.mlp4", "Unknown network 'mlp_4'", "'mlp4'"]),
     ("data.name", "fashion_mnst", ["data.name", "'fashion_mnst'", "mean fashion_mnist"]),
+    ("data", OWN | {"path": "nowhere"}, ["data: path must be a folder", "got nowhere"]),
+    ("data.size", 0, ["data.size", "1", "got 0"]),
+    ("data.fit", "squash", ["data.fit", "'crop'", "'squash'"]),
+    ("data.test", 1.0, ["data.test", "less than 1", "1.0"]),
+    ("data.broken", "drop", ["data.broken", "'skip'", "'drop'"]),
+    ("train.class_weights", "balance", ["train.class_weights", "'balanced'", "'balance'"]),
+    ("train.class_weights", [-1], ["train.class_weights", "0", "-1"]),
+    ("train.class_weights", [1, 2.5], ["class_weights must be one a class, 10, got 2"]),
     ("train.optimizer", "sdg", ["train.optimizer", "'sdg'", "Did you mean 'sgd'"]),
     ("models.mlp4.optimizer", "adma", ["models.mlp4.optimizer", "'adma'", "'adam'"]),
     ("train.optimizer", 3, ["train.optimizer", "name of one optimizer"]),
@@ -117,6 +161,10 @@ BAD = [
     ("train.mix", "mixupp", ["train.mix", "Unknown mix 'mixupp'", "Did you mean 'mixup'"]),
     ("train.mix", {"name": "cutmix", "alpha": 0}, ["train.mix", "alpha", "0.05", "got 0"]),
     ("train.mix", 0.2, ["train.mix", "name of one mix"]),
+    ("models.mlp4.weights", "/w.pth", ["models.mlp4.weights", "in pretrained/", "'/w.pth'"]),
+    ("models.mlp4.weights", "pretrained/../w.pth", ["models.mlp4.weights", "in pretrained/"]),
+    ("models.mlp4.weights", "pretrained", ["models.mlp4.weights", "a file in pretrained/"]),
+    ("models.mlp4.arch", "torchvision/resnet19", ["models.mlp4", "Did you mean 'resnet18'"]),
     ("train.init", "xavier", ["train.init", "'xavier'", "xavier_normal"]),
     ("train.init", {"name": "normal", "std": 0}, ["train.init", "std", "got 0"]),
     ("train.schedule", {"name": "multi_step", "milestones": []}, ["milestones", "at least 1"]),
@@ -154,6 +202,15 @@ def test_a_bad_value_is_one_line(load, key, value, parts):
     assert "\n" not in message and "params.yaml" in message
     for part in parts:
         assert part in message, message
+
+
+def test_only_blocks_of_the_run_need_fit_the_images(load):
+    assert load({"data.name": "cifar10"}).data.image_size == 32
+    assert load({"data": OWN}).data.rule.size == 32
+    with pytest.raises(
+        ValueError, match=r"models\.mlp4_permuted\.patches\.size .* 32 pixels, got 7"
+    ):
+        load({"data.name": "cifar10", "model": "mlp4_permuted"})
 
 
 def test_a_misspelt_key_below_the_top_brings_the_nearest(load):

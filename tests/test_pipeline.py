@@ -10,7 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 POOL = ["mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn"]
@@ -280,3 +282,58 @@ def ancestors(stage: str, edges: dict[str, set[str]]) -> set[str]:
     for parent in tuple(above):
         above |= ancestors(parent, edges)
     return above
+
+
+def photos(folder: Path) -> None:
+    """Images of two uneven classes in every format, grey and RGB, of any size; two are the same."""
+    rng = np.random.default_rng(0)
+    formats = ("png", "jpg", "bmp", "webp", "tiff")
+    for label, colour, count in (("red", 0, 20), ("blue", 2, 10)):
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 60, (20 + number, 40 - number, 3), np.uint8)
+            pixels[..., colour] += 150
+            image = Image.fromarray(pixels)
+            if number % 7 == 6:
+                image = image.convert("L")
+            image.save(folder / label / f"{number}.{formats[number % 5]}")
+    shutil.copy(folder / "red/0.png", folder / "red/copy.png")
+    (folder / "blue/broken.jpg").write_bytes(b"no image")
+
+
+def test_images_of_your_own_from_a_folder_to_a_prediction(tmp_path: Path):
+    photos(tmp_path / "photos")
+    project = clone(tmp_path / "clone")
+    text = (project.folder / "params.yaml").read_text()
+    pool = "pool: [lenet_300_100, lenet_300_100, lenet_300_100, lenet_300_100, lenet_300_100, "
+    small = text[: text.index("pool:")] + pool + "lenet_300_100]\n\n" + text[text.index("seeds:") :]
+    (project.folder / "params.yaml").write_text(small)
+    project.edit("params.yaml", "model: mlp4", "model: lenet_300_100")
+    project.edit("params.yaml", "lenet_300_100, epochs: 20", "lenet_300_100, epochs: 2")
+    project.edit("params.yaml", "folds: 12", "folds: 4")
+    project.edit("params.yaml", "class_weights: null", "class_weights: balanced")
+    own = ["-S", "data.name=folder", "-S", f"data.path={tmp_path / 'photos'}", "-S", "data.size=16"]
+    refused = project.run("dvc", "exp", "run", *own, fails=True)
+    assert "1 of 32 images can't be read: blue/broken.jpg (cannot identify" in refused
+    assert "Traceback" not in refused
+    project.run("dvc", "exp", "run", *own, "-S", "data.broken=skip")
+
+    meta = json.loads((project.folder / "data/processed/train/meta.json").read_text())
+    assert meta["classes"] == ["blue", "red"] and meta["channels"] == 3 and meta["image_size"] == 16
+    assert meta["counts"] == [8, 17] and meta["fit"] == "crop"
+    page = (project.folder / "report/index.html").read_text()
+    assert "The classes are uneven" in page and "blue/broken.jpg" in page
+    report = (project.folder / "report/report.md").read_text()
+    assert "| red | 17 | 4 |" in report and "# Small image classifiers: Own images" in report
+    assert "1 training image repeats another" in report
+    assert "up to date" in project.run("dvc", "status")
+
+    image = tmp_path / "photos/blue/1.jpg"
+    named, label, probability = project.run("thumbnets", "predict", str(image)).strip().split("\t")
+    assert (named, label) == (str(image), "blue") and float(probability) > 0.5
+
+    (tmp_path / "photos/blue/notes.txt").write_text("no image")
+    assert project.stages_run("dvc", "repro") == ["download"]
+    Image.new("RGB", (30, 30), (250, 0, 0)).save(tmp_path / "photos/red/0.png")
+    stages = project.stages_run("dvc", "repro")
+    assert stages[:2] == ["download", "preprocess"] and trained(stages) == {"train@lenet_300_100-0"}

@@ -1,6 +1,7 @@
 """Registries: names and options come from the source text; only what is used is imported."""
 
 import inspect
+import re
 
 import pytest
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from thumbnets.registry import (
     OPTIMIZERS,
     SCHEDULES,
     Registry,
+    library_names,
     unknown,
 )
 from thumbnets.training.settings import TrainSettings
@@ -83,12 +85,47 @@ def test_a_file_that_does_not_parse_is_one_clear_line(zoo):
 
 
 def test_an_unknown_name_brings_the_nearest():
-    with pytest.raises(ValueError, match=r"^Unknown network 'mlp5'\. Did you mean 'mlp4'"):
+    with pytest.raises(ValueError, match=r"^Unknown network 'mlp5'\. Did you mean .*'mlp4'"):
         NETWORKS["mlp5"]
     with pytest.raises(ValueError, match="Unknown optimizer 'sdg'. Did you mean 'sgd'"):
         OPTIMIZERS.load("sdg")
     assert "mlp4" in NETWORKS and "mlp5" not in NETWORKS
     assert unknown("thing", "zzz", ["a", "b"]) == "Unknown thing 'zzz'. Known: a, b."
+
+
+def test_a_library_stands_for_all_its_networks():
+    entry = NETWORKS["torchvision/resnet18"]
+    assert (entry.name, entry.module) == ("torchvision/resnet18", "thumbnets.models.torchvision")
+    assert "torchvision/resnet18" in NETWORKS and "torchvision/resnet19" not in NETWORKS
+    assert "torchvision" not in NETWORKS and "torchvision" not in NETWORKS.entries
+    assert not NETWORKS.options(entry.name).model_fields
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "torchvision/resnet19",
+            "Unknown network of torchvision 'resnet19'. Did you mean 'resnet18'",
+        ),
+        ("torchvision/", "Unknown network of torchvision ''"),
+        ("torchvision", "Unknown network of torchvision ''. Known: alexnet"),
+        ("torchvison/resnet18", "Did you mean 'torchvision/NAME'"),
+        ("timm/resnet18", "Unknown network 'timm/resnet18'"),
+        ("cnn_a/b", "Unknown network 'cnn_a/b'. Did you mean"),
+    ],
+)
+def test_an_unknown_network_of_a_library_brings_the_nearest(name, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        NETWORKS[name]
+
+
+def test_names_of_a_library_are_its_own_and_read_without_importing_it(python):
+    from torchvision import models
+
+    assert library_names("torchvision") == models.list_models(models)
+    code = "import sys; from thumbnets.registry import NETWORKS; NETWORKS['torchvision/vgg16']\n"
+    assert python(code + "print({'torch', 'torchvision'} & {*sys.modules})").strip() == "set()"
 
 
 def test_options_have_defaults_types_and_ranges(zoo):
@@ -121,4 +158,4 @@ def test_every_entry_loads_as_it_was_read(of, name):
 def test_every_network_states_its_facts(name):
     facts = NETWORKS[name].facts
     assert isinstance(facts["parameters"], int) and facts["family"] and facts["source"]
-    assert NETWORKS[name].module.endswith(f".{name}")
+    assert NETWORKS[name].module.startswith("thumbnets.models.")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,23 +10,32 @@ from thumbnets import paths, runtime
 from thumbnets.ahead import stale_trainings, train_ahead
 from thumbnets.artifacts import read_json
 from thumbnets.data.arrays import Meta
-from thumbnets.data.datasets import get_dataset
+from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
-from thumbnets.registry import NETWORKS, unknown
+from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.stage import run
 
 
 def models(arguments: argparse.Namespace) -> None:
     """List all networks: name, family, parameters on 28x28x1 with 10 classes, source."""
-    for entry in NETWORKS.entries.values():
-        facts = entry.facts
-        print(f"{entry.name:<16}{facts['family']:<14}{facts['parameters']:>12,}  {facts['source']}")
+    rows = [
+        (entry.name, entry.facts["family"], f"{entry.facts['parameters']:,}", entry.facts["source"])
+        for entry in NETWORKS.entries.values()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, family, parameters, source in rows:
+        print(f"{name:<{widths[0]}}  {family:<{widths[1]}}  {parameters:>{widths[2]}}  {source}")
+    for library in NETWORKS.libraries:
+        names = textwrap.fill(", ".join(library_names(library)), 100)
+        print(f"\n{library}/NAME, fitted to the images, with NAME one of\n{names}")
 
 
 def fetch(arguments: argparse.Namespace) -> None:
     """Fetch a data set to data/raw/<dataset>, checksums verified."""
     dataset = get_dataset(arguments.dataset)
+    if isinstance(dataset, OwnImages):
+        raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
     download(dataset, paths.raw(dataset.name), mirror=runtime.mirror())
 
 
@@ -64,7 +74,8 @@ def describe(arguments: argparse.Namespace) -> None:
 
     params, name = load_params(), arguments.model
     if name not in params.models and name not in NETWORKS:
-        raise ValueError(unknown("model or network", name, [*params.models, *NETWORKS.entries]))
+        known = dict.fromkeys([*params.models, *NETWORKS.entries])
+        raise ValueError(unknown("model or network", name, known))
     shape = _shape_of(arguments.dataset or params.data.name)
     with torch.device("meta"):  # nothing is computed
         block = params.settings.get(name)
@@ -82,7 +93,10 @@ def _shape_of(dataset: str) -> dict[str, int]:
     meta = paths.TRAIN / "meta.json"
     if meta.is_file() and (of_images := Meta(**read_json(meta))).dataset == dataset:
         return of_images.shape
-    return get_dataset(dataset).shape
+    row = get_dataset(dataset)
+    if isinstance(row, OwnImages):
+        raise ValueError(f"{dataset}: its images are known after `dvc repro preprocess`.")
+    return row.shape
 
 
 def export(arguments: argparse.Namespace) -> None:

@@ -100,18 +100,21 @@ def _closure(roots: list[Path], source: Path) -> set[Path]:
     return found
 
 
-def _imports(file: Path, source: Path) -> Iterator[str]:
+@cache
+def _imports(file: Path, source: Path) -> list[str]:
     """Dotted names that a file imports, wherever the statement stands; `from a import b` is a.b."""
+    found: list[str] = []
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 package = _module_name(file, source).split(".")
                 keep = len(package) - node.level + (file.name == "__init__.py")
                 base = ".".join([*package[:keep], *([base] if base else [])])
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            found += (f"{base}.{alias.name}" for alias in node.names)
+    return found
 
 
 def _files_of(name: str, source: Path) -> Iterator[Path]:

@@ -4,15 +4,17 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from thumbnets import paths
-from thumbnets.data.datasets import get_dataset
+from thumbnets.data.datasets import OwnImages, get_dataset
+from thumbnets.data.folder import FolderRule
 from thumbnets.evaluation.views import VIEWS
+from thumbnets.options import Pixels, Share
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import (
     Checked,
@@ -67,9 +69,41 @@ def _unique(values: list) -> list:
 
 
 class DataParams(Checked):
-    """Which images."""
+    """Which images. All but the name is about images of the user's own."""
 
     name: Annotated[str, AfterValidator(_known_dataset)]
+    path: str
+    size: Pixels
+    fit: Literal["crop", "pad", "stretch"]
+    test: Share
+    seed: Annotated[int, Field(ge=0)]
+    broken: Literal["refuse", "skip"]
+
+    @model_validator(mode="after")
+    def _folder_is_there(self) -> Self:
+        if self.own and not Path(self.path).is_dir():
+            raise ValueError(f"path must be a folder with a folder for each class, got {self.path}")
+        return self
+
+    @property
+    def own(self) -> bool:
+        """Whether the images are the user's own."""
+        return isinstance(get_dataset(self.name), OwnImages)
+
+    @property
+    def rule(self) -> FolderRule:
+        """How images of the user's own are read."""
+        return FolderRule(**self.model_dump(exclude={"name"}))
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, pixels."""
+        return self.size if self.own else get_dataset(self.name).image_size
+
+    @property
+    def classes(self) -> int:
+        """Number of classes; 0 where only the files tell."""
+        return 0 if self.own else len(get_dataset(self.name).classes)
 
 
 class SplitParams(Checked):
@@ -172,23 +206,45 @@ def _check_extent(params: Params, name: str) -> None:
     """Refuse what no run could do, before the first one trains.
 
     Raises:
-        ValueError: A setting of the block is beyond all use, or does not fit the images.
+        ValueError: A setting of the block is beyond all use.
     """
-    train, side = params.settings[name].train, get_dataset(params.data.name).image_size
     for key, most in _MOST.items():
-        if getattr(train, key) > most:
+        if getattr(params.settings[name].train, key) > most:
             raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
+
+
+def _check_fit(params: Params, name: str) -> None:
+    """Refuse settings of a block of the run that do not fit its images; other blocks may be.
+
+    Raises:
+        ValueError: A length in pixels, or the number of class weights, is not that of the images.
+    """
+    train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
+    weights = train.class_weights
+    if isinstance(weights, list) and classes and len(weights) != classes:
+        raise ValueError(
+            f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
+        )
     for choice in train.augment:
         for key in {"pixels", "size", "translate"} & choice.options.keys():
             if choice.options[key] > side:
                 raise ValueError(
                     f"models.{name}: {key} of {choice.name} must be at most the image's {side}."
                 )
+    if train.weights and not _inside(Path(train.weights), paths.PRETRAINED):
+        raise ValueError(
+            f"models.{name}.weights must be a file in {paths.PRETRAINED}/, where DVC sees it "
+            f"change (put a copy or a link there), got {train.weights!r}."
+        )
     if train.patches and side % train.patches.size:
         raise ValueError(
             f"models.{name}.patches.size must divide the image's {side} pixels, "
             f"got {train.patches.size}."
         )
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.parent.is_relative_to(folder) and ".." not in path.parts
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:
@@ -206,6 +262,8 @@ def load_params(path: Path = paths.PARAMS) -> Params:
                     raise ValueError(f"{key}: {unknown('model', name, params.models)}")
         for name in params.settings:  # which checks every block
             _check_extent(params, name)
+        for name in params.run:
+            _check_fit(params, name)
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error, Params)}") from None
     except ValueError as error:

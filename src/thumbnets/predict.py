@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from thumbnets.data.arrays import Meta
+from thumbnets.data.images import SUFFIXES, read_image
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.training.weights import Classifier
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def image_files(places: Iterable[Path]) -> list[Path]:
@@ -31,8 +29,8 @@ def image_files(places: Iterable[Path]) -> list[Path]:
     return files
 
 
-def read_image(path: Path, meta: Meta) -> np.ndarray:
-    """Read an image as the network was trained on: its channels, its size (aspect not kept).
+def read_as_trained(path: Path, meta: Meta) -> np.ndarray:
+    """Read an image as those that the network was trained on were: its channels, size and fit.
 
     Returns:
         uint8 [C, H, W].
@@ -40,20 +38,16 @@ def read_image(path: Path, meta: Meta) -> np.ndarray:
     Raises:
         ValueError: The file is no image, or is damaged.
     """
+    form = {"channels": meta.channels, "size": meta.image_size, "fit": meta.fit}
     try:
-        with Image.open(path) as image:
-            image = image.convert("L" if meta.channels == 1 else "RGB")
-            image = image.resize((meta.image_size,) * 2, Image.Resampling.BILINEAR)
-            return (
-                np.asarray(image).reshape(meta.image_size, meta.image_size, -1).transpose(2, 0, 1)
-            )
-    except (UnidentifiedImageError, OSError) as error:
+        return read_image(path, **form)
+    except ValueError as error:
         raise ValueError(f"{path} can't be read as an image: {error}") from None
 
 
 def predict(classifier: Classifier, files: list[Path]) -> list[tuple[str, float]]:
     """Class and its probability for each image file."""
     meta = classifier.meta
-    images = np.stack([read_image(path, meta) for path in files])
+    images = np.stack([read_as_trained(path, meta) for path in files])
     probabilities = to_probabilities(classifier.logits(torch.from_numpy(images)))
     return [(meta.classes[int(row.argmax())], float(row.max())) for row in probabilities]

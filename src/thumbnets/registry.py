@@ -9,9 +9,11 @@ harms no other; one that is not valid Python stops every run.
 import ast
 import difflib
 import importlib
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,11 +72,24 @@ class Registry:
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
-        """All entries by name, sorted.
+        """All entries by name, sorted, but for those of libraries.
 
         Raises:
             ValueError: Two functions have the same name.
         """
+        return {name: e for name, e in self._found.items() if "library" not in e.facts}
+
+    @cached_property
+    def libraries(self) -> dict[str, Entry]:
+        """Functions that stand for all that a library holds, by its name.
+
+        Such a function says `library=True` and has the name of the library, whose entries are
+        called `library/name`; it gets the name as its first argument.
+        """
+        return {name: e for name, e in self._found.items() if "library" in e.facts}
+
+    @cached_property
+    def _found(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         for path in self._files():
             for entry in _read_entries(path):
@@ -87,6 +102,9 @@ class Registry:
         return dict(sorted(found.items()))
 
     def __contains__(self, name: str) -> bool:
+        library, _, inner = name.partition("/")
+        if library in self.libraries:
+            return inner in library_names(library)
         return name in self.entries
 
     def __getitem__(self, name: str) -> Entry:
@@ -95,9 +113,13 @@ class Registry:
         Raises:
             ValueError: No entry has that name; the message names the nearest known ones.
         """
-        if name not in self.entries:
-            raise ValueError(unknown(self.kind, name, self.entries))
-        return self.entries[name]
+        library, _, inner = name.partition("/")
+        if name not in self and library in self.libraries:
+            raise ValueError(unknown(f"{self.kind} of {library}", inner, library_names(library)))
+        if name not in self:
+            known = [*self.entries, *(f"{library}/NAME" for library in self.libraries)]
+            raise ValueError(unknown(self.kind, name, known))
+        return self.entries.get(name) or replace(self.libraries[library], name=name)
 
     def options(self, name: str) -> type[BaseModel]:
         """A pydantic model of the options of `name`: strict types, unknown keys refused."""
@@ -111,11 +133,21 @@ class Registry:
     def load(self, name: str) -> Callable:
         """Import the module of `name`, and only that, and return the function."""
         entry = self[name]
-        return getattr(importlib.import_module(entry.module), name)
+        outer, _, inner = name.partition("/")
+        function = getattr(importlib.import_module(entry.module), outer)
+        return partial(function, inner) if inner else function
 
     def _files(self) -> Iterator[Path]:
         place = PACKAGE / self.place
         return iter(sorted(place.glob("*.py"))) if place.is_dir() else iter([place])
+
+
+@cache
+def library_names(library: str) -> list[str]:
+    """Names of the networks that torchvision registers, read from its source as ours are."""
+    folder = Path(find_spec(library).origin).parent / "models"
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
+    return sorted(re.findall(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", text, re.MULTILINE))
 
 
 def unknown(kind: str, name: object, known: Any) -> str:

@@ -7,6 +7,7 @@ import ctypes
 import importlib
 import os
 import sys
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,31 @@ def device() -> "torch.device":
 def mirror() -> str | None:
     """`$THUMBNETS_MIRROR`: a folder with one folder of official archives a data set."""
     return os.environ.get("THUMBNETS_MIRROR") or None
+
+
+# Where Linux says what a container may use, in the second and the first version of its groups.
+_MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory() -> int:
+    """Bytes that a process may count on: `$THUMBNETS_MEMORY` in GiB, else what the machine has.
+
+    Raises:
+        ValueError: The variable is no positive number.
+    """
+    if text := os.environ.get("THUMBNETS_MEMORY"):
+        try:
+            gib = float(text)
+        except ValueError:
+            gib = -1.0
+        if not 0 < gib < float("inf"):
+            raise ValueError(f"THUMBNETS_MEMORY must be GiB, more than 0, got {text!r}")
+        return int(gib * 2**30)
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for place in _MEMORY_LIMITS:
+        with suppress(OSError, ValueError), open(place, encoding="ascii") as file:
+            found.append(int(file.read()))  # "max" where there is none
+    return min(found)
 
 
 def cores() -> int:

@@ -14,6 +14,8 @@ from torchvision.transforms import functional as torchvision
 from thumbnets.data.augment import (
     affine,
     alternating_flip,
+    colour_jitter,
+    contrasted,
     cutout,
     displace,
     elastic,
@@ -127,6 +129,7 @@ def test_channels_stay_together(choice):
         choice("rotation", degrees=0.0),
         choice("affine", degrees=0.0, translate=0),
         choice("elastic", alpha=0.0),
+        choice("colour_jitter", brightness=0.0, contrast=0.0),
         choice("erasing", p=0.0),
     ],
     ids=lambda choice: choice.name,
@@ -569,3 +572,51 @@ def test_noise_fills_the_rectangle_and_nothing_else():
     assert (filled[kept] == 0).all()
     assert uniform(torch.bincount(filled[~kept].long(), minlength=256))
     assert not torch.equal(filled[:, 0], filled[:, 1])
+
+
+# Light.
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("factor", [0.0, 0.6, 0.83, 1.0, 1.27, 1.4])
+def test_brightness_and_contrast_are_those_of_torchvision(channels, factor):
+    images = noise(8, channels)
+    factors = torch.full((8,), factor)
+    for around_mean, theirs in {
+        False: torchvision.adjust_brightness,
+        True: torchvision.adjust_contrast,
+    }.items():
+        ours = contrasted(images, factors, torch.full((8,), around_mean))
+        expected = torch.stack([255 * theirs(image / 255, factor) for image in images])
+        assert (ours - expected).abs().max() <= 0.501
+
+
+def grey(*pixels: int) -> torch.Tensor:
+    """An image [1, 1, 2, 2]."""
+    return torch.tensor(pixels, dtype=torch.uint8).view(1, 1, 2, 2)
+
+
+def test_contrast_by_hand():
+    images = grey(0, 100, 200, 100).repeat(3, 1, 1, 1)
+    factors, around = torch.tensor([0.5, 1.5, 1.5]), torch.tensor([True, True, False])
+    assert contrasted(images, factors, around).flatten(1).tolist() == [
+        [50, 100, 150, 100],
+        [0, 100, 250, 100],  # -50 is cut off
+        [0, 150, 255, 150],  # as is 300
+    ]
+
+
+def test_jitter_draws_both_factors_and_the_order_for_each_image(monkeypatch):
+    images = grey(0, 100, 200, 60).repeat(2, 1, 1, 1)
+    # Brightness 1.4; contrast 0.6; the first image is made brighter first.
+    force(monkeypatch, "rand", torch.tensor([[1.0, 1.0], [0.0, 0.0], [0.9, 0.1]]))
+    jittered = colour_jitter(images, generator=generator())
+    # 0, 140, 255 (cut off), 84, of mean 119.75; and 36, 96, 156, 72, times 1.4.
+    assert jittered.flatten(1).tolist() == [[48, 132, 201, 98], [50, 134, 218, 101]]
+
+
+def test_factors_of_jitter_are_uniform():
+    images = torch.full((20_000, 1, 1, 1), 100, dtype=torch.uint8)
+    brighter = colour_jitter(images, generator=generator(), contrast=0.0).flatten()
+    counts = torch.bincount(brighter.long() - 60)
+    assert len(counts) == 81 and uniform(counts[1:-1])  # half of what rounds to the ends

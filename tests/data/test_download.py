@@ -5,8 +5,7 @@ import hashlib
 import os
 import threading
 import time
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,8 @@ import requests
 from thumbnets.data import download as module
 from thumbnets.data.datasets import DATASETS, Archive, Dataset
 from thumbnets.data.download import download
+
+pytestmark = pytest.mark.usefixtures("alone")
 
 RNG = np.random.default_rng(0)
 CONTENT = {  # compresses badly, so that the gzip files are long enough to be cut
@@ -32,8 +33,14 @@ def tiny(**changes) -> Dataset:
         Archive(f"{name}.gz", hashlib.sha256(content).hexdigest(), len(content))
         for name, content in CONTENT.items()
     )
-    row = Dataset("tiny", "Tiny", ("a", "b"), "tiny-set", (), None, archives, reader=None)
+    row = Dataset("tiny", "Tiny", ("a", "b"), "tiny-set", (), archives, reader=None)
     return replace(row, **changes)
+
+
+@pytest.fixture
+def server(server):
+    server.files, server.worst = dict(ZIPPED), BIG
+    return server
 
 
 def folder_of(path: Path, files: dict[str, bytes]) -> Path:
@@ -49,84 +56,6 @@ def assert_whole(target: Path) -> None:
 
 def flipped(content: bytes) -> bytes:
     return content[:-1] + bytes([content[-1] ^ 1])
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
-    """Look at nothing outside the test, and wait for nothing."""
-    monkeypatch.setattr(module, "SYSTEM_FOLDER", tmp_path / "system")
-    monkeypatch.setattr(module, "BACKOFF", 0.01)
-    monkeypatch.setattr(module, "TIMEOUT", (0.3, 0.3))
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1")
-
-
-@dataclass
-class Server:
-    """A mirror that misbehaves for the next requests, then serves as it should.
-
-    Attributes:
-        address: of the folder with the archives.
-        files: what it has.
-        tricks: what it does to the next requests, first one first; "" is nothing.
-        ranges: the Range header of each request so far.
-    """
-
-    address: str = ""
-    files: dict[str, bytes] = field(default_factory=lambda: dict(ZIPPED))
-    tricks: list[str] = field(default_factory=list)
-    ranges: list[str | None] = field(default_factory=list)
-    done: threading.Event = field(default_factory=threading.Event)
-
-
-@pytest.fixture
-def server():
-    state = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-        def do_GET(self):
-            state.ranges.append(self.headers["Range"])
-            trick = state.tricks.pop(0) if state.tricks else ""
-            body = state.files.get(self.path.rsplit("/", 1)[1])
-            if body is None or trick.isdecimal():
-                return self.send_error(int(trick or 404))
-            start = int((self.headers["Range"] or "bytes=0-")[6:-1])
-            if trick == "no-range":
-                start = 0
-            if start >= len(body):
-                return self.send_error(416)
-            self.send_response(206 if start else 200)
-            shown = start + 1 if trick == "other-range" else start
-            if start:
-                self.send_header("Content-Range", f"bytes {shown}-{len(body) - 1}/{len(body)}")
-            body = body[start:]
-            length = len(body) + {"says-more": 100, "says-less": -100}.get(trick, 0)
-            if trick != "endless":
-                self.send_header("Content-Length", str(length))
-            self.end_headers()
-            if trick in ("cut", "stall"):
-                body = body[: len(body) // 2]
-            try:
-                self.wfile.write(body)
-                while trick == "endless":
-                    self.wfile.write(bytes(1 << 16))
-            except ConnectionError:
-                pass  # the client has had enough
-            if trick == "stall":
-                self.wfile.flush()
-                state.done.wait(5)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        state.address = f"http://127.0.0.1:{http.server_address[1]}/tiny/"
-        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
-        thread.start()
-        yield state
-        state.done.set()
-        http.shutdown()
-        thread.join()
 
 
 # Folders
@@ -225,7 +154,7 @@ def test_altered_file_in_the_target_is_replaced(tmp_path):
 def test_interrupt_leaves_nothing(tmp_path, monkeypatch):
     folder_of(tmp_path / "m/tiny-set", ZIPPED)
 
-    def interrupted(path):
+    def interrupted(path, **_):
         yield b"half"
         raise KeyboardInterrupt
 
@@ -257,14 +186,14 @@ def test_bundled_digits(tmp_path, capsys):
 # HTTP
 
 
-def fetch(server: Server, target: Path) -> None:
+def fetch(server, target: Path) -> None:
     download(tiny(mirrors=(server.address,)), target, mirror=None)
     assert_whole(target)
 
 
 def test_http(server, tmp_path, capsys):
     fetch(server, tmp_path / "raw")
-    assert server.ranges == [None, None]
+    assert sorted(server.asked) == sorted(ZIPPED) and server.ranges == [None]
     captured = capsys.readouterr()
     assert captured.out == f"tiny: 2 file(s) from {server.address}\n"
     assert captured.err == ""  # no bar where there is no terminal
@@ -275,13 +204,13 @@ def test_http_goes_on_where_it_was_cut(server, tmp_path):
     fetch(server, tmp_path / "raw")
     half = len(ZIPPED[BIG]) // 2
     rest = half + (len(ZIPPED[BIG]) - half) // 2
-    assert server.ranges == [None, f"bytes={half}-", f"bytes={rest}-", None]
+    assert server.ranges == [None, f"bytes={half}-", f"bytes={rest}-"]
 
 
 def test_http_begins_again_where_ranges_are_not_known(server, tmp_path):
     server.tricks = ["cut", "no-range"]
     fetch(server, tmp_path / "raw")
-    assert server.ranges[1] and len(server.ranges) == 3
+    assert server.ranges[1] and len(server.ranges) == 2
 
 
 @pytest.mark.parametrize("trick", ["stall", "503", "429", "says-more"])
@@ -289,7 +218,7 @@ def test_http_gets_over(server, tmp_path, trick):
     server.tricks = [trick]
     started = time.monotonic()
     fetch(server, tmp_path / "raw")
-    assert len(server.ranges) == 3 and time.monotonic() - started < 2
+    assert len(server.ranges) == 2 and time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(
@@ -311,19 +240,118 @@ def test_http_gives_up(server, tmp_path, tricks, said):
     server.tricks = list(tricks)
     with pytest.raises(ValueError, match=f"{server.address}: {said}"):
         download(tiny(mirrors=(server.address,)), tmp_path / "raw", mirror=None)
-    # One that does not answer is not asked for the second file.
-    assert os.listdir(tmp_path / "raw") == ([] if "attempts" in said else ["labels-ubyte"])
-    assert len(server.ranges) == (4 if "attempts" in said else len(tricks) + 1)
+    assert os.listdir(tmp_path / "raw") == ["labels-ubyte"]
+    assert len(server.ranges) == len(tricks)
+
+
+def test_http_that_does_not_answer_is_not_asked_for_more(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module._Http, "at_once", 1)
+    server.tricks = ["503"] * 4
+    with pytest.raises(ValueError, match="HTTP 503, 4 attempts"):
+        download(tiny(mirrors=(server.address,)), tmp_path / "raw", mirror=None)
+    assert set(server.asked) == {BIG} and os.listdir(tmp_path / "raw") == []
+
+
+def test_http_fetches_files_at_once(server, tmp_path):
+    server.together = threading.Barrier(2)
+    fetch(server, tmp_path / "raw")
+
+
+def test_http_is_asked_as_long_as_it_brings_something(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 15_000)
+    server.tricks = ["cut"] * 7  # 300, 150, 75, 37 and 19 kB, then too little twice
+    fetch(server, tmp_path / "raw")
+    assert len(server.ranges) == 8
+
+
+def parts_of(target: Path) -> list[Path]:
+    """What is kept of files that are not whole."""
+    folder = target.with_name(f".{target.name}.parts")
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def test_http_goes_on_where_an_earlier_call_gave_up(server, tmp_path):
+    server.tricks = ["cut"] * 4
+    with pytest.raises(ValueError, match="connection cut, 4 attempts"):
+        fetch(server, tmp_path / "raw")
+    [part] = parts_of(tmp_path / "raw")
+    assert ZIPPED[BIG].startswith(part.read_bytes())
+    server.ranges.clear()
+    have = part.stat().st_size
+    fetch(server, tmp_path / "raw")
+    assert server.ranges == [f"bytes={have}-"] and have > len(ZIPPED[BIG]) / 2
+    assert sorted(os.listdir(tmp_path)) == ["raw"]
+
+
+def test_http_begins_again_where_the_file_has_changed_since(server, tmp_path):
+    server.tricks = ["cut"] * 4
+    with pytest.raises(ValueError):
+        fetch(server, tmp_path / "raw")
+    [part] = parts_of(tmp_path / "raw")
+    part.write_bytes(b"\0" * part.stat().st_size)
+    server.ranges.clear()
+    fetch(server, tmp_path / "raw")
+    assert len(server.ranges) == 2 and server.ranges[1] is None
+
+
+def test_an_interrupted_call_is_gone_on_with(server, tmp_path, monkeypatch):
+    write = module._write
+
+    def interrupted(response, part, **known):
+        if BIG not in part.name:
+            return write(response, part, **known)
+        part.write_bytes(response.raw.read(100_000))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(module, "_write", interrupted)
+        fetch(server, tmp_path / "raw")
+    server.ranges.clear()
+    fetch(server, tmp_path / "raw")
+    assert server.ranges == ["bytes=100000-"]
+
+
+@pytest.mark.parametrize("size", [len(ZIPPED[BIG]), None])
+def test_an_archive_is_kept_as_published_where_that_is_what_is_known(server, tmp_path, size):
+    sha256 = hashlib.sha256(ZIPPED[BIG]).hexdigest()
+    archive = Archive(BIG, sha256, size, unpacked=False)
+    dataset, target = tiny(mirrors=(server.address,), archives=(archive,)), tmp_path / "raw"
+    download(dataset, target, mirror=None)
+    assert (target / BIG).read_bytes() == ZIPPED[BIG]
+    download(dataset, target, mirror=None)
+    assert len(server.ranges) == 1
+    server.files = {BIG: gzip.compress(CONTENT["images-ubyte"], 1, mtime=2)}  # another container
+    (target / BIG).unlink()
+    with pytest.raises(ValueError, match="wrong SHA-256|bytes, not|longer than"):
+        download(dataset, target, mirror=None)
+
+
+def test_http_endless_where_no_size_is_known(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_LONGEST", 1 << 20)
+    server.tricks = ["endless"]
+    dataset = tiny(mirrors=(server.address,), archives=(Archive(BIG, "0" * 64, None, False),))
+    with pytest.raises(ValueError, match="longer than the archive can be"):
+        download(dataset, tmp_path / "raw", mirror=None)
+
+
+def test_the_same_archives_under_another_name_are_taken(server, tmp_path, monkeypatch):
+    other = tiny(name="other")
+    monkeypatch.setattr(module, "DATASETS", {"tiny": tiny(), "other": other})
+    folder_of(tmp_path / "raw/other", CONTENT)
+    download(tiny(mirrors=(server.address,)), tmp_path / "raw/tiny", mirror=None)
+    assert_whole(tmp_path / "raw/tiny")
+    assert not server.asked
 
 
 def test_http_that_can_not_be_connected_to_is_asked_once(tmp_path, monkeypatch):
     asked = []
 
-    def silent(url, part, *, longest):
+    def silent(url, part, **_):
         asked.append(url)
         raise requests.ConnectTimeout
 
     monkeypatch.setattr(module, "_fetch", silent)
+    monkeypatch.setattr(module._Http, "at_once", 1)
     with pytest.raises(ValueError, match="http://a/b: no answer; http://c/: no answer"):
         download(tiny(mirrors=("http://a/b", "http://c/")), tmp_path / "raw", mirror=None)
     assert asked == [f"http://a/b/{BIG}", f"http://c/{BIG}"]

@@ -1,14 +1,27 @@
 """Folds, channel statistics, and the arrays on disk."""
 
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thumbnets.data import arrays
 from thumbnets.data.arrays import Meta, Split, read_split, write_split
-from thumbnets.data.datasets import DATASETS
+from thumbnets.data.datasets import DATASETS, Dataset
 from thumbnets.data.download import download
-from thumbnets.data.preprocess import channel_statistics, preprocess, stratified_folds
+from thumbnets.data.preprocess import (
+    Findings,
+    channel_statistics,
+    preprocess,
+    read_dataset,
+    stratified_folds,
+)
+from thumbnets.data.readers import Content, Part
 
 
 def counts(fold: np.ndarray, labels: np.ndarray, folds: int) -> np.ndarray:
@@ -84,17 +97,96 @@ def test_a_split_round_trips(tmp_path):
 
 def test_the_embedded_data_set_from_raw_files_to_splits(tmp_path):
     download(DATASETS["digits"], tmp_path, mirror=None)
-    train, test = preprocess("digits", tmp_path, folds=5, seed=0)
-    for split in (train, test):
+    prepared = preprocess("digits", tmp_path, folds=5, seed=0)
+    train, test, findings = prepared.train, prepared.test, prepared.findings
+    for split, counts in ((train, findings.train), (test, findings.test)):
         assert split.images.shape == (len(split.labels), 1, 28, 28)
         assert split.images.dtype == np.uint8 and split.labels.dtype == np.int64
-        assert split.meta.counts == np.bincount(split.labels).tolist()
+        assert split.meta.counts == counts == np.bincount(split.labels).tolist()
     pixels = train.images / 255
     np.testing.assert_allclose(train.meta.mean, pixels.mean(), rtol=1e-9)
     assert test.meta.mean == train.meta.mean and test.meta.std == train.meta.std
     assert test.fold is None and set(train.fold) == set(range(5))
-    assert train.meta.sha256 != test.meta.sha256
-    again, _ = preprocess("digits", tmp_path, folds=5, seed=1)
+    whole = hashlib.sha256(train.images.tobytes() + train.labels.tobytes()).hexdigest()
+    assert train.meta.sha256 == whole != test.meta.sha256
+    assert findings.leaked == findings.repeated == 0 and not findings.broken
+    again = preprocess("digits", tmp_path, folds=5, seed=1).train
     assert again.meta == train.meta and not np.array_equal(again.fold, train.fold)
     with pytest.raises(ValueError, match="split.folds is 200, but class"):
         preprocess("digits", tmp_path, folds=200, seed=0)
+
+
+def row_of(content: Content) -> Dataset:
+    """A data set that has this content."""
+    return Dataset("toy", "Toy", content.classes, "toy", (), (), reader=lambda *_: content)
+
+
+def test_duplicates_are_found(monkeypatch, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 4), np.uint8)
+    train = Part(images[[0, 1, 2, 0, 3]], np.array([0, 1, 1, 1, 0]), list("vwxyz"))
+    test = Part(images[[4, 0, 5, 2]], np.array([0, 1, 0, 1]), list("abcd"))
+    monkeypatch.setitem(DATASETS, "toy", row_of(Content(("A", "B"), train, test)))
+    findings = read_dataset("toy", tmp_path).findings
+    assert findings == Findings(
+        train=[2, 3],
+        test=[2, 2],
+        repeated=1,  # y is v once more
+        leaked=2,  # b is v, with another class, and d is x
+        leaked_otherwise=1,
+        examples=[["b", "v"], ["d", "x"]],
+        broken=[],
+    )
+
+
+def test_chunks_change_nothing(monkeypatch, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), np.uint8).swapaxes(2, 3)
+    content = Content(
+        ("A", "B"),
+        Part(images[:40], np.arange(40) % 2),
+        Part(images[30:], np.arange(20) % 2),
+        unlabelled=images[:9],
+    )
+    monkeypatch.setitem(DATASETS, "toy", row_of(content))
+    written = []
+    for size in (1 << 25, 7 * 48):
+        monkeypatch.setattr(arrays, "CHUNK", size)
+        prepared = preprocess("toy", tmp_path, folds=2, seed=0)
+        write_split(tmp_path / str(size), prepared.train)
+        files = {f.name: f.read_bytes() for f in (tmp_path / str(size)).iterdir()}
+        written.append((prepared.train.meta, prepared.findings, files))
+    assert written[0] == written[1]
+    np.save(tmp_path / "peer.npy", np.ascontiguousarray(images[:40]))
+    assert written[0][2]["images.npy"] == (tmp_path / "peer.npy").read_bytes()
+    assert written[0][1].leaked == 10
+    back = read_split(tmp_path / str(1 << 25))
+    np.testing.assert_array_equal(back.unlabelled, images[:9])
+    write_split(tmp_path / str(1 << 25), replace(back, unlabelled=None))
+    assert read_split(tmp_path / str(1 << 25)).unlabelled is None
+
+
+def test_large_images_are_mapped_and_let_go(monkeypatch, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (4_096, 1, 64, 64), np.uint8)  # 16 MiB
+    meta = Meta("toy", ["a", "b"], 1, 64, [0.2], [0.3], [1, 1], "0" * 64)
+    write_split(tmp_path, Split(images, np.zeros(4_096, np.int64), meta))
+    monkeypatch.setenv("THUMBNETS_MEMORY", "1")
+    assert not isinstance(read_split(tmp_path).images, np.memmap)
+    monkeypatch.setenv("THUMBNETS_MEMORY", str(60 / 1024))  # of which a quarter is less
+    mapped = read_split(tmp_path).images
+    assert isinstance(mapped, np.memmap)
+    monkeypatch.setattr(arrays, "CHUNK", 1 << 20)
+    most = 0
+    for number, some in enumerate(arrays.chunks(mapped[:, :, :, ::-1])):
+        np.testing.assert_array_equal(some, images[number * 256 : number * 256 + 256, :, :, ::-1])
+        most = max(most, resident(tmp_path / "images.npy"))
+    assert most <= 4 << 20
+    mapped[0] = 0  # in memory alone
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), images)
+
+
+def resident(file: Path) -> int:
+    """Bytes of a mapped file that this process holds, as Linux counts them; else 0."""
+    smaps = Path("/proc/self/smaps")
+    if not smaps.exists():
+        return 0
+    found = re.search(rf"{re.escape(str(file))}\n(?:.*\n)*?Rss: +(\d+) kB", smaps.read_text())
+    return int(found[1]) << 10

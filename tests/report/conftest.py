@@ -23,6 +23,24 @@ N = 40  # test images, and validation images
 RIGHT = {"mlp4": [36, 32], "cnn_c": [38, 38], "mlp4_patches": [20, 20]}  # of N, by model and seed
 GAINED = {"none": 0, "flip": 2, "shift": 1, "flip_shift": 0}  # validation images, by views
 HALVINGS = {"mlp4": 0, "cnn_c": 1, "mlp4_patches": 0}  # a seed
+DATA = {
+    "name": "fashion_mnist",
+    "path": "images",
+    "size": 32,
+    "fit": "crop",
+    "test": 0.2,
+    "seed": 0,
+    "broken": "refuse",
+}
+EVEN = {  # what was found when looking at the images: nothing
+    "train": [20, 20, 20],
+    "test": [14, 13, 13],
+    "repeated": 0,
+    "leaked": 0,
+    "leaked_otherwise": 0,
+    "examples": [],
+    "broken": [],
+}
 CLASSES = ["<b>bold</b>", "A & B", "$x$ | _y_"]
 
 
@@ -49,7 +67,7 @@ def make_params(train_settings) -> Callable[..., Params]:
             "model": "mlp4",
             "pool": ["mlp4", "cnn_c"],
             "seeds": [0, 1],
-            "data": {"name": "fashion_mnist"},
+            "data": DATA,
             "split": {"folds": 2, "seed": 0, "rotate": False},
             "train": train_settings().model_dump(),
             "models": {
@@ -62,6 +80,7 @@ def make_params(train_settings) -> Callable[..., Params]:
             "report": {"title": "A <i>title</i>"},
         }
         content |= changes
+        content["data"] = DATA | content["data"]
         places = content["pool"] * 6  # a name that repeats leaves a place empty
         return Params.model_validate(content | {"pool": places[:6]})
 
@@ -79,6 +98,7 @@ def make_run(
         params = make_params(**changes)
         seen = replace(meta, classes=CLASSES, image_size=28, sha256="ab" * 32)
         write_json(paths.TRAIN / "meta.json", asdict(seen))
+        write_json(paths.FINDINGS, EVEN)
         for model in params.run:
             for seed in params.seeds:
                 _write_training(model, seed)

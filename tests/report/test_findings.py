@@ -13,6 +13,7 @@ from thumbnets.report.findings import (
     ranking,
     view_scores,
 )
+from thumbnets.report.published import find_published
 from thumbnets.report.results import read_results
 
 
@@ -22,6 +23,14 @@ def test_published_numbers_go_by_data_set_network_and_patches(make_run):
     assert published == {"mlp4_patches": 0.8618, "mlp4": 0.8862, "cnn_c": 0.9034}
     rows = model_rows(read_results(make_run(data={"name": "digits"})))
     assert [row.published for row in rows] == [None, None]
+
+
+def test_a_published_number_may_be_of_one_block():
+    def accuracy(block: str) -> float:
+        return find_published("mnist", "tiny_cnn", patches=False, block=block).accuracy
+
+    blocks = ["tiny_cnn_skeleton", "tiny_cnn_augmented", "tiny_cnn_onecycle", "tiny_cnn"]
+    assert [accuracy(block) for block in blocks] == [0.9882, 0.9943, 0.9953, 0.9953]
 
 
 def test_the_published_number_may_lie_in_the_interval(make_run):

@@ -7,6 +7,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from thumbnets import paths
+from thumbnets.artifacts import read_json, write_json
 from thumbnets.report.findings import calibrations
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.results import read_results
@@ -270,3 +272,48 @@ def test_any_number_of_classes(make_run, classes):
     )
     assert f"{classes} classes" in text and "None was kept" in text
     assert f"class {classes - 1} 100.0" in text
+
+
+def test_even_classes_without_duplicates_are_not_worth_a_word(make_run):
+    for page in pages(make_run()):
+        assert "uneven" not in page.lower() and "Duplicates" not in page and "Left out" not in page
+
+
+def test_uneven_classes_are_counted(make_run):
+    params = make_run()
+    found = read_json(paths.FINDINGS) | {"train": [20, 1234, 5], "test": [4, 13, 2]}
+    write_json(paths.FINDINGS, found)
+    html, markdown = pages(params)
+    assert "A & B has 1,234 training images, $x$ | _y_ 5." in html
+    assert "train.class_weights: balanced" in html
+    rows = re.findall(r"^\| (.*) \| ([\d,]+) \| (\d+) \|$", markdown, re.M)
+    assert [row[1:] for row in rows] == [("1,234", "13"), ("20", "4"), ("5", "2")]
+    weighted = params.models | {"cnn_c": {"arch": "cnn_c", "class_weights": "balanced"}}
+    params = make_run(models=weighted)
+    write_json(paths.FINDINGS, found)
+    html, markdown = pages(params)
+    assert "cnn_c weighed the classes in training" in html
+    assert "weighed in training by cnn_c:" in markdown
+
+
+def test_duplicates_and_broken_files_are_told(make_run):
+    params = make_run()
+    write_json(
+        paths.FINDINGS,
+        read_json(paths.FINDINGS)
+        | {
+            "leaked": 3,
+            "leaked_otherwise": 1,
+            "repeated": 1,
+            "examples": [["a/1.png", "<b>.png"]],
+            "broken": ["c/9.png (cannot identify image file)"],
+        },
+    )
+    html, markdown = pages(params)
+    for page in (html, markdown):
+        assert (
+            "3 test images are among the training images too, 1 of them with another class; "
+            "1 training image repeats another"
+        ) in page
+        assert "1 file" in page
+    assert "a/1.png = <b>.png" in html and "c/9.png (cannot identify image file)" in html

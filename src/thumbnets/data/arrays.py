@@ -1,11 +1,22 @@
-"""Processed arrays: what `preprocess` writes and training and evaluation read."""
+"""Processed arrays: what `preprocess` writes and training and evaluation read.
 
+Images that are large beside the memory stay on disk: they are read through a memory map and in
+chunks, and what was read of the map is let go of at once. The numbers do not depend on it.
+"""
+
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from thumbnets.artifacts import read_json, write_array, write_json
+from thumbnets import runtime
+from thumbnets.artifacts import read_json, replacing, write_array, write_json
+
+MAPPED_FROM = 1 / 4  # of the memory: larger arrays of images are mapped
+CHUNK = 1 << 25  # bytes of images that are looked at together
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,8 @@ class Meta:
         mean: Mean of each channel over the training split, as a fraction of 255.
         std: Standard deviation of each channel, likewise.
         counts: Images of each class in this split.
-        sha256: Checksum of `images.npy` followed by `labels.npy`.
+        sha256: Checksum of the pixels followed by the labels.
+        fit: How an image of another size is brought to `image_size`, see `images.read_image`.
     """
 
     dataset: str
@@ -31,6 +43,7 @@ class Meta:
     std: list[float]
     counts: list[int]
     sha256: str
+    fit: str = "stretch"
 
     @property
     def shape(self) -> dict[str, int]:
@@ -51,22 +64,66 @@ class Split:
         labels: int64 [N].
         meta: What is known of them.
         fold: int16 [N], the fold of each image; only in the training split.
+        unlabelled: uint8 [M, C, H, W], images for pre-training, mapped; only in the training split
+            of a data set that has them.
     """
 
     images: np.ndarray
     labels: np.ndarray
     meta: Meta
     fold: np.ndarray | None = None
+    unlabelled: np.ndarray | None = None
+
+
+def at_once(image_bytes: int, most: int) -> int:
+    """How many images are looked at together: `most`, or fewer if they are large; two or more."""
+    return max(2, min(most, CHUNK // image_bytes))
+
+
+def chunks(images: np.ndarray, doing: str | None = None) -> Iterator[np.ndarray]:
+    """Consecutive images, contiguous in memory; with `doing`, a bar where a terminal is."""
+    size = max(1, CHUNK // max(1, images[:1].nbytes))
+    starts = range(0, len(images), size)
+    for start in tqdm(starts, doing, leave=False, delay=2, disable=None if doing else True):
+        yield np.ascontiguousarray(images[start : start + size])
+        let_go(images)
+
+
+def let_go(array: np.ndarray) -> None:
+    """If an array is mapped, give the memory back that holds what was read of it."""
+    base = array.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def write_split(folder: Path, split: Split) -> None:
-    """Write images.npy, labels.npy, meta.json and, if the split has folds, fold.npy."""
+    """Write images.npy, labels.npy, meta.json and, if it has them, fold.npy and unlabelled.npy."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_array(folder / "images.npy", split.images)
+    _write_images(folder / "images.npy", split.images)
     write_array(folder / "labels.npy", split.labels)
     if split.fold is not None:
         write_array(folder / "fold.npy", split.fold)
+    (folder / "unlabelled.npy").unlink(missing_ok=True)
+    if split.unlabelled is not None:
+        _write_images(folder / "unlabelled.npy", split.unlabelled)
     write_json(folder / "meta.json", vars(split.meta))
+
+
+def _write_images(path: Path, images: np.ndarray) -> None:
+    """Write the bytes of `np.save`, without ever holding all images."""
+    described = {"descr": images.dtype.str, "fortran_order": False, "shape": images.shape}
+    with replacing(path) as file:
+        np.lib.format.write_array_header_1_0(file, described)
+        for chunk in chunks(images, f"writing {path}"):
+            file.write(chunk)
+
+
+def _read_images(path: Path) -> np.ndarray:
+    """Into memory, or mapped where they are large beside it; mapped ones are changed in memory."""
+    mapped = path.stat().st_size > runtime.memory() * MAPPED_FROM
+    return np.load(path, mmap_mode="c" if mapped else None)
 
 
 def read_split(folder: Path) -> Split:
@@ -76,12 +133,13 @@ def read_split(folder: Path) -> Split:
         ValueError: The folder is missing or incomplete.
     """
     try:
-        fold = folder / "fold.npy"
+        fold, unlabelled = folder / "fold.npy", folder / "unlabelled.npy"
         return Split(
-            images=np.load(folder / "images.npy"),
+            images=_read_images(folder / "images.npy"),
             labels=np.load(folder / "labels.npy"),
             meta=Meta(**read_json(folder / "meta.json")),
             fold=np.load(fold) if fold.exists() else None,
+            unlabelled=np.load(unlabelled, mmap_mode="c") if unlabelled.exists() else None,
         )
     except FileNotFoundError as error:
         raise ValueError(f"{error.filename} is missing: run `dvc repro preprocess`.") from None

@@ -294,6 +294,51 @@ def displace(images: Tensor, fields: Tensor) -> Tensor:
     return _sample(images, places, "bilinear")
 
 
+# Light.
+
+
+@AUGMENTATIONS.register()
+def colour_jitter(
+    images: Tensor, *, generator: Generator, brightness: Fraction = 0.4, contrast: Fraction = 0.4
+) -> Tensor:
+    """Change brightness and contrast of every image, in random order.
+
+    The law is that of torchvision's ColorJitter without saturation and hue, which change nothing
+    in a grey image.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        generator: Source of randomness, on the device of `images`.
+        brightness: Each image's factor is uniform in 1 - brightness..1 + brightness.
+        contrast: Likewise.
+    """
+    draws = torch.rand(3, len(images), generator=generator, device=images.device)
+    brighter = 1 + brightness * (2 * draws[0] - 1)
+    sharper = 1 + contrast * (2 * draws[1] - 1)
+    contrast_first = draws[2] < 0.5
+    first = torch.where(contrast_first, sharper, brighter)
+    second = torch.where(contrast_first, brighter, sharper)
+    return contrasted(contrasted(images, first, contrast_first), second, ~contrast_first)
+
+
+def contrasted(images: Tensor, factors: Tensor, around_mean: Tensor) -> Tensor:
+    """Multiply the distance of all pixels from the image's mean grey, or from black.
+
+    Args:
+        images: uint8 [N, C, H, W]; three channels are red, green and blue.
+        factors: float32 [N].
+        around_mean: bool [N]; False: from black, which is brightness.
+    """
+    images = images.contiguous()
+    c, h, w = images.shape[1:]
+    shares = [0.2989, 0.587, 0.114] if c == 3 else [1 / c] * c
+    means = images.sum((2, 3)) / (h * w)  # of whole numbers: exact in any order
+    greys = (means * torch.tensor(shares, device=images.device)).sum(1) * around_mean
+    offsets = ((1 - factors) * greys)[:, None, None, None]
+    changed = torch.addcmul(offsets, images.float(), factors[:, None, None, None])
+    return changed.round_().clamp_(0, 255).short().to(torch.uint8)
+
+
 # Blanks.
 
 

@@ -1,49 +1,48 @@
 """The table of data sets: what each is called, which files it consists of, how they are read.
 
-A new data set is one row of `DATASETS` (and a reader, if none here fits its format).
+A new data set is one row of `DATASETS` (and a reader, if none in `readers.py` fits its format).
 Free of torch and scikit-learn at import, because the CLI lists this table.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 
-import numpy as np
+from thumbnets.data.readers import (
+    Content,
+    read_cifar,
+    read_digits,
+    read_emnist,
+    read_mnist,
+    read_qmnist,
+    read_stl10,
+    read_svhn,
+    read_usps,
+)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One official file of a data set; gzip containers differ by mirror, so content is described.
+    """One official file of a data set.
 
     Attributes:
-        name: file name on the official mirrors, e.g. `train-images-idx3-ubyte.gz`.
-        sha256: SHA-256 of the decompressed content, hexadecimal.
-        size: length of the decompressed content in bytes.
+        name: File name on the official mirrors, e.g. `train-images-idx3-ubyte.gz`.
+        sha256: SHA-256 of the file, hexadecimal; if `unpacked`, of its decompressed content.
+        size: Its length in bytes, likewise; None where no source states it.
+        unpacked: Whether the content is described and kept, as gzip containers differ by mirror.
     """
 
     name: str
     sha256: str
-    size: int
+    size: int | None
+    unpacked: bool = True
 
     @property
     def file(self) -> str:
-        """Name of the decompressed file in `data/raw/<dataset>/`."""
-        return self.name.removesuffix(".gz")
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images and labels of the official train or test part.
-
-    Attributes:
-        images: uint8 [N, C, H, W].
-        labels: int64 [N], indices into the classes of the data set.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
+        """Name of the file in `data/raw/<dataset>/`."""
+        return self.name.removesuffix(".gz") if self.unpacked else self.name
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,17 @@ class Dataset:
     """One data set.
 
     Attributes:
-        name: as in params.yaml (`data.name`) and `data/raw/<name>/`.
-        title: as in the report.
-        classes: class names, in the order of the labels.
-        folder: its folder below a mirror, named as on torchvision's mirrors.
-        mirrors: official addresses, each a folder of the archives.
+        name: As in params.yaml (`data.name`) and `data/raw/<name>/`.
+        title: As in the report.
+        classes: Class names, in the order of the labels; empty where the files tell.
+        folder: Its folder below a mirror.
+        mirrors: Official addresses, each a folder of the archives.
+        archives: The files it consists of.
+        reader: Turns its folder of files and the class names into its content.
         package: Debian package that holds the archives, if any.
-        archives: the files it consists of.
-        reader: turns its folder of decompressed files and the number of classes into its splits.
-        bundled: folder of an installed Python package that holds the archives, if any.
-        image_size: height and width that the reader gives, in pixels.
-        channels: of an image.
+        bundled: Folder of an installed Python package that holds the archives, if any.
+        image_size: Height and width that the reader gives, in pixels.
+        channels: Of an image.
     """
 
     name: str
@@ -69,43 +68,64 @@ class Dataset:
     classes: tuple[str, ...]
     folder: str
     mirrors: tuple[str, ...]
-    package: str | None
     archives: tuple[Archive, ...]
-    reader: Callable[[Path, int], dict[str, Split]]
+    reader: Callable[[Path, tuple[str, ...]], Content]
+    package: str | None = None
     bundled: str | None = None
     image_size: int = 28
     channels: int = 1
 
     @property
     def shape(self) -> dict[str, int]:
-        """The arguments that fit a network to the data."""
+        """The arguments that fit a network to the data.
+
+        Raises:
+            ValueError: Only its files tell how many classes there are.
+        """
+        if not self.classes:
+            raise ValueError(f"{self.name}: its classes are known after `dvc repro preprocess`.")
         return {
             "in_channels": self.channels,
             "image_size": self.image_size,
             "num_classes": len(self.classes),
         }
 
-    def read(self, raw_folder: Path) -> dict[str, Split]:
-        """Read the decompressed files that `download` wrote.
+    def read(self, raw_folder: Path) -> Content:
+        """Read the files that `download` wrote.
 
         Args:
             raw_folder: `data/raw/<name>/`.
 
-        Returns:
-            The splits "train" and "test".
-
         Raises:
-            ValueError: a file is damaged, or its labels do not fit the images or the classes.
-            FileNotFoundError: a file is missing.
+            ValueError: A file is damaged, or its labels do not fit the images or the classes.
+            FileNotFoundError: A file is missing.
         """
-        return self.reader(raw_folder, len(self.classes))
+        return self.reader(raw_folder, self.classes)
 
 
-def get_dataset(name: str) -> Dataset:
+@dataclass(frozen=True)
+class OwnImages:
+    """A data set of image files that the user has in a folder, `data.path`; see `folder.py`.
+
+    Attributes:
+        name: As in params.yaml (`data.name`).
+        title: As in the report.
+    """
+
+    name: str
+    title: str
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """Nothing is fetched."""
+        return ()
+
+
+def get_dataset(name: str) -> Dataset | OwnImages:
     """Look a data set up by name.
 
     Raises:
-        ValueError: there is no such data set.
+        ValueError: There is no such data set.
     """
     if name in DATASETS:
         return DATASETS[name]
@@ -117,85 +137,91 @@ def get_dataset(name: str) -> Dataset:
     )
 
 
-def read_idx(path: Path, *, dims: int) -> np.ndarray:
-    """Read a decompressed IDX file of unsigned bytes.
-
-    Args:
-        path: the file.
-        dims: number of dimensions it must have, 1 for labels, 3 for images.
-
-    Returns:
-        A uint8 array of `dims` dimensions.
-
-    Raises:
-        ValueError: the file is no IDX file of that kind, or its length is not what it states.
-
-    Source: LeCun, Cortes and Burges, "The MNIST database", section "File formats".
-    """
-    content = np.fromfile(path, dtype=np.uint8)
-    magic, start = bytes([0, 0, 8, dims]), 4 + 4 * dims  # 8: the type code of unsigned bytes
-    head = content[:start].tobytes()
-    if head[:4] != magic or len(head) < start:
-        raise ValueError(
-            f"{path}: an IDX file of bytes with {dims} dimension(s) begins with {magic.hex()} and "
-            f"a header of {start} bytes, got {head.hex() or 'an empty file'}."
-        )
-    shape = tuple(np.frombuffer(head, dtype=">u4", offset=4).tolist())
-    if len(content) != start + math.prod(shape):
-        raise ValueError(
-            f"{path}: shape {shape} needs {start + math.prod(shape)} bytes, got {len(content)}."
-        )
-    return content[start:].reshape(shape)
-
-
-def _read_idx_splits(folder: Path, classes: int) -> dict[str, Split]:
-    """Read the four IDX files of MNIST and of those that copy its form; 28 x 28, one channel."""
-    splits = {}
-    for split, prefix in (("train", "train"), ("test", "t10k")):
-        source = folder / f"{prefix}-labels-idx1-ubyte"
-        images = read_idx(folder / f"{prefix}-images-idx3-ubyte", dims=3)
-        labels = read_idx(source, dims=1)
-        splits[split] = _checked(images[:, None], labels, classes=classes, source=source)
-    return splits
-
-
-def _read_digits(folder: Path, classes: int) -> dict[str, Split]:
-    """Read scikit-learn's 1,797 digits and bring them to the form of MNIST.
-
-    A line of `digits.csv` has the 64 pixels of an 8 x 8 image, 0..16, and the label. Pixels are
-    scaled to 0..255 and rounded, each is repeated 3 x 3, and 2 black pixels are put on each side:
-    uint8 [N, 1, 28, 28]. The set has no official test part. Here it is a stratified fifth: fold 0
-    of `StratifiedKFold(5, shuffle=True, random_state=0)`; both parts keep the order of the file.
-    """
-    from sklearn.model_selection import StratifiedKFold  # half a second, only digits need it
-
-    source = folder / "digits.csv"
-    table = np.loadtxt(source, delimiter=",", dtype=np.int64, ndmin=2)
-    if table.shape[1] != 65 or table[:, :64].min() < 0 or table[:, :64].max() > 16:
-        raise ValueError(f"{source}: each line must have 64 pixels in 0..16 and a label.")
-    small = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
-    large = small.repeat(3, axis=2).repeat(3, axis=3)  # [N, 1, 24, 24]
-    images = np.pad(large, ((0, 0), (0, 0), (2, 2), (2, 2)))  # [N, 1, 28, 28]
-    labels = table[:, 64]
-    folds = StratifiedKFold(5, shuffle=True, random_state=0).split(images, labels)
-    return {
-        split: _checked(images[rows], labels[rows], classes=classes, source=source)
-        for split, rows in zip(("train", "test"), next(folds), strict=True)
-    }
-
-
-def _checked(images: np.ndarray, labels: np.ndarray, *, classes: int, source: Path) -> Split:
-    """Make a split, once its labels fit its images and the classes; `source` is named if not."""
-    if len(images) != len(labels):
-        raise ValueError(f"{source}: {len(images)} images need as many labels, got {len(labels)}.")
-    outside = labels[(labels < 0) | (labels >= classes)]
-    if len(outside):
-        raise ValueError(f"{source}: labels must be in 0..{classes - 1}, got {outside[0]}.")
-    return Split(images, labels.astype(np.int64))
-
-
 _DIGITS = tuple("0123456789")
+_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 
+
+def _published(name: str, sha256: str, size: int | None = None) -> Archive:
+    """An archive that is kept as it is published."""
+    return Archive(name, sha256, size, unpacked=False)
+
+
+_EMNIST = partial(
+    Dataset,
+    folder="emnist",
+    mirrors=(
+        "https://biometrics.nist.gov/cs_links/EMNIST/",
+        "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/",
+    ),
+    archives=(
+        _published(
+            "gzip.zip",
+            "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+            561_753_746,
+        ),
+    ),
+)
+
+_SVHN_ARCHIVES = (
+    _published(
+        "train_32x32.mat",
+        "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+        182_040_794,
+    ),
+    _published(
+        "test_32x32.mat",
+        "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+        64_275_384,
+    ),
+)
+_SVHN_EXTRA = _published(
+    "extra_32x32.mat",
+    "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+    1_329_278_602,
+)
+_SVHN = partial(
+    Dataset,
+    classes=_DIGITS,
+    folder="svhn",
+    mirrors=("http://ufldl.stanford.edu/housenumbers/",),
+    image_size=32,
+    channels=3,
+)
+
+_STL10 = partial(
+    Dataset,
+    classes=(
+        "airplane",
+        "bird",
+        "car",
+        "cat",
+        "deer",
+        "dog",
+        "horse",
+        "monkey",
+        "ship",
+        "truck",
+    ),
+    folder="stl10",
+    mirrors=(
+        "http://ai.stanford.edu/~acoates/stl10/",
+        "https://cs.stanford.edu/~acoates/stl10/",
+    ),
+    archives=(
+        _published(
+            "stl10_binary.tar.gz",
+            "f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866",
+            2_640_397_119,
+        ),
+    ),
+    image_size=96,
+    channels=3,
+)
+
+_CIFAR = partial(Dataset, mirrors=("https://www.cs.toronto.edu/~kriz/",), image_size=32, channels=3)
+
+# Checksums and sizes of archives as published are those that torchvision, TensorFlow Datasets and
+# Keras record; the ones of unpacked content were taken from the official files.
 _ROWS = (
     Dataset(
         name="fashion_mnist",
@@ -237,7 +263,7 @@ _ROWS = (
                 10_008,
             ),
         ),
-        reader=_read_idx_splits,
+        reader=read_mnist,
     ),
     Dataset(
         name="mnist",
@@ -248,7 +274,6 @@ _ROWS = (
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "http://yann.lecun.com/exdb/mnist/",
         ),
-        package=None,
         archives=(
             Archive(
                 "train-images-idx3-ubyte.gz",
@@ -271,7 +296,151 @@ _ROWS = (
                 10_008,
             ),
         ),
-        reader=_read_idx_splits,
+        reader=read_mnist,
+    ),
+    Dataset(
+        name="kmnist",
+        title="Kuzushiji-MNIST",
+        classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        folder="kmnist",
+        mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        archives=(
+            _published(
+                "train-images-idx3-ubyte.gz",
+                "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+                18_165_135,
+            ),
+            _published(
+                "train-labels-idx1-ubyte.gz",
+                "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+                29_497,
+            ),
+            _published(
+                "t10k-images-idx3-ubyte.gz",
+                "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+                3_041_136,
+            ),
+            _published(
+                "t10k-labels-idx1-ubyte.gz",
+                "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+                5_120,
+            ),
+        ),
+        reader=partial(read_mnist, suffix=".gz"),
+    ),
+    Dataset(
+        name="qmnist",
+        title="QMNIST",
+        classes=_DIGITS,
+        folder="qmnist",
+        mirrors=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
+        archives=(
+            _published(
+                "qmnist-train-images-idx3-ubyte.gz",
+                "9e26a7bf1683614e065d7b76460ccd52807165b3f22561fb782bd9f38c52b51d",
+            ),
+            _published(
+                "qmnist-train-labels-idx2-int.gz",
+                "2c05dc77f6b916b38e455e97ab129a42a444f3dbef09b278a366f82904e0dd9f",
+            ),
+            _published(
+                "qmnist-test-images-idx3-ubyte.gz",
+                "43fc22bf7498b8fc98de98369d72f752d0deabc280a43a7bcc364ab19e57b375",
+            ),
+            _published(
+                "qmnist-test-labels-idx2-int.gz",
+                "9fbcbe594c3766fdf4f0b15c5165dc0d1e57ac604e01422608bb72c906030d06",
+            ),
+        ),
+        reader=read_qmnist,
+    ),
+    _EMNIST(
+        name="emnist_balanced",
+        title="EMNIST, balanced",
+        # Lower case only where it looks unlike upper case.
+        classes=(*_DIGITS, *(letter.upper() for letter in _LETTERS), *"abdefghnqrt"),
+        reader=partial(read_emnist, kind="balanced"),
+    ),
+    _EMNIST(
+        name="emnist_letters",
+        title="EMNIST, letters",
+        classes=_LETTERS,
+        reader=partial(read_emnist, kind="letters", first=1),
+    ),
+    _EMNIST(
+        name="emnist_digits",
+        title="EMNIST, digits",
+        classes=_DIGITS,
+        reader=partial(read_emnist, kind="digits"),
+    ),
+    _CIFAR(
+        name="cifar10",
+        title="CIFAR-10",
+        classes=(
+            "airplane",
+            "automobile",
+            "bird",
+            "cat",
+            "deer",
+            "dog",
+            "frog",
+            "horse",
+            "ship",
+            "truck",
+        ),
+        folder="cifar-10",
+        archives=(
+            _published(
+                "cifar-10-python.tar.gz",
+                "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+                170_498_071,
+            ),
+        ),
+        reader=partial(read_cifar, kind="CIFAR10"),
+    ),
+    _CIFAR(
+        name="cifar100",
+        title="CIFAR-100",
+        classes=(),
+        folder="cifar-100",
+        archives=(
+            _published(
+                "cifar-100-python.tar.gz",
+                "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+                169_001_437,
+            ),
+        ),
+        reader=partial(read_cifar, kind="CIFAR100"),
+    ),
+    _SVHN(name="svhn", title="SVHN", archives=_SVHN_ARCHIVES, reader=read_svhn),
+    _SVHN(
+        name="svhn_extra",
+        title="SVHN with its extra images",
+        archives=(*_SVHN_ARCHIVES, _SVHN_EXTRA),
+        reader=partial(read_svhn, extra=True),
+    ),
+    _STL10(name="stl10", title="STL-10", reader=read_stl10),
+    _STL10(
+        name="stl10_unlabelled",
+        title="STL-10 with its unlabelled images",
+        reader=partial(read_stl10, unlabelled=True),
+    ),
+    Dataset(
+        name="usps",
+        title="USPS",
+        classes=_DIGITS,
+        folder="usps",
+        mirrors=("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/",),
+        archives=(
+            _published(
+                "usps.bz2", "3771e9dd6ba685185f89867b6e249233dd74652389f263963b3b741e994b034f"
+            ),
+            _published(
+                "usps.t.bz2", "a9c0164e797d60142a50604917f0baa604f326e9a689698763793fa5d12ffc4e"
+            ),
+        ),
+        reader=read_usps,
+        image_size=16,
     ),
     Dataset(
         name="digits",
@@ -279,7 +448,6 @@ _ROWS = (
         classes=_DIGITS,
         folder="digits",
         mirrors=(),
-        package=None,
         archives=(
             Archive(
                 "digits.csv.gz",
@@ -287,10 +455,12 @@ _ROWS = (
                 264_712,
             ),
         ),
-        reader=_read_digits,
+        reader=read_digits,
         bundled="sklearn/datasets/data",
     ),
+    OwnImages(name="folder", title="Own images"),
+    OwnImages(name="imagenet", title="ImageNet"),
 )
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _ROWS}
+DATASETS: dict[str, Dataset | OwnImages] = {dataset.name: dataset for dataset in _ROWS}
 assert len(DATASETS) == len(_ROWS), "two data sets have the same name"

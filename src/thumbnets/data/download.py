@@ -1,7 +1,7 @@
 """How raw data arrives: the first place that has a file with the right content fills the folder.
 
-The SHA-256 of the decompressed content alone decides; no source is trusted for anything else.
-So the folder has the same bytes wherever they came from, and plain HTTP is good enough.
+The SHA-256 of the content alone decides; no source is trusted for anything else. So the folder has
+the same bytes wherever they came from, and plain HTTP is good enough.
 """
 
 import gzip
@@ -9,34 +9,39 @@ import hashlib
 import os
 import shutil
 import subprocess
-import time
+import threading
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import requests
 import urllib3
 from tqdm import tqdm
 
-from thumbnets.data.datasets import Archive, Dataset
+from thumbnets.data.datasets import DATASETS, Archive, Dataset
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's dataset-* packages install
 TIMEOUT = (4.0, 10.0)  # seconds to connect, seconds without a byte
-ATTEMPTS = 4  # a file and mirror, each going on where the one before was cut
+ATTEMPTS = 4  # in a row without progress; each goes on where the one before was cut
+AT_ONCE = 4  # files from one mirror
 BACKOFF = 0.5  # seconds before the second attempt, doubled for each one after it
 APT_SECONDS = 300  # for each of update, download, unpack
-_BLOCK = 1 << 18  # bytes read at a time
+_BLOCK = 1 << 18  # bytes read at a time; an attempt that brings as many is progress
+_LONGEST = 1 << 30  # of a file whose size nobody states
 
 
 def download(dataset: Dataset, target: Path, *, mirror: str | None) -> None:
-    """Fill a folder with the decompressed files of a data set.
+    """Fill a folder with the files of a data set.
 
     Files that are there and whole are kept. A file appears under its name only when it is whole
-    and checked; what is left of a failed attempt is removed.
+    and checked. What a mirror sent before it was cut, or the user interrupted, is kept beside the
+    folder and gone on with by the next call.
 
     Args:
         dataset: what to bring.
@@ -53,14 +58,22 @@ def download(dataset: Dataset, target: Path, *, mirror: str | None) -> None:
         return
     failures: dict[str, dict[str, str]] = {}  # place -> archive name -> reason
     with TemporaryDirectory(prefix=".download-", dir=target) as scratch:
-        for source in _sources(dataset, mirror):
+        for source in _sources(dataset, target, mirror):
             failed = failures[source.place] = _take(source, missing, target, Path(scratch))
             if len(failed) < len(missing):
                 print(f"{dataset.name}: {len(missing) - len(failed)} file(s) from {source.place}")
             missing = [a for a in missing if a.name in failed]
             if not missing:
-                return
-    raise ValueError(_nothing_found(dataset, missing, failures))
+                break
+    with suppress(OSError):  # nothing is there, or something that may be gone on with
+        _parts(target).rmdir()
+    if missing:
+        raise ValueError(_nothing_found(dataset, missing, failures))
+
+
+def _parts(target: Path) -> Path:
+    """Where the beginnings of files lie until they are whole."""
+    return target.with_name(f".{target.name}.parts")
 
 
 class _Unusable(Exception):
@@ -73,6 +86,11 @@ class _Unreachable(_Unusable):
 
 class _Source(Protocol):
     """A place that may have the archives, gzipped or already decompressed."""
+
+    at_once: ClassVar[int]
+    """Files that may be asked for at once."""
+    stop: threading.Event
+    """Ends what is under way."""
 
     @property
     def place(self) -> str:
@@ -87,6 +105,8 @@ class _Folder:
     """A folder of archives on this machine."""
 
     path: Path
+    stop: threading.Event = field(default_factory=threading.Event)
+    at_once: ClassVar[int] = 1
 
     @property
     def place(self) -> str:
@@ -101,29 +121,67 @@ class _Folder:
 
 @dataclass(frozen=True)
 class _Http:
-    """An official mirror."""
+    """An official mirror.
+
+    Attributes:
+        place: Its address.
+        parts: Where the beginnings of files lie, also those of earlier calls.
+    """
 
     place: str
+    parts: Path
+    stop: threading.Event = field(default_factory=threading.Event)
+    at_once: ClassVar[int] = AT_ONCE
 
     def candidates(self, archive: Archive, scratch: Path) -> Iterator[Path]:
-        part = scratch / archive.name
-        part.unlink(missing_ok=True)  # another mirror's gzip container can't be gone on with
         url = f"{self.place.rstrip('/')}/{archive.name}"
-        # No gzip file of so many bytes is longer: deflate stores what it can't shrink.
-        longest = archive.size + archive.size // 1000 + 4096
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(BACKOFF * 2 ** (attempt - 1))
+        # Another mirror's gzip container can't be gone on with: the name is that of the address.
+        part = self.parts / f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{archive.name}"
+        self.parts.mkdir(parents=True, exist_ok=True)
+        begun_before = part.exists()
+        yield from self._candidate(url, part, archive)
+        if begun_before:  # with what is another file by now
+            yield from self._candidate(url, part, archive)
+
+    def _candidate(self, url: str, part: Path, archive: Archive) -> Iterator[Path]:
+        self._get(url, part, longest=_longest(archive))
+        try:
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _get(self, url: str, part: Path, *, longest: int) -> None:
+        """Fetch a file in as many attempts as it takes, while they bring something."""
+        attempts = 0
+        while True:
+            had = _length(part)
             try:
-                _fetch(url, part, longest=longest)
-                break
+                return _fetch(url, part, longest=longest, stop=self.stop)
+            except _Unreachable:
+                raise
+            except _Unusable:
+                part.unlink(missing_ok=True)
+                raise
             except requests.ConnectTimeout as error:  # long, and once for each address it has
                 raise _Unreachable("no answer") from error
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failure = error
-        else:
-            raise _Unreachable(f"{_in_words(failure)}, {ATTEMPTS} attempts") from failure
-        yield part
+                attempts = 1 if _length(part) - had >= _BLOCK else attempts + 1
+                if attempts == ATTEMPTS:
+                    raise _Unreachable(f"{_in_words(error)}, {ATTEMPTS} attempts") from error
+            if self.stop.wait(BACKOFF * 2 ** (attempts - 1)):
+                raise _Unreachable("interrupted")
+
+
+def _length(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _longest(archive: Archive) -> int:
+    """The most bytes that a file can have."""
+    if archive.size is None:
+        return _LONGEST
+    # No gzip file of so many bytes is longer: deflate stores what it can't shrink.
+    return archive.size + (archive.size // 1000 + 4096) * archive.unpacked
 
 
 @dataclass(frozen=True)
@@ -134,6 +192,8 @@ class _Package:
     """
 
     name: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    at_once: ClassVar[int] = 1
 
     @property
     def place(self) -> str:
@@ -163,68 +223,86 @@ class _Package:
             _run(["dpkg", "-x", package.name, unpacked.name], scratch)
 
 
-def _sources(dataset: Dataset, mirror: str | None) -> Iterator[_Source]:
+def _sources(dataset: Dataset, target: Path, mirror: str | None) -> Iterator[_Source]:
     """Give the places to look, in order: what is near and costs nothing first."""
     if dataset.bundled:
         package, _, inside = dataset.bundled.partition("/")
         spec = find_spec(package)  # finds it without the second that importing it takes
         for location in (spec and spec.submodule_search_locations) or ():
             yield _Folder(Path(location) / inside)
+    for other in DATASETS.values():  # the same archives under another name, as those of EMNIST
+        fetched = target.with_name(other.name)
+        shared = isinstance(other, Dataset) and other.folder == dataset.folder
+        if shared and fetched != target and fetched.is_dir():
+            yield _Folder(fetched)
     if mirror:
         yield _Folder(Path(mirror) / dataset.folder)
     yield _Folder(SYSTEM_FOLDER / dataset.folder)
-    yield from map(_Http, dataset.mirrors)
+    for place in dataset.mirrors:
+        yield _Http(place, _parts(target))
     if dataset.package:
         yield _Package(dataset.package)
 
 
 def _take(source: _Source, wanted: list[Archive], target: Path, scratch: Path) -> dict[str, str]:
     """Move what a source has into the target; give the names of the others, each with a reason."""
-    failed: dict[str, str] = {}
-    for i, archive in enumerate(wanted):
+    silent: list[str] = []  # why the source does not answer, once it does not
+
+    def take(archive: Archive) -> str | None:
+        if silent:
+            return silent[0]
         try:
-            whole = _first_whole(source.candidates(archive, scratch), archive, scratch)
-            os.replace(whole, target / archive.file)
+            os.replace(_first_whole(source, archive, scratch), target / archive.file)
         except _Unreachable as error:
-            return failed | {rest.name: str(error) for rest in wanted[i:]}
+            silent.append(str(error))
+            return str(error)
         except _Unusable as error:
-            failed[archive.name] = str(error)
-    return failed
+            return str(error)
+        return None
 
-
-def _first_whole(candidates: Iterable[Path], archive: Archive, scratch: Path) -> Path:
-    """Decompress candidates into `scratch` until one has the right content."""
-    reason = "no such file"
-    for candidate in candidates:
+    with ThreadPoolExecutor(source.at_once) as pool:
         try:
-            return _decompress(candidate, archive, scratch / "decompressed")
-        except _Unusable as error:
-            reason = str(error)
+            reasons = list(pool.map(take, wanted))
+        finally:  # what is still under way after an error, or an interrupt
+            source.stop.set()
+            pool.shutdown(cancel_futures=True)
+    return {a.name: reason for a, reason in zip(wanted, reasons, strict=True) if reason}
+
+
+def _first_whole(source: _Source, archive: Archive, scratch: Path) -> Path:
+    """Copy candidates into `scratch`, decompressed if need be, until one has the right content."""
+    reason = "no such file"
+    with closing(source.candidates(archive, scratch)) as candidates:
+        for candidate in candidates:
+            try:
+                return _copy(candidate, archive, scratch / f"whole-{archive.file}")
+            except _Unusable as error:
+                reason = str(error)
     raise _Unusable(reason)
 
 
-def _decompress(path: Path, archive: Archive, output: Path) -> Path:
-    """Copy a file, decompressed if it is gzipped, and check what it holds."""
+def _copy(path: Path, archive: Archive, output: Path) -> Path:
+    """Copy a file as it is to be kept, and check what it holds."""
     digest, size = hashlib.sha256(), 0
     with output.open("wb") as out:
-        for block in _content(path):
+        for block in _content(path, unpack=archive.unpacked):
             out.write(block)
             digest.update(block)
             size += len(block)
-            if size > archive.size:  # here, lest a small bad archive fill the disk
-                raise _Unusable(f"longer than {archive.size} bytes")
-    if size < archive.size:
+            if size > (archive.size or _LONGEST):  # lest a small bad archive fill the disk
+                raise _Unusable(f"longer than {archive.size or _LONGEST} bytes")
+    if archive.size is not None and size < archive.size:
         raise _Unusable(f"{size} bytes, not {archive.size}")
     if digest.hexdigest() != archive.sha256:
         raise _Unusable("wrong SHA-256")
     return output
 
 
-def _content(path: Path) -> Iterator[bytes]:
-    """Give the decompressed content of a file that is gzipped or not, whatever its name says."""
+def _content(path: Path, *, unpack: bool) -> Iterator[bytes]:
+    """Give the content of a file, decompressed if it is gzipped, whatever its name says."""
     try:
         with path.open("rb") as file:
-            gzipped = file.read(2) == b"\x1f\x8b"
+            gzipped = unpack and file.read(2) == b"\x1f\x8b"
             file.seek(0)
             stream = gzip.GzipFile(fileobj=file) if gzipped else file
             while block := stream.read(_BLOCK):
@@ -238,19 +316,19 @@ def _content(path: Path) -> Iterator[bytes]:
 
 
 def _is_whole(path: Path, archive: Archive) -> bool:
-    """Whether a decompressed file is there with the right content."""
-    if not path.is_file() or path.stat().st_size != archive.size:
+    """Whether a file is there with the right content."""
+    if not path.is_file() or archive.size not in (None, path.stat().st_size):
         return False
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == archive.sha256
 
 
-def _fetch(url: str, part: Path, *, longest: int) -> None:
+def _fetch(url: str, part: Path, *, longest: int, stop: threading.Event) -> None:
     """Get a file, or the rest of it where `part` has the beginning.
 
     Bytes are taken as sent: decoding a `Content-Encoding` would upset the count that Range needs.
     """
-    have = part.stat().st_size if part.exists() else 0
+    have = _length(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         status = response.status_code
@@ -264,15 +342,17 @@ def _fetch(url: str, part: Path, *, longest: int) -> None:
             have = 0
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise _Unusable("sent another range than asked")
-        _write(response, part, have=have, longest=longest)
+        _write(response, part, have=have, longest=longest, stop=stop)
 
 
-def _write(response: requests.Response, part: Path, *, have: int, longest: int) -> None:
+def _write(
+    response: requests.Response, part: Path, *, have: int, longest: int, stop: threading.Event
+) -> None:
     """Write the body of a response behind the first `have` bytes of a file, with a progress bar."""
     length = response.headers.get("Content-Length", "")
     total = have + int(length) if length.isdecimal() else None
     bar = tqdm(
-        desc=part.name,
+        desc=part.name.partition("-")[2],
         initial=have,
         total=total,
         unit="B",
@@ -286,6 +366,8 @@ def _write(response: requests.Response, part: Path, *, have: int, longest: int) 
             bar.update(len(block))
             if out.tell() > longest:
                 raise _Unusable("longer than the archive can be")
+            if stop.is_set():
+                raise _Unreachable("interrupted")
 
 
 def _in_words(error: Exception) -> str:

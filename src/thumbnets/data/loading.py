@@ -1,34 +1,47 @@
 """Data sets for use from Python, outside the pipeline."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from thumbnets import paths, runtime
 from thumbnets.data.arrays import Split, read_split
-from thumbnets.data.datasets import DATASETS, get_dataset
+from thumbnets.data.datasets import DATASETS, OwnImages, get_dataset
 from thumbnets.data.download import download
+from thumbnets.data.folder import FolderRule, list_images
 from thumbnets.data.preprocess import read_dataset
 
 
-def load(name_or_folder: str | Path, split: Literal["train", "test"]) -> Split:
-    """Images and labels of a data set by name, or of a folder that `preprocess` has written.
+def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: Any) -> Split:
+    """Images and labels of a data set by name, of a folder of images, or of what was preprocessed.
 
     Args:
-        name_or_folder: A known data set, fetched to data/raw/<name> if it is not there; or a
-            folder with train/ and test/ such as data/processed.
+        name_or_folder: A known data set, fetched to data/raw/<name> if it is not there; a folder
+            that `preprocess` has written, such as data/processed; or a folder of images with a
+            folder for each class.
         split: Which part.
+        **rule: For a folder of images `size`, `fit`, `test`, `seed` and `broken`, as `FolderRule`.
 
     Returns:
         images uint8 [N, C, H, W], labels int64 [N], and what is known of them. Folds only from a
-        folder.
+        folder that `preprocess` has written. Large images are memory maps.
 
     Raises:
-        ValueError: Neither a known data set nor such a folder, or no source has the files.
+        ValueError: None of these is there, or no source has the files.
     """
-    folder = Path(name_or_folder)
-    if str(name_or_folder) not in DATASETS and (folder / split).is_dir():
+    name, folder = str(name_or_folder), Path(name_or_folder)
+    if name not in DATASETS and (folder / split / "meta.json").is_file():
         return read_split(folder / split)
-    dataset = get_dataset(str(name_or_folder))
-    raw = paths.raw(dataset.name)
+    if name not in DATASETS and folder.is_dir():
+        return _load_images(FolderRule(str(folder), **rule), split)
+    dataset = get_dataset(name)
+    if isinstance(dataset, OwnImages):
+        raise ValueError(f"{name} are images of your own: give the folder that they are in.")
+    raw = paths.raw(name)
     download(dataset, raw, mirror=runtime.mirror())
-    return read_dataset(dataset.name, raw)[split]
+    return getattr(read_dataset(name, raw), split)
+
+
+def _load_images(rule: FolderRule, split: str) -> Split:
+    raw = paths.raw("folder")
+    list_images(Path(rule.path), raw)
+    return getattr(read_dataset("folder", raw, rule), split)

@@ -1,14 +1,19 @@
 """From raw files to the arrays that training and evaluation read."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from thumbnets.data.arrays import Meta, Split
-from thumbnets.data.datasets import get_dataset
+from thumbnets.data.arrays import Meta, Split, chunks
+from thumbnets.data.datasets import OwnImages, get_dataset
+from thumbnets.data.folder import FolderRule, read_folder
+from thumbnets.data.readers import Content, Part
+
+_EXAMPLES = 20  # of duplicates that findings name
 
 
 def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
@@ -42,53 +47,142 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel of uint8 images [N, C, H, W], as fractions."""
     levels = np.arange(256) / 255
-    means, stds = [], []
-    for channel in range(images.shape[1]):
-        # From a histogram: exact, and no float copy of the images.
-        share = np.bincount(images[:, channel].ravel(), minlength=256) / images[:, channel].size
-        means.append(float(share @ levels))
-        stds.append(float(np.sqrt(share @ (levels - means[-1]) ** 2)))
+    # From histograms: exact, and no float copy of the images.
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for some in chunks(images, "mean and deviation"):
+        for channel, count in enumerate(counts):
+            count += np.bincount(some[:, channel].ravel(), minlength=256)
+    shares = counts / counts.sum(1, keepdims=True)
+    means = [float(share @ levels) for share in shares]
+    stds = [
+        float(np.sqrt(share @ (levels - mean) ** 2))
+        for share, mean in zip(shares, means, strict=True)
+    ]
     return means, stds
 
 
-def read_dataset(name: str, raw: Path) -> dict[str, Split]:
+@dataclass(frozen=True)
+class Findings:
+    """What a look at all images found, for the report. No training rests on it.
+
+    Attributes:
+        train, test: Images of each class.
+        repeated: Training images whose pixels an earlier one has.
+        leaked: Test images whose pixels a training image has.
+        leaked_otherwise: Those of them that have another class than that training image.
+        examples: Some of the leaked: test image and training image, as files or numbers.
+        broken: Files that were left out because they can't be read.
+    """
+
+    train: list[int]
+    test: list[int]
+    repeated: int
+    leaked: int
+    leaked_otherwise: int
+    examples: list[list[str]]
+    broken: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is written."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set as it is trained and tested on."""
+
+    train: Split
+    test: Split
+    findings: Findings
+
+
+def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepared:
     """Read a data set's raw files and describe them.
 
     Args:
         name: Name of the data set.
         raw: Folder of its raw files.
+        rule: How the user's own images are read.
 
     Returns:
-        The splits "train" and "test"; the mean and standard deviation of both are those of train.
+        Both splits, without folds; the mean and standard deviation of both are those of train.
 
     Raises:
         ValueError: A file is missing or damaged.
     """
     dataset = get_dataset(name)
-    arrays = dataset.read(raw)
-    mean, std = channel_statistics(arrays["train"].images)
+    own = isinstance(dataset, OwnImages)
+    content = read_folder(raw, rule) if own else dataset.read(raw)
+    mean, std = channel_statistics(content.train.images)
     if min(std) == 0:
         raise ValueError(f"{raw}: all training images of {name} are the same plain colour.")
+    counts = {part: _counts(of, content) for part, of in content.parts.items()}
+    digests = {}
 
-    def described(images: np.ndarray, labels: np.ndarray) -> Split:
-        checksum = hashlib.sha256(np.ascontiguousarray(images))
-        checksum.update(labels)
+    def described(part: str) -> Split:
+        images, labels = content.parts[part].images, content.parts[part].labels
+        checksum, digests[part] = _checksums(images, labels)
         meta = Meta(
             dataset=name,
-            classes=list(dataset.classes),
+            classes=list(content.classes),
             channels=images.shape[1],
             image_size=images.shape[2],
             mean=mean,
             std=std,
-            counts=np.bincount(labels, minlength=len(dataset.classes)).tolist(),
-            sha256=checksum.hexdigest(),
+            counts=counts[part],
+            sha256=checksum,
+            fit=rule.fit if own else "stretch",
         )
         return Split(images, labels, meta)
 
-    return {split: described(part.images, part.labels) for split, part in arrays.items()}
+    train, test = described("train"), described("test")
+    duplicates = _duplicates(content, digests["train"], digests["test"])
+    return Prepared(
+        replace(train, unlabelled=content.unlabelled),
+        test,
+        Findings(**counts, **duplicates, broken=content.broken),
+    )
 
 
-def preprocess(name: str, raw: Path, *, folds: int, seed: int) -> tuple[Split, Split]:
+def _counts(part: Part, content: Content) -> list[int]:
+    return np.bincount(part.labels, minlength=len(content.classes)).tolist()
+
+
+def _checksums(images: np.ndarray, labels: np.ndarray) -> tuple[str, list[bytes]]:
+    """SHA-256 of all pixels and labels, and a digest of each image."""
+    checksum, digests = hashlib.sha256(), []
+    for some in chunks(images, "checksums"):
+        checksum.update(some)
+        digests += [hashlib.blake2b(image, digest_size=16).digest() for image in some]
+    checksum.update(labels)
+    return checksum.hexdigest(), digests
+
+
+def _duplicates(content: Content, train: list[bytes], test: list[bytes]) -> dict[str, Any]:
+    """Images with the same pixels, by digests; of several training images the first is named."""
+    first: dict[bytes, int] = {}
+    for number, digest in enumerate(train):
+        first.setdefault(digest, number)
+    leaked = [(number, first[digest]) for number, digest in enumerate(test) if digest in first]
+    return {
+        "repeated": len(train) - len(first),
+        "leaked": len(leaked),
+        "leaked_otherwise": sum(
+            int(content.test.labels[a] != content.train.labels[b]) for a, b in leaked
+        ),
+        "examples": [
+            [_name(content.test, a), _name(content.train, b)] for a, b in leaked[:_EXAMPLES]
+        ],
+    }
+
+
+def _name(part: Part, number: int) -> str:
+    return part.files[number] if part.files else str(number)
+
+
+def preprocess(
+    name: str, raw: Path, *, folds: int, seed: int, rule: FolderRule | None = None
+) -> Prepared:
     """Read a data set's raw files and divide its training images into folds.
 
     Args:
@@ -96,14 +190,14 @@ def preprocess(name: str, raw: Path, *, folds: int, seed: int) -> tuple[Split, S
         raw: Folder of its raw files.
         folds: Number of folds of the training images.
         seed: Seeds the division into folds.
+        rule: How the user's own images are read.
 
     Returns:
-        The training split (with `fold`) and the test split.
+        The training split has `fold`.
 
     Raises:
         ValueError: A file is missing or damaged, or a class is too rare for the folds.
     """
-    splits = read_dataset(name, raw)
-    train = splits["train"]
-    fold = stratified_folds(train.labels, folds=folds, seed=seed)
-    return replace(train, fold=fold), splits["test"]
+    prepared = read_dataset(name, raw, rule)
+    fold = stratified_folds(prepared.train.labels, folds=folds, seed=seed)
+    return replace(prepared, train=replace(prepared.train, fold=fold))

@@ -11,8 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from thumbnets.training.weights import Classifier
+    from thumbnets.training.weights import Batched, Classifier
 
+_AT_ONCE = 1000  # images, as many as a classifier takes at a time
 _MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
 
 # For each set its views: whether mirrored left to right, then pixels down and to the right.
@@ -30,20 +31,25 @@ def array_name(views: str) -> str:
 
 
 def predict(
-    classifier: "Classifier", images: "Tensor", names: Iterable[str]
+    classifier: "Classifier", images: "Batched", names: Iterable[str]
 ) -> dict[str, np.ndarray]:
     """Logits under several sets of views; each view is looked at once.
 
     Args:
         classifier: Trained.
-        images: uint8 [N, C, H, W].
+        images: uint8 [N, C, H, W]; they are looked at in parts, so that a map of them may be large.
         names: Keys of `VIEWS`.
 
     Returns:
         For each name float32 [N, K]: plain logits of a single view, otherwise their `average`.
     """
     needed = dict.fromkeys(view for name in names for view in VIEWS[name])
-    seen = {view: classifier.logits(transformed(images, *view)) for view in needed}
+    seen = {
+        view: np.concatenate(
+            [classifier.logits(transformed(some, *view)) for some in images.split(_AT_ONCE)]
+        )
+        for view in needed
+    }
     return {
         name: seen[VIEWS[name][0]]
         if len(VIEWS[name]) == 1

@@ -66,7 +66,9 @@ def model_rows(results: Results) -> list[Row]:
                 scores=results.metrics[name],
                 interval=accuracy_interval(results.metrics[name]),
                 validation=_validation_accuracy(results, name),
-                published=find_published(params.data.name, settings.arch, patches=patched),
+                published=find_published(
+                    params.data.name, settings.arch, patches=patched, block=name
+                ),
                 pooled=name in params.pool,
             )
         )
@@ -257,6 +259,42 @@ def _published_effect(params: Params, name: str) -> float | None:
     patched = find_published(params.data.name, arch, patches=True)
     whole = find_published(params.data.name, arch, patches=False)
     return patched.accuracy - whole.accuracy if patched and whole else None
+
+
+UNEVEN = 1.5  # times the images of the rarest class: then the report counts every class
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How many images of a class there are.
+
+    Attributes:
+        name: The class.
+        train, test: Images of it.
+        share: Of the training images of the largest class.
+    """
+
+    name: str
+    train: int
+    test: int
+    share: float
+
+
+def class_counts(results: Results) -> list[ClassCount]:
+    """A row a class, the largest first, if they are uneven; otherwise none."""
+    train, test = results.found["train"], results.found["test"]
+    largest = max(train)
+    if largest <= UNEVEN * min(train):
+        return []
+    rows = zip(results.meta.classes, train, test, strict=True)
+    counts = [ClassCount(name, a, b, a / largest) for name, a, b in rows]
+    return sorted(counts, key=lambda row: -row.train)
+
+
+def weighted_models(results: Results) -> list[str]:
+    """Models of the run whose training loss weighs the classes."""
+    settings = results.params.settings
+    return [name for name in results.params.run if settings[name].train.class_weights is not None]
 
 
 @dataclass(frozen=True)

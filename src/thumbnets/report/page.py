@@ -29,6 +29,7 @@ from thumbnets.report.filters import FILTERS, percent, to_yaml
 from thumbnets.report.findings import (
     Row,
     calibrations,
+    class_counts,
     cross_validation,
     differing_settings,
     ensemble_row,
@@ -37,6 +38,7 @@ from thumbnets.report.findings import (
     patchings,
     ranking,
     view_scores,
+    weighted_models,
 )
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
 from thumbnets.report.results import Results
@@ -94,6 +96,9 @@ def _context(results: Results) -> dict[str, Any]:
     return {
         "params": params,
         "meta": results.meta,
+        "found": results.found,
+        "class_counts": class_counts(results),
+        "weighted": weighted_models(results),
         "dataset": dataset.title,
         "archives": dataset.archives,
         "summary": results.summary,

@@ -20,6 +20,7 @@ class Published:
         note: How it was measured.
         patches: Whether the images were cut into patches.
         parameters: Of the network, as far as the source tells.
+        block: The one block of params.yaml with the source's settings; None: all with the network.
     """
 
     dataset: str
@@ -29,6 +30,7 @@ class Published:
     note: str
     patches: bool = False
     parameters: int | None = None
+    block: str | None = None
 
     @property
     def reference(self) -> str:
@@ -36,12 +38,17 @@ class Published:
         return f"{self.source}: {self.note}"
 
 
-def find_published(dataset: str, arch: str, *, patches: bool) -> Published | None:
-    """The published result of a network on a data set, if there is one."""
-    for result in _results():
-        if (result.dataset, result.arch, result.patches) == (dataset, arch, patches):
-            return result
-    return None
+def find_published(
+    dataset: str, arch: str, *, patches: bool, block: str | None = None
+) -> Published | None:
+    """The published result of a block on a data set, else that of its network, if there is one."""
+    results = [
+        result
+        for result in _results()
+        if (result.dataset, result.arch, result.patches) == (dataset, arch, patches)
+        and result.block in (None, block)
+    ]
+    return max(results, key=lambda result: result.block is not None, default=None)
 
 
 def _results() -> list[Published]:
@@ -72,7 +79,7 @@ class Point:
 def published_points(dataset: str) -> list[Point]:
     """All published results on a data set of networks whose parameters are known."""
     own = [
-        Point(result.arch, result.parameters, result.accuracy, result.source)
+        Point(result.block or result.arch, result.parameters, result.accuracy, result.source)
         for result in _results()
         if result.dataset == dataset and result.parameters
     ]

@@ -27,7 +27,6 @@ _COLUMNS = {  # and how they are aligned
     "95 % interval": "--:",
     "Parameters": "--:",
     "Epochs": "--:",
-    "Quick block": ":--",
     "Goal": "--:",
     "Outcome": ":--",
 }
@@ -74,14 +73,8 @@ def find_goals(dataset: str) -> list[Goal]:
     return [goal for goal in goals if goal.dataset == dataset]
 
 
-def quick_block(params: Params, recipe: str) -> str:
-    """The first block with the network of a recipe; the recipe itself if there is no other."""
-    arch = params.settings[recipe].arch
-    return next(name for name, settings in params.settings.items() if settings.arch == arch)
-
-
-def pool(params: Params, dataset: str, *, quick: bool) -> list[str]:
-    """The recipes for a data set, or their quick blocks, once or more often to fill all places.
+def pool(params: Params, dataset: str) -> list[str]:
+    """The recipes for a data set, once or more often to fill all places.
 
     Raises:
         ValueError: params.yaml has none of them.
@@ -90,9 +83,7 @@ def pool(params: Params, dataset: str, *, quick: bool) -> list[str]:
     if not blocks:
         names = ", ".join(goal.block for goal in find_goals(dataset))
         raise ValueError(f"params.yaml has no recipe for {dataset}: add a block, one of {names}.")
-    if quick:
-        blocks = [quick_block(params, recipe) for recipe in blocks]
-    return (list(dict.fromkeys(blocks)) * POOL_PLACES)[:POOL_PLACES]
+    return (blocks * POOL_PLACES)[:POOL_PLACES]
 
 
 def table(params: Params, folder: Path) -> str:
@@ -100,7 +91,7 @@ def table(params: Params, folder: Path) -> str:
 
     Args:
         params: Of the run.
-        folder: With the metrics of the recipes and of their quick blocks, a file each.
+        folder: With the metrics of the recipes, a file each.
     """
     rows = [list(_COLUMNS), list(_COLUMNS.values())]
     rows += [_row(params, goal, folder) for goal in find_goals(params.data.name)]
@@ -109,8 +100,7 @@ def table(params: Params, folder: Path) -> str:
         f"# Recipes: {get_dataset(params.data.name).title}",
         "",
         f"Means over {plural(len(params.seeds), 'seed')}; intervals are 95 %, {over}. A goal is "
-        f"reached if the mean is. Views of a test image: {params.evaluation.tta}. Quick block: "
-        f"the first of params.yaml with the same network, with the same seeds.",
+        f"reached if the mean is. Views of a test image: {params.evaluation.tta}.",
         "",
         *(f"| {' | '.join(row)} |" for row in rows),
     ]
@@ -120,7 +110,7 @@ def table(params: Params, folder: Path) -> str:
 def _row(params: Params, goal: Goal, folder: Path) -> list[str]:
     scores = _read(folder, goal.block)
     if goal.block not in params.models or scores is None:
-        return [goal.block, *["–"] * 7, str(goal), _NOT_RUN]
+        return [goal.block, *["–"] * 6, str(goal), _NOT_RUN]
     epochs, accuracy = params.settings[goal.block].train.epochs, scores["accuracy"]
     return [
         goal.block,
@@ -130,18 +120,9 @@ def _row(params: Params, goal: Goal, folder: Path) -> list[str]:
         interval(accuracy_interval(scores)),
         thousands(scores["parameters"]),
         str(epochs),
-        _quick(params, goal.block, folder),
         str(goal),
         goal.outcome(accuracy["mean"], epochs),
     ]
-
-
-def _quick(params: Params, recipe: str, folder: Path) -> str:
-    name = quick_block(params, recipe)
-    if name == recipe:
-        return "–"
-    scores = _read(folder, name)
-    return f"{name} {percent(scores['accuracy']['mean']) if scores else _NOT_RUN}"
 
 
 def _read(folder: Path, name: str) -> Scores | None:
@@ -150,12 +131,9 @@ def _read(folder: Path, name: str) -> Scores | None:
 
 
 def main(what: str, dataset: str = "") -> None:
-    """`recipes` or `quick` and a data set: names for `pool`; `table`: that of the last run."""
+    """`pool` and a data set: names for that key of params.yaml; `table`: that of the last run."""
     params = load_params()
-    if what == "table":
-        print(table(params, paths.METRICS))
-    else:
-        print(",".join(pool(params, dataset, quick=what == "quick")))
+    print(table(params, paths.METRICS) if what == "table" else ",".join(pool(params, dataset)))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class Results:
     Attributes:
         params: What the run was asked for.
         meta: Of the training images.
+        found: What a look at all images found, as `preprocess.Findings`.
         metrics: Test metrics over seeds.
         ensemble: Test metrics of the ensembles, as `score_ensembles` gives them.
         summary: As `summaries.summary` gives it.
@@ -74,6 +75,7 @@ class Results:
 
     params: Params
     meta: Meta
+    found: dict[str, Any]
     metrics: dict[str, Scores]
     ensemble: Scores
     summary: Scores
@@ -132,6 +134,7 @@ def read_results(params: Params) -> Results:
     return Results(
         params=params,
         meta=meta,
+        found=read_json(paths.FINDINGS),
         metrics=metrics,
         ensemble=ensemble,
         summary=read_json(paths.SUMMARY),

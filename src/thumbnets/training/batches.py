@@ -10,20 +10,57 @@ import torch
 from torch import Generator, Tensor
 
 from thumbnets.data import augment, mix
-from thumbnets.data.arrays import Meta
+from thumbnets.data.arrays import Meta, Split, at_once, let_go
 from thumbnets.training.settings import TrainSettings
 from thumbnets.training.weights import normalise
 
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images on the device that computes: uint8 [N, C, H, W] and int64 [N]."""
+    """Labelled images; those in memory are on the device that computes, mapped ones never are.
+
+    Attributes:
+        images: uint8 [M, C, H, W].
+        labels: int64 [N], on the device that computes.
+        rows: int64 [N], which of `images` they are, on the device of those; None: all of them.
+        mapped: The array that a memory map stands behind `images`, if there is one.
+    """
 
     images: Tensor
     labels: Tensor
+    rows: Tensor | None = None
+    mapped: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, split: Split, device: torch.device, chosen: np.ndarray | None = None) -> "Images":
+        """Some images of a split (bool [M]), or all; only a map is not copied."""
+        labels = split.labels if chosen is None else split.labels[chosen]
+        on_device = torch.from_numpy(labels).to(device)
+        if isinstance(split.images, np.memmap):
+            rows = None if chosen is None else torch.from_numpy(np.flatnonzero(chosen))
+            return cls(torch.from_numpy(split.images), on_device, rows, split.images)
+        images = split.images if chosen is None else split.images[chosen]
+        return cls(torch.from_numpy(images).to(device), on_device)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, index: Tensor) -> Tensor:
+        """The images of an index int64 [B], on the device that computes: uint8 [B, C, H, W]."""
+        if self.mapped is None:
+            return self.images.index_select(0, index)
+        rows = index.cpu() if self.rows is None else self.rows.index_select(0, index.cpu())
+        taken = self.images.index_select(0, rows).to(self.labels.device)
+        let_go(self.mapped)
+        return taken
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """All images in order, at most `size` at a time: uint8 [B, C, H, W]."""
+        if self.mapped is None:
+            yield from self.images.split(size)
+        else:
+            for index in torch.arange(len(self)).split(size):
+                yield self.take(index)
 
 
 @dataclass
@@ -78,18 +115,18 @@ class Streams:
 class Batches:
     """The training images, batch after batch: augmented, normalised and mixed.
 
-    Whole batches are gathered by index from uint8 arrays in memory; no Python call is made for a
-    single image.
+    Whole batches are gathered by index from uint8 arrays; no Python call is made for a single
+    image.
 
     Args:
-        data: The images, on the device that computes.
+        data: The images.
         settings: Batch size, augmentation and mix.
         meta: Normalisation and classes.
         streams: Order of the images and draws of the augmentation.
     """
 
     def __init__(self, data: Images, settings: TrainSettings, meta: Meta, streams: Streams) -> None:
-        device = data.images.device
+        device = data.labels.device
         self.data, self.size, self.streams = data, settings.batch_size, streams
         self.augment = augment.pipeline(settings.augment)
         self.mix = mix.mixer(settings.mix, len(meta.classes))
@@ -118,12 +155,12 @@ class Batches:
         """
         generator = self.streams.augment
         for index in order.split(self.size)[first : len(self)]:
-            images = self.data.images.index_select(0, index)
+            images = self.data.take(index)
             images = self.augment(images, generator=generator, epoch=epoch, index=index)
             images = normalise(images, self.mean, self.std)
             yield self.mix(images, self.data.labels.index_select(0, index), generator)
 
     def plain(self) -> Iterator[Tensor]:
         """All images as they lie, normalised and not augmented: float32 [N, C, H, W]."""
-        for images in self.data.images.split(1000):
+        for images in self.data.split(at_once(self.data.images[0].numel(), 1000)):
             yield normalise(images, self.mean, self.std)

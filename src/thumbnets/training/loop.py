@@ -2,8 +2,10 @@
 
 import copy
 import math
+import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +19,7 @@ from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
+from thumbnets.training.pretrained import take_weights
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping, ModelSettings
 from thumbnets.training.shards import Shards
@@ -151,11 +154,14 @@ class Training:
         self.name = f"{settings.name}, seed {seed}"
         self.settings = settings.train.model_copy(update={"lr": settings.train.lr / 2**halvings})
         self.validation, self.meta, self.halvings = validation, meta, halvings
-        self.device = train.images.device
+        self.device = train.labels.device
         threads = self.settings.threads if self.device.type == "cpu" else 1
         self.streams = Streams.of(seed, self.device, threads)
         self.network = build(settings, **meta.shape)
         initialise(self.network, self.settings.init, self.streams.init)
+        if self.settings.weights:
+            left_out = take_weights(self.network, Path(self.settings.weights))
+            print(f"{self.name}: {left_out}", file=sys.stderr)
         self.network.to(self.device)
         self.shards = Shards(self.network, threads)
         for network, random in zip(self.shards.networks, self.streams.dropout, strict=True):
@@ -164,6 +170,7 @@ class Training:
                     layer.random = random
         self.optimizer = build_optimizer(self.network, self.settings)
         self.batches = Batches(train, self.settings, meta, self.streams)
+        self.class_weights = class_weights(self.settings.class_weights, train, len(meta.classes))
         self.schedule = Schedule(self.optimizer, self.settings, len(self.batches))
         self.average = build_average(self.network, self.settings, len(self.batches))
         self.best = Best.of(self.settings.early_stopping)
@@ -218,7 +225,11 @@ class Training:
         self.schedule.after_step()
 
     def _loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss, and the number of images recognised."""
+        """Mean loss, and the number of images recognised.
+
+        With weights the loss of each image counts by that of its class, and their sum is divided
+        by the number of images, whichever classes these are of: the shares of a batch then add up.
+        """
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
         ):
@@ -226,7 +237,12 @@ class Training:
         smoothing = self.settings.label_smoothing
         labels = targets.argmax(1) if targets.ndim == 2 else targets  # the greater share
         right = (logits.detach().argmax(1) == labels).sum()
-        return nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing), right
+        if self.class_weights is None:
+            return nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing), right
+        loss = nn.functional.cross_entropy(
+            logits, targets, self.class_weights, label_smoothing=smoothing, reduction="sum"
+        )
+        return loss / len(targets), right
 
     def _end_epoch(self) -> Epoch:
         """Judge the epoch, add it to the curve, and begin the next unless this was the last."""
@@ -298,9 +314,36 @@ class Training:
         self.streams.load_state_dict(state["streams"])  # last: what is built above may draw
 
 
+def class_weights(weights: str | list[float] | None, train: Images, classes: int) -> Tensor | None:
+    """How much an image of each class counts in the loss.
+
+    Args:
+        weights: None, `balanced`, or one a class.
+        train: The images to learn from.
+        classes: Number of classes.
+
+    Returns:
+        float32 [K]. Balanced: N / (K * images of the class), as scikit-learn has it, so that the
+        mean over all images is 1 and every class counts alike; 0 for a class without images.
+
+    Raises:
+        ValueError: There are not as many weights as classes.
+    """
+    if weights is None:
+        return None
+    device = train.labels.device
+    if weights == "balanced":
+        counts = torch.bincount(train.labels.cpu(), minlength=classes).double()
+        balanced = torch.where(counts > 0, len(train) / (classes * counts), 0.0)
+        return balanced.float().to(device)
+    if len(weights) != classes:
+        raise ValueError(f"class_weights must be one a class, {classes}, got {len(weights)}.")
+    return torch.tensor(weights, device=device)
+
+
 def evaluate(classifier: Classifier, data: Images) -> tuple[float, float]:
     """Mean cross-entropy and accuracy on images without augmentation."""
-    logits = torch.from_numpy(classifier.logits(data.images))
+    logits = torch.from_numpy(classifier.logits(data))
     labels = data.labels.cpu()
     loss = nn.functional.cross_entropy(logits, labels)
     return float(loss), float((logits.argmax(1) == labels).float().mean())

@@ -141,9 +141,10 @@ def adadelta(
     momentum: float,
     weight_decay: float,
     rho: Probability = 0.9,
+    eps: Positive = 1e-6,
 ) -> Optimizer:
     """Adadelta, without momentum; its usual `lr` is 1. Source: Zeiler 2012, arXiv:1212.5701."""
-    return Adadelta(network.parameters(), lr, rho, weight_decay=weight_decay)
+    return Adadelta(network.parameters(), lr, rho, eps, weight_decay=weight_decay)
 
 
 @OPTIMIZERS.register()

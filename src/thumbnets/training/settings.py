@@ -160,8 +160,12 @@ class TrainSettings(Checked):
     average: choice_of(AVERAGES) | None
     """Average of the weights along the way, used in place of the last ones."""
     init: choice_of(INITIALISATIONS)
+    weights: str | None
+    """A file of weights to begin with, in place of those that `init` has drawn."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target that is spread evenly over the classes."""
+    class_weights: Literal["balanced"] | list[NonNegative] | None
+    """How much an image of each class counts in the training loss; validation counts all alike."""
     early_stopping: EarlyStopping | None
     augment: list[choice_of(AUGMENTATIONS)]
     """Applied to every training batch, in this order."""

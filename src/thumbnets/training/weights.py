@@ -1,8 +1,10 @@
 """Trained networks on disk: safetensors that carry all that is needed to use them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,11 +13,17 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from thumbnets.artifacts import write_bytes
-from thumbnets.data.arrays import Meta
+from thumbnets.data.arrays import Meta, at_once
 from thumbnets.models.patches import build
 from thumbnets.training.settings import ModelSettings
 
 _KEY = "thumbnets"  # one key: safetensors writes several in no fixed order
+
+
+class Batched(Protocol):
+    """Images, some at a time: a tensor, or `training.batches.Images`."""
+
+    def split(self, size: int) -> Iterable[Tensor]: ...
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -46,23 +54,25 @@ class Classifier:
     halvings: int = 0
 
     @torch.inference_mode()
-    def logits(self, images: Tensor, batch_size: int = 1000) -> np.ndarray:
+    def logits(self, images: Batched, batch_size: int | None = None) -> np.ndarray:
         """Class scores before the softmax.
 
         Args:
             images: uint8 [N, C, H, W], on any device.
-            batch_size: Images at a time; the result does not rest on it but for rounding.
+            batch_size: Images at a time, by default 1000 or as many as are not too large; the
+                result does not rest on it but for rounding.
 
         Returns:
             float32 [N, K].
         """
+        size = batch_size or at_once(self.meta.channels * self.meta.image_size**2, 1000)
         device = next(self.network.parameters()).device
         mean, std = (torch.tensor(v, device=device) for v in (self.meta.mean, self.meta.std))
         was_training = self.network.training
         self.network.eval()
         batches = [
             self.network(normalise(batch.to(device), mean, std)).float().cpu()
-            for batch in images.split(batch_size)
+            for batch in images.split(size)
         ]
         self.network.train(was_training)
         return torch.cat(batches).numpy()

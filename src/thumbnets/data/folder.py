@@ -1,0 +1,262 @@
+"""Images of the user's own: a folder with a folder for each class, listed and then read.
+
+The folder stays where it is. `download` writes a list of its images with their checksums, which
+is what `preprocess` rests on: another file, or other bytes in one, and it runs again.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from thumbnets import runtime
+from thumbnets.artifacts import read_csv, write_csv
+from thumbnets.data.images import SUFFIXES, read_image
+from thumbnets.data.readers import Content, Part, on_disk
+
+_LIST = "files.csv"
+_TEST_FOLDERS = ("test", "val", "validation")
+_NAMED = 5  # files in a message
+_AT_ONCE = 256  # images that are read before anything is done with them
+
+
+@dataclass(frozen=True)
+class FolderRule:
+    """How a folder of images becomes arrays.
+
+    Attributes:
+        path: The folder.
+        size: Height and width that images are brought to, pixels.
+        fit: How, a key of `images.FITS`.
+        test: Share of the images of each class that test, where the folder does not say.
+        seed: Draws them.
+        broken: `refuse`, or `skip` files that can't be read.
+    """
+
+    path: str
+    size: int = 32
+    fit: str = "crop"
+    test: float = 0.2
+    seed: int = 0
+    broken: str = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One image file.
+
+    Attributes:
+        part: `train` or `test`; empty where the folder does not say.
+        label: Its class, the folder that it lies in.
+        file: Its place in the folder.
+        sha256: Checksum of its bytes.
+    """
+
+    part: str
+    label: str
+    file: str
+    sha256: str
+
+
+def list_images(folder: Path, target: Path) -> None:
+    """Write the list of a folder's images: `files.csv`.
+
+    Args:
+        folder: With a folder for each class, or with train/ and maybe test/ (or val/) that have
+            them. Where test/ and val/ are both there, the images of val/ train.
+        target: Where to write, made if missing.
+
+    Raises:
+        ValueError: The folder has another form; the message says what is wrong.
+    """
+    places = [(part, path) for part, root in _roots(folder) for path in _images_in(root)]
+    listed = [
+        Listed(part, label, path.relative_to(folder).as_posix(), sha256)
+        for some, sums in _in_chunks(lambda place: _sha256(place[1][1]), places, "listing")
+        for (part, (label, path)), sha256 in zip(some, sums, strict=True)
+    ]
+    _check_classes(folder, listed)
+    write_csv(target / _LIST, map(asdict, listed))
+    classes = {row.label for row in listed}
+    print(f"{folder}: {len(listed):,} images of {len(classes)} classes")
+
+
+def _in_chunks(
+    function: Callable[[Any], Any], items: list, doing: str
+) -> Iterator[tuple[list, list]]:
+    """Some items and what the function makes of them, in order, on all cores."""
+    bar = tqdm(total=len(items), desc=doing, unit="image", leave=False, delay=2, disable=None)
+    with ThreadPoolExecutor(runtime.cores()) as pool, bar:
+        for start in range(0, len(items), _AT_ONCE):
+            some = items[start : start + _AT_ONCE]
+            yield some, list(pool.map(function, some))
+            bar.update(len(some))
+
+
+def _roots(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The folders that have class folders, each with the part that its images belong to."""
+    if not folder.is_dir():
+        raise ValueError(f"data.path: {folder} is no folder.")
+    # A class may be called `train`: what has no folders inside is a class.
+    parts = [p for p in ("train", *_TEST_FOLDERS) if any(_folders(folder / p))]
+    if "train" not in parts:
+        yield "", folder
+        return
+    if beside := [p.name for p in _folders(folder) if p.name not in parts]:
+        raise ValueError(
+            f"{folder} has {beside[0]}/ beside train/: only {', '.join(_TEST_FOLDERS)} may be."
+        )
+    tests = parts[1:]
+    yield ("train" if tests else ""), folder / "train"
+    for name in tests:
+        yield ("test" if name == tests[0] else "train"), folder / name
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _images_in(root: Path) -> Iterator[tuple[str, Path]]:
+    """Class and path of each image below class folders, in order; hidden files are passed over."""
+    if loose := next(filter(_is_image, sorted(root.iterdir())), None):
+        raise ValueError(f"{loose} lies in no class folder: put it into one.")
+    for label in _folders(root):
+        for place, folders, names in os.walk(label):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (
+                (label.name, path)
+                for path in map(Path(place).joinpath, sorted(names))
+                if _is_image(path)
+            )
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_classes(folder: Path, listed: list[Listed]) -> None:
+    trains = {row.label for row in listed if row.part != "test"}
+    if len(trains) < 2:
+        raise ValueError(
+            f"{folder} must have a folder with images ({', '.join(sorted(SUFFIXES))}) for each of "
+            f"two classes or more, got {', '.join(sorted(trains)) or 'none'}."
+        )
+    if unseen := sorted({row.label for row in listed} - trains):
+        raise ValueError(f"{folder}: {unseen[0]} has test images, but no training images.")
+
+
+def read_folder(raw: Path, rule: FolderRule) -> Content:
+    """Read the images that are listed.
+
+    They are grey if every pixel of every image is, otherwise RGB.
+
+    Args:
+        raw: Where the list lies.
+        rule: How images are read.
+
+    Raises:
+        ValueError: A file has changed since it was listed, or can't be read, or a class has too
+            few images.
+    """
+    rows = divide([Listed(**row) for row in read_csv(raw / _LIST)], rule)
+    classes = tuple(sorted({row.label for row in rows}))
+    kept: list[Listed] = []
+    broken: list[str] = []
+    coloured = False
+
+    def decoded() -> Iterator[np.ndarray]:
+        nonlocal coloured
+        for some, found in _in_chunks(lambda row: _decode(row, rule), rows, "reading"):
+            broken.extend(problem for problem in found if isinstance(problem, str))
+            read = [pair for pair in zip(some, found, strict=True) if not isinstance(pair[1], str)]
+            if read:
+                kept.extend(row for row, _ in read)
+                pixels = np.stack([image for _, image in read])
+                coloured |= bool((pixels[:, :1] != pixels[:, 1:]).any())
+                yield pixels
+        if not kept:
+            raise ValueError(f"{rule.path}: no image can be read, the first is {broken[0]}.")
+
+    images = on_disk(decoded(), raw.parent)
+    _report_broken(broken, rule, len(rows))
+    trains = sum(row.part == "train" for row in kept)
+    pixels = images if coloured else images[:, :1]
+    labels = np.array([classes.index(row.label) for row in kept])
+    files = [row.file for row in kept]
+    missing = set(range(len(classes))) - set(labels[:trains].tolist())
+    if missing or trains == len(kept):
+        name = f"class {classes[min(missing)]}" if missing else "the test part"
+        raise ValueError(f"{rule.path}: no image of {name} can be read.")
+    return Content(
+        classes,
+        Part(pixels[:trains], labels[:trains], files[:trains]),
+        Part(pixels[trains:], labels[trains:], files[trains:]),
+        broken=broken,
+    )
+
+
+def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
+    """Training images, then test images, each in the order of the list.
+
+    Where the folder does not say, each class gives a share of its images to test: those that come
+    first by a hash of seed and bytes. So names do not matter, and an image that is added moves at
+    most one other of its class.
+
+    Raises:
+        ValueError: A class has a single image.
+    """
+    if rows and not rows[0].part:
+        by_class: dict[str, list[Listed]] = {}
+        for row in rows:
+            by_class.setdefault(row.label, []).append(row)
+        tests = set()
+        for label, of_class in by_class.items():
+            if len(of_class) < 2:
+                raise ValueError(f"{rule.path}: class {label} has one image, needs two or more.")
+            count = min(max(round(rule.test * len(of_class)), 1), len(of_class) - 1)
+            drawn = sorted(of_class, key=lambda row: (_draw(row, rule.seed), row.file))
+            tests.update(row.file for row in drawn[:count])
+        rows = [
+            Listed("test" if row.file in tests else "train", row.label, row.file, row.sha256)
+            for row in rows
+        ]
+    return sorted(rows, key=lambda row: row.part != "train")  # stable
+
+
+def _draw(row: Listed, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {row.sha256}".encode()).hexdigest()
+
+
+def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
+    """Pixels uint8 [3, H, W], or which file can't be read and why."""
+    content = (Path(rule.path) / row.file).read_bytes()
+    if hashlib.sha256(content).hexdigest() != row.sha256:
+        raise ValueError(f"{row.file} has changed since it was listed: run `dvc repro`.")
+    try:
+        return read_image(io.BytesIO(content), channels=3, size=rule.size, fit=rule.fit)
+    except ValueError as error:
+        return f"{row.file} ({error})"
+
+
+def _report_broken(broken: list[str], rule: FolderRule, total: int) -> None:
+    """Say which files can't be read; refuse them unless they are to be skipped."""
+    if not broken:
+        return
+    named = ", ".join(broken[:_NAMED]) + (", …" if len(broken) > _NAMED else "")
+    message = f"{rule.path}: {len(broken)} of {total} images can't be read: {named}"
+    if rule.broken == "refuse":
+        raise ValueError(f"{message}. Repair or remove them, or leave them out: data.broken: skip")
+    print(f"{message}. Left out.")

@@ -1,0 +1,254 @@
+"""A folder of images: which are listed, how they are divided, what is read and what refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from thumbnets.artifacts import read_csv
+from thumbnets.data.folder import FolderRule, Listed, divide, list_images, read_folder
+
+RULE = FolderRule("images", size=8)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """`images/` in an empty current folder, to be filled."""
+    monkeypatch.chdir(tmp_path)
+    Path("images").mkdir()
+    return Path("images")
+
+
+def write(path: Path, colour: tuple[int, int, int] = (9, 9, 9), size: tuple = (10, 8)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def fill(folder: Path, *classes: str, each: int = 5) -> None:
+    """Images of as many colours as there are images."""
+    for label in classes:
+        for number in range(each):
+            write(folder / label / f"{number}.png", (number, 50, sum(map(ord, label)) % 251))
+
+
+def listed(folder: Path) -> list[tuple[str, str, str]]:
+    list_images(folder, Path("raw"))
+    return [(row["part"], row["label"], row["file"]) for row in read_csv(Path("raw/files.csv"))]
+
+
+def test_lists_images_and_nothing_else(folder, capsys):
+    for name in ("b/2.PNG", "b/1.jpg", "b/deep/er/3.webp", "a b/ü.tif", "a b/x.jpeg", "a b/y.bmp"):
+        write(folder / name)
+    for name in ("b/notes.txt", "b/.hidden.png", "README.md", ".cache/c/4.png", "b/.git/5.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+    assert listed(folder) == [
+        ("", "a b", "a b/x.jpeg"),
+        ("", "a b", "a b/y.bmp"),
+        ("", "a b", "a b/ü.tif"),
+        ("", "b", "b/1.jpg"),
+        ("", "b", "b/2.PNG"),
+        ("", "b", "b/deep/er/3.webp"),
+    ]
+    assert capsys.readouterr().out == "images: 6 images of 2 classes\n"
+
+
+def test_the_list_changes_with_bytes_and_not_with_time(folder):
+    fill(folder, "a", "b")
+    list_images(folder, Path("raw"))
+    before = Path("raw/files.csv").read_bytes()
+    (folder / "a/0.png").touch()
+    (folder / "a/notes.txt").write_text("no image")
+    list_images(folder, Path("raw"))
+    assert Path("raw/files.csv").read_bytes() == before
+    write(folder / "a/0.png", (200, 0, 0))
+    list_images(folder, Path("raw"))
+    assert Path("raw/files.csv").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("roots", "parts"),
+    [
+        (["train", "test"], ["train", "test"]),
+        (["train", "val"], ["train", "test"]),
+        (["train", "validation"], ["train", "test"]),
+        (["train", "test", "val"], ["train", "test", "train"]),
+        (["train"], [""]),
+    ],
+)
+def test_folders_that_divide(folder, roots, parts):
+    for root in roots:
+        fill(folder / root, "a", "b", each=1)
+    found = listed(folder)
+    assert {(part, file.split("/")[0]) for part, _, file in found} == set(
+        zip(parts, roots, strict=True)
+    )
+    assert {label for _, label, _ in found} == {"a", "b"}
+
+
+def test_a_class_may_be_called_train(folder):
+    fill(folder, "train", "plane", "test", each=1)
+    assert [label for _, label, _ in listed(folder)] == ["plane", "test", "train"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ([], "two classes or more, got none"),
+        (["a/1.png"], "two classes or more, got a"),
+        (["a/1.png", "b/1.txt"], "two classes or more, got a"),
+        (["1.png", "a/1.png", "b/1.png"], "images/1.png lies in no class folder"),
+        (["train/a/1.png", "train/1.png"], "images/train/1.png lies in no class folder"),
+        (["train/a/1.png", "train/b/1.png", "more/c/1.png"], "has more/ beside train/: only test"),
+        (
+            ["train/a/1.png", "train/b/1.png", "test/c/1.png"],
+            "c has test images, but no training images",
+        ),
+    ],
+)
+def test_other_forms_are_refused(folder, files, said):
+    for name in files:
+        write(folder / name) if name.endswith("png") else (folder / name).parent.mkdir()
+    with pytest.raises(ValueError, match=said):
+        list_images(folder, Path("raw"))
+    assert not Path("raw").exists()
+
+
+def test_no_folder_is_refused(folder):
+    with pytest.raises(ValueError, match="data.path: nowhere is no folder"):
+        list_images(Path("nowhere"), Path("raw"))
+
+
+def rows(*sizes: int) -> list[Listed]:
+    """Images of classes a, b, … with checksums of their own."""
+    return [
+        Listed("", "abc"[label], f"{'abc'[label]}/{n}.png", f"{label}-{n}")
+        for label, size in enumerate(sizes)
+        for n in range(size)
+    ]
+
+
+def drawn(found: list[Listed]) -> set[str]:
+    return {row.sha256 for row in found if row.part == "test"}
+
+
+@given(
+    st.lists(st.integers(2, 30), min_size=2, max_size=3),
+    st.floats(0.01, 0.99),
+    st.integers(0, 9),
+    st.randoms(use_true_random=False),
+)
+def test_each_class_gives_its_share_whatever_the_names(sizes, share, seed, random):
+    rule = replace(RULE, test=share, seed=seed)
+    given_rows = rows(*sizes)
+    found = divide(given_rows, rule)
+    assert sorted(row.sha256 for row in found) == sorted(row.sha256 for row in given_rows)
+    assert [row.part for row in found] == sorted((row.part for row in found), reverse=True)
+    for label, size in zip("abc", sizes, strict=False):
+        count = sum(row.label == label and row.part == "test" for row in found)
+        assert count == min(max(round(share * size), 1), size - 1)
+    names = [row.file for row in given_rows]
+    random.shuffle(names)
+    renamed = [replace(row, file=name) for row, name in zip(given_rows, names, strict=True)]
+    assert drawn(divide(renamed, rule)) == drawn(found)
+
+
+def test_an_image_that_is_added_moves_at_most_one():
+    before = drawn(divide(rows(20, 20), RULE))
+    for size in range(21, 31):
+        after = drawn(divide(rows(size, 20), RULE))
+        assert len((before - after) & {row.sha256 for row in rows(20, 20)}) <= 1
+        before = after
+    assert drawn(divide(rows(20, 20), replace(RULE, seed=1))) != drawn(divide(rows(20, 20), RULE))
+
+
+def test_a_single_image_can_not_be_divided():
+    with pytest.raises(ValueError, match="images: class b has one image, needs two or more"):
+        divide(rows(5, 1), RULE)
+
+
+def read(folder: Path, rule: FolderRule = RULE):
+    list_images(folder, Path("raw/folder"))
+    return read_folder(Path("raw/folder"), rule)
+
+
+def test_reads_colour(folder):
+    fill(folder, "a", "b")
+    content = read(folder)
+    assert content.classes == ("a", "b") and not content.broken
+    assert content.train.images.shape == (8, 3, 8, 8) and content.test.images.shape == (2, 3, 8, 8)
+    assert content.train.labels.tolist() == [0] * 4 + [1] * 4 and content.test.labels.tolist() == [
+        0,
+        1,
+    ]
+    for part in content.parts.values():
+        for image, label, file in zip(part.images, part.labels, part.files, strict=True):
+            name = Path(file)
+            colour = [int(name.stem), 50, sum(map(ord, "ab"[label]))]
+            assert image[:, 4, 4].tolist() == colour and name.parent.name == "ab"[label]
+
+
+def test_is_grey_if_every_image_is(folder):
+    for number in range(4):
+        write(folder / f"a/{number}.png", (number,) * 3)
+        Image.new("L", (5, 9), 100 + number).save(write(folder / f"b/{number}.png"))
+    content = read(folder)
+    assert content.train.images.shape == (6, 1, 8, 8)
+    shades = np.concatenate([content.train.images[3:], content.test.images[1:]])
+    assert sorted(shades[:, 0, 0, 0].tolist()) == [100, 101, 102, 103]
+    write(folder / "a/4.png", (1, 1, 2))
+    assert read(folder).train.images.shape[1] == 3
+
+
+def test_broken_files_are_refused_or_left_out(folder, capsys):
+    fill(folder / "train", "a", "b")
+    fill(folder / "test", "a", "b", each=1)
+    (folder / "train/a/1.png").write_bytes(b"no image")
+    whole = (folder / "train/b/0.png").read_bytes()
+    (folder / "train/b/0.png").write_bytes(whole[:50])
+    with pytest.raises(ValueError) as error:
+        read(folder)
+    assert str(error.value) == (
+        "images: 2 of 12 images can't be read: train/a/1.png (cannot identify image file)"
+        ", train/b/0.png (image file is truncated). "
+        "Repair or remove them, or leave them out: data.broken: skip"
+    )
+    content = read(folder, replace(RULE, broken="skip"))
+    assert "2 of 12 images can't be read" in capsys.readouterr().out
+    assert [b.split(" ")[0] for b in content.broken] == ["train/a/1.png", "train/b/0.png"]
+    assert content.train.files == [f"train/a/{n}.png" for n in (0, 2, 3, 4)] + [
+        f"train/b/{n}.png" for n in (1, 2, 3, 4)
+    ]
+    assert content.train.labels.tolist() == [0] * 4 + [1] * 4
+    for number in range(5):
+        (folder / f"train/b/{number}.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="images: no image of class b can be read"):
+        read(folder, replace(RULE, broken="skip"))
+    for file in folder.rglob("*.png"):
+        file.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"images: no image can be read, the first is train/a/0"):
+        read(folder, replace(RULE, broken="skip"))
+
+
+def test_a_file_that_has_changed_since_is_refused(folder):
+    fill(folder, "a", "b")
+    list_images(folder, Path("raw/folder"))
+    write(folder / "b/3.png", (7, 7, 7))
+    with pytest.raises(
+        ValueError, match="b/3.png has changed since it was listed: run `dvc repro`"
+    ):
+        read_folder(Path("raw/folder"), RULE)
+
+
+def test_more_images_than_are_read_at_once_stay_in_order(folder, monkeypatch):
+    monkeypatch.setattr("thumbnets.data.folder._AT_ONCE", 3)
+    fill(folder, "a", "b", each=8)
+    content = read(folder)
+    numbers = [int(Path(file).stem) for file in content.train.files]
+    assert content.train.images[:, 0, 0, 0].tolist() == numbers
+    assert np.asarray(content.test.images).shape == (4, 3, 8, 8)

@@ -1,0 +1,121 @@
+"""One image file: every form it may have, and how it becomes a square."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thumbnets.data.images import FITS, SUFFIXES, read_image
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (8, 8, 3), np.uint8)  # [H, W, C]
+
+
+def saved(image: Image.Image, form: str = "png", **options) -> io.BytesIO:
+    """The image as a file in memory."""
+    file = io.BytesIO()
+    image.save(file, format=form, **options)
+    file.seek(0)
+    return file
+
+
+def read(file: io.BytesIO, *, channels: int = 3, size: int = 8, fit: str = "stretch") -> np.ndarray:
+    return read_image(file, channels=channels, size=size, fit=fit)
+
+
+@pytest.mark.parametrize("form", ["png", "bmp", "tiff", "webp", "jpeg"])
+def test_every_format(form):
+    smooth = np.asarray(Image.fromarray(PIXELS[:2, :2]).resize((64, 64)))
+    got = read(saved(Image.fromarray(smooth), form, lossless=True, quality=95), size=64)
+    assert got.shape == (3, 64, 64) and got.dtype == np.uint8
+    off = np.abs(got.transpose(1, 2, 0).astype(int) - smooth)
+    assert off.max() <= (20 if form == "jpeg" else 0)
+    assert SUFFIXES >= {f".{form}"}
+
+
+def test_one_channel_is_the_grey_of_all_three():
+    grey = np.repeat(PIXELS[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(read(saved(Image.fromarray(grey)), channels=1)[0], grey[..., 0])
+    colour = read(saved(Image.fromarray(PIXELS)), channels=1)[0]
+    expected = PIXELS @ [0.299, 0.587, 0.114]  # ITU-R 601-2, as Pillow documents it
+    assert np.abs(colour - expected).max() <= 1
+
+
+def test_fits_on_bars_of_colour():
+    bars = np.zeros((20, 60, 3), np.uint8)
+    for number in range(3):
+        bars[:, 20 * number : 20 * (number + 1), number] = 200  # red, green, blue squares
+    file = saved(Image.fromarray(bars))
+    got = {fit: read(file, size=20, fit=fit) for fit in FITS}
+    assert (got["crop"] == np.array([0, 200, 0], np.uint8)[:, None, None]).all()
+    # 60 x 20 becomes 20 x 7, in the middle: rows 6 to 12.
+    shown = got["pad"].any(axis=(0, 2))
+    assert np.flatnonzero(shown).tolist() == [6, 7, 8, 9, 10, 11, 12]
+    assert got["pad"][:, 9, 2].tolist() == [200, 0, 0]
+    assert got["stretch"][:, 10, 2].tolist() == [200, 0, 0]
+    assert got["stretch"][:, 10, 17].tolist() == [0, 0, 200]
+    assert got["stretch"].any(axis=0).all()
+
+
+def test_a_smaller_image_is_enlarged():
+    assert read(saved(Image.new("RGB", (2, 3), (9, 8, 7))), size=5, fit="crop").shape == (3, 5, 5)
+
+
+def test_stands_as_the_camera_says():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    got = read(saved(Image.fromarray(PIXELS), exif=exif))
+    np.testing.assert_array_equal(got.transpose(1, 2, 0), np.rot90(PIXELS, -1))
+
+
+def test_what_is_transparent_becomes_white():
+    layers = np.concatenate([PIXELS, np.full((8, 8, 1), 255, np.uint8)], axis=2)
+    layers[:4, :, 3] = 0
+    got = read(saved(Image.fromarray(layers))).transpose(1, 2, 0)
+    assert (got[:4] == 255).all()
+    np.testing.assert_array_equal(got[4:], PIXELS[4:])
+    palette = Image.new("P", (8, 8), 0)
+    palette.putpalette([10, 20, 30, 40, 50, 60])
+    assert (read(saved(palette, transparency=0)) == 255).all()
+    assert read(saved(palette))[:, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_sixteen_bits_become_eight():
+    deep = (PIXELS[..., 0].astype(np.uint16) << 8) + 255
+    for form in ("png", "tiff"):
+        got = read(saved(Image.fromarray(deep), form), channels=1)
+        np.testing.assert_array_equal(got[0], PIXELS[..., 0])
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_every_mode(mode):
+    file = saved(Image.fromarray(PIXELS).convert(mode), "tiff" if mode[0] in "CY" else "png")
+    assert read(file).shape == (3, 8, 8) and read(file, channels=1).shape == (1, 8, 8)
+
+
+def whole_png() -> bytes:
+    return saved(Image.fromarray(RNG.integers(0, 256, (64, 64, 3), np.uint8))).getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "cannot identify"),
+        (b"<html>Sign in</html>", "cannot identify"),
+        (whole_png()[:5_000], "truncated"),
+        (whole_png()[:-5_000] + bytes(5_000), "."),
+        (saved(Image.fromarray(np.zeros((4, 4), np.float32)), "tiff").getvalue(), "32 bits"),
+    ],
+    ids=["empty", "page", "cut", "zeroed", "float"],
+)
+def test_what_can_not_be_read_is_told_in_one_line(content, said):
+    with pytest.raises(ValueError, match=said) as error:
+        read(io.BytesIO(content))
+    assert "\n" not in str(error.value) and "BytesIO" not in str(error.value)
+
+
+def test_an_image_too_large_to_be_one_is_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match="decompression bomb"):
+        read(saved(Image.fromarray(PIXELS)))

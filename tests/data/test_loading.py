@@ -1,0 +1,44 @@
+"""Data sets from Python: by name, from image files, and as they were preprocessed."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thumbnets.data import load
+from thumbnets.data.arrays import write_split
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder of images, in a project folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for label, shade in (("dark", 0), ("light", 200)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(5):
+            image = Image.new("L", (20 + number, 30), shade + number)
+            image.save(tmp_path / f"photos/{label}/{number}.png")
+    return tmp_path / "photos"
+
+
+def test_a_folder_of_images_and_what_is_written_of_it(photos):
+    train, test = (load(photos, part, size=12, test=0.4, fit="pad") for part in ("train", "test"))
+    assert train.images.shape == (6, 1, 12, 12) and test.images.shape == (4, 1, 12, 12)
+    assert train.meta.classes == ["dark", "light"] and train.meta.fit == "pad"
+    write_split(photos.parent / "processed/train", train)
+    back = load(photos.parent / "processed", "train")
+    np.testing.assert_array_equal(back.images, train.images)
+    assert back.meta.sha256 == train.meta.sha256 and back.meta.shape == train.meta.shape
+
+
+def test_a_data_set_by_name(photos):
+    train = load("digits", "train")
+    assert train.images.shape == (1437, 1, 28, 28) and train.fold is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("folder", "give the folder that they are in"), ("digitz", "Did you mean digits")],
+)
+def test_what_is_not_there(photos, name, said):
+    with pytest.raises(ValueError, match=said):
+        load(name, "train")
