@@ -74,7 +74,8 @@ def describe(arguments: argparse.Namespace) -> None:
 
     params, name = load_params(), arguments.model
     if name not in params.models and name not in NETWORKS:
-        raise ValueError(unknown("model or network", name, [*params.models, *NETWORKS.entries]))
+        known = dict.fromkeys([*params.models, *NETWORKS.entries])
+        raise ValueError(unknown("model or network", name, known))
     shape = _shape_of(arguments.dataset or params.data.name)
     with torch.device("meta"):  # nothing is computed
         block = params.settings.get(name)

@@ -113,5 +113,9 @@ def test_describe_takes_blocks_networks_and_data_sets(describe):
     own = json.loads(describe("cnn_a", "--json", "--dataset", "digits"))
     assert own["image"] == [1, 28, 28] and own["total"]["multiply_accumulates"] == 62_328
     assert json.loads(describe("sprint_cnn", "--json"))["model"] == "sprint_cnn"  # no block
+    assert json.loads(describe("cnn_a", "--json", "--dataset", "cifar10"))["image"] == [3, 32, 32]
+    hundred = json.loads(describe("cnn_a", "--json", "--dataset", "cifar100"))
+    assert hundred["image"] == [3, 32, 32]
+    assert "are known once the images are there" in describe("cnn_a", "--dataset", "folder")
     assert "Did you mean 'cnn_a'" in describe("cnn_aa")
     assert "Unknown data set 'nmist'" in describe("cnn_a", "--dataset", "nmist")

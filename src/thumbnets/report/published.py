@@ -79,7 +79,7 @@ class Point:
 def published_points(dataset: str) -> list[Point]:
     """All published results on a data set of networks whose parameters are known."""
     own = [
-        Point(result.arch, result.parameters, result.accuracy, result.source)
+        Point(result.block or result.arch, result.parameters, result.accuracy, result.source)
         for result in _results()
         if result.dataset == dataset and result.parameters
     ]
