@@ -244,7 +244,7 @@ def test_a_killed_repro_goes_on_and_ends_with_the_same_bytes(tmp_path: Path):
             "Unknown key 'train.batch_sise'. Did you mean 'batch_size'",
         ),
         ("lr: 0.1", "lr: -1", "train.lr must be greater than 0, got -1"),
-        ("model: mlp4", "model: mlp5", "Did you mean 'mlp4'"),
+        ("model: mlp4", "model: mlp44", "Did you mean 'mlp4'"),
         ("name: digits", "name: digitz", "Did you mean digits"),
     ],
 )

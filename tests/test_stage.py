@@ -105,7 +105,7 @@ def test_a_stage_without_its_inputs_says_so(stage, copied):
 
 
 def test_code_stops_at_a_bad_param(stage, copied):
-    edit(copied / "params.yaml", "arch: cnn_c,", "arch: cnn_c, droput: 0.1,")
+    edit(copied / "params.yaml", "cnn_c: {arch: cnn_c,", "cnn_c: {arch: cnn_c, droput: 0.1,")
     done = stage("code")
     assert done.returncode == 1 and not (copied / "build").exists()
     assert done.stderr.startswith("error: params.yaml: models.cnn_c: Unknown key 'droput'. Did you")
@@ -127,8 +127,8 @@ def test_code_writes_a_file_for_every_stage_and_model(stage, copied):
 
 
 def test_settings_reach_the_training_as_they_were_given(stage, copied):
-    given = "arch: cnn_c, momentum: 0.123456789, weight_decay: 2.5e-7,"
-    edit(copied / "params.yaml", "arch: cnn_c,", given)
+    given = "cnn_c: {arch: cnn_c, momentum: 0.123456789, weight_decay: 2.5e-7,"
+    edit(copied / "params.yaml", "cnn_c: {arch: cnn_c,", given)
     assert stage("code").returncode == 0
     train = read_json(copied / "build" / "code" / "cnn_c.json")["settings"]["train"]
     assert (train["momentum"], train["weight_decay"]) == (0.123456789, 2.5e-7)

@@ -1,12 +1,15 @@
 """The command `thumbnets`."""
 
 import argparse
+import json
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import paths, runtime
 from thumbnets.ahead import stale_trainings, train_ahead
+from thumbnets.artifacts import read_json
+from thumbnets.data.arrays import Meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
@@ -60,6 +63,56 @@ def predict(arguments: argparse.Namespace) -> None:
         print(f"{file}\t{label}\t{probability:.4f}")
 
 
+def describe(arguments: argparse.Namespace) -> None:
+    """Show the layers of a network, its receptive field, and what an image costs it."""
+    import torch
+
+    from thumbnets.evaluation.cost import describe
+    from thumbnets.models import create_model
+    from thumbnets.models.patches import build
+    from thumbnets.report.terminal import field_table, layer_table
+
+    params, name = load_params(), arguments.model
+    if name not in params.models and name not in NETWORKS:
+        known = dict.fromkeys([*params.models, *NETWORKS.entries])
+        raise ValueError(unknown("model or network", name, known))
+    shape = _shape_of(arguments.dataset or params.data.name)
+    with torch.device("meta"):  # nothing is computed
+        block = params.settings.get(name)
+        network = build(block, **shape) if block else create_model(name, **shape)
+    size = shape["image_size"]
+    found = describe(network, (shape["in_channels"], size, size))
+    if arguments.json:
+        print(json.dumps({"model": name, **found.as_dict()}, indent=2))
+    else:
+        print(layer_table(found), field_table(found), sep="\n\n")
+
+
+def _shape_of(dataset: str) -> dict[str, int]:
+    """Channels, size and classes: of the processed images if they are of that data set."""
+    meta = paths.TRAIN / "meta.json"
+    if meta.is_file() and (of_images := Meta(**read_json(meta))).dataset == dataset:
+        return of_images.shape
+    return get_dataset(dataset).shape
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a trained network as one file for other programs: ONNX or TorchScript."""
+    import torch
+
+    from thumbnets.export import SUFFIXES, export
+    from thumbnets.training.weights import load_weights
+
+    params, name = load_params(), arguments.model
+    if name not in params.models:
+        raise ValueError(unknown("model", name, params.models))
+    seed = params.seeds[0] if arguments.seed is None else arguments.seed
+    classifier = load_weights(paths.weights(name, seed), torch.device("cpu"))
+    output = arguments.output or Path(f"{name}-{seed}{SUFFIXES[arguments.format]}")
+    difference = export(classifier, arguments.format, output)
+    print(f"{output}: largest difference of a logit {difference:.1e}")
+
+
 def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
     from thumbnets.evaluation.comparisons import compare
@@ -108,6 +161,15 @@ def _parser() -> argparse.ArgumentParser:
     prediction.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
     prediction.add_argument("--model", help="a trained model block (default: `model` of params)")
     prediction.add_argument("--seed", type=int, help="of its training (default: first of params)")
+    description = command(describe)
+    description.add_argument("model", metavar="MODEL", help="a block of params.yaml, or a network")
+    description.add_argument("--dataset", help="whose images it takes (default: of params)")
+    description.add_argument("--json", action="store_true", help="all numbers as JSON")
+    exporting = command(export)
+    exporting.add_argument("model", metavar="MODEL", help="a trained model block")
+    exporting.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
+    exporting.add_argument("--seed", type=int, help="of its training (default: first of params)")
+    exporting.add_argument("--output", type=Path, help="file (default: MODEL-SEED.onnx or .pt)")
     comparison = command(compare)
     comparison.add_argument("names", nargs="+", metavar="MODEL", help="a trained block, ensemble")
     comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")

@@ -313,6 +313,8 @@ FORMS = {  # name: channels, side, classes
 def test_every_data_set_that_is_fetched_has_its_form_here():
     fetched = {d.name for d in DATASETS.values() if isinstance(d, Dataset) and d.mirrors}
     assert fetched == set(FORMS)
+    shapes = {name: tuple(DATASETS[name].shape.values()) for name in FORMS}
+    assert shapes == FORMS
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -96,9 +96,8 @@ def make_run(
 
     def make(**changes: Any) -> Params:
         params = make_params(**changes)
-        write_json(
-            paths.TRAIN / "meta.json", asdict(replace(meta, classes=CLASSES, sha256="ab" * 32))
-        )
+        seen = replace(meta, classes=CLASSES, image_size=28, sha256="ab" * 32)
+        write_json(paths.TRAIN / "meta.json", asdict(seen))
         write_json(paths.FINDINGS, EVEN)
         for model in params.run:
             for seed in params.seeds:

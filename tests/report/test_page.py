@@ -170,6 +170,18 @@ def test_comparisons_say_better_only_of_small_p(make_run):
     assert "a paired test over test images and seeds" in markdown
 
 
+def test_costs_are_told_layer_by_layer(make_run):
+    text, markdown = pages(make_run())
+    # 784 * 500 + 500 * 250 + 250 * 250 + 250 * 3 products; ReLU and dropout of 1,000 units.
+    assert "| mlp4 | 580,250 | 2,000 | 0 | 0 | 3,787 | 581,253 | 2.22 | 28 |" in markdown
+    assert "Layers of mlp4" in text
+    assert "Conv2d-1 32 × 28 × 26 320" in text
+    assert "SqueezeNet 1 861.34M 861.34M" in text
+    assert "1.51M, unexplained" in text
+    assert "AlexNet 10 726.79M 7.27G" in text
+    assert "| Model | MACC | COMP | ADD | DIV | Activations | Parameters | Size (MB) |" in markdown
+
+
 def test_calibration_states_its_bins(make_run):
     text, markdown = pages(make_run())
     assert "Test images in 15 bins of equal width of the probability" in text

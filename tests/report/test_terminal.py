@@ -1,5 +1,6 @@
-"""The command `thumbnets compare`."""
+"""The commands `thumbnets compare` and `thumbnets describe`."""
 
+import json
 import sys
 
 import pytest
@@ -81,3 +82,40 @@ def test_missing_predictions_are_one_line(compare):
         "error: cnn_c has no test predictions: run `dvc repro`, or `dvc exp run -S model=cnn_c` "
         "if it is not in the pool."
     )
+
+
+@pytest.fixture
+def describe(root, monkeypatch, capsys):
+    """Runs the command in the project; what it prints, or its error."""
+
+    def run(*arguments: str) -> str:
+        monkeypatch.chdir(root)
+        monkeypatch.setattr(sys, "argv", ["thumbnets", "describe", *arguments])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return stop.code
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_describe_prints_both_tables_of_the_source(describe):
+    lines = [line.split() for line in describe("tiny_cnn").splitlines()]
+    assert ["Conv2d-1", "[-1,", "8,", "26,", "26]", "72", "48,672", "0", "0", "0", "5,408"] in lines
+    assert ["Trainable", "params:", "7,496"] in lines
+    assert "AdaptiveAvgPool2d-25 6 1 20 20 0 6 1 2 2 18 28".split() in lines
+
+
+def test_describe_takes_blocks_networks_and_data_sets(describe):
+    shared = json.loads(describe("mlp4_shared", "--json"))
+    assert shared["parameters"] == 215_510 and shared["receptive_field"] == [28, 28]
+    own = json.loads(describe("cnn_a", "--json", "--dataset", "digits"))
+    assert own["image"] == [1, 28, 28] and own["total"]["multiply_accumulates"] == 62_328
+    assert json.loads(describe("sprint_cnn", "--json"))["model"] == "sprint_cnn"  # no block
+    assert json.loads(describe("cnn_a", "--json", "--dataset", "cifar10"))["image"] == [3, 32, 32]
+    hundred = json.loads(describe("cnn_a", "--json", "--dataset", "cifar100"))
+    assert hundred["image"] == [3, 32, 32]
+    assert "are known once the images are there" in describe("cnn_a", "--dataset", "folder")
+    assert "Did you mean 'cnn_a'" in describe("cnn_aa")
+    assert "Unknown data set 'nmist'" in describe("cnn_a", "--dataset", "nmist")

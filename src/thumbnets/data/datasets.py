@@ -60,6 +60,8 @@ class Dataset:
         package: Debian package that holds the archives, if any.
         bundled: Folder of an installed Python package that holds the archives, if any.
         image_size: Height and width that the reader gives, in pixels.
+        channels: Of an image.
+        class_count: Number of classes where the files tell their names.
     """
 
     name: str
@@ -72,6 +74,17 @@ class Dataset:
     package: str | None = None
     bundled: str | None = None
     image_size: int = 28
+    channels: int = 1
+    class_count: int = 0
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """The arguments that fit a network to the data."""
+        return {
+            "in_channels": self.channels,
+            "image_size": self.image_size,
+            "num_classes": len(self.classes) or self.class_count,
+        }
 
     def read(self, raw_folder: Path) -> Content:
         """Read the files that `download` wrote.
@@ -102,6 +115,18 @@ class OwnImages:
     def archives(self) -> tuple[Archive, ...]:
         """Nothing is fetched."""
         return ()
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """Known once the images are processed.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"{self.name}: classes and channels are known once the images are there: run "
+            f"`dvc exp run -S data.name={self.name} preprocess` first."
+        )
 
 
 def get_dataset(name: str) -> Dataset | OwnImages:
@@ -168,6 +193,7 @@ _SVHN = partial(
     folder="svhn",
     mirrors=("http://ufldl.stanford.edu/housenumbers/",),
     image_size=32,
+    channels=3,
 )
 
 _STL10 = partial(
@@ -197,9 +223,10 @@ _STL10 = partial(
         ),
     ),
     image_size=96,
+    channels=3,
 )
 
-_CIFAR = partial(Dataset, mirrors=("https://www.cs.toronto.edu/~kriz/",), image_size=32)
+_CIFAR = partial(Dataset, mirrors=("https://www.cs.toronto.edu/~kriz/",), image_size=32, channels=3)
 
 # Checksums and sizes of archives as published are those that torchvision, TensorFlow Datasets and
 # Keras record; the ones of unpacked content were taken from the official files.
@@ -383,6 +410,7 @@ _ROWS = (
         name="cifar100",
         title="CIFAR-100",
         classes=(),
+        class_count=100,
         folder="cifar-100",
         archives=(
             _published(

@@ -16,8 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from thumbnets.evaluation.calibration import Calibration, Reliability
+from thumbnets.report.costs import Plotted
 from thumbnets.report.figures import DPI
-from thumbnets.report.filters import percent, whole_percent
+from thumbnets.report.filters import amount, percent, whole_percent
 from thumbnets.report.findings import Row, shares
 from thumbnets.report.results import Curve
 
@@ -86,6 +87,68 @@ def accuracy_chart(rows: list[Row]) -> Figure:
         axis.grid(axis="y", visible=False)
         axis.spines["left"].set_visible(False)
     return figure
+
+
+def parameters_chart(points: list[Plotted]) -> Figure:
+    """Accuracy against parameters: ours with intervals, published ones, and the front of each."""
+    with _style():
+        figure = Figure(figsize=(10, 5.4), layout="constrained")
+        axis = figure.subplots()
+        ours = [point for point in points if point.interval]
+        published = [point for point in points if not point.interval]
+        for group, colour, dashes in ((published, REFERENCE, (3, 2)), (ours, ACCENT, ())):
+            front = sorted((p.parameters, p.accuracy) for p in group if p.front)
+            along, up = [place[0] for place in front], [place[1] for place in front]
+            axis.step(along, up, color=colour, lw=1.4, dashes=dashes, where="post")
+        for point in published:
+            axis.plot(point.parameters, point.accuracy, "D", mfc=PAPER, mec=REFERENCE, ms=6)
+        for point in ours:
+            colour = HIGHLIGHT if point.name == "ensemble" else ACCENT
+            bounds = np.clip([point.interval.low, point.interval.high], 0, 1)
+            axis.plot([point.parameters] * 2, bounds, color=colour, lw=3, alpha=0.3)
+            axis.plot(point.parameters, point.accuracy, "o", color=colour, ms=7)
+        axis.set_xscale("log")
+        axis.tick_params(which="minor", length=0)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: amount(n).replace(".00", "")))
+        axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+        axis.set_xlabel("parameters")
+        axis.set_ylabel("test accuracy")
+        _name_points(axis, ours, published)
+        lines = {
+            "ours, with 95 % interval": Line2D([], [], color=ACCENT, marker="o"),
+            "published": Line2D(
+                [], [], color=REFERENCE, marker="D", mfc=PAPER, mec=REFERENCE, dashes=(3, 2)
+            ),
+        }
+        place = "outside upper left"
+        figure.legend(lines.values(), lines.keys(), loc=place, ncols=2, frameon=False)
+    return figure
+
+
+def _name_points(axis: Axes, ours: list[Plotted], published: list[Plotted]) -> None:
+    """Names beside their points, the most accurate first, where they cover none before."""
+    low, high = axis.get_ylim()
+    left, right = np.log10(axis.get_xlim())
+    taken: list[tuple[float, float, float]] = []
+    for point in [*ours, *sorted(published, key=lambda point: -point.accuracy)]:
+        x = (np.log10(point.parameters) - left) / (right - left)
+        y = (point.accuracy - low) / (high - low)
+        width = 0.012 * len(point.name) + 0.02  # of the panel, as a character takes
+        side = "right" if x + width > 1 else "left"
+        begin = x - width if side == "right" else x
+        if any(abs(y - v) < 0.035 and begin < u + w and u < begin + width for u, v, w in taken):
+            continue
+        taken.append((begin, y, width))
+        axis.annotate(
+            point.name,
+            (point.parameters, point.accuracy),
+            (-6 if side == "right" else 6, 3),  # above the front
+            textcoords="offset points",
+            ha=side,
+            size=9,
+            color=INK if point.interval else MUTED,
+            parse_math=False,
+        )
 
 
 def curves_chart(curves: dict[str, Curve]) -> Figure:

@@ -77,6 +77,20 @@ def thousands(value: int) -> str:
     return f"{value:,}"
 
 
+def amount(count: float) -> str:
+    """726791936 as 726.79M: in thousands, millions or billions."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if count >= unit:
+            return f"{count / unit:.2f}{letter}"
+    return f"{count:,.0f}"
+
+
+def sides(pair: tuple[int, int]) -> str:
+    """(3, 3) as 3, and (3, 5) as 3x5."""
+    down, across = pair
+    return f"{down}" if down == across else f"{down}x{across}"
+
+
 def setting(value: Any) -> str:
     """A param as it could stand in params.yaml, in one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -119,6 +133,8 @@ FILTERS = {
         decimals,
         p_value,
         thousands,
+        amount,
+        sides,
         setting,
         plural,
         cell,

@@ -13,8 +13,17 @@ from thumbnets.report.charts import (
     accuracy_chart,
     confusion_chart,
     curves_chart,
+    parameters_chart,
     reliability_chart,
     to_svg,
+)
+from thumbnets.report.costs import (
+    COLUMNS,
+    costs,
+    plotted,
+    plotted_sources,
+    recounts,
+    uncounted,
 )
 from thumbnets.report.filters import FILTERS, percent, to_yaml
 from thumbnets.report.findings import (
@@ -46,6 +55,10 @@ def render_html(results: Results) -> str:
         **context,
         css=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
         accuracy_svg=_accuracy_svg([*context["models"], context["ensemble"]]),
+        parameters_svg=_parameters_svg(results, [*context["models"], context["ensemble"]]),
+        plotted_sources=plotted_sources(results),
+        recounts=recounts(),
+        uncounted=uncounted(),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
         curves_svg=_curves_svg(results),
@@ -99,6 +112,8 @@ def _context(results: Results) -> dict[str, Any]:
         "alpha": ALPHA,
         "ranking": ranking(results),
         "comparisons": results.comparisons,
+        "costs": costs(results),
+        "cost_columns": COLUMNS,
         "calibrations": calibrations(results),
         "halved": {row.name: n for row in models if (n := row.scores["lr_halvings"])},
         "refitted": [name for name in params.run if params.settings[name].train.refit],
@@ -114,6 +129,12 @@ def _accuracy_svg(rows: list[Row]) -> Markup:
     ranked = sorted(rows, key=lambda row: -row.accuracy)
     shown = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
     return _svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {shown}")
+
+
+def _parameters_svg(results: Results, rows: list[Row]) -> Markup:
+    points = plotted(results, rows)
+    front = ", ".join(point.name for point in points if point.interval and point.front)
+    return _svg(parameters_chart(points), f"Accuracy against parameters; our Pareto front: {front}")
 
 
 def _reliability_svg(calibrations: dict[str, Calibration]) -> Markup:

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _TABLE = Path(__file__).with_name("published.toml")
 
@@ -19,6 +20,7 @@ class Published:
         note: How it was measured.
         patches: Whether the images were cut into patches.
         block: The one block of params.yaml with the source's settings; None: all with the network.
+        parameters: Of the network, as far as the source tells.
     """
 
     dataset: str
@@ -28,6 +30,7 @@ class Published:
     note: str
     patches: bool = False
     block: str | None = None
+    parameters: int | None = None
 
     @property
     def reference(self) -> str:
@@ -39,11 +42,51 @@ def find_published(
     dataset: str, arch: str, *, patches: bool, block: str | None = None
 ) -> Published | None:
     """The published result of a block on a data set, else that of its network, if there is one."""
-    table = tomllib.loads(_TABLE.read_text(encoding="utf-8"))["result"]
     results = [
         result
-        for result in (Published(**row) for row in table)
+        for result in _results()
         if (result.dataset, result.arch, result.patches) == (dataset, arch, patches)
         and result.block in (None, block)
     ]
     return max(results, key=lambda result: result.block is not None, default=None)
+
+
+def _results() -> list[Published]:
+    return [Published(**row) for row in _read()["result"]]
+
+
+def _read() -> dict[str, Any]:
+    return tomllib.loads(_TABLE.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Point:
+    """A published accuracy of a network of so many parameters.
+
+    Attributes:
+        name: Of the network, as its source calls it.
+        parameters: As its source counts them.
+        accuracy: On the test images, a fraction.
+        source: Where it stands.
+    """
+
+    name: str
+    parameters: int
+    accuracy: float
+    source: str
+
+
+def published_points(dataset: str) -> list[Point]:
+    """All published results on a data set of networks whose parameters are known."""
+    own = [
+        Point(result.block or result.arch, result.parameters, result.accuracy, result.source)
+        for result in _results()
+        if result.dataset == dataset and result.parameters
+    ]
+    others = [
+        Point(*network, table["source"])
+        for table in _read()["others"]
+        if table["dataset"] == dataset
+        for network in table["networks"]
+    ]
+    return own + others

@@ -1,7 +1,8 @@
-"""Comparisons as plain text, for the command line."""
+"""Comparisons and networks as plain text, for the command line."""
 
 from thumbnets.evaluation.comparisons import Comparison
-from thumbnets.report.filters import p_value
+from thumbnets.evaluation.cost import Description, LayerCost
+from thumbnets.report.filters import p_value, sides
 
 # Of the gain by each score: its unit, what it is multiplied by, and decimals.
 _UNITS = {"accuracy": ("points", 100, 2), "nll": ("nats", 1, 4)}
@@ -46,3 +47,75 @@ def explanation(metric: str, seeds: int) -> str:
         return f"p: {test}, of one training each: a new training may turn out otherwise."
     both = "p: paired test over test images and seeds."
     return f"{both} McNemar: median of seeds." if metric == "accuracy" else both
+
+
+# Columns of the layer table after those of torchsummary: attributes of a cost.
+_COSTS = {
+    "MACC": "multiply_accumulates",
+    "COMP": "comparisons",
+    "ADD": "additions",
+    "DIV": "divisions",
+    "Activations": "activations",
+}
+
+
+def layer_table(description: Description) -> str:
+    """The layers of a network as torchsummary prints them, with their costs, and the totals."""
+    heads = ["Layer (type)", "Output Shape", "Param #", *_COSTS]
+    rows = [_layer_row(layer) for layer in description.layers]
+    total = [f"{getattr(description.total, name):,}" for name in _COSTS.values()]
+    rows.append(["Total, with the image", "", f"{description.parameters:,}", *total])
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = ["  ".join(map(str.rjust, row, widths)) for row in [heads, *rows]]
+    thin, thick = "-" * len(lines[0]), "=" * len(lines[0])
+    body = [thin, lines[0], thick, *lines[1:-1], thick, lines[-1], *_totals(description), thin]
+    return "\n".join(body)
+
+
+def _layer_row(layer: LayerCost) -> list[str]:
+    costs = (getattr(layer.cost, name) for name in _COSTS.values())
+    return [
+        layer.name,
+        str([-1, *layer.shape]),
+        f"{layer.parameters:,}",
+        *(f"{n:,}" for n in costs),
+    ]
+
+
+def _totals(description: Description) -> list[str]:
+    fixed = description.parameters - description.trainable
+    lines = [
+        f"Trainable params: {description.trainable:,}",
+        f"Non-trainable params: {fixed:,}",
+        f"Params size (MB): {description.megabytes:.2f}",
+        f"Receptive field: {sides(description.receptive_field)} pixels",
+    ]
+    if description.unused:
+        lines.append(f"Params that no layer used: {description.unused:,}")
+    if description.uncounted:
+        named = ", ".join(f"{name} ({times})" for name, times in description.uncounted.items())
+        lines.append(f"Not counted, no rule: {named}")
+    return lines
+
+
+def field_table(description: Description) -> str:
+    """How the receptive field grows: the layers with a window, and others that widen it."""
+    heads = "Operation Nin Nout CHin CHout Padding Kernel Stride jin jout rin rout".split()
+    rows = [_field_row(layer) for layer in description.layers if _moves(layer)]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in [heads, *rows])
+
+
+def _moves(layer: LayerCost) -> bool:
+    field = layer.field
+    return bool(field.window) or field.before.size != field.after.size
+
+
+def _field_row(layer: LayerCost) -> list[str]:
+    step = layer.field
+    window = step.window
+    maps = [f"{shape[1]}" if len(shape) > 1 else "-" for shape in (step.shape_in, step.shape_out)]
+    side = [sides(s[-2:]) if len(s) == 4 else "-" for s in (step.shape_in, step.shape_out)]
+    own = [sides(v) for v in (window.padding, window.kernel, window.stride)] if window else "---"
+    jumps = [sides(step.before.jump), sides(step.after.jump)]
+    return [layer.name, *side, *maps, *own, *jumps, sides(step.before.size), sides(step.after.size)]

@@ -1,0 +1,123 @@
+"""Trained networks as files for other programs: ONNX, or TorchScript.
+
+Such a file takes images as they are, uint8 [N, C, H, W] of any number, and gives logits float32
+[N, K]: the normalisation is inside. Class names and the size of images are in its metadata, as JSON
+under `thumbnets`. Weights on which the project itself builds stay safetensors.
+"""
+
+import io
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor, nn
+
+from thumbnets.artifacts import write_bytes
+from thumbnets.data.arrays import Meta
+from thumbnets.training.weights import Classifier, normalise
+
+SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
+
+_KEY = "thumbnets"
+_TOLERANCE = 1e-3  # of logits: other programs add in another order
+
+
+class Exported(nn.Module):
+    """A trained network from uint8 images [N, C, H, W] to logits float32 [N, K]."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.network = classifier.network
+        self.register_buffer("mean", torch.tensor(classifier.meta.mean))
+        self.register_buffer("std", torch.tensor(classifier.meta.std))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(normalise(images, self.mean, self.std))
+
+
+def export(classifier: Classifier, file_format: str, path: Path) -> float:
+    """Write a trained network, once what it gives in its new form is what it gave.
+
+    Args:
+        classifier: On the CPU.
+        file_format: `onnx` or `torchscript`.
+        path: Where to.
+
+    Returns:
+        The largest difference of a logit, over noise images that were not traced.
+
+    Raises:
+        ValueError: The format is unknown, a package that it needs is missing, or the network gives
+            something else in its new form.
+    """
+    if file_format not in _FORMATS:
+        raise ValueError(f"format must be one of {', '.join(_FORMATS)}, got {file_format!r}.")
+    meta = classifier.meta
+    shape = (meta.channels, meta.image_size, meta.image_size)
+    noise = np.random.default_rng(0).integers(0, 256, (5, *shape), dtype=np.uint8)
+    images = torch.from_numpy(noise)
+    network = Exported(classifier).eval()
+    content, run = _FORMATS[file_format](network, images[:2], _about(meta))
+    difference = float(np.abs(run(noise) - classifier.logits(images)).max())
+    if not difference <= _TOLERANCE:
+        raise ValueError(
+            f"as {file_format} the network gives other logits (by up to {difference:.2g}): nothing "
+            "was written. Please report it."
+        )
+    write_bytes(path, content)
+    return difference
+
+
+def _about(meta: Meta) -> str:
+    known = asdict(meta)
+    kept = ("classes", "channels", "image_size", "mean", "std", "dataset")
+    return json.dumps({key: known[key] for key in kept}, sort_keys=True)
+
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+def _torchscript(network: nn.Module, images: Tensor, about: str) -> tuple[bytes, Run]:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # sizes of an image are constants of the trace, as meant
+        traced = torch.jit.trace(network, images)
+    content = io.BytesIO()
+    torch.jit.save(traced, content, _extra_files={_KEY: about})
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            again = torch.jit.load(io.BytesIO(content.getvalue()))
+            return again(torch.from_numpy(images)).numpy()
+
+    return content.getvalue(), run
+
+
+def _onnx(network: nn.Module, images: Tensor, about: str) -> tuple[bytes, Run]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"images": {0: torch.export.Dim("N")}},
+        )
+    model = program.model_proto
+    model.metadata_props.add(key=_KEY, value=about)
+    onnx.checker.check_model(model, full_check=True)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return ReferenceEvaluator(model).run(None, {"images": images})[0]
+
+    return model.SerializeToString(), run
+
+
+_FORMATS = {"onnx": _onnx, "torchscript": _torchscript}

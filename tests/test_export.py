@@ -1,0 +1,93 @@
+"""Exported networks: they give what the trained one gives, from uint8 images of any number."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from thumbnets import cli
+from thumbnets import export as exporting
+from thumbnets.data.arrays import Meta
+from thumbnets.export import export
+from thumbnets.models import create_model
+from thumbnets.training.weights import Classifier, save_weights
+
+CLASSES = [f"class {number}" for number in range(10)]
+META = Meta("toy", CLASSES, 1, 28, [0.25], [0.3], [1] * 10, "0" * 64)
+
+
+@pytest.fixture(params=["tiny_cnn", "mlp4"])
+def classifier(request) -> Classifier:
+    torch.manual_seed(0)
+    network = create_model(request.param, **META.shape)
+    for name, values in network.named_buffers():
+        if name.endswith("running_mean"):
+            values.fill_(0.1)  # batch norms that do something
+    return Classifier(network, META)
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (7, 1, 28, 28), dtype=np.uint8)
+
+
+def test_torchscript(classifier, images, tmp_path):
+    path = tmp_path / "net.pt"
+    assert export(classifier, "torchscript", path) < 1e-4
+    extra = {"thumbnets": ""}
+    network = torch.jit.load(io.BytesIO(path.read_bytes()), _extra_files=extra)
+    expected = classifier.logits(torch.from_numpy(images))
+    np.testing.assert_allclose(network(torch.from_numpy(images)).detach(), expected, atol=1e-5)
+    about = json.loads(extra["thumbnets"])
+    assert about["classes"] == CLASSES and about["image_size"] == 28
+
+
+def test_onnx(classifier, images, tmp_path):
+    path = tmp_path / "net.onnx"
+    assert export(classifier, "onnx", path) < 1e-4
+    model = onnx.load(path)
+    run = onnx.reference.ReferenceEvaluator(model)
+    expected = classifier.logits(torch.from_numpy(images))
+    np.testing.assert_allclose(run.run(None, {"images": images})[0], expected, atol=1e-5)
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(about["thumbnets"])["classes"] == CLASSES
+
+
+def test_other_formats_are_refused(classifier, tmp_path):
+    with pytest.raises(ValueError, match="one of onnx, torchscript, got 'pickle'"):
+        export(classifier, "pickle", tmp_path / "net")
+
+
+def test_a_network_that_changes_is_not_written(classifier, tmp_path, monkeypatch):
+    def other(network, images, about):
+        return b"content", lambda images: classifier.logits(torch.from_numpy(images)) + 0.01
+
+    monkeypatch.setitem(exporting._FORMATS, "onnx", other)
+    with pytest.raises(ValueError, match=r"other logits \(by up to 0.01\): nothing was written"):
+        export(classifier, "onnx", tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_command(model_settings, root, tmp_path, monkeypatch, capsys):
+    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    settings = model_settings("tiny_cnn", {"dropout": 0.025, "order": "norm_relu"})
+    network = create_model("tiny_cnn", **META.shape)
+    path = tmp_path / "weights" / "tiny_cnn" / "3.safetensors"
+    save_weights(path, Classifier(network, META), settings)
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["thumbnets", "export", *arguments])
+        cli.main()
+
+    run("tiny_cnn", "--format", "torchscript", "--seed", "3")
+    assert capsys.readouterr().out.startswith("tiny_cnn-3.pt: largest difference of a logit ")
+    assert (tmp_path / "tiny_cnn-3.pt").is_file()
+    with pytest.raises(SystemExit, match="error: Unknown model 'tiny'"):
+        run("tiny")
+    with pytest.raises(SystemExit, match="4.safetensors can't be read as a trained network"):
+        run("tiny_cnn", "--seed", "4")
