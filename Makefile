@@ -113,8 +113,7 @@ RECIPES := python -m thumbnets.report.recipes
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
 recipes: install ## run the recipes for DATA (SEEDS, TTA): results/recipes_DATA.md
 	$(begin_results)
-	rm -f metrics/*.json
-	blocks=$$($(RECIPES) pool $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+	blocks=$$($(RECIPES) pool $(DATA)) && rm -f metrics/*.json && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
 		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) preprocess
 	$(run_experiment)
 	@{ $(call heading,make recipes DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); $(RECIPES) table; \

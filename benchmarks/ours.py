@@ -11,9 +11,10 @@ from thumbnets import runtime
 from thumbnets.data import load
 from thumbnets.data.arrays import Meta
 from thumbnets.data.preprocess import stratified_folds
+from thumbnets.methods.base import evaluate
 from thumbnets.params import load_params
 from thumbnets.training.batches import Images
-from thumbnets.training.loop import Epoch, evaluate
+from thumbnets.training.loop import Epoch
 from thumbnets.training.loop import fit as fit_one
 
 

@@ -10,11 +10,11 @@ from thumbnets.data.arrays import Meta
 from thumbnets.models.layers import Dropout
 from thumbnets.models.patches import build
 from thumbnets.training.batches import Images, Streams
+from thumbnets.training.classifier import normalise
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import normalise
 
 
 class StackedLinear(nn.Module):

@@ -8,8 +8,9 @@ from thumbnets import paths
 from thumbnets.artifacts import write_json
 from thumbnets.fingerprint import fingerprint
 from thumbnets.params import load_params
-from thumbnets.registry import NETWORKS, PACKAGE
+from thumbnets.registry import METHODS, NETWORKS, PACKAGE
 from thumbnets.stage import run_stage
+from thumbnets.training.settings import ModelSettings
 
 
 def main() -> None:
@@ -20,11 +21,17 @@ def main() -> None:
         code = fingerprint([script], source, paths.REQUIREMENTS)
         write_json(paths.stage_code(script.stem), code)
     for name, settings in params.settings.items():
-        network = source / Path(*NETWORKS[settings.arch].module.split(".")).with_suffix(".py")
-        code = fingerprint([paths.STAGES / "train.py", network], source, paths.REQUIREMENTS)
+        code = fingerprint(training_roots(settings, source), source, paths.REQUIREMENTS)
         if settings.train.weights:
             code["weights"] = _checksum(Path(settings.train.weights), needed=name in params.run)
         write_json(paths.model_code(name), {"settings": settings.model_dump(), **code}, exact=True)
+
+
+def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
+    """Files that the training of a block begins with: the stage, and what the block names."""
+    named = [NETWORKS[settings.arch], METHODS[settings.train.method.name]]
+    files = [source.joinpath(*entry.module.split(".")).with_suffix(".py") for entry in named]
+    return [paths.STAGES / "train.py", *files]
 
 
 def _checksum(path: Path, *, needed: bool) -> str | None:

@@ -17,10 +17,11 @@ from thumbnets.evaluation import views
 from thumbnets.stage import run_stage
 from thumbnets.training.batches import Images
 from thumbnets.training.checkpoint import Checkpoint
+from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import Epoch, fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import Classifier, save_weights
+from thumbnets.training.weights import save_weights
 
 
 def main(model: str, seed: str, *flags: str) -> None:

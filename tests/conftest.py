@@ -28,6 +28,7 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 QUICK = {
+    "method": "supervised",
     "epochs": 2,
     "batch_size": 16,
     "optimizer": "sgd",

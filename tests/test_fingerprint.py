@@ -9,7 +9,7 @@ import pytest
 from thumbnets import fingerprint as fingerprints
 from thumbnets.fingerprint import WITHOUT_EFFECT, fingerprint
 from thumbnets.params import load_params
-from thumbnets.registry import NETWORKS
+from thumbnets.registry import METHODS, NETWORKS
 
 TREE = {
     "stages/run.py": "from package.main import go\n\ngo()\n",
@@ -170,15 +170,15 @@ def test_a_syntax_error_is_one_line(take):
 
 def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint]:
     """What `stages.code` would write for the tree at `root`, by stage and `model:`name."""
+    from stages.code import training_roots
+
     monkeypatch.chdir(root)
     _forget()
     source, lock = Path("src"), Path("requirements.lock")
     scripts = sorted(Path("stages").glob("[!_]*.py"))
     found = {script.stem: fingerprint([script], source, lock) for script in scripts}
     for name, settings in load_params().settings.items():
-        network = source.joinpath(*NETWORKS[settings.arch].module.split(".")).with_suffix(".py")
-        roots = [Path("stages/train.py"), network]
-        found[f"model:{name}"] = fingerprint(roots, source, lock)
+        found[f"model:{name}"] = fingerprint(training_roots(settings, source), source, lock)
     return found
 
 
@@ -224,9 +224,23 @@ def test_a_network_changes_the_models_made_of_it(copied, monkeypatch):
     assert changed == {f"model:{name}" for name in settings if settings[name].arch == "cnn_c"}
 
 
+def test_a_method_changes_the_models_that_learn_by_it(copied, monkeypatch):
+    changed = _changed(copied, monkeypatch, "src/thumbnets/methods/supervised.py")
+    settings = load_params().settings
+    learn = {name for name in settings if settings[name].train.method.name == "supervised"}
+    assert _models(changed) == learn
+
+
 @pytest.mark.parametrize(
     "file",
-    ["training/loop.py", "data/augment.py", "data/mix.py", "models/patches.py", "runtime.py"],
+    [
+        "training/loop.py",
+        "methods/base.py",
+        "data/augment.py",
+        "data/mix.py",
+        "models/patches.py",
+        "runtime.py",
+    ],
 )
 def test_the_training_code_changes_every_model(copied, monkeypatch, file):
     changed = _changed(copied, monkeypatch, f"src/thumbnets/{file}")
@@ -257,7 +271,8 @@ def test_fingerprints_cover_all_that_really_is_imported(root, python, monkeypatc
     found = _fingerprints(root, monkeypatch)
     roots = {name: f"stages.{name}" for name in found if ":" not in name}
     for name, settings in load_params().settings.items():
-        roots[f"model:{name}"] = f"stages.train+{NETWORKS[settings.arch].module}"
+        named = NETWORKS[settings.arch], METHODS[settings.train.method.name]
+        roots[f"model:{name}"] = "+".join(["stages.train", *(entry.module for entry in named)])
     imported = dict(map(json.loads, python(IMPORTED, *{*roots.values()}).splitlines()))
     for name, modules in roots.items():
         missing = set(imported[modules]) - set(found[name]["modules"]) - WITHOUT_EFFECT

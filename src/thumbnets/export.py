@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from thumbnets.artifacts import write_bytes
 from thumbnets.data.arrays import Meta
-from thumbnets.training.weights import Classifier, normalise
+from thumbnets.training.classifier import Classifier, normalise
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
 

@@ -103,7 +103,7 @@ class DataParams(Checked):
     @property
     def classes(self) -> int:
         """Number of classes; 0 where only the files tell."""
-        return 0 if self.own else len(get_dataset(self.name).classes)
+        return 0 if self.own else get_dataset(self.name).shape["num_classes"]
 
 
 class SplitParams(Checked):

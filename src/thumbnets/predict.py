@@ -9,7 +9,7 @@ import torch
 from thumbnets.data.arrays import Meta
 from thumbnets.data.images import SUFFIXES, read_image
 from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.training.weights import Classifier
+from thumbnets.training.classifier import Classifier
 
 
 def image_files(places: Iterable[Path]) -> list[Path]:

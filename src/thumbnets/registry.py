@@ -198,4 +198,5 @@ OPTIMIZERS = Registry(
 )
 SCHEDULES = Registry("schedule", "training/schedules.py", given=("epochs", "steps_per_epoch"))
 INITIALISATIONS = Registry("initialisation", "training/initialisation.py", given=("generator",))
+METHODS = Registry("method", "methods")
 AVERAGES = Registry("weight average", "training/averaging.py", given=("steps",))

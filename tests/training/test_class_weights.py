@@ -6,8 +6,9 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
+from thumbnets.methods.base import class_weights
 from thumbnets.training.batches import Images
-from thumbnets.training.loop import Training, class_weights, fit
+from thumbnets.training.loop import Training, fit
 
 
 @pytest.fixture
@@ -39,9 +40,8 @@ def loss_of(settings, train, meta, targets) -> tuple[float, torch.Tensor]:
     training = Training(settings, train, None, meta, seed=0)
     images = train.images[:10].float() / 255
     with torch.no_grad():
-        return float(training._loss(training.network.eval(), images, targets)[0]), training.network(
-            images
-        ).double()
+        network = training.network.eval()
+        return float(training.method.loss(network, images, targets)[0]), network(images).double()
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from thumbnets.training import loop
+from thumbnets.methods.base import Method
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import Diverged, Training, fit
 from thumbnets.training.weights import load_weights, save_weights
@@ -101,7 +101,7 @@ def test_the_line_names_model_epoch_step_and_rate(
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
 def test_a_validation_loss_that_is_lost_counts_as_well(model_settings, run, monkeypatch, lost):
-    monkeypatch.setattr(loop, "evaluate", lambda *_: (lost, 0.5))
+    monkeypatch.setattr(Method, "judge", lambda *_: (lost, 0.5))
     with pytest.raises(Diverged, match=r"at step 4 of epoch 1 \(learning rate 0\.08\)\. Try"):
         run(settings_of(model_settings, on_divergence="stop"))
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from thumbnets.methods.base import evaluate
 from thumbnets.registry import AUGMENTATIONS
 from thumbnets.training.batches import Batches, Images, Streams
-from thumbnets.training.loop import Best, Training, evaluate, fit
+from thumbnets.training.loop import Best, Training, fit
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping
 
@@ -216,7 +217,7 @@ def test_accuracy_under_mixing_is_that_of_the_heavier_label(model_settings, toy_
     network[1].weight.data, network[1].bias.data = torch.eye(3), torch.zeros(3)
     images = torch.eye(3)[:, None, None]  # logits are the pixels
     targets = torch.tensor([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0], [0.0, 0.2, 0.8]])
-    loss, right = training._loss(network, images, targets)
+    loss, right = training.method.loss(network, images, targets)
     assert right == 2
     log_probabilities = torch.log_softmax(torch.eye(3), 1)
     assert loss.item() == pytest.approx(-(targets * log_probabilities).sum(1).mean().item())

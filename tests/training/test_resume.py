@@ -226,7 +226,7 @@ def test_other_draws_before_resuming_do_not_matter(model_settings, run, tmp_path
 
 def _parts() -> list[tuple[str, ...]]:
     streams = [("streams", name) for name in ("order", "augment", "dropout")]
-    names = ("network", "optimizer", "schedule", "average", "best", "curve")
+    names = ("learner", "optimizer", "schedule", "average", "best", "curve")
     return [*streams, *((name,) for name in (*names, "order", "losses", "right", "rates"))]
 
 

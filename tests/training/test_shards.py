@@ -21,6 +21,12 @@ def loss(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):
     return nn.functional.cross_entropy(logits, targets), (logits.argmax(1) == targets).sum()
 
 
+def gradients(network: nn.Module, images: torch.Tensor, targets: torch.Tensor, share: float):
+    mean, right = loss(network, images, targets)
+    mean = mean * share
+    return list(torch.autograd.grad(mean, list(network.parameters()))), mean.detach(), right
+
+
 def network(norm: bool = False) -> nn.Sequential:
     torch.manual_seed(0)
     norms = [nn.BatchNorm2d(4)] if norm else []
@@ -39,7 +45,7 @@ def test_gradient_loss_and_count_are_those_of_the_whole_batch(shards_of, threads
     expected, right = loss(whole, images, targets)
     expected.backward()
     shards = shards_of(network(), threads)
-    mean, count = shards.backward(loss, images, targets)
+    mean, count = shards.backward(gradients, images, targets)
     assert mean.item() == pytest.approx(expected.item(), rel=1e-5) and count == right
     for ours, theirs in zip(shards.parameters, whole.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
@@ -49,7 +55,7 @@ def test_one_share_is_plain_backpropagation_to_the_bit(shards_of):
     whole, images, targets = network(norm=True), *batch(16)
     loss(whole, images, targets)[0].backward()
     shards = shards_of(network(norm=True), 1)
-    shards.backward(loss, images, targets)
+    shards.backward(gradients, images, targets)
     assert all(
         torch.equal(a.grad, b.grad)
         for a, b in zip(shards.parameters, whole.parameters(), strict=True)
@@ -61,7 +67,7 @@ def test_doubles_share_the_parameters_and_keep_statistics_of_their_own(shards_of
     first, second = shards.networks
     assert all(a is b for a, b in zip(first.parameters(), second.parameters(), strict=True))
     images, targets = batch(16)
-    shards.backward(loss, images, targets)
+    shards.backward(gradients, images, targets)
     alone = network(norm=True).train()
     alone(images[:8])
     assert torch.equal(first[1].running_mean, alone[1].running_mean)
@@ -73,7 +79,7 @@ def test_the_same_bits_whichever_thread_is_first(shards_of):
     found = set()
     for _ in range(20):
         shards = shards_of(network(norm=True), 4)
-        shards.backward(loss, images, targets)
+        shards.backward(gradients, images, targets)
         found.add(b"".join(p.grad.numpy().tobytes() for p in shards.parameters))
     assert len(found) == 1
 
@@ -83,16 +89,16 @@ def test_no_share_has_a_single_image(shards_of, n, threads):
     """Batch norm refuses one; torch's `chunk` cuts 7 into 3, 3 and 1."""
     seen = []
 
-    def note(network, images, targets):
+    def note(network, images, targets, share):
         seen.append(len(images))
-        return loss(network, images, targets)
+        return gradients(network, images, targets, share)
 
     shards_of(network(norm=True), threads).backward(note, *batch(n))
     assert sum(seen) == n and min(seen) >= 2 and max(seen) - min(seen) <= 1
 
 
 def test_what_fails_in_a_thread_is_raised(shards_of):
-    def fails(network, images, targets):
+    def fails(network, images, targets, share):
         raise ValueError("a share failed")
 
     with pytest.raises(ValueError, match="a share failed"):
@@ -104,12 +110,13 @@ def test_a_process_that_used_threads_ends_in_peace(python):
 import torch
 from torch import nn
 from thumbnets.training.shards import Shards
-def loss(network, images, targets):
+def gradients(network, images, targets, share):
     logits = network(images)
-    return nn.functional.cross_entropy(logits, targets), logits.sum()
+    loss = nn.functional.cross_entropy(logits, targets) * share
+    return list(torch.autograd.grad(loss, list(network.parameters()))), loss.detach(), logits.sum()
 for _ in range(4):
     shards = Shards(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 3)
-    shards.backward(loss, torch.zeros(9, 1, 8, 8), torch.arange(9) % 3)
+    shards.backward(gradients, torch.zeros(9, 1, 8, 8), torch.arange(9) % 3)
     shards.close()
 print("done")
 """

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from thumbnets.models.patches import build
-from thumbnets.training.weights import Classifier, load_weights, normalise, save_weights
+from thumbnets.training.classifier import Classifier, normalise
+from thumbnets.training.weights import load_weights, save_weights
 
 CPU = torch.device("cpu")
 

@@ -1,6 +1,7 @@
 """Data sets for use from Python, outside the pipeline."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from thumbnets import paths, runtime
@@ -42,6 +43,7 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
 
 
 def _load_images(rule: FolderRule, split: str) -> Split:
-    raw = paths.raw("folder")
-    list_images(Path(rule.path), raw)
-    return getattr(read_dataset("folder", raw, rule), split)
+    paths.RAW.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".folder-", dir=paths.RAW) as listing:  # not the pipeline's
+        list_images(Path(rule.path), Path(listing))
+        return getattr(read_dataset("folder", Path(listing), rule), split)

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from thumbnets.training.weights import Batched, Classifier
+    from thumbnets.training.classifier import Batched, Classifier
 
 _AT_ONCE = 1000  # images, as many as a classifier takes at a time
 _MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]

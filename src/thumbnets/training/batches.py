@@ -11,8 +11,8 @@ from torch import Generator, Tensor
 
 from thumbnets.data import augment, mix
 from thumbnets.data.arrays import Meta, Split, at_once, let_go
+from thumbnets.training.classifier import normalise
 from thumbnets.training.settings import TrainSettings
-from thumbnets.training.weights import normalise
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from thumbnets.data.arrays import Meta
+from thumbnets.methods.base import build_method
 from thumbnets.models.layers import Dropout
-from thumbnets.models.patches import build
 from thumbnets.training.averaging import build_average
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Images, Streams
 from thumbnets.training.checkpoint import Checkpoint
+from thumbnets.training.classifier import Classifier
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.pretrained import take_weights
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping, ModelSettings
 from thumbnets.training.shards import Shards
-from thumbnets.training.weights import Classifier
 
 _MOST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`
 
@@ -157,20 +157,20 @@ class Training:
         self.device = train.labels.device
         threads = self.settings.threads if self.device.type == "cpu" else 1
         self.streams = Streams.of(seed, self.device, threads)
-        self.network = build(settings, **meta.shape)
+        self.method = build_method(settings, meta)
+        self.network = self.method.network()
         initialise(self.network, self.settings.init, self.streams.init)
         if self.settings.weights:
             left_out = take_weights(self.network, Path(self.settings.weights))
             print(f"{self.name}: {left_out}", file=sys.stderr)
-        self.network.to(self.device)
-        self.shards = Shards(self.network, threads)
+        self.learner = self.method.learner(self.network).to(self.device)
+        self.shards = Shards(self.learner, threads)
         for network, random in zip(self.shards.networks, self.streams.dropout, strict=True):
             for layer in network.modules():
                 if isinstance(layer, Dropout):
                     layer.random = random
-        self.optimizer = build_optimizer(self.network, self.settings)
-        self.batches = Batches(train, self.settings, meta, self.streams)
-        self.class_weights = class_weights(self.settings.class_weights, train, len(meta.classes))
+        self.optimizer = build_optimizer(self.learner, self.settings)
+        self.batches = self.method.batches(train, self.streams)
         self.schedule = Schedule(self.optimizer, self.settings, len(self.batches))
         self.average = build_average(self.network, self.settings, len(self.batches))
         self.best = Best.of(self.settings.early_stopping)
@@ -187,7 +187,7 @@ class Training:
         done = len(self.curve) * len(self.batches) + len(self.rates)
         watcher.start(self.settings.epochs, len(self.batches), done)
         while not self.finished:
-            self.network.train()
+            self.learner.train()
             number = len(self.curve) + 1
             for images, targets in self.batches.run(self.order, number, first=len(self.rates)):
                 self._step(images, targets)
@@ -213,9 +213,9 @@ class Training:
         self.rates: list[float] = []
 
     def _step(self, images: Tensor, targets: Tensor) -> None:
-        loss, right = self.shards.backward(self._loss, images, targets)
+        loss, right = self.shards.backward(self.method.gradients, images, targets)
         if self.settings.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+            nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip)
         self.losses[len(self.rates)] = loss * len(images)
         self.right += right
         self.rates.append(self.optimizer.param_groups[0]["lr"])
@@ -224,33 +224,13 @@ class Training:
             self.average.update()
         self.schedule.after_step()
 
-    def _loss(self, network: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss, and the number of images recognised.
-
-        With weights the loss of each image counts by that of its class, and their sum is divided
-        by the number of images, whichever classes these are of: the shares of a batch then add up.
-        """
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
-        ):
-            logits = network(images).float()
-        smoothing = self.settings.label_smoothing
-        labels = targets.argmax(1) if targets.ndim == 2 else targets  # the greater share
-        right = (logits.detach().argmax(1) == labels).sum()
-        if self.class_weights is None:
-            return nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing), right
-        loss = nn.functional.cross_entropy(
-            logits, targets, self.class_weights, label_smoothing=smoothing, reduction="sum"
-        )
-        return loss / len(targets), right
-
     def _end_epoch(self) -> Epoch:
         """Judge the epoch, add it to the curve, and begin the next unless this was the last."""
         seen = self.batches.seen
         train = float(self.losses.sum()) / seen, float(self.right) / seen
         judged, validation = self._judged(), (None, None)
         if self.validation:
-            validation = evaluate(Classifier(judged, self.meta), self.validation)
+            validation = self.method.judge(judged, self.validation)
         row = Epoch(len(self.curve) + 1, self.rates[0], *train, *validation)
         self._check_finite(row)
         self.curve.append(row)
@@ -284,7 +264,7 @@ class Training:
         return {
             "halvings": self.halvings,
             "streams": self.streams.state_dict(),
-            "network": self.network.state_dict(),
+            "learner": self.learner.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": self.average and self.average.state_dict(),
@@ -299,7 +279,7 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was called."""
-        self.network.load_state_dict(state["network"])
+        self.learner.load_state_dict(state["learner"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.average:
@@ -312,38 +292,3 @@ class Training:
         self.losses, self.right = (state[key].to(self.device) for key in ("losses", "right"))
         self.rates = state["rates"]
         self.streams.load_state_dict(state["streams"])  # last: what is built above may draw
-
-
-def class_weights(weights: str | list[float] | None, train: Images, classes: int) -> Tensor | None:
-    """How much an image of each class counts in the loss.
-
-    Args:
-        weights: None, `balanced`, or one a class.
-        train: The images to learn from.
-        classes: Number of classes.
-
-    Returns:
-        float32 [K]. Balanced: N / (K * images of the class), as scikit-learn has it, so that the
-        mean over all images is 1 and every class counts alike; 0 for a class without images.
-
-    Raises:
-        ValueError: There are not as many weights as classes.
-    """
-    if weights is None:
-        return None
-    device = train.labels.device
-    if weights == "balanced":
-        counts = torch.bincount(train.labels.cpu(), minlength=classes).double()
-        balanced = torch.where(counts > 0, len(train) / (classes * counts), 0.0)
-        return balanced.float().to(device)
-    if len(weights) != classes:
-        raise ValueError(f"class_weights must be one a class, {classes}, got {len(weights)}.")
-    return torch.tensor(weights, device=device)
-
-
-def evaluate(classifier: Classifier, data: Images) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy on images without augmentation."""
-    logits = torch.from_numpy(classifier.logits(data))
-    labels = data.labels.cpu()
-    loss = nn.functional.cross_entropy(logits, labels)
-    return float(loss), float((logits.argmax(1) == labels).float().mean())

@@ -18,6 +18,7 @@ from thumbnets.registry import (
     AUGMENTATIONS,
     AVERAGES,
     INITIALISATIONS,
+    METHODS,
     MIXES,
     OPTIMIZERS,
     SCHEDULES,
@@ -139,6 +140,8 @@ class Patches(Checked):
 class TrainSettings(Checked):
     """What controls one training: the keys of `train`, any of which a model block may override."""
 
+    method: choice_of(METHODS)
+    """How the network learns."""
     epochs: Count
     """Passes over the training folds."""
     batch_size: Annotated[int, Field(ge=2)]

@@ -14,8 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor, nn
 
-# From network, images and targets to the loss, a mean, and whatever else is of interest.
-Loss = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+# From network, images, targets and the part of the batch that they are to that part of the gradient
+# (a tensor a parameter) and of the mean loss, and to whatever else is of interest, a sum.
+Gradients = Callable[[nn.Module, Tensor, Tensor, float], tuple[list[Tensor], Tensor, Tensor]]
 
 
 class Shards:
@@ -37,30 +38,32 @@ class Shards:
         self._threads: list[int] = []  # the system's numbers of those that have begun
         self._pool = ThreadPoolExecutor(max(1, threads - 1), "shard", self._begin)
 
-    def backward(self, loss: Loss, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(
+        self, gradients: Gradients, images: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Put the gradient of a batch's mean loss where the optimizer looks for it.
 
         Args:
-            loss: The mean loss of some images.
+            gradients: The gradient of some images.
             images: float32 [N, C, H, W].
             targets: int64 [N] or float32 [N, K].
 
         Returns:
-            The batch's loss, and the sum of what else `loss` returned.
+            The batch's loss, and the sum of what else `gradients` returned.
         """
         shards = max(1, min(len(self.networks), len(images) // 2))  # batch norm needs two images
         shares = zip(images.tensor_split(shards), targets.tensor_split(shards), strict=True)
-        parts = [(network, *share) for network, share in zip(self.networks, shares, strict=False)]
-        waiting: list[Future] = [
-            self._pool.submit(self._gradients, loss, *part, len(images)) for part in parts[1:]
+        parts = [
+            (network, *share, len(share[0]) / len(images))
+            for network, share in zip(self.networks, shares, strict=False)
         ]
-        results = [self._gradients(loss, *parts[0], len(images))]
-        results += [future.result() for future in waiting]
-        gradients, total, other = results[0]
+        waiting: list[Future] = [self._pool.submit(gradients, *part) for part in parts[1:]]
+        results = [gradients(*parts[0]), *(future.result() for future in waiting)]
+        found, total, other = results[0]
         for more, part_of_total, part_of_other in results[1:]:
-            torch._foreach_add_(gradients, more)
+            torch._foreach_add_(found, more)
             total, other = total + part_of_total, other + part_of_other
-        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+        for parameter, gradient in zip(self.parameters, found, strict=True):
             parameter.grad = gradient
         return total, other
 
@@ -77,10 +80,3 @@ class Shards:
     def _begin(self) -> None:
         torch.set_num_threads(1)
         self._threads.append(threading.get_native_id())
-
-    def _gradients(
-        self, loss: Loss, network: nn.Module, images: Tensor, targets: Tensor, batch: int
-    ) -> tuple[list[Tensor], Tensor, Tensor]:
-        mean, other = loss(network, images, targets)
-        share = mean * (len(images) / batch)
-        return list(torch.autograd.grad(share, self.parameters)), share.detach(), other

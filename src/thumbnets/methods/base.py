@@ -1,0 +1,158 @@
+"""What every way of learning decides, and what they all do unless they say otherwise."""
+
+import torch
+from torch import Tensor, nn
+
+from thumbnets.data.arrays import Meta
+from thumbnets.models.patches import build
+from thumbnets.registry import METHODS
+from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.classifier import Classifier
+from thumbnets.training.settings import ModelSettings, TrainSettings
+
+
+class Method:
+    """Supervised learning; other ways of learning are subclasses that override what they change.
+
+    Registered functions of this folder return one. Their keyword-only arguments are its options.
+
+    Args:
+        settings: The model block.
+        meta: Shape, classes and normalisation of the images.
+    """
+
+    def __init__(self, settings: ModelSettings, meta: Meta) -> None:
+        self.settings, self.meta = settings, meta
+        self.class_weights: Tensor | None = None
+
+    @property
+    def train(self) -> TrainSettings:
+        """What controls the training."""
+        return self.settings.train
+
+    def network(self) -> nn.Module:
+        """What predicts, and is saved: a module from images to logits, with fresh weights.
+
+        Raises:
+            ValueError: The network does not fit the images.
+        """
+        return build(self.settings, **self.meta.shape)
+
+    def learner(self, network: nn.Module) -> nn.Module:
+        """All that is trained: the network, and whatever only helps it to learn.
+
+        Called once the network has its first weights.
+        """
+        return network
+
+    def batches(self, train: Images, streams: Streams) -> Batches:
+        """The images to learn from, batch after batch. Called once, before the first loss.
+
+        Raises:
+            ValueError: The method can't learn from these images.
+        """
+        self.class_weights = class_weights(self.train.class_weights, train, len(self.meta.classes))
+        return Batches(train, self.train, self.meta, streams)
+
+    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """What the training makes small.
+
+        Args:
+            learner: What `learner` returned, or a double of it that shares its parameters.
+            images: float32 [N, C, H, W], as `batches` gives them.
+            targets: int64 [N], or float32 [N, K] if they are mixed.
+
+        Returns:
+            The mean loss, and the number of images recognised.
+        """
+        with autocast(images.device, self.train.precision):
+            logits = learner(images).float()
+        labels = targets.argmax(1) if targets.ndim == 2 else targets  # the greater share
+        right = (logits.detach().argmax(1) == labels).sum()
+        return self.cross_entropy(logits, targets), right
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean cross-entropy with the block's label smoothing and class weights.
+
+        With weights the loss of each image counts by that of its class, and their sum is divided
+        by the number of images, whichever classes these are of: the shares of a batch then add up.
+        """
+        smoothing = self.train.label_smoothing
+        if self.class_weights is None:
+            return nn.functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        loss = nn.functional.cross_entropy(
+            logits, targets, self.class_weights, label_smoothing=smoothing, reduction="sum"
+        )
+        return loss / len(targets)
+
+    def gradients(
+        self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """The way from a loss to what the optimizer needs.
+
+        Args:
+            learner, images, targets: As for `loss`.
+            share: Part of the batch that the images are.
+
+        Returns:
+            `share` of the gradient, one tensor a parameter of the learner, and of the loss; the
+            number of images recognised.
+        """
+        loss, right = self.loss(learner, images, targets)
+        loss = loss * share
+        return list(torch.autograd.grad(loss, list(learner.parameters()))), loss.detach(), right
+
+    def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
+        """Mean loss and accuracy on images without augmentation: early stopping looks at the loss.
+
+        Args:
+            network: As `network` returned it, trained so far.
+            data: Images that are not trained on.
+        """
+        return evaluate(Classifier(network, self.meta), data)
+
+
+def build_method(settings: ModelSettings, meta: Meta) -> Method:
+    """How the network of a block learns."""
+    choice = settings.train.method
+    return METHODS.load(choice.name)(settings, meta, **choice.options)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Matrix products and convolutions in bfloat16, if the precision says so."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def class_weights(weights: str | list[float] | None, train: Images, classes: int) -> Tensor | None:
+    """How much an image of each class counts in the loss.
+
+    Args:
+        weights: None, `balanced`, or one a class.
+        train: The images to learn from.
+        classes: Number of classes.
+
+    Returns:
+        float32 [K]. Balanced: N / (K * images of the class), as scikit-learn has it, so that the
+        mean over all images is 1 and every class counts alike; 0 for a class without images.
+
+    Raises:
+        ValueError: There are not as many weights as classes.
+    """
+    if weights is None:
+        return None
+    device = train.labels.device
+    if weights == "balanced":
+        counts = torch.bincount(train.labels.cpu(), minlength=classes).double()
+        balanced = torch.where(counts > 0, len(train) / (classes * counts), 0.0)
+        return balanced.float().to(device)
+    if len(weights) != classes:
+        raise ValueError(f"class_weights must be one a class, {classes}, got {len(weights)}.")
+    return torch.tensor(weights, device=device)
+
+
+def evaluate(classifier: Classifier, data: Images) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy on images without augmentation."""
+    logits = torch.from_numpy(classifier.logits(data))
+    labels = data.labels.cpu()
+    loss = nn.functional.cross_entropy(logits, labels)
+    return float(loss), float((logits.argmax(1) == labels).float().mean())

@@ -1,0 +1,69 @@
+"""A trained network, with what brings images into the form that it was trained on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thumbnets.data.arrays import Meta, at_once
+
+
+class Batched(Protocol):
+    """Images, some at a time: a tensor, or `training.batches.Images`."""
+
+    def split(self, size: int) -> Iterable[Tensor]: ...
+
+
+def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Bring uint8 images to mean 0 and standard deviation 1.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        mean: float32 [C], fractions of 255.
+        std: float32 [C], likewise.
+
+    Returns:
+        float32 [N, C, H, W].
+    """
+    scale, offset = 1 / (255 * std), -mean / std
+    return torch.addcmul(offset[:, None, None], images.float(), scale[:, None, None])
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with the normalisation of its input.
+
+    Attributes:
+        halvings: How many times its training halved the learning rate, having diverged.
+    """
+
+    network: nn.Module
+    meta: Meta
+    halvings: int = 0
+
+    @torch.inference_mode()
+    def logits(self, images: Batched, batch_size: int | None = None) -> np.ndarray:
+        """Class scores before the softmax.
+
+        Args:
+            images: uint8 [N, C, H, W], on any device.
+            batch_size: Images at a time, by default 1000 or as many as are not too large; the
+                result does not rest on it but for rounding.
+
+        Returns:
+            float32 [N, K].
+        """
+        size = batch_size or at_once(self.meta.channels * self.meta.image_size**2, 1000)
+        device = next(self.network.parameters()).device
+        mean, std = (torch.tensor(v, device=device) for v in (self.meta.mean, self.meta.std))
+        was_training = self.network.training
+        self.network.eval()
+        batches = [
+            self.network(normalise(batch.to(device), mean, std)).float().cpu()
+            for batch in images.split(size)
+        ]
+        self.network.train(was_training)
+        return torch.cat(batches).numpy()
