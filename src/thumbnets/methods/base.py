@@ -14,7 +14,8 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 class Method:
     """Supervised learning; other ways of learning are subclasses that override what they change.
 
-    Registered functions of this folder return one. Their keyword-only arguments are its options.
+    Registered functions of this folder return one. Their keyword-only arguments are its options;
+    `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1).
 
     Args:
         settings: The model block.

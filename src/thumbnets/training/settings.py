@@ -185,6 +185,12 @@ class TrainSettings(Checked):
     """Compute threads on a CPU: part of the arithmetic, so a param."""
 
     @model_validator(mode="after")
+    def _method_can_share_a_batch(self) -> Self:
+        if METHODS[self.method.name].facts.get("whole_batch") and self.threads > 1:
+            raise ValueError(f"threads must be 1 for method: {self.method.name}, got {self.threads}")
+        return self
+
+    @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
         if self.optimizer.options.get("nesterov") and not self.momentum:
             raise ValueError("momentum must be > 0 for nesterov: true")
