@@ -186,8 +186,9 @@ class TrainSettings(Checked):
 
     @model_validator(mode="after")
     def _method_can_share_a_batch(self) -> Self:
-        if METHODS[self.method.name].facts.get("whole_batch") and self.threads > 1:
-            raise ValueError(f"threads must be 1 for method: {self.method.name}, got {self.threads}")
+        name = self.method.name
+        if METHODS[name].facts.get("whole_batch") and self.threads > 1:
+            raise ValueError(f"threads must be 1 for method: {name}, got {self.threads}")
         return self
 
     @model_validator(mode="after")
