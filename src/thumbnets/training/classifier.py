@@ -47,7 +47,7 @@ class Classifier:
     @property
     def at_once(self) -> int:
         """Images that are looked at together: 1000, or as many as are not too large."""
-        return at_once(self.meta.channels * self.meta.image_size**2, 1000)
+        return at_once(4 * self.meta.channels * self.meta.image_size**2, 1000)  # float32
 
     @torch.inference_mode()
     def logits(self, images: Batched, batch_size: int | None = None) -> np.ndarray:
