@@ -22,6 +22,7 @@ _HIDDEN = 1024  # units of the linear block, at any width
 
 
 @NETWORKS.register(
+    of_blocks=True,
     family="vgg",
     parameters=7_328_266,
     source="Nøkland and Eidnes 2019, arXiv:1901.06656, vgg8b",
@@ -50,6 +51,7 @@ def vgg8b(
 
 
 @NETWORKS.register(
+    of_blocks=True,
     family="vgg",
     parameters=9_984_778,
     source="Nøkland and Eidnes 2019, arXiv:1901.06656, vgg11b",
@@ -114,6 +116,7 @@ def _of_blocks(
 
 
 @NETWORKS.register(
+    of_blocks=True,
     family="vgg",
     parameters=9_229_962,
     source="Simonyan and Zisserman 2015, arXiv:1409.1556, configuration A; batch norm, one linear "
