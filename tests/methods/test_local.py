@@ -590,24 +590,24 @@ def trained(settings_of, toy_images, meta, watcher):
 
 
 def local_losses(training: Training, images: Tensor, labels: Tensor) -> list[float]:
-    """The loss of every block, in evaluation."""
+    """The loss of every block on a batch, without dropout."""
     x, found, heads = images, [], iter(training.learner.heads)
-    training.learner.eval()
+    training.learner.train()
     for layer in training.network[:-1]:
-        x = layer(x)
+        x = local.split(layer)[0](x) if isinstance(layer, Block) else layer(x)
         if isinstance(layer, Block):
-            found.append(float(training.method.block_loss(next(heads), x, labels)))
+            found.append(training.method.block_loss(next(heads), x, labels).item())
     return found
 
 
 @of_every_kind
 def test_every_block_learns(trained, settings_of, toy_images, meta, kind):
-    training = trained(kind)
+    training = trained(kind, epochs=20)
     assert training.curve[-1].validation_accuracy > 0.9  # a third is chance
     images, labels = next(training.batches.run(torch.arange(90), 1))
     fresh = Training(settings_of(kind), toy_images(90), None, meta, seed=1)
     before, after = (local_losses(t, images, labels) for t in (fresh, training))
-    assert len(before) == 3 and all(b < 0.9 * a for a, b in zip(before, after, strict=True))
+    assert len(before) == 3 and all(b < a / 2 for a, b in zip(before, after, strict=True))
 
 
 def test_kinds_of_loss_end_elsewhere_from_one_start(trained, settings_of, toy_images, meta):
