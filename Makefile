@@ -20,7 +20,7 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test lint format report results tiny rmdl recipes bench lock clean
+.PHONY: help install repro test lint format report results tiny rmdl recipes teacher bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,16 +108,28 @@ rmdl: install ## two random networks of each kind of RMDL, and their vote (DATA,
 	$(call experiment,rmdl_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL)]' -S ensemble.voting=hard)
 	$(end_results)
 
+GROUP ?= best
 RECIPES := python -m thumbnets.report.recipes
 
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
-recipes: install ## run the recipes for DATA (SEEDS, TTA): results/recipes_DATA.md
-	$(begin_results)
-	blocks=$$($(RECIPES) pool $(DATA)) && rm -f metrics/*.json && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
-		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) preprocess
+# $(call run_recipes,PARAMS)
+define run_recipes
+	blocks=$$($(RECIPES) pool $(GROUP) $(DATA)) && rm -f metrics/*.json && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) $(1) preprocess
 	$(run_experiment)
-	@{ $(call heading,make recipes DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); $(RECIPES) table; \
-		cat report/report.md; } > results/recipes_$(DATA).md
+endef
+
+recipes: install ## run the recipes of a GROUP for DATA (SEEDS, TTA): results/GROUP_DATA.md
+	$(begin_results)
+	$(call run_recipes,)
+	@{ $(call heading,make recipes GROUP=$(GROUP) DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); \
+		$(RECIPES) table $(GROUP); cat report/report.md; } > results/$(GROUP)_$(DATA).md
+	$(end_results)
+
+teacher: install ## let the ensemble of the recipes for DATA teach (SEEDS, TTA: views): pretrained/teacher.npz
+	$(begin_results)
+	$(call run_recipes,-S ensemble.teach=$(TTA))
+	cp teacher/teacher.npz pretrained/
 	$(end_results)
 
 bench: $(PEERS) ## measure beside the usual tools, 45 minutes (BENCH=--quick: 10): benchmarks/results

@@ -22,8 +22,10 @@ def main() -> None:
         write_json(paths.stage_code(script.stem), code)
     for name, settings in params.settings.items():
         code = fingerprint(training_roots(settings, source), source, paths.REQUIREMENTS)
-        if settings.train.weights:
-            code["weights"] = _checksum(Path(settings.train.weights), needed=name in params.run)
+        code["files"] = {
+            key: _checksum(path, remedy if name in params.run else None)
+            for key, (path, remedy) in settings.files.items()
+        }
         write_json(paths.model_code(name), {"settings": settings.model_dump(), **code}, exact=True)
 
 
@@ -34,8 +36,8 @@ def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
     return [paths.STAGES / "train.py", *files]
 
 
-def _checksum(path: Path, *, needed: bool) -> str | None:
-    """SHA-256 of a file; None if it is neither there nor needed.
+def _checksum(path: Path, remedy: str | None) -> str | None:
+    """SHA-256 of a file; None if it is not there, and no remedy is needed.
 
     Raises:
         ValueError: It is missing.
@@ -43,8 +45,8 @@ def _checksum(path: Path, *, needed: bool) -> str | None:
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    if needed:
-        raise ValueError(f"{path} is missing: put the weights there, or write weights: null.")
+    if remedy:
+        raise ValueError(f"{path} is missing: {remedy}.")
     return None
 
 

@@ -40,9 +40,9 @@ def test_another_file_is_another_training(code, copied: Path):
     weights.write_bytes(b"two")
     two = code()
     assert [name for name in one if one[name] != two[name]] == ["mlp4"]
-    assert len(one["mlp4"]["weights"]) == 64
-    assert one["lenet5"]["weights"] is None  # outside the run: may be missing
-    assert "weights" not in one["cnn_a"]
+    assert len(one["mlp4"]["files"]["weights"]) == 64
+    assert one["lenet5"]["files"]["weights"] is None  # outside the run: may be missing
+    assert not one["cnn_a"]["files"]
 
 
 def test_a_missing_file_is_told_before_anything_trains(code):

@@ -120,6 +120,8 @@ class EnsembleParams(Checked):
     objective: Literal["loss", "accuracy"]
     voting: Literal["soft", "hard"]
     steps: Annotated[int, Field(ge=1, le=10_000)]
+    teach: Annotated[str, AfterValidator(_known_views)] | None
+    """Views of the training images that the ensemble is asked about, for `distill`."""
 
 
 class EvaluationParams(Checked):
@@ -231,11 +233,12 @@ def _check_fit(params: Params, name: str) -> None:
                 raise ValueError(
                     f"models.{name}: {key} of {choice.name} must be at most the image's {side}."
                 )
-    if train.weights and not _inside(Path(train.weights), paths.PRETRAINED):
-        raise ValueError(
-            f"models.{name}.weights must be a file in {paths.PRETRAINED}/, where DVC sees it "
-            f"change (put a copy or a link there), got {train.weights!r}."
-        )
+    for key, (path, _) in params.settings[name].files.items():
+        if not _inside(path, paths.PRETRAINED):
+            raise ValueError(
+                f"models.{name}.{key} must be a file in {paths.PRETRAINED}/, where DVC sees it "
+                f"change (put a copy or a link there), got '{path}'."
+            )
     if train.patches and side % train.patches.size:
         raise ValueError(
             f"models.{name}.patches.size must divide the image's {side} pixels, "

@@ -19,6 +19,7 @@ TEST_PREDICTIONS = Path("predictions/test")
 HISTORY = Path("plots/history")
 CONFUSION = Path("plots/confusion")
 SELECTION = Path("ensembles/selection.json")
+TEACHER = Path("teacher")
 METRICS = Path("metrics")
 ENSEMBLE_METRICS = METRICS / "ensemble.json"
 SUMMARY = METRICS / "summary.json"

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from thumbnets.training.classifier import Batched, Classifier
 
-_AT_ONCE = 1000  # images, as many as a classifier takes at a time
 _MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
 
 # For each set its views: whether mirrored left to right, then pixels down and to the right.
@@ -46,7 +45,10 @@ def predict(
     needed = dict.fromkeys(view for name in names for view in VIEWS[name])
     seen = {
         view: np.concatenate(
-            [classifier.logits(transformed(some, *view)) for some in images.split(_AT_ONCE)]
+            [
+                classifier.logits(transformed(some, *view))
+                for some in images.split(classifier.at_once)
+            ]
         )
         for view in needed
     }

@@ -15,7 +15,9 @@ class Method:
     """Supervised learning; other ways of learning are subclasses that override what they change.
 
     Registered functions of this folder return one. Their keyword-only arguments are its options;
-    `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1).
+    `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1);
+    `excludes` names keys of `train` that must be empty; `files` names options that are files in
+    `pretrained/`, a change of which retrains the block, with what to do where one is missing.
 
     Args:
         settings: The model block.

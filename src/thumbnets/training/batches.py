@@ -22,7 +22,8 @@ class Images:
     Attributes:
         images: uint8 [M, C, H, W].
         labels: int64 [N], on the device that computes.
-        rows: int64 [N], which of `images` they are, on the device of those; None: all of them.
+        rows: int64 [N] on the CPU, which images of the split they are; None: all of them. Those in
+            memory hold these alone, a map all.
         mapped: The array that a memory map stands behind `images`, if there is one.
     """
 
@@ -36,11 +37,11 @@ class Images:
         """Some images of a split (bool [M]), or all; only a map is not copied."""
         labels = split.labels if chosen is None else split.labels[chosen]
         on_device = torch.from_numpy(labels).to(device)
+        rows = None if chosen is None else torch.from_numpy(np.flatnonzero(chosen))
         if isinstance(split.images, np.memmap):
-            rows = None if chosen is None else torch.from_numpy(np.flatnonzero(chosen))
             return cls(torch.from_numpy(split.images), on_device, rows, split.images)
         images = split.images if chosen is None else split.images[chosen]
-        return cls(torch.from_numpy(images).to(device), on_device)
+        return cls(torch.from_numpy(images).to(device), on_device, rows)
 
     def __len__(self) -> int:
         return len(self.labels)

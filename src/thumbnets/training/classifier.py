@@ -44,19 +44,24 @@ class Classifier:
     meta: Meta
     halvings: int = 0
 
+    @property
+    def at_once(self) -> int:
+        """Images that are looked at together: 1000, or as many as are not too large."""
+        return at_once(4 * self.meta.channels * self.meta.image_size**2, 1000)  # float32
+
     @torch.inference_mode()
     def logits(self, images: Batched, batch_size: int | None = None) -> np.ndarray:
         """Class scores before the softmax.
 
         Args:
             images: uint8 [N, C, H, W], on any device.
-            batch_size: Images at a time, by default 1000 or as many as are not too large; the
-                result does not rest on it but for rounding.
+            batch_size: Images at a time, by default `at_once`; the result does not rest on it but
+                for rounding.
 
         Returns:
             float32 [N, K].
         """
-        size = batch_size or at_once(self.meta.channels * self.meta.image_size**2, 1000)
+        size = batch_size or self.at_once
         device = next(self.network.parameters()).device
         mean, std = (torch.tensor(v, device=device) for v in (self.meta.mean, self.meta.std))
         was_training = self.network.training

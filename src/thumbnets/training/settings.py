@@ -1,6 +1,7 @@
 """What controls one training, typed and checked without importing torch."""
 
 import typing
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -192,6 +193,15 @@ class TrainSettings(Checked):
         return self
 
     @model_validator(mode="after")
+    def _method_lets_it_be(self) -> Self:
+        name = self.method.name
+        for key in METHODS[name].facts.get("excludes", ()):
+            if getattr(self, key):
+                nothing = "[]" if isinstance(getattr(self, key), list) else "null"
+                raise ValueError(f"{key} must be {nothing} for method: {name}")
+        return self
+
+    @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
         if self.optimizer.options.get("nesterov") and not self.momentum:
             raise ValueError("momentum must be > 0 for nesterov: true")
@@ -230,6 +240,18 @@ class ModelSettings(Checked):
     train: TrainSettings
     rotate: bool
     """Whether the validating fold goes by the seed (k-fold cross-validation), or is always 0."""
+
+    @property
+    def files(self) -> dict[str, tuple[Path, str]]:
+        """Files that the training reads, by the key that names them; what to do without them."""
+        method = self.train.method
+        named = {
+            f"method.{key}": (Path(method.options[key]), remedy)
+            for key, remedy in METHODS[method.name].facts.get("files", {}).items()
+        }
+        if self.train.weights:
+            named["weights"] = Path(self.train.weights), "put it there, or write weights: null"
+        return named
 
     def validation_fold(self, seed: int, folds: int) -> int:
         """The fold that validates the run of `seed`."""

@@ -1,0 +1,106 @@
+"""Distillation: learning from a teacher's probabilities for the very view that the student sees."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from thumbnets.artifacts import read_arrays
+from thumbnets.data.arrays import Meta
+from thumbnets.evaluation.views import VIEWS, transformed
+from thumbnets.methods.base import Method, autocast
+from thumbnets.options import Fraction, Positive
+from thumbnets.registry import METHODS
+from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.classifier import normalise
+from thumbnets.training.settings import ModelSettings
+
+
+@METHODS.register(files={"teacher": "run `make teacher`"}, excludes=("augment", "mix"))
+def distill(
+    settings: ModelSettings,
+    meta: Meta,
+    *,
+    teacher: str = "pretrained/teacher.npz",
+    temperature: Positive = 1.0,
+    share: Fraction = 1.0,
+) -> Method:
+    """Cross-entropy with the teacher's probabilities, each image in a view drawn anew every epoch.
+
+    The views are those that the teacher was asked about (`ensemble.teach`), so that both see the
+    same pixels, and nobody computes the teacher again. The training accuracy of the curve counts
+    images whose likeliest class is that of the target.
+
+    Args:
+        teacher: What stage `teach` wrote, in `pretrained/`.
+        temperature: Divides the logits of both, the teacher's before the softmax; the loss is
+            multiplied by its square, which keeps the gradient's size.
+        share: Of the teacher's probabilities in the target; the rest is the label.
+
+    Source: Hinton et al. 2015, arXiv:1503.02531, section 2; Beyer et al. 2022, arXiv:2106.05237
+    (the same view for both, a long schedule).
+    """
+    return Distillation(settings, meta, Path(teacher), temperature, share)
+
+
+class Distillation(Method):
+    """See `distill`."""
+
+    def __init__(
+        self, settings: ModelSettings, meta: Meta, teacher: Path, temperature: float, share: float
+    ) -> None:
+        super().__init__(settings, meta)
+        self.teacher, self.temperature, self.share = teacher, temperature, share
+
+    def batches(self, train: Images, streams: Streams) -> Batches:
+        super().batches(train, streams)  # class weights
+        taught = read_arrays(self.teacher)
+        if str(taught["sha256"]) != self.meta.sha256:
+            raise ValueError(
+                f"{self.teacher}: the teacher was asked about other images, of classes "
+                f"{', '.join(taught['classes'])}: run `make teacher` for {self.meta.dataset}."
+            )
+        log_probabilities = torch.from_numpy(taught["log_probabilities"])  # [V, N, K]
+        rows = slice(None) if train.rows is None else train.rows
+        targets = (log_probabilities[:, rows] / self.temperature).softmax(2)
+        targets = targets.to(train.labels.device)
+        labels = nn.functional.one_hot(train.labels, targets.shape[2])
+        targets = labels.float().lerp(targets, self.share)
+        return TaughtBatches(train, self, streams, str(taught["views"]), targets)
+
+    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(images.device, self.train.precision):
+            logits = learner(images).float()
+        right = (logits.detach().argmax(1) == targets.argmax(1)).sum()
+        return self.temperature**2 * self.cross_entropy(logits / self.temperature, targets), right
+
+
+class TaughtBatches(Batches):
+    """Batches of images, each in one of the teacher's views, with the targets of that view.
+
+    Args:
+        data: The images.
+        method: Whose settings they follow.
+        streams: Order of the images and draws of the views.
+        views: A key of `VIEWS`.
+        targets: float32 [V, N, K].
+    """
+
+    def __init__(
+        self, data: Images, method: Method, streams: Streams, views: str, targets: Tensor
+    ) -> None:
+        super().__init__(data, method.train, method.meta, streams)
+        self.views, self.targets = VIEWS[views], targets
+
+    def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in order.split(self.size)[first : len(self)]:
+            drawn = torch.randint(
+                len(self.views), index.shape, generator=self.streams.augment, device=index.device
+            )
+            view, place = drawn.sort(stable=True)
+            index = index.index_select(0, place)
+            counts = torch.bincount(view, minlength=len(self.views)).tolist()
+            parts = zip(self.data.take(index).split(counts), self.views, strict=True)
+            images = torch.cat([transformed(some, *how) for some, how in parts])
+            yield normalise(images, self.mean, self.std), self.targets[view, index]

@@ -1,0 +1,45 @@
+"""Ask the selected ensemble about the training images, if `ensemble.teach` says so: teacher/."""
+
+import shutil
+
+import numpy as np
+
+from thumbnets import paths
+from thumbnets.artifacts import read_json, write_arrays
+from thumbnets.params import load_params
+from thumbnets.stage import run_stage
+
+
+def main() -> None:
+    params = load_params()
+    shutil.rmtree(paths.TEACHER, ignore_errors=True)
+    paths.TEACHER.mkdir()
+    views = params.ensemble.teach
+    if views is None:
+        return
+    # Not before: importing torch takes seconds.
+    from thumbnets import runtime
+    from thumbnets.data.arrays import read_split
+    from thumbnets.ensembles.teaching import chosen, teach
+    from thumbnets.training.batches import Images
+    from thumbnets.training.weights import load_weights
+
+    runtime.prepare(threads=params.train.threads)
+    device, data = runtime.device(), read_split(paths.TRAIN)
+    selection = read_json(paths.SELECTION)
+    votes = [selection[str(seed)][params.ensemble.objective]["votes"] for seed in params.seeds]
+    members = {
+        name: [load_weights(paths.weights(name, seed), device) for seed in params.seeds]
+        for name in chosen(votes)
+    }
+    write_arrays(
+        paths.TEACHER / "teacher.npz",
+        log_probabilities=teach(votes, members, Images.of(data, device), views),
+        views=np.array(views),
+        classes=np.array(data.meta.classes),
+        sha256=np.array(data.meta.sha256),
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,44 @@
+"""What an ensemble teaches: the mean over seeds of its votes, of each view by itself."""
+
+import numpy as np
+import torch
+
+from thumbnets.ensembles.teaching import chosen, teach
+from thumbnets.evaluation.views import VIEWS
+from thumbnets.training.batches import Images
+
+
+class Bright:
+    """A classifier of two classes whose logit is the brightness of a pixel of the image."""
+
+    at_once = 1
+
+    def __init__(self, column: int) -> None:
+        self.column = column
+
+    def logits(self, images: torch.Tensor) -> np.ndarray:
+        logit = images[:, 0, 0, self.column].numpy() / 100
+        return np.stack([logit, np.zeros_like(logit)], axis=1)
+
+
+def test_by_hand():
+    images = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
+    images[0, 0, 0] = torch.tensor([100, 200])
+    data = Images(images, torch.zeros(2, dtype=torch.int64))
+    members = {"a": [Bright(0), Bright(1)], "b": [Bright(1), Bright(1)]}  # two seeds
+    votes = [{"a": 1, "b": 3}, {"a": 2}]
+    taught = teach(votes, members, data, "flip")
+    assert taught.shape == (len(VIEWS["flip"]), 2, 2) and taught.dtype == np.float32
+
+    def sure(logit: float) -> float:
+        return 1 / (1 + np.exp(-logit))
+
+    plain = ((sure(1) + 3 * sure(2)) / 4 + sure(2)) / 2
+    mirrored = ((sure(2) + 3 * sure(1)) / 4 + sure(1)) / 2
+    np.testing.assert_allclose(np.exp(taught[:, 0, 0]), [plain, mirrored], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(taught).sum(2), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(taught[:, 1]), 0.5, rtol=1e-6)  # a black image
+
+
+def test_only_those_that_were_chosen_are_asked():
+    assert chosen([{"b": 1}, {"a": 2, "b": 1}]) == ["a", "b"]
