@@ -649,11 +649,15 @@ def test_the_same_seed_gives_the_same_bits(trained, kind):
 # What is refused.
 
 
-def test_networks_say_whether_they_are_of_blocks():
-    for name, entry in NETWORKS.entries.items():
+OF_BLOCKS = {"mlp", "vgg8b", "vgg11b", "vgg11"}
+
+
+def test_which_networks_are_of_blocks():
+    for name in NETWORKS.entries:
         with torch.device("meta"):
             network = create_model(name, in_channels=1, image_size=28, num_classes=10)
-        assert local.is_of_blocks(network) == entry.facts.get("of_blocks", False), name
+        expected = name in OF_BLOCKS or name.startswith("simplenet")
+        assert local.is_of_blocks(network) == expected, name
 
 
 def test_other_networks_are_refused_before_they_train(settings_of, meta):
@@ -672,6 +676,14 @@ def test_class_weights_need_a_cross_entropy(method_of, kind):
 def test_muon_is_refused(method_of):
     with pytest.raises(ValueError, match="models.toy.optimizer can't be muon for method: local"):
         method_of(optimizer="muon")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("clip", 1.0), ("patches", {"size": 4, "mode": "permute"})]
+)
+def test_what_ties_blocks_together_or_hides_them_is_refused(settings_of, key, value):
+    with pytest.raises(ValueError, match=f"{key} must be null for method: local"):
+        settings_of({}, **{key: value})
 
 
 def test_batches_stay_whole(settings_of):

@@ -21,7 +21,7 @@ from thumbnets.training.settings import ModelSettings
 _BITS = 128  # of a target's random projection
 
 
-@METHODS.register(whole_batch=True, of_blocks=True, without=("clip", "patches"))
+@METHODS.register(whole_batch=True, excludes=("clip", "patches"))
 def local(
     settings: ModelSettings,
     meta: Meta,
@@ -91,8 +91,8 @@ class Local(Method):
             )
         if self.train.optimizer.name == "muon":
             raise ValueError(
-                f"models.{settings.name}.optimizer can't be muon for method: local, whose blocks "
-                "are all first and last layers."
+                f"models.{settings.name}.optimizer can't be muon for method: local: it treats the "
+                "first and the last layer otherwise, and here every block has a last one."
             )
 
     def learner(self, network: nn.Module) -> nn.Module:

@@ -10,7 +10,6 @@ from thumbnets.registry import NETWORKS
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="perceptron",
     parameters=2_919_434,
     source="Nøkland and Eidnes 2019, arXiv:1901.06656, mlp (28x28 images)",

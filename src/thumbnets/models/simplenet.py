@@ -28,7 +28,6 @@ _STRIDES = {"none": (), "m1": (0, 1, 2), "m2": (0, 1, 3)}
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="simplenet",
     parameters=5_497_226,
     source="Hasanpour et al. 2016, arXiv:1608.06037, 5.48 M",
@@ -53,7 +52,6 @@ def simplenet_v1(
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="simplenet",
     parameters=311_210,
     source="Hasanpour et al. 2016, arXiv:1608.06037, 310 K",
@@ -78,7 +76,6 @@ def simplenet_slim(
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="simplenet",
     parameters=1_378_506,
     source="Hasanpour et al. 2016, arXiv:1608.06037, small 0.5",
@@ -105,7 +102,6 @@ def simplenet_small_050(
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="simplenet",
     parameters=3_095_338,
     source="Hasanpour et al. 2016, arXiv:1608.06037, small 0.75",
@@ -132,7 +128,6 @@ def simplenet_small_075(
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="simplenet",
     parameters=5_497_226,
     source="Hasanpour et al. 2016, arXiv:1608.06037, 5m",
@@ -159,7 +154,6 @@ def simplenet_5m(
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="simplenet",
     parameters=9_188_874,
     source="Hasanpour et al. 2016, arXiv:1608.06037, 9m",

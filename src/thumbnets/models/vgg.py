@@ -22,7 +22,6 @@ _HIDDEN = 1024  # units of the linear block, at any width
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="vgg",
     parameters=7_328_266,
     source="Nøkland and Eidnes 2019, arXiv:1901.06656, vgg8b",
@@ -51,7 +50,6 @@ def vgg8b(
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="vgg",
     parameters=9_984_778,
     source="Nøkland and Eidnes 2019, arXiv:1901.06656, vgg11b",
@@ -116,7 +114,6 @@ def _of_blocks(
 
 
 @NETWORKS.register(
-    of_blocks=True,
     family="vgg",
     parameters=9_229_962,
     source="Simonyan and Zisserman 2015, arXiv:1409.1556, configuration A; batch norm, one linear "
