@@ -660,30 +660,33 @@ def test_which_networks_are_of_blocks():
         assert local.is_of_blocks(network) == expected, name
 
 
-def test_other_networks_are_refused_before_they_train(settings_of, meta):
-    method = build_method(settings_of({}, "cnn_c", {}), meta)
-    with pytest.raises(ValueError, match="^models.toy: method: local trains .* and cnn_c is none"):
+@pytest.mark.parametrize(
+    ("arch", "train", "what"),
+    [
+        ("cnn_c", {}, "cnn_c is not"),
+        ("mlp", {"patches": {"size": 4, "mode": "permute"}}, "mlp in patches is not"),
+        ("mlp", {"patches": {"size": 4, "mode": "shared"}}, "mlp in patches is not"),
+    ],
+)
+def test_other_networks_are_refused(settings_of, meta, arch, train, what):
+    method = build_method(settings_of({}, arch, {}, **train), meta)
+    with pytest.raises(ValueError, match=f"^models.toy, method: local: the network .*; {what}"):
         method.learner(method.network())
 
 
 @pytest.mark.parametrize("kind", [{"loss": "sim"}, {}, {"loss": "pred", "bio": True}])
 def test_class_weights_need_a_cross_entropy(method_of, kind):
-    with pytest.raises(ValueError, match="models.toy.class_weights must be null"):
+    with pytest.raises(ValueError, match="models.toy, method: local: class_weights must be null"):
         method_of(kind, class_weights="balanced")
     assert method_of({"loss": "pred"}, class_weights="balanced")
 
 
-def test_muon_is_refused(method_of):
-    with pytest.raises(ValueError, match="models.toy.optimizer can't be muon for method: local"):
-        method_of(optimizer="muon")
-
-
 @pytest.mark.parametrize(
-    ("key", "value"), [("clip", 1.0), ("patches", {"size": 4, "mode": "permute"})]
+    ("train", "what"), [({"clip": 1.0}, "clip must be"), ({"optimizer": "muon"}, "optimizer can't")]
 )
-def test_what_ties_blocks_together_or_hides_them_is_refused(settings_of, key, value):
-    with pytest.raises(ValueError, match=f"{key} must be null for method: local"):
-        settings_of({}, **{key: value})
+def test_what_ties_blocks_together_is_refused(method_of, train, what):
+    with pytest.raises(ValueError, match=f"^models.toy, method: local: {what}"):
+        method_of(**train)
 
 
 def test_batches_stay_whole(settings_of):

@@ -21,7 +21,7 @@ from thumbnets.training.settings import ModelSettings
 _BITS = 128  # of a target's random projection
 
 
-@METHODS.register(whole_batch=True, excludes=("clip", "patches"))
+@METHODS.register(whole_batch=True)
 def local(
     settings: ModelSettings,
     meta: Meta,
@@ -84,16 +84,18 @@ class Local(Method):
     def __init__(self, settings: ModelSettings, meta: Meta, choices: Choices) -> None:
         super().__init__(settings, meta)
         self.choices = choices
-        if self.train.class_weights and (choices.loss != "pred" or choices.bio):
-            raise ValueError(
-                f"models.{settings.name}.class_weights must be null: of the local losses only "
-                "pred, without bio, can weigh classes."
-            )
+        if reason := self._refusal():
+            raise ValueError(f"models.{settings.name}, method: local: {reason}.")
+
+    def _refusal(self) -> str | None:
+        """Why the settings can't be, if so."""
+        if self.train.class_weights and (self.choices.loss != "pred" or self.choices.bio):
+            return "class_weights must be null, but for loss: pred without bio"
+        if self.train.clip:
+            return "clip must be null, since one length of all gradients ties blocks together"
         if self.train.optimizer.name == "muon":
-            raise ValueError(
-                f"models.{settings.name}.optimizer can't be muon for method: local: it treats the "
-                "first and the last layer otherwise, and here every block has a last one."
-            )
+            return "optimizer can't be muon, for which a network has one last layer, and here many"
+        return None
 
     def learner(self, network: nn.Module) -> nn.Module:
         """The network, and a head for each block. Its output layer begins at 0, as in the source.
@@ -105,8 +107,9 @@ class Local(Method):
         """
         if not is_of_blocks(network):
             raise ValueError(
-                f"models.{self.settings.name}: method: local trains a flat sequence of blocks with "
-                f"a linear layer at its end, and {self.settings.arch} is none."
+                f"models.{self.settings.name}, method: local: the network must be a flat sequence "
+                f"of blocks with a linear layer at its end, such as vgg8b; {self.settings.arch} "
+                f"{'in patches ' if self.train.patches else ''}is not."
             )
         if not self.train.weights:
             nn.init.zeros_(network[-1].weight)
