@@ -64,6 +64,6 @@ def test_views_in_parts_are_views_of_all(read, model_settings, watcher, meta, mo
     images = Images.of(read("1"), CPU)
     classifier, _ = fit(model_settings(), images, None, meta, seed=0, watcher=watcher)
     whole = views.predict(classifier, images.images, views.VIEWS)
-    monkeypatch.setattr(views, "_AT_ONCE", 7)
+    monkeypatch.setattr("thumbnets.training.classifier.at_once", lambda *_: 7)
     for name, logits in views.predict(classifier, images, views.VIEWS).items():
         np.testing.assert_allclose(logits, whole[name], atol=1e-5)
