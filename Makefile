@@ -108,21 +108,22 @@ rmdl: install ## two random networks of each kind of RMDL, and their vote (DATA,
 	$(call experiment,rmdl_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL)]' -S ensemble.voting=hard)
 	$(end_results)
 
+GROUP ?= best
 RECIPES := python -m thumbnets.report.recipes
 
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
 # $(call run_recipes,PARAMS)
 define run_recipes
-	blocks=$$($(RECIPES) pool $(DATA)) && rm -f metrics/*.json && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+	blocks=$$($(RECIPES) pool $(GROUP) $(DATA)) && rm -f metrics/*.json && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
 		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) $(1) preprocess
 	$(run_experiment)
 endef
 
-recipes: install ## run the recipes for DATA (SEEDS, TTA): results/recipes_DATA.md
+recipes: install ## run the recipes of a GROUP for DATA (SEEDS, TTA): results/GROUP_DATA.md
 	$(begin_results)
 	$(call run_recipes,)
-	@{ $(call heading,make recipes DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); $(RECIPES) table; \
-		cat report/report.md; } > results/recipes_$(DATA).md
+	@{ $(call heading,make recipes GROUP=$(GROUP) DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); \
+		$(RECIPES) table $(GROUP); cat report/report.md; } > results/$(GROUP)_$(DATA).md
 	$(end_results)
 
 teacher: install ## let the ensemble of the recipes for DATA teach (SEEDS, TTA: views): pretrained/teacher.npz

@@ -42,7 +42,7 @@ def contenders_of(model: str, workers: int, round_: int, options: Options) -> li
     limit = options.images if options.quick else None
     train = {"epochs": RECIPES[model].epochs, "augment": [], "early_stopping": None}
     short = Task(model, "fashion_mnist", limit, train, {"dropout": 0.0})
-    precisions = {f", {name}": short.but(precision=name) for name in ("fp32", "bf16")}
+    precisions = {name: short.but(precision=name, threads=2) for name in ("fp32", "bf16")}
     return [
         Contender.of(
             _USUAL,
@@ -53,7 +53,7 @@ def contenders_of(model: str, workers: int, round_: int, options: Options) -> li
         ),
         *(
             Contender.of(
-                f"thumbnets, {RECIPES[model].epochs} epochs{name}",
+                f"thumbnets, 2 threads, {RECIPES[model].epochs} epochs, {name}",
                 "ours.fit",
                 task=task.plain(),
                 seeds=[round_],

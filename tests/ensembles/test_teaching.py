@@ -11,6 +11,8 @@ from thumbnets.training.batches import Images
 class Bright:
     """A classifier of two classes whose logit is the brightness of a pixel of the image."""
 
+    at_once = 1
+
     def __init__(self, column: int) -> None:
         self.column = column
 

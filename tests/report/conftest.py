@@ -75,7 +75,7 @@ def make_params(train_settings) -> Callable[..., Params]:
                 "cnn_c": {"arch": "cnn_c", "lr": 0.01},
                 "mlp4_patches": {"arch": "mlp4", "patches": {"size": 7, "mode": "shared"}},
             },
-            "ensemble": {"objective": "loss", "voting": "soft", "steps": 4},
+            "ensemble": {"objective": "loss", "voting": "soft", "steps": 4, "teach": None},
             "evaluation": {"tta": "none", "ece_bins": 15, "mistakes": 5},
             "report": {"title": "A <i>title</i>"},
         }

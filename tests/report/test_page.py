@@ -119,7 +119,7 @@ def test_a_single_seed_has_wilson_intervals_and_says_so(make_run):
 
 
 def test_hard_voting_has_no_calibration(make_run):
-    ensemble = {"objective": "accuracy", "voting": "hard", "steps": 4}
+    ensemble = {"objective": "accuracy", "voting": "hard", "steps": 4, "teach": None}
     text, markdown = pages(make_run(ensemble=ensemble))
     assert "hard voting has no top-2, NLL or ECE" in text
     assert "| ensemble | 95.00 % | 0.00 | 95.00 – 95.00 | – | – | – | – | 1,234,567 |" in markdown

@@ -11,7 +11,7 @@ from thumbnets import paths
 from thumbnets.artifacts import write_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import over_seeds
-from thumbnets.params import POOL_PLACES
+from thumbnets.params import POOL_PLACES, load_params
 from thumbnets.report import recipes
 from thumbnets.report.recipes import Goal, find_goals, pool, table
 
@@ -44,8 +44,10 @@ def test_table_says_what_was_reached_missed_and_not_run(make_params, tmp_path):
     write_metrics(tmp_path, "cnn_a_best", 0.88, 0.89)
     write_metrics(tmp_path, "cnn_b_best", 0.93, 0.93)
     write_metrics(tmp_path, "tiny_cnn_best", 0.93, 0.93)  # which is no longer a block
-    text = table(make_params(models=BLOCKS), tmp_path).replace("\u202f", " ")
-    assert text.startswith("# Recipes: Fashion-MNIST\n\nMeans over 2 seeds; intervals are 95 %, St")
+    text = table(make_params(models=BLOCKS), "best", tmp_path).replace("\u202f", " ")
+    assert text.startswith(
+        "# Recipes (best): Fashion-MNIST\n\nMeans over 2 seeds; intervals are 95 %, St"
+    )
     assert rows(text) == {
         "mlp4_best": "2|91.00 %|0.14|89.73 – 92.27|7|60|91.00 %|reached",
         "mlp_custom_best": "–|–|–|–|–|–|91.30 %|not run",
@@ -58,7 +60,7 @@ def test_table_says_what_was_reached_missed_and_not_run(make_params, tmp_path):
 
 def test_a_single_seed_has_wilson_intervals(make_params, tmp_path):
     write_metrics(tmp_path, "mlp4_best", 0.9)
-    text = table(make_params(models=BLOCKS, seeds=[0]), tmp_path).replace("\u202f", " ")
+    text = table(make_params(models=BLOCKS, seeds=[0]), "best", tmp_path).replace("\u202f", " ")
     assert "Means over 1 seed; intervals are 95 %, Wilson's" in text
     # (p + z²/2n ± z sqrt(p q / n + z²/4n²)) / (1 + z²/n) with n = 10,000.
     assert rows(text)["mlp4_best"].startswith("1|90.00 %|–|89.40 – 90.57|")
@@ -89,7 +91,7 @@ def test_goal_as_text():
 def test_pool_has_the_blocks_that_exist_in_all_its_places(make_params):
     params = make_params(models=BLOCKS)
     best = ["mlp4_best", "cnn_a_best", "cnn_b_best", "cnn_c_best"]
-    assert pool(params, "fashion_mnist") == [*best, *best[:2]]
+    assert pool(params, "fashion_mnist", "best") == [*best, *best[:2]]
 
 
 def test_no_recipe_is_one_clear_line(make_params):
@@ -97,20 +99,23 @@ def test_no_recipe_is_one_clear_line(make_params):
     with pytest.raises(
         ValueError, match="^params.yaml has no recipe for mnist: add a block, one of"
     ):
-        pool(params, "mnist")
+        pool(params, "mnist", "best")
     with pytest.raises(
         ValueError, match="Unknown data set with recipes 'digits'.*Known: fashion_m"
     ):
-        pool(params, "digits")
+        pool(params, "digits", "best")
+    with pytest.raises(ValueError, match="Unknown group of recipes for mnist 'bset'. Did you mean"):
+        pool(params, "mnist", "bset")
 
 
-def test_goals_can_be_run():
+def test_goals_can_be_run(root):
     table = tomllib.loads(Path(recipes.__file__).with_name("goals.toml").read_text())["goal"]
     goals = [Goal(**row) for row in table]
-    places = Counter(goal.dataset for goal in goals)
+    places = Counter((goal.dataset, goal.group) for goal in goals)
     assert max(places.values()) <= POOL_PLACES
     assert len({(goal.dataset, goal.block) for goal in goals}) == len(goals)
+    assert {goal.block for goal in goals} <= load_params(root / paths.PARAMS).models.keys()
     for goal in goals:
-        assert get_dataset(goal.dataset) and goal in find_goals(goal.dataset)
+        assert get_dataset(goal.dataset) and goal in find_goals(goal.dataset, goal.group)
         assert goal.accuracy is None or 0.5 < goal.accuracy < 1
         assert re.fullmatch(r"[a-z0-9_]+", goal.block)

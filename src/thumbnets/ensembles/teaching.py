@@ -11,8 +11,6 @@ from thumbnets.evaluation.views import VIEWS, transformed
 from thumbnets.training.batches import Images
 from thumbnets.training.classifier import Classifier
 
-_AT_ONCE = 1000  # images, as many as a classifier takes at a time
-
 
 def teach(
     votes: list[dict[str, int]],
@@ -48,5 +46,5 @@ def chosen(votes: Iterable[dict[str, int]]) -> list[str]:
 
 
 def _logits(classifier: Classifier, images: Images, view: tuple[bool, int, int]) -> np.ndarray:
-    parts = images.split(_AT_ONCE)
+    parts = images.split(classifier.at_once)
     return np.concatenate([classifier.logits(transformed(some, *view)) for some in parts])

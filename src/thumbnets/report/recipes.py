@@ -41,12 +41,14 @@ class Goal:
         block: Of params.yaml.
         accuracy: Mean on the test images, a fraction; None if it aims at something else.
         epochs: The most that it may train for, if that is part of the goal.
+        group: Which recipes are run together.
     """
 
     dataset: str
     block: str
     accuracy: float | None = None
     epochs: int | None = None
+    group: str = "best"
 
     def __str__(self) -> str:
         within = f" within {plural(self.epochs, 'epoch')}" if self.epochs else ""
@@ -60,8 +62,8 @@ class Goal:
         return "reached" if in_time and accuracy >= self.accuracy else "missed"
 
 
-def find_goals(dataset: str) -> list[Goal]:
-    """The goals on a data set.
+def find_goals(dataset: str, group: str) -> list[Goal]:
+    """The goals of a group on a data set.
 
     Raises:
         ValueError: There are none.
@@ -70,34 +72,39 @@ def find_goals(dataset: str) -> list[Goal]:
     datasets = dict.fromkeys(goal.dataset for goal in goals)
     if dataset not in datasets:
         raise ValueError(unknown("data set with recipes", dataset, datasets))
-    return [goal for goal in goals if goal.dataset == dataset]
+    groups = dict.fromkeys(goal.group for goal in goals if goal.dataset == dataset)
+    if group not in groups:
+        raise ValueError(unknown(f"group of recipes for {dataset}", group, groups))
+    return [goal for goal in goals if (goal.dataset, goal.group) == (dataset, group)]
 
 
-def pool(params: Params, dataset: str) -> list[str]:
-    """The recipes for a data set, once or more often to fill all places.
+def pool(params: Params, dataset: str, group: str) -> list[str]:
+    """The recipes of a group for a data set, once or more often to fill all places.
 
     Raises:
         ValueError: params.yaml has none of them.
     """
-    blocks = [goal.block for goal in find_goals(dataset) if goal.block in params.models]
+    goals = find_goals(dataset, group)
+    blocks = [goal.block for goal in goals if goal.block in params.models]
     if not blocks:
-        names = ", ".join(goal.block for goal in find_goals(dataset))
+        names = ", ".join(goal.block for goal in goals)
         raise ValueError(f"params.yaml has no recipe for {dataset}: add a block, one of {names}.")
     return (blocks * POOL_PLACES)[:POOL_PLACES]
 
 
-def table(params: Params, folder: Path) -> str:
-    """The recipes for the data set of a run beside their goals, in Markdown.
+def table(params: Params, group: str, folder: Path) -> str:
+    """The recipes of a group for the data set of a run beside their goals, in Markdown.
 
     Args:
         params: Of the run.
+        group: As in `find_goals`.
         folder: With the metrics of the recipes, a file each.
     """
     rows = [list(_COLUMNS), list(_COLUMNS.values())]
-    rows += [_row(params, goal, folder) for goal in find_goals(params.data.name)]
+    rows += [_row(params, goal, folder) for goal in find_goals(params.data.name, group)]
     over = "Student's over seeds" if len(params.seeds) > 1 else "Wilson's over test images"
     lines = [
-        f"# Recipes: {get_dataset(params.data.name).title}",
+        f"# Recipes ({group}): {get_dataset(params.data.name).title}",
         "",
         f"Means over {plural(len(params.seeds), 'seed')}; intervals are 95 %, {over}. A goal is "
         f"reached if the mean is. Views of a test image: {params.evaluation.tta}.",
@@ -130,10 +137,13 @@ def _read(folder: Path, name: str) -> Scores | None:
     return read_json(path) if path.is_file() else None
 
 
-def main(what: str, dataset: str = "") -> None:
-    """`pool` and a data set: names for that key of params.yaml; `table`: that of the last run."""
+def main(what: str, group: str, dataset: str = "") -> None:
+    """`pool` for a data set: names for that key of params.yaml; `table`: that of the last run."""
     params = load_params()
-    print(table(params, paths.METRICS) if what == "table" else ",".join(pool(params, dataset)))
+    if what == "table":
+        print(table(params, group, paths.METRICS))
+    else:
+        print(",".join(pool(params, dataset, group)))
 
 
 if __name__ == "__main__":

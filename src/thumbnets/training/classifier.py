@@ -47,6 +47,11 @@ class Classifier:
     meta: Meta
     halvings: int = 0
 
+    @property
+    def at_once(self) -> int:
+        """Images that are looked at together: 1000, or as many as are not too large."""
+        return at_once(4 * self.meta.channels * self.meta.image_size**2, 1000)  # float32
+
     def logits(
         self,
         images: Batched,
@@ -57,8 +62,8 @@ class Classifier:
 
         Args:
             images: uint8 [N, C, H, W], on any device.
-            batch_size: Images at a time, by default 1000 or as many as are not too large; the
-                result does not rest on it but for rounding.
+            batch_size: Images at a time, by default `at_once`; the result does not rest on it but
+                for rounding.
             view: Changes the images, still uint8, before they are normalised.
 
         Returns:
@@ -75,7 +80,7 @@ class Classifier:
         view: Callable[[Tensor], Tensor] | None = None,
     ) -> np.ndarray:
         """As `logits`, but of another part of the network, in evaluation mode as well."""
-        size = batch_size or at_once(self.meta.channels * self.meta.image_size**2, 1000)
+        size = batch_size or self.at_once
         device = next(self.network.parameters()).device
         mean, std = (torch.tensor(v, device=device) for v in (self.meta.mean, self.meta.std))
 
