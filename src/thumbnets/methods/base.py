@@ -1,14 +1,19 @@
 """What every way of learning decides, and what they all do unless they say otherwise."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.models.patches import build
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.classifier import Classifier
+from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
+from thumbnets.training.shards import Shards
 
 
 class Method:
@@ -16,8 +21,10 @@ class Method:
 
     Registered functions of this folder return one. Their keyword-only arguments are its options;
     `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1);
-    `excludes` names keys of `train` that must be empty; `files` names options that are files in
-    `pretrained/`, a change of which retrains the block, with what to do where one is missing.
+    `excludes` names keys of `train` that must be empty, `refuses` choices by their key; `files`
+    names options that are files in `pretrained/`, a change of which retrains the block, with what
+    to do where one is missing; `parts` names an option that the epochs are divided by, and
+    `least_epochs` options whose product they must reach.
 
     Args:
         settings: The model block.
@@ -88,6 +95,22 @@ class Method:
         )
         return loss / len(targets)
 
+    def shards(self, learner: nn.Module, threads: int) -> Shards:
+        """How the threads of a training share out a batch."""
+        return Shards(learner, threads)
+
+    def schedule(
+        self, optimizer: Optimizer, settings: TrainSettings, steps_per_epoch: int
+    ) -> Schedule:
+        """The course of the learning rate.
+
+        Args:
+            optimizer: As new.
+            settings: `train`, but for a rate that was halved.
+            steps_per_epoch: Batches an epoch.
+        """
+        return Schedule(optimizer, settings, steps_per_epoch)
+
     def gradients(
         self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
@@ -104,6 +127,16 @@ class Method:
         loss, right = self.loss(learner, images, targets)
         loss = loss * share
         return list(torch.autograd.grad(loss, list(learner.parameters()))), loss.detach(), right
+
+    def after_epoch(self, epochs: int) -> None:
+        """Called when an epoch has been judged, with the number of epochs so far."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes besides the learner, for `load_state_dict` after a kill."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was called."""
 
     def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
         """Mean loss and accuracy on images without augmentation: early stopping looks at the loss.

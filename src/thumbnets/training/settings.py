@@ -1,5 +1,6 @@
 """What controls one training, typed and checked without importing torch."""
 
+import math
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -199,6 +200,27 @@ class TrainSettings(Checked):
             if getattr(self, key):
                 nothing = "[]" if isinstance(getattr(self, key), list) else "null"
                 raise ValueError(f"{key} must be {nothing} for method: {name}")
+        for key, refused in METHODS[name].facts.get("refuses", {}).items():
+            if getattr(self, key).name == refused:
+                raise ValueError(f"{key} can't be {refused} for method: {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _epochs_do_for_the_method(self) -> Self:
+        facts, options = METHODS[self.method.name].facts, self.method.options
+        keys = facts.get("least_epochs", ())
+        least = math.prod(options[key] for key in keys)
+        parts = options.get(facts.get("parts"), 1)
+        of = f"for method: {self.method.name}, got {self.epochs}"
+        if self.epochs < least:
+            raise ValueError(f"epochs must be at least {' * '.join(keys)}, {least}, {of}")
+        if self.epochs % parts:
+            raise ValueError(f"epochs must be a multiple of {facts['parts']}, {parts}, {of}")
+        if self.warmup > self.epochs // parts:
+            raise ValueError(
+                f"warmup must be at most epochs / {facts['parts']}, {self.epochs // parts}, for "
+                f"method: {self.method.name}, got {self.warmup:g}"
+            )
         return self
 
     @model_validator(mode="after")
