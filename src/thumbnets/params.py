@@ -280,8 +280,13 @@ def _check_fit(params: Params, name: str) -> None:
     """Refuse settings of a block of the run that do not fit its images; other blocks may be.
 
     Raises:
-        ValueError: A length in pixels, or the number of class weights, is not that of the images.
+        ValueError: A length in pixels, or the number of class weights, is not that of the images,
+            or the method can do nothing with a setting.
     """
+    try:
+        params.settings[name].train.check_method()
+    except ValueError as error:
+        raise ValueError(f"models.{name}: {error}") from None
     train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
     target, weights = train.method.options.get("target", 0), train.class_weights
     if classes and target >= classes:
