@@ -249,6 +249,7 @@ def _check_fit(params: Params, name: str) -> None:
         ValueError: A length in pixels, or the number of class weights, is not that of the images.
     """
     train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
+    _check_size(params, name)
     weights = train.class_weights
     if isinstance(weights, list) and classes and len(weights) != classes:
         raise ValueError(
@@ -270,6 +271,24 @@ def _check_fit(params: Params, name: str) -> None:
         raise ValueError(
             f"models.{name}.patches.size must divide the image's {side} pixels, "
             f"got {train.patches.size}."
+        )
+
+
+def _check_size(params: Params, name: str) -> None:
+    """Refuse images that a network says are too large for it.
+
+    Raises:
+        ValueError: They are.
+    """
+    settings, side = params.settings[name], params.data.image_size
+    patches = settings.train.patches
+    seen = patches.size if patches and patches.mode == "shared" else side
+    most = NETWORKS[settings.arch].facts.get("largest_image", seen)
+    if seen > most:
+        remedy = "; set data.size, or leave the block out" if params.data.own else ""
+        raise ValueError(
+            f"models.{name}: {settings.arch} takes images of at most {most} pixels, "
+            f"got {seen}{remedy}."
         )
 
 
