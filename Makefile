@@ -90,9 +90,9 @@ results: install ## run the pool, and the source's experiments, with several see
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
 	$(end_results)
 
-# The experiment table of Not-Just-Another-MNIST, in all places of the pool.
+# The experiment table of Not-Just-Another-MNIST, in all nine places of the pool.
 TINY := tiny_cnn_skeleton,tiny_cnn_augmented,tiny_cnn_onecycle
-TINY := $(TINY),$(TINY)
+TINY := $(TINY),$(TINY),$(TINY)
 
 tiny: install ## rerun the experiments of the tiny CNNs on MNIST (SEEDS): results/
 	$(begin_results)
@@ -101,11 +101,17 @@ tiny: install ## rerun the experiments of the tiny CNNs on MNIST (SEEDS): result
 
 DATA ?= fashion_mnist
 TTA ?= none
-RMDL := rmdl_dnn_0,rmdl_dnn_1,rmdl_rnn_0,rmdl_rnn_1,rmdl_cnn_0,rmdl_cnn_1
+# As in RMDL's source: first all DNNs, then RNNs, then CNNs; nine places in both cases.
+N ?= 9
+RMDL_3 := rmdl_dnn_0,rmdl_rnn_0,rmdl_cnn_0
+RMDL_3 := $(RMDL_3),$(RMDL_3),$(RMDL_3)
+RMDL_9 := rmdl_dnn_0,rmdl_dnn_1,rmdl_dnn_2,rmdl_rnn_0,rmdl_rnn_1,rmdl_rnn_2,rmdl_cnn_0,rmdl_cnn_1,rmdl_cnn_2
 
-rmdl: install ## two random networks of each kind of RMDL, and their vote (DATA, SEEDS): results/
+rmdl: install ## 3 or 9 (N) random networks of RMDL, and their majority (DATA, SEEDS): results/
+	$(if $(RMDL_$(N)),,$(error N must be 3 or 9, got $(N)))
 	$(begin_results)
-	$(call experiment,rmdl_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL)]' -S ensemble.voting=hard)
+	$(call experiment,rmdl_$(N)_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL_$(N))]' \
+		-S ensemble.rule=all -S ensemble.voting=hard)
 	$(end_results)
 
 GROUP ?= best
