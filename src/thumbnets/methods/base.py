@@ -1,5 +1,8 @@
 """What every way of learning decides, and what they all do unless they say otherwise."""
 
+from typing import Literal
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +13,8 @@ from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
+Part = Literal["train", "validation", "test"]
+
 
 class Method:
     """Supervised learning; other ways of learning are subclasses that override what they change.
@@ -18,6 +23,8 @@ class Method:
     `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1);
     `excludes` names keys of `train` that must be empty; `files` names options that are files in
     `pretrained/`, a change of which retrains the block, with what to do where one is missing.
+    Where examples are no images, `example` says what they are called, `classes` how many classes
+    they have, and `examples` which options models must share to be judged on the same ones.
 
     Args:
         settings: The model block.
@@ -32,6 +39,28 @@ class Method:
     def train(self) -> TrainSettings:
         """What controls the training."""
         return self.settings.train
+
+    @property
+    def task(self) -> Meta:
+        """What is known of the examples: what is known of the images, but for the classes.
+
+        Raises:
+            ValueError: An option names no class.
+        """
+        return self.meta
+
+    def examples(self, images: Images, part: Part, seed: int = 0) -> Images:
+        """What is learned from and judged: the images, or something made of them in their place.
+
+        Args:
+            images: Of that part of the data.
+            part: Those for `test` are the same for every seed.
+            seed: Of the run.
+
+        Raises:
+            ValueError: The images do not do.
+        """
+        return images
 
     def network(self) -> nn.Module:
         """What predicts, and is saved: a module from images to logits, with fresh weights.
@@ -104,6 +133,15 @@ class Method:
         loss, right = self.loss(learner, images, targets)
         loss = loss * share
         return list(torch.autograd.grad(loss, list(learner.parameters()))), loss.detach(), right
+
+    def shown(self, classifier: Classifier, examples: Images) -> dict[str, np.ndarray]:
+        """What the report shows of validation examples besides logits, arrays by name.
+
+        Args:
+            classifier: The trained network.
+            examples: As `examples` made them.
+        """
+        return {}
 
     def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
         """Mean loss and accuracy on images without augmentation: early stopping looks at the loss.
