@@ -8,6 +8,7 @@ from benchmarks import (
     cold_start,
     epoch,
     harness,
+    local_memory,
     memory,
     mnist,
     precision,
@@ -24,6 +25,7 @@ QUESTIONS = {
     "accuracy": accuracy,
     "mnist": mnist,
     "memory": memory,
+    "local_memory": local_memory,
 }
 
 
