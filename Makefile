@@ -20,7 +20,7 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test lint format report results tiny rmdl recipes teacher bench lock clean
+.PHONY: help install repro test lint format report results tiny rmdl mil recipes teacher bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,28 @@ RMDL := rmdl_dnn_0,rmdl_dnn_1,rmdl_rnn_0,rmdl_rnn_1,rmdl_cnn_0,rmdl_cnn_1
 rmdl: install ## two random networks of each kind of RMDL, and their vote (DATA, SEEDS): results/
 	$(begin_results)
 	$(call experiment,rmdl_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL)]' -S ensemble.voting=hard)
+	$(end_results)
+
+BAGS ?= 50 100 200 500
+DRAWING ?= natural
+MIL := mil_attention mil_gated mil_mean mil_max mil_instance_mean mil_instance_max
+empty :=
+comma := ,
+
+# $(call mil,BAGS): train on so many bags, and add the table of the run to results/mil_DATA.md
+define mil
+	dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' -S model=mil_source -S 'pool=[$(subst $(empty) ,$(comma),$(MIL))]' \
+		$(foreach block,mil_source $(MIL),-S models.$(block).method.train_bags=$(1) -S models.$(block).method.drawing=$(DRAWING)) preprocess
+	$(run_experiment)
+	@{ python -m thumbnets.report.bag_table; echo; } >> results/mil_$(DATA).md
+
+endef
+
+mil: install ## bags of images under six poolings, 50 to 500 to learn from (DATA, SEEDS, BAGS, DRAWING): results/mil_DATA.md
+	$(begin_results)
+	@$(call heading,make mil DATA=$(DATA) SEEDS=$(SEEDS) BAGS='$(BAGS)' DRAWING=$(DRAWING)) > results/mil_$(DATA).md
+	@printf '# Bags of images: $(DATA)\n\n' >> results/mil_$(DATA).md
+	$(foreach bags,$(BAGS),$(call mil,$(bags)))
 	$(end_results)
 
 GROUP ?= best
