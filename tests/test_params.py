@@ -49,7 +49,7 @@ def test_the_shipped_params_load(root):
     params = load_params(root / "params.yaml")
     assert params.model == "mlp4"
     assert set(params.settings) == set(params.models) >= set(params.run)
-    assert len(params.pool) == 6  # the places of dvc.yaml
+    assert len(params.pool) == 9  # the places of dvc.yaml
 
 
 def test_tiny_experiments_have_the_settings_of_their_source(root):
@@ -125,8 +125,12 @@ BAD = [
     ("seeds", [0, 1, 0], ["seeds", "repeat", "[0, 1, 0]"]),
     ("seeds", [-1], ["seeds.0", "0", "-1"]),
     ("seeds", [2**31], ["seeds.0", "2147483648"]),
-    ("pool", [], ["pool: must have 6 names", "got 0"]),
-    ("pool", ["cnn_b", "cnn_d"] * 3, ["pool", "Unknown model 'cnn_d'", "Did you mean", "'cnn_c'"]),
+    ("pool", [], ["pool: must have 9 names", "got 0"]),
+    (
+        "pool",
+        ["cnn_b", "cnn_c", "cnn_d"] * 3,
+        ["pool", "Unknown model 'cnn_d'", "Did you mean", "'cnn_c'"],
+    ),
     ("model", "mlp44", ["model", "Unknown model 'mlp44'", "Did you mean 'mlp4'"]),
     ("models.mlp4.arch", "mlp_4", ["models.mlp4", "Unknown network 'mlp_4'", "'mlp4'"]),
     ("data.name", "fashion_mnst", ["data.name", "'fashion_mnst'", "mean fashion_mnist"]),
@@ -190,6 +194,9 @@ BAD = [
     ("models.cnn_b.augment", [{"name": "shift", "pixels": 99}], ["models.cnn_b", "shift", "28"]),
     ("models.mlp4.patches", {"size": 5, "mode": "shared"}, ["models.mlp4.patches.size", "divide"]),
     ("ensemble.objective", "los", ["ensemble.objective", "'loss' or 'accuracy'", "'los'"]),
+    ("ensemble.rule", "bagging", ["ensemble.rule", "'bagged'", "'bagging'"]),
+    ("ensemble.seeds", 0, ["ensemble.seeds", "1", "0"]),
+    ("ensemble.seeds", 2, ["ensemble.seeds must divide the 1 of `seeds`, got 2"]),
     ("ensemble.voting", "both", ["ensemble.voting", "'soft' or 'hard'", "'both'"]),
 ]
 
@@ -259,13 +266,13 @@ def test_an_arch_that_is_no_name_is_one_line(load):
 
 def test_a_pool_that_dvc_has_no_place_for_is_refused(load):
     with pytest.raises(ValueError, match="pool"):
-        load({"pool": ["mlp4"] * 6 + ["lenet5"]})
+        load({"pool": ["mlp4"] * 9 + ["lenet5"]})
 
 
 @pytest.mark.parametrize("name", ["summary", "ensemble", "../up", "a/b"])
 def test_a_block_name_that_clashes_with_an_output_is_refused(load, name):
     with pytest.raises(ValueError, match=name):
-        load({"models": {"mlp4": {"arch": "mlp4"}, name: {"arch": "mlp4"}}, "pool": ["mlp4"] * 6})
+        load({"models": {"mlp4": {"arch": "mlp4"}, name: {"arch": "mlp4"}}, "pool": ["mlp4"] * 9})
 
 
 @pytest.mark.parametrize(
@@ -313,7 +320,7 @@ def test_rotation_of_folds_reaches_every_model(load):
 
 
 def test_run_is_the_headline_model_then_the_pool_without_repeats(load):
-    pool = ["cnn_b", "mlp4", "cnn_b", "cnn_a", "mlp4", "cnn_a"]
+    pool = ["cnn_b", "mlp4", "cnn_b", "cnn_a", "mlp4", "cnn_a", "cnn_a", "mlp4", "cnn_b"]
     params = load({"model": "cnn_a", "pool": pool})
     assert params.members == ["cnn_b", "mlp4", "cnn_a"]
     assert params.run == ["cnn_a", "cnn_b", "mlp4"]

@@ -136,11 +136,15 @@ def compare(arguments: argparse.Namespace) -> None:
     predictions = {name: read_predictions(name) for name in names}
     check_alike(predictions)
     score = SCORES[arguments.metric]
-    found = compare({name: score(of_name) for name, of_name in predictions.items()})
+    scores = {name: score(of_name) for name, of_name in predictions.items()}
+    found = compare(scores)
     images, seeds = len(predictions[names[0]].labels), predictions[names[0]].seeds
     print(f"{arguments.metric}, {plural(images, 'test image')}, {plural(len(seeds), 'seed')}")
     print(comparison_table(found, arguments.metric))
     print(explanation(arguments.metric, len(seeds)))
+    if (ensembles := min(map(len, scores.values()))) < len(seeds):
+        of_each = plural(len(seeds) // ensembles, "seed")
+        print(f"An ensemble has the trainings of {of_each}, whose mean it is compared with.")
 
 
 def _parser() -> argparse.ArgumentParser:

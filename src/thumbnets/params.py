@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 from thumbnets import paths
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.folder import FolderRule
+from thumbnets.ensembles.members import rule_of
 from thumbnets.evaluation.views import VIEWS
 from thumbnets.options import Pixels, Share
 from thumbnets.registry import METHODS, NETWORKS, unknown
@@ -36,8 +37,8 @@ def _known_views(name: str) -> str:
     return name
 
 
-# DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[5].
-POOL_PLACES = 6
+# DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[8].
+POOL_PLACES = 9
 
 # Metrics files of the run as a whole, which a model's would overwrite.
 _RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem}
@@ -117,11 +118,25 @@ class SplitParams(Checked):
 class EnsembleParams(Checked):
     """How members are chosen and combined."""
 
+    rule: Literal["greedy", "best", "all", "weighted", "bagged", "stacking"]
     objective: Literal["loss", "accuracy"]
     voting: Literal["soft", "hard"]
     steps: Annotated[int, Field(ge=1, le=10_000)]
+    seeds: Annotated[int, Field(ge=1)]
+    """How many seeds make one ensemble: its members are all the trainings of those seeds."""
     teach: Annotated[str, AfterValidator(_known_views)] | None
     """Views of the training images that the ensemble is asked about, for `distill`."""
+
+    @model_validator(mode="after")
+    def _has_votes(self) -> Self:
+        if self.rule == "stacking" and self.voting == "hard":
+            raise ValueError("voting must be soft with rule: stacking, which has no votes")
+        return self
+
+    @property
+    def counts(self) -> str:
+        """The rule that counts, by its name among all that are fitted."""
+        return rule_of(self.rule, self.objective)
 
 
 class EvaluationParams(Checked):
@@ -154,6 +169,18 @@ class Params(Checked):
     ensemble: EnsembleParams
     evaluation: EvaluationParams
     report: ReportParams
+
+    @model_validator(mode="after")
+    def _seeds_make_ensembles(self) -> Self:
+        size, seeds = self.ensemble.seeds, len(self.seeds)
+        if seeds % size:
+            raise ValueError(f"ensemble.seeds must divide the {seeds} of `seeds`, got {size}")
+        if size > 1 and self.split.rotate:
+            raise ValueError(
+                "ensemble.seeds must be 1 with split.rotate: seeds that validate on different "
+                f"images can't be weighed together, got {size}"
+            )
+        return self
 
     @property
     def members(self) -> list[str]:

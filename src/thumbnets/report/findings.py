@@ -83,8 +83,8 @@ def _validation_accuracy(results: Results, name: str) -> dict[str, float | None]
 def ensemble_row(results: Results) -> Row:
     """The row of the ensemble that counts; on validation images only soft votes were scored."""
     ensemble = results.ensemble
-    seeds = [chosen[ensemble["objective"]] for chosen in results.selection.values()]
-    validation = summarise(np.array([seed["validation_accuracy"] for seed in seeds]))
+    chosen = [of_group[ensemble["rule"]] for of_group in results.selection.values()]
+    validation = summarise(np.array([found["validation_accuracy"] for found in chosen]))
     return Row(
         name=ENSEMBLE,
         scores=ensemble["counted"],

@@ -26,6 +26,7 @@ from thumbnets.report.costs import (
     recounts,
     uncounted,
 )
+from thumbnets.report.ensembles import members_by_weight, rules
 from thumbnets.report.filters import FILTERS, percent, to_yaml
 from thumbnets.report.findings import (
     Row,
@@ -93,6 +94,7 @@ def _context(results: Results) -> dict[str, Any]:
     params = results.params
     models = model_rows(results)
     by_name = {row.name: row for row in models}
+    of_image = costs(results)
     published = [row.published.reference for row in models if row.published]
     dataset = get_dataset(params.data.name)
     return {
@@ -115,7 +117,9 @@ def _context(results: Results) -> dict[str, Any]:
         "alpha": ALPHA,
         "ranking": ranking(results),
         "comparisons": results.comparisons,
-        "costs": costs(results),
+        "costs": of_image,
+        "rules": rules(results, of_image),
+        "members": members_by_weight(results),
         "cost_columns": COLUMNS,
         "calibrations": calibrations(results),
         "halved": {row.name: n for row in models if (n := row.scores["lr_halvings"])},

@@ -13,6 +13,7 @@ import numpy as np
 from thumbnets import paths
 from thumbnets.artifacts import keep_only, read_arrays, read_csv, read_json
 from thumbnets.data.arrays import Meta
+from thumbnets.ensembles.members import groups_of
 from thumbnets.evaluation.comparisons import Comparison, compare
 from thumbnets.evaluation.metrics import confusion_matrix
 from thumbnets.evaluation.predictions import (
@@ -62,7 +63,7 @@ class Results:
         metrics: Test metrics over seeds.
         ensemble: Test metrics of the ensembles, as `score_ensembles` gives them.
         summary: As `summaries.summary` gives it.
-        selection: Members by seed and objective.
+        selection: By group of seeds and rule, as `fit_rules` gives it.
         curves: A row an epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
         validation: For each seed logits float32 [V, K] and labels int64 [V] of its validation fold.
         judged: All that the file of validation predictions of the first seed holds.
@@ -168,7 +169,7 @@ def _check_seeds(
     params: Params, selection: dict[str, Any], predictions: dict[str, Predictions]
 ) -> None:
     """Refuse artifacts of a run with other seeds."""
-    if selection.keys() != {str(seed) for seed in params.seeds}:
+    if selection.keys() != groups_of(params.seeds, params.ensemble.seeds).keys():
         raise ValueError(f"{paths.SELECTION} is of other seeds than params.yaml: run `dvc repro`.")
     for model, of_model in predictions.items():
         if of_model.seeds != params.seeds:
