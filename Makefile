@@ -110,14 +110,14 @@ rmdl: install ## two random networks of each kind of RMDL, and their vote (DATA,
 
 BAGS ?= 50 100 200 500
 DRAWING ?= natural
-MIL := mil_attention mil_gated mil_mean mil_max mil_instance_mean mil_instance_max
+MIL := mil_attention mil_gated mil_mean mil_max mil_instance_mean mil_instance_max mil_source mil_source mil_source
 empty :=
 comma := ,
 
 # $(call mil,BAGS): train on so many bags, and add the table of the run to results/mil_DATA.md
 define mil
-	dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' -S model=mil_source -S 'pool=[$(subst $(empty) ,$(comma),$(MIL))]' \
-		$(foreach block,mil_source $(MIL),-S models.$(block).method.train_bags=$(1) -S models.$(block).method.drawing=$(DRAWING)) preprocess
+	dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' -S model=mil_gated -S 'pool=[$(subst $(empty) ,$(comma),$(MIL))]' \
+		$(foreach block,$(sort $(MIL)),-S models.$(block).method.train_bags=$(1) -S models.$(block).method.drawing=$(DRAWING)) preprocess
 	$(run_experiment)
 	@{ python -m thumbnets.report.bag_table; echo; } >> results/mil_$(DATA).md
 
