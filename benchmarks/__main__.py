@@ -5,6 +5,7 @@ import sys
 
 from benchmarks import (
     accuracy,
+    bags,
     cold_start,
     epoch,
     harness,
@@ -21,6 +22,7 @@ QUESTIONS = {
     "side_by_side": side_by_side,
     "precision": precision,
     "epoch": epoch,
+    "bags": bags,
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
