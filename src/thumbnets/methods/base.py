@@ -17,12 +17,16 @@ class Method:
     Registered functions of this folder return one. Their keyword-only arguments are its options;
     `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1);
     `excludes` names keys of `train` that must be empty; `files` names options that are files in
-    `pretrained/`, a change of which retrains the block, with what to do where one is missing.
+    `pretrained/`, a change of which retrains the block, with what to do where one is missing;
+    `pretrains=True` says that it trains an encoder, in stage `pretrain`, and an option `encoder` is
+    the name of a block whose encoder it begins with.
 
     Args:
         settings: The model block.
         meta: Shape, classes and normalisation of the images.
     """
+
+    seed = 0  # of the run; the loop sets it
 
     def __init__(self, settings: ModelSettings, meta: Meta) -> None:
         self.settings, self.meta = settings, meta
