@@ -207,7 +207,6 @@ BAD = [
     ("models.simclr_mnist_knn.method.encoder", "mlp4", ["Unknown encoder 'mlp4'"]),
     ("models.simclr_mnist_knn.arch", "cnn_c", ["arch must be that of its encoder, simclr_mnist"]),
     ("models.simclr_mnist_knn.width", 16, ["width must be that of its encoder, simclr_mnist"]),
-    ("models.simclr_mnist.threads", 2, ["threads must be 1 for method: simclr, got 2"]),
     ("ensemble.objective", "los", ["ensemble.objective", "'loss' or 'accuracy'", "'los'"]),
     ("ensemble.rule", "bagging", ["ensemble.rule", "'bagged'", "'bagging'"]),
     ("ensemble.seeds", 0, ["ensemble.seeds", "1", "0"]),
@@ -365,6 +364,11 @@ def test_a_probe_has_the_network_of_its_encoder(load):
 def test_the_encoder_of_a_run_must_fit_its_images(load):
     wide = [{"name": "shift", "pixels": 29}]
     load({"models.simclr_mnist.augment": wide})
+    load({"models.simclr_mnist.threads": 2})
+    with pytest.raises(
+        ValueError, match="simclr_mnist: threads must be 1 for method: simclr, got 2"
+    ):
+        load({"models.simclr_mnist.threads": 2, "model": "simclr_mnist_knn"})
     with pytest.raises(ValueError, match="models.simclr_mnist: pixels of shift must be at most"):
         load({"models.simclr_mnist.augment": wide, "model": "simclr_mnist_knn"})
 
