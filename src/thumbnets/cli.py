@@ -68,8 +68,8 @@ def describe(arguments: argparse.Namespace) -> None:
     import torch
 
     from thumbnets.evaluation.cost import describe
+    from thumbnets.methods.base import build_method
     from thumbnets.models import create_model
-    from thumbnets.models.patches import build
     from thumbnets.report.terminal import field_table, layer_table
 
     params, name = load_params(), arguments.model
@@ -77,11 +77,12 @@ def describe(arguments: argparse.Namespace) -> None:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))
     shape = _shape_of(arguments.dataset or params.data.name)
+    channels, size, classes = shape.values()
+    meta = Meta("", [""] * classes, channels, size, [], [], [], "")  # only the shape matters
     with torch.device("meta"):  # nothing is computed
         block = params.settings.get(name)
-        network = build(block, **shape) if block else create_model(name, **shape)
-    size = shape["image_size"]
-    found = describe(network, (shape["in_channels"], size, size))
+        network = build_method(block, meta).network() if block else create_model(name, **shape)
+    found = describe(network, (channels, size, size))
     if arguments.json:
         print(json.dumps({"model": name, **found.as_dict()}, indent=2))
     else:
