@@ -5,7 +5,7 @@ import copy
 import pytest
 from ruamel.yaml import YAML
 
-from thumbnets.params import load_params
+from thumbnets.params import POOL_PLACES, load_params
 
 GONE = object()
 
@@ -356,6 +356,50 @@ def test_params_can_not_be_changed(root):
 
 
 def test_loading_params_does_not_import_torch(python):
-    code = "import sys; from thumbnets.params import load_params; load_params()\n"
+    code = "import sys; from thumbnets.params import POOL_PLACES, load_params; load_params()\n"
     code += "print(*({'torch', 'sklearn', 'scipy', 'matplotlib'} & {*sys.modules}))"
     assert python(code).strip() == ""
+
+
+BAGS = ["mil_attention", "mil_gated", "mil_mean", "mil_max", "mil_instance_mean", "mil_source"]
+BAGS = (BAGS + BAGS)[:POOL_PLACES]
+
+
+def test_a_run_of_bags_is_one_of_bags_alone(load):
+    params = load({"model": "mil_gated", "pool": BAGS, "data.name": "mnist"})
+    assert params.example == "bag" and load({}).example == "image"
+    with pytest.raises(ValueError) as caught:
+        load({"model": "mil_gated", "data.name": "mnist"})
+    message = str(caught.value)
+    for part in (
+        "must be judged on the same examples",
+        "mil_gated: bags (target 9, mean 10.0, spread 2.0, validation_bags 200",
+        "mlp4, mlp_custom, cnn_a, cnn_b, cnn_c, tiny_cnn: images",
+        "-S 'pool=[mil_gated,mil_gated,",
+    ):
+        assert part in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models.mil_max.method.target": 8}, "mil_max: bags .target 8"),
+        ({"models.mil_max.method.test_bags": 500}, "test_bags 500, drawing natural, seed 1"),
+        ({"models.mil_max.method.target": 10}, "mil_max.method.target must be .* 0 to 9, got 10"),
+        ({"models.mil_max.mix": "mixup"}, "mix must be null for method: mil"),
+        ({"models.mil_max.class_weights": [1.0] * 10}, "class_weights must be one a class, 2"),
+        ({"models.mil_max.method.train_bags": 1}, "train_bags .*greater than or equal to 2"),
+        ({"ensemble.teach": "none"}, "ensemble.teach must be null: bags teach nobody"),
+    ],
+)
+def test_bags_that_do_not_do_are_refused(load, changes, message):
+    run = {"model": "mil_gated", "pool": BAGS, "data.name": "mnist"}
+    with pytest.raises(ValueError, match=message):
+        load(run | changes)
+
+
+def test_models_may_learn_from_other_training_bags(load):
+    run = {"model": "mil_gated", "pool": BAGS, "data.name": "mnist"}
+    changes = {"models.mil_max.method.train_bags": 500, "models.mil_max.class_weights": [1.0, 2.0]}
+    assert load(run | changes).settings["mil_max"].train.method.options["train_bags"] == 500

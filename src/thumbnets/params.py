@@ -16,7 +16,7 @@ from thumbnets.data.folder import FolderRule
 from thumbnets.ensembles.members import rule_of
 from thumbnets.evaluation.views import VIEWS
 from thumbnets.options import Pixels, Share
-from thumbnets.registry import NETWORKS, unknown
+from thumbnets.registry import METHODS, NETWORKS, unknown
 from thumbnets.training.settings import (
     Checked,
     ModelSettings,
@@ -192,6 +192,11 @@ class Params(Checked):
         """The model blocks of this run: the headline model, then the pool, without repeats."""
         return list(dict.fromkeys([self.model, *self.pool]))
 
+    @property
+    def example(self) -> str:
+        """What the models of the run learn from and are judged on: `image`, or `bag`."""
+        return _facts(self.settings[self.model]).get("example", "image")
+
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
         """For every model block its settings: `train`, overridden by the block.
@@ -242,15 +247,55 @@ def _check_extent(params: Params, name: str) -> None:
             raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
 
 
+def _facts(settings: ModelSettings) -> dict[str, Any]:
+    """What is said of the method of a block."""
+    return METHODS[settings.train.method.name].facts
+
+
+def _check_examples(params: Params) -> None:
+    """Refuse a run whose models are judged on different examples, which can't be compared.
+
+    Raises:
+        ValueError: The run has models of images and of bags, or of different bags.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in params.run:
+        facts, options = _facts(params.settings[name]), params.settings[name].train.method.options
+        which = ", ".join(f"{key} {options[key]}" for key in facts.get("examples", ()))
+        kind = f"{facts.get('example', 'image')}s{which and f' ({which})'}"
+        kinds.setdefault(kind, []).append(name)
+    if len(kinds) > 1:
+        found = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
+        alike = next(names for names in kinds.values() if params.model in names)
+        hint = ",".join((alike * POOL_PLACES)[:POOL_PLACES])
+        raise ValueError(
+            f"model and pool must be judged on the same examples, but are on different ones: "
+            f"{found}. Set them to blocks of one kind, as with -S 'pool=[{hint}]'."
+        )
+    if params.ensemble.teach and params.example != "image":
+        raise ValueError(f"ensemble.teach must be null: {params.example}s teach nobody.")
+
+
 def _check_fit(params: Params, name: str) -> None:
     """Refuse settings of a block of the run that do not fit its images; other blocks may be.
 
     Raises:
-        ValueError: A length in pixels, or the number of class weights, is not that of the images.
+        ValueError: A length in pixels, or the number of class weights, is not that of the images,
+            or the method can do nothing with a setting.
     """
+    try:
+        params.settings[name].train.check_method()
+    except ValueError as error:
+        raise ValueError(f"models.{name}: {error}") from None
     train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
     _check_size(params, name)
-    weights = train.class_weights
+    target, weights = train.method.options.get("target", 0), train.class_weights
+    if classes and target >= classes:
+        raise ValueError(
+            f"models.{name}.method.target must be the number of a class, 0 to {classes - 1}, "
+            f"got {target}."
+        )
+    classes = _facts(params.settings[name]).get("classes", classes)
     if isinstance(weights, list) and classes and len(weights) != classes:
         raise ValueError(
             f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
@@ -313,6 +358,7 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             _check_extent(params, name)
         for name in params.run:
             _check_fit(params, name)
+        _check_examples(params)
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error, Params)}") from None
     except ValueError as error:

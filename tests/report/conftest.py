@@ -144,6 +144,7 @@ def _write_evaluation(params: Params, model: str) -> None:
         logits=logits,
         labels=labels,
         seeds=np.array(params.seeds),
+        classes=np.array(CLASSES),
         mistake_images=np.zeros((len(mistakes["index"]), 1, 8, 8), np.uint8),
         **{f"mistake_{name}": values for name, values in mistakes.items()},
     )

@@ -299,6 +299,7 @@ def test_any_number_of_classes(make_run, classes):
             replace(
                 results,
                 meta=replace(results.meta, classes=names, counts=[5] * classes),
+                classes=names,
                 confusion=dict.fromkeys(results.confusion, matrix),
                 ensemble_confusion=matrix,
                 mistakes=type(results.mistakes)(**empty),

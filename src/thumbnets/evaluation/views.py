@@ -4,6 +4,7 @@ Free of torch at import, because the params check reads the names.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,7 @@ def predict(
 
     Args:
         classifier: Trained.
-        images: uint8 [N, C, H, W]; they are looked at in parts, so that a map of them may be large.
+        images: uint8 [N, C, H, W], or bags of images; looked at in parts, so they may be mapped.
         names: Keys of `VIEWS`.
 
     Returns:
@@ -44,13 +45,10 @@ def predict(
     """
     needed = dict.fromkeys(view for name in names for view in VIEWS[name])
     seen = {
-        view: np.concatenate(
-            [
-                classifier.logits(transformed(some, *view))
-                for some in images.split(classifier.at_once)
-            ]
+        (mirrored, down, right): classifier.logits(
+            images, view=partial(transformed, mirrored=mirrored, down=down, right=right)
         )
-        for view in needed
+        for mirrored, down, right in needed
     }
     return {
         name: seen[VIEWS[name][0]]

@@ -281,7 +281,9 @@ class ClassCount:
 
 
 def class_counts(results: Results) -> list[ClassCount]:
-    """A row a class, the largest first, if they are uneven; otherwise none."""
+    """A row a class, the largest first, if they are uneven and what the models see; else none."""
+    if results.params.example != "image":
+        return []
     train, test = results.found["train"], results.found["test"]
     largest = max(train)
     if largest <= UNEVEN * min(train):

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.calibration import Calibration
 from thumbnets.evaluation.comparisons import ALPHA
+from thumbnets.report.attention import attention
 from thumbnets.report.charts import (
     accuracy_chart,
     confusion_chart,
@@ -60,11 +61,12 @@ def render_html(results: Results) -> str:
         plotted_sources=plotted_sources(results),
         recounts=recounts(),
         uncounted=uncounted(),
+        attention=attention(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
         curves_svg=_curves_svg(results),
-        recalls=recall_table(results.matrices, results.meta.classes),
-        pictures=mistake_pictures(results.mistakes, results.meta.classes),
+        recalls=recall_table(results.matrices, results.classes),
+        pictures=mistake_pictures(results.mistakes, results.classes),
         params_yaml=to_yaml(results.params),
         **_confusion(results),
     )
@@ -98,6 +100,7 @@ def _context(results: Results) -> dict[str, Any]:
     return {
         "params": params,
         "meta": results.meta,
+        "classes": results.classes,
         "found": results.found,
         "class_counts": class_counts(results),
         "weighted": weighted_models(results),
@@ -162,7 +165,7 @@ def _curves_svg(results: Results) -> Markup:
 
 def _confusion(results: Results) -> dict[str, Any]:
     """The matrices as tables, or in one picture where their numbers could not be read."""
-    classes = results.meta.classes
+    classes = results.classes
     if len(classes) <= READABLE_CLASSES:
         return {"matrices": matrix_panels(results.matrices, classes), "confusion_svg": None}
     chart = confusion_chart(results.matrices, classes)
