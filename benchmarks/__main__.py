@@ -6,6 +6,7 @@ import sys
 from benchmarks import (
     accuracy,
     cold_start,
+    ensemble,
     epoch,
     harness,
     memory,
@@ -23,6 +24,7 @@ QUESTIONS = {
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
+    "ensemble": ensemble,
     "memory": memory,
 }
 
