@@ -5,10 +5,12 @@ import sys
 
 from benchmarks import (
     accuracy,
+    bags,
     cold_start,
     ensemble,
     epoch,
     harness,
+    local_memory,
     memory,
     mnist,
     precision,
@@ -21,11 +23,13 @@ QUESTIONS = {
     "side_by_side": side_by_side,
     "precision": precision,
     "epoch": epoch,
+    "bags": bags,
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
     "ensemble": ensemble,
     "memory": memory,
+    "local_memory": local_memory,
 }
 
 

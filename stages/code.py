@@ -1,11 +1,10 @@
 """Check the params, and write what each stage and each model's training rests on: build/code."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from thumbnets import paths
-from thumbnets.artifacts import write_json
+from thumbnets.artifacts import sha256, write_json
 from thumbnets.fingerprint import fingerprint
 from thumbnets.params import load_params
 from thumbnets.registry import METHODS, NETWORKS, PACKAGE
@@ -20,13 +19,18 @@ def main() -> None:
     for script in sorted(paths.STAGES.glob("[!_]*.py")):
         code = fingerprint([script], source, paths.REQUIREMENTS)
         write_json(paths.stage_code(script.stem), code)
+    encoders = {}
     for name, settings in params.settings.items():
         code = fingerprint(training_roots(settings, source), source, paths.REQUIREMENTS)
         code["files"] = {
             key: _checksum(path, remedy if name in params.run else None)
             for key, (path, remedy) in settings.files.items()
         }
-        write_json(paths.model_code(name), {"settings": settings.model_dump(), **code}, exact=True)
+        code["settings"] = settings.model_dump()
+        write_json(paths.model_code(name), code, exact=True)
+        if name in params.encoders:
+            encoders[name] = code
+    write_json(paths.ENCODER_CODE, encoders, exact=True)
 
 
 def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
@@ -43,8 +47,7 @@ def _checksum(path: Path, remedy: str | None) -> str | None:
         ValueError: It is missing.
     """
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     if remedy:
         raise ValueError(f"{path} is missing: {remedy}.")
     return None

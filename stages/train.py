@@ -31,7 +31,7 @@ def main(model: str, seed: str, *flags: str) -> None:
     data = read_split(paths.TRAIN)
     folds = int(data.fold.max()) + 1
     validates = data.fold == settings.validation_fold(int(seed), folds)
-    key = _key(model, data)
+    key = _key(model, seed, data)
     method = build_method(settings, data.meta)
     kept = []
 
@@ -94,10 +94,11 @@ def _refit(settings: ModelSettings, curve: list[Epoch]) -> ModelSettings:
     return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
 
 
-def _key(model: str, data: Split) -> str:
-    """All that the trained bytes rest on, but for the seed: settings, code, images and folds."""
+def _key(model: str, seed: str, data: Split) -> str:
+    """All that the trained bytes rest on: settings, code, an encoder, images and folds."""
+    files = [paths.model_code(model), paths.encoder_of(model, seed)]
     images = [repr(data.meta).encode(), data.fold.tobytes()]  # meta: checksum, and normalisation
-    parts = [paths.model_code(model).read_bytes(), *images, runtime.device().type.encode()]
+    parts = [*(f.read_bytes() for f in files), *images, runtime.device().type.encode()]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 

@@ -97,7 +97,7 @@ def test_stale_trainings_are_those_of_dvc(monkeypatch):
     assert stale_trainings() == [("cnn_c", "1"), ("my_net_2", "0")]
 
 
-@pytest.mark.parametrize(("fails", "message"), [("repro", "images"), ("status", "dvc status")])
+@pytest.mark.parametrize(("fails", "message"), [("repro", "encoders"), ("status", "dvc status")])
 def test_a_failure_of_dvc_is_one_line(monkeypatch, fails, message):
     def run(command, **kwargs):
         return subprocess.CompletedProcess(command, int(fails in command), "{}")

@@ -21,13 +21,13 @@ Training = tuple[str, str]  # model block and seed
 
 
 def stale_trainings() -> list[Training]:
-    """What `dvc repro` would train; brings the images up to date.
+    """What `dvc repro` would train; brings images and encoders up to date.
 
     Raises:
         ValueError: DVC failed; it has said why.
     """
-    if subprocess.run(["dvc", "repro", "preprocess"]).returncode:
-        raise ValueError("The images could not be prepared: see above.")
+    if subprocess.run(["dvc", "repro", "pretrain"]).returncode:
+        raise ValueError("Images or encoders could not be prepared: see above.")
     done = subprocess.run(["dvc", "status", "--json", "train"], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise ValueError("`dvc status` failed: see above.")

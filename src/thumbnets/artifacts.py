@@ -5,6 +5,7 @@ half-written file; JSON is strict, sorted and rounded; nothing is unpickled.
 """
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -125,6 +126,16 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is missing: run `dvc repro`.") from None
     except (ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path} is damaged ({error}): remove it and run `dvc repro`.") from None
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def keep_only(folder: Path, names: Iterable[str]) -> None:

@@ -31,6 +31,7 @@ Counts = Annotated[list[Count], Field(min_length=1, strict=False, validate_defau
 Pixels = Annotated[int, Field(ge=1)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 AcuteDegrees = Annotated[float, Field(ge=0, lt=90)]
+HalfTurn = Annotated[float, Field(ge=0, le=0.5)]  # 1 is the whole circle
 Distance = Annotated[int, Field(ge=0)]  # whole pixels
 Blur = Annotated[float, Field(ge=1, allow_inf_nan=False)]  # sigma of a Gaussian, pixels
 Concentration = Annotated[float, Field(ge=0.05, allow_inf_nan=False)]  # of a Beta; less underflows

@@ -197,6 +197,12 @@ class Params(Checked):
         """What the models of the run learn from and are judged on: `image`, or `bag`."""
         return _facts(self.settings[self.model]).get("example", "image")
 
+    @property
+    def encoders(self) -> list[str]:
+        """The blocks that stage `pretrain` trains: what the models of this run begin with."""
+        begins = [self.settings[name].encoder for name in self.run]
+        return list(dict.fromkeys(name for name in begins if name))
+
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
         """For every model block its settings: `train`, overridden by the block.
@@ -206,9 +212,32 @@ class Params(Checked):
         """
         return {name: self._resolve(name) for name in self.models}
 
+    def _with_network(self, name: str) -> dict[str, Any]:
+        """A block as it is written, with the network of the encoder that it begins with, if any.
+
+        Raises:
+            ValueError: There is no such encoder, or the block names another network.
+        """
+        block = self.models[name]
+        method = block.get("method")
+        encoder = method.get("encoder") if isinstance(method, dict) else None
+        if encoder is None:
+            return block
+        known = {other: of for other, of in self.models.items() if _pretrains(of)}
+        if encoder not in known:
+            raise ValueError(f"models.{name}.method: {unknown('encoder', encoder, known)}")
+        training = TrainSettings.model_fields.keys() - {"patches"}
+        network = {key: known[encoder][key] for key in known[encoder].keys() - training}
+        for key in block.keys() - training:
+            if block[key] != network.get(key):
+                raise ValueError(
+                    f"models.{name}.{key} must be that of its encoder, {encoder}: leave it out."
+                )
+        return {**network, **block}
+
     def _resolve(self, name: str) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
-        block, where = self.models[name], f"models.{name}"
+        block, where = self._with_network(name), f"models.{name}"
         if not isinstance(block.get("arch"), str):
             raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
         try:
@@ -230,6 +259,13 @@ class Params(Checked):
             raise ValueError(explain(error, TrainSettings, where)) from None
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
+
+
+def _pretrains(block: dict[str, Any]) -> bool:
+    """Whether a block, as it is written, trains an encoder."""
+    method = block.get("method")
+    name = method.get("name") if isinstance(method, dict) else method
+    return name in [entry.name for entry in METHODS.entries.values() if "pretrains" in entry.facts]
 
 
 # More of these than any machine or patience has; without a bound they end in a traceback or never.
@@ -274,6 +310,20 @@ def _check_examples(params: Params) -> None:
         )
     if params.ensemble.teach and params.example != "image":
         raise ValueError(f"ensemble.teach must be null: {params.example}s teach nobody.")
+
+
+def _check_classifies(params: Params, name: str) -> None:
+    """Refuse a block of the run that trains an encoder alone.
+
+    Raises:
+        ValueError: It does; the message names blocks that begin with it.
+    """
+    if _pretrains(params.models[name]):
+        begin = [other for other in params.models if params.settings[other].encoder == name]
+        raise ValueError(
+            f"models.{name} trains an encoder, which tells no classes: run a block that begins "
+            f"with it ({', '.join(begin) or 'there is none yet'})."
+        )
 
 
 def _check_fit(params: Params, name: str) -> None:
@@ -357,6 +407,8 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         for name in params.settings:  # which checks every block
             _check_extent(params, name)
         for name in params.run:
+            _check_classifies(params, name)
+        for name in [*params.run, *params.encoders]:
             _check_fit(params, name)
         _check_examples(params)
     except ValidationError as error:

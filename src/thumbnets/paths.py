@@ -7,12 +7,15 @@ REQUIREMENTS = Path("requirements.lock")
 STAGES = Path("stages")
 PRETRAINED = Path("pretrained")
 CODE = Path("build/code")
+ENCODER_CODE = CODE / "encoders.json"
 CHECKPOINTS = Path("build/checkpoints")
 RAW = Path("data/raw")
 TRAIN = Path("data/processed/train")
 TEST = Path("data/processed/test")
 FINDINGS = Path("data/processed/findings.json")
 AUGMENTATION_PREVIEW = Path("plots/augmentation.png")
+ENCODERS = Path("encoders")
+ENCODERS_OF = ENCODERS / "of-models"  # the hyphen keeps it apart from blocks
 WEIGHTS = Path("weights")
 VALIDATION = Path("predictions/validation")
 TEST_PREDICTIONS = Path("predictions/test")
@@ -45,6 +48,16 @@ def stage_code(stage: str) -> Path:
 def checkpoint(model: str, seed: int, part: str) -> Path:
     """The state of a training that is under way."""
     return CHECKPOINTS / model / f"{seed}-{part}.pt"
+
+
+def encoder(block: str, seed: int) -> Path:
+    """The pre-trained encoder of one block and seed."""
+    return ENCODERS / block / f"{seed}.safetensors"
+
+
+def encoder_of(model: str, seed: int) -> Path:
+    """Checksum of the encoder that a training begins with."""
+    return ENCODERS_OF / model / f"{seed}.json"
 
 
 def weights(model: str, seed: int) -> Path:

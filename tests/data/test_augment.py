@@ -8,12 +8,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from torchvision.transforms import ElasticTransform, InterpolationMode, RandomErasing
+from torchvision.transforms import (
+    ElasticTransform,
+    InterpolationMode,
+    RandomErasing,
+    RandomResizedCrop,
+)
 from torchvision.transforms import functional as torchvision
 
 from thumbnets.data.augment import (
     affine,
     alternating_flip,
+    blur,
     colour_jitter,
     contrasted,
     cutout,
@@ -21,11 +27,15 @@ from thumbnets.data.augment import (
     elastic,
     erasing,
     flip,
+    greyscale,
     pipeline,
+    recoloured,
+    resized_crop,
     rotate,
     rotation,
     shift,
     transform,
+    turn_hues,
 )
 from thumbnets.registry import AUGMENTATIONS
 from thumbnets.training.settings import Choice
@@ -85,6 +95,7 @@ def apply(choices: list[Choice], images: torch.Tensor, seed: int = 0) -> torch.T
 BEYOND_DEFAULT = {"rotation": {"degrees": 30.0}}  # 5 degrees leave small images as they are
 CHOICES = [choice(name, **BEYOND_DEFAULT.get(name, {})) for name in AUGMENTATIONS.entries]
 CHOICES += [choice("affine", scale=(0.7, 1.4), shear=20.0), choice("erasing", fill="noise")]
+COLOURS_ONLY = {"greyscale"}  # which do nothing to other images
 every_choice = pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
 
 
@@ -96,7 +107,8 @@ def test_keeps_shape_type_and_input_and_follows_the_generator(choice, shape):
     one, same, other = (apply([choice], images, seed) for seed in (1, 1, 2))
     assert one.shape == images.shape and one.dtype == torch.uint8 and one.is_contiguous()
     assert torch.equal(images, before)
-    assert torch.equal(one, same) and not torch.equal(one, other)
+    assert torch.equal(one, same)
+    assert torch.equal(one, other) == (choice.name in COLOURS_ONLY and shape[0] != 3)
 
 
 @every_choice
@@ -177,7 +189,7 @@ def test_a_pipeline_applies_its_steps_in_order():
 
 @every_choice
 def test_images_of_a_batch_are_treated_differently(choice):
-    image = noise(1)
+    image = noise(1, 3)
     assert len(apply([choice], image.repeat(30, 1, 1, 1)).unique(dim=0)) > 1
     assert apply([choice], image).shape == image.shape  # a batch of one is allowed
 
@@ -620,3 +632,153 @@ def test_factors_of_jitter_are_uniform():
     brighter = colour_jitter(images, generator=generator(), contrast=0.0).flatten()
     counts = torch.bincount(brighter.long() - 60)
     assert len(counts) == 81 and uniform(counts[1:-1])  # half of what rounds to the ends
+
+
+# Colour.
+
+
+def colours(n: int = 6, seed: int = 2) -> torch.Tensor:
+    """Images [N, 3, 9, 9] with greys, blacks and pure colours among them."""
+    images = noise(n, 3, 9, seed=seed)
+    images[:, :, 0, 0], images[:, 1:, 1, 1], images[:, :, 2, 2] = 77, 0, 0
+    return images
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.31, 0.0, 0.07, 0.5])
+def test_hues_turn_as_in_torchvision(turn):
+    images = colours().float()
+    expected = torchvision.adjust_hue(images / 255, turn) * 255
+    out = turn_hues(images, torch.full((len(images),), turn))
+    torch.testing.assert_close(out, expected, atol=0.01, rtol=0)
+
+
+def test_a_third_of_the_circle_turns_red_into_green():
+    red = torch.tensor([200.0, 50.0, 50.0]).view(1, 3, 1, 1)
+    out = turn_hues(red, torch.tensor([1 / 3])).flatten()
+    torch.testing.assert_close(out, torch.tensor([50.0, 200.0, 50.0]), atol=1e-3, rtol=0)
+
+
+def test_each_image_is_recoloured_in_its_own_order_as_in_torchvision():
+    images = colours(4)
+    factors = [torch.tensor(f) for f in ([1.3, 0.7, 1.0, 1.2], [0.6, 1.4, 1.2, 0.9])]
+    richer, turns = torch.tensor([1.4, 0.5, 1.0, 0.0]), torch.tensor([0.1, -0.1, 0.4, 0.0])
+    order = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]]).T
+    out = recoloured(images, *factors, richer, turns, order)
+    steps = [
+        torchvision.adjust_brightness,
+        torchvision.adjust_contrast,
+        torchvision.adjust_saturation,
+        torchvision.adjust_hue,
+    ]
+    for n, image in enumerate(images.float() / 255):
+        values = [float(of[n]) for of in (*factors, richer, turns)]
+        for kind in order[:, n].tolist():
+            image = steps[kind](image, values[kind])
+        assert (out[n].float() - image * 255).abs().max() <= 0.51
+
+
+def test_jitter_of_colours_leaves_the_share_p_alone():
+    images = colours(1).expand(4000, -1, -1, -1)
+    jitter = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
+    out = colour_jitter(images, generator=generator(), **jitter, p=0.8)
+    left = int((out == images).flatten(1).all(1).sum())
+    assert stats.binomtest(left, 4000, 0.2).pvalue > 1e-4
+    assert len(out.flatten(1).unique(dim=0)) == 4000 - left + 1
+
+
+def test_turns_of_hue_are_uniform():
+    red = torch.zeros(4000, 3, 1, 1, dtype=torch.uint8)
+    red[:, 0] = 250
+    off = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+    out = colour_jitter(red, generator=generator(), **off, hue=1 / 6).float()
+    turn = (out[:, 1] - out[:, 2]).flatten() / 250 / 6  # to yellow, or to magenta
+    assert stats.kstest(turn.numpy(), stats.uniform(-1 / 6, 1 / 3).cdf).pvalue > 1e-4
+
+
+def test_saturation_and_hue_leave_an_image_of_one_channel_alone():
+    images = noise(5)
+    off = {"brightness": 0.0, "contrast": 0.0}
+    out = colour_jitter(images, generator=generator(), **off, saturation=0.4, hue=0.1)
+    torch.testing.assert_close(out, images, atol=0, rtol=0)
+
+
+def test_greys_the_share_p_as_torchvision_does():
+    images = colours(1).expand(4000, -1, -1, -1)
+    out = greyscale(images, generator=generator(), p=0.2)
+    grey = torchvision.rgb_to_grayscale(images[:1].float(), 3)
+    changed = (out[:, 0] == out[:, 1]).flatten(1).all(1)
+    assert (out[changed].float() - grey).abs().max() <= 0.5
+    torch.testing.assert_close(out[~changed], images[~changed])
+    assert stats.binomtest(int(changed.sum()), 4000, 0.2).pvalue > 1e-4
+    assert greyscale(noise(3), generator=generator(), p=1.0).shape[1] == 1
+
+
+# Crops and blurs.
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 11, 18)])
+def test_crops_as_torchvision_does(monkeypatch, shape):
+    """Ten tries: all but the third are larger than the image."""
+    images = noise(4, shape[0], shape[1], shape[2])
+    draws = torch.ones(2, 10, 4)
+    draws[0, 2], draws[1, 2] = torch.tensor([0.1, 0.5, 0.3, 0.6]), 0.4
+    place = torch.tensor([[0.0, 0.999, 0.5, 0.2], [0.999, 0.3, 0.0, 0.6]])
+    force(monkeypatch, "rand", draws, place)
+    out = resized_crop(images, generator=generator(), area=(0.08, 1.0), aspect=(0.75, 4 / 3))
+    for n, image in enumerate(images):
+        area = (0.08 + 0.92 * draws[0, 2, n]) * shape[1] * shape[2]
+        root = math.exp((math.log(0.75) + 0.4 * math.log(16 / 9)) / 2)
+        h, w = round(float(area.sqrt()) * root), round(float(area.sqrt()) / root)
+        top = math.floor(place[0, n] * (shape[1] - h + 1))
+        left = math.floor(place[1, n] * (shape[2] - w + 1))
+        crop = image.float()[:, top : top + h, left : left + w]
+        expected = torchvision.resize(
+            crop, list(shape[1:]), InterpolationMode.BILINEAR, antialias=False
+        )
+        assert (out[n].float() - expected).abs().max() <= 0.51
+
+
+def test_sizes_and_places_of_crops_follow_the_law_of_torchvision():
+    """A ramp from left to right tells by its ends where it was cut, and by its slope how wide."""
+    n, size = 20_000, 32
+    ramp = (8 * torch.arange(size, dtype=torch.uint8)).expand(n, 1, size, -1)
+    out = resized_crop(ramp, generator=generator(), area=(0.3, 1.0)).float()
+    ours_left, ours_right = out[:, 0, 0, 0] / 8, out[:, 0, 0, -1] / 8 + 1
+    torch.manual_seed(0)
+    boxes = [RandomResizedCrop.get_params(ramp[0], [0.3, 1.0], [0.75, 4 / 3]) for _ in range(5000)]
+    left = torch.tensor([box[1] for box in boxes])
+    right = left + torch.tensor([box[3] for box in boxes])
+    assert stats.ks_2samp(ours_left.numpy(), left.numpy()).pvalue > 1e-4
+    assert stats.ks_2samp(ours_right.numpy(), right.numpy()).pvalue > 1e-4
+
+
+def test_a_crop_that_never_fits_leaves_the_image():
+    images = noise(8)
+    out = resized_crop(images, generator=generator(), area=(1.0, 1.0), aspect=(2.0, 3.0))
+    torch.testing.assert_close(out, images, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (2, 11, 18)])
+@pytest.mark.parametrize("radius", [1, 4])
+def test_blurs_as_torchvision_does(monkeypatch, shape, radius):
+    images = noise(3, *shape)
+    widths = torch.tensor([0.0, 0.3, 1.0])
+    force(monkeypatch, "rand", torch.stack([torch.zeros(3), widths]))
+    out = blur(images, generator=generator(), p=1.0, sigma=(0.2, 2.0), radius=radius)
+    for n, image in enumerate(images.float()):
+        sigma = 0.2 + 1.8 * float(widths[n])
+        expected = torchvision.gaussian_blur(image, [2 * radius + 1] * 2, [sigma] * 2)
+        assert (out[n].float() - expected).abs().max() <= 0.51
+
+
+def test_blurs_the_share_p_each_by_its_own_width():
+    images = noise(1).expand(4000, -1, -1, -1)
+    out = blur(images, generator=generator(), p=0.5, sigma=(0.5, 2.0))
+    left = int((out == images).flatten(1).all(1).sum())
+    assert stats.binomtest(left, 4000, 0.5).pvalue > 1e-4
+    assert len(out.flatten(1).unique(dim=0)) > 1000
+
+
+def test_a_kernel_wider_than_the_image_is_refused():
+    with pytest.raises(ValueError, match="radius of blur must be less than the image's 7, got 7"):
+        blur(noise(2, size=7), generator=generator(), radius=7)

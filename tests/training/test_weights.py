@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from thumbnets.models.patches import build
 from thumbnets.training.classifier import Classifier, normalise
-from thumbnets.training.weights import load_weights, save_weights
+from thumbnets.training.weights import load_weights, read_key, save_weights
 
 CPU = torch.device("cpu")
 
@@ -54,6 +54,16 @@ def test_the_same_network_is_the_same_bytes(saved, meta, tmp_path):
     loaded = load_weights(path, CPU)
     save_weights(tmp_path / "third.safetensors", loaded, settings)
     assert (tmp_path / "third.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_a_key_is_kept_beside_the_network(saved, meta, tmp_path):
+    settings, network, path = saved
+    save_weights(tmp_path / "k.safetensors", Classifier(network, meta), settings, key="abc")
+    assert read_key(tmp_path / "k.safetensors") == "abc"
+    assert load_weights(tmp_path / "k.safetensors", CPU).meta == meta
+    assert read_key(path) is None and read_key(tmp_path / "missing") is None
+    (tmp_path / "damaged").write_bytes(path.read_bytes()[:100])
+    assert read_key(tmp_path / "damaged") is None
 
 
 def test_a_missing_or_foreign_file_is_one_line(tmp_path):

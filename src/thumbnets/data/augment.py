@@ -20,6 +20,7 @@ from thumbnets.options import (
     Degrees,
     Distance,
     Fraction,
+    HalfTurn,
     NonNegative,
     Pixels,
     Ratios,
@@ -239,6 +240,120 @@ def _sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
     return sampled.round_().short().to(torch.uint8)  # without int16 in between 3 times slower
 
 
+# Crops and blurs: every row and column of the result is a weighted mean of those of the source.
+
+
+@AUGMENTATIONS.register()
+def resized_crop(
+    images: Tensor,
+    *,
+    generator: Generator,
+    area: Shares = (0.08, 1.0),
+    aspect: Ratios = (0.75, 1.3333333333333333),
+) -> Tensor:
+    """Cut a random rectangle out of every image, and stretch it over the image's size.
+
+    The law is that of torchvision's RandomResizedCrop with bilinear interpolation: an image whose
+    ten tries of a size and a form all fail to lie inside it stays as it is.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        generator: Source of randomness, on the device of `images`.
+        area: Range of the rectangle's part of the image, uniform.
+        aspect: Range of height / width; its logarithm is uniform.
+
+    Source: Szegedy et al. 2015, arXiv:1409.4842, section 6.
+    """
+    n, _, h, w = images.shape
+    draws = torch.rand(2, 10, n, generator=generator, device=images.device)
+    place = torch.rand(2, n, generator=generator, device=images.device)
+    sides = _sides(draws, area, aspect, h, w)
+    fits = ((sides >= 1) & (sides <= sides.new_tensor([[[h]], [[w]]]))).all(0)
+    height, width = _first(sides, fits)
+    height, width = height.where(fits.any(0), h), width.where(fits.any(0), w)
+    top, left = (place[0] * (h - height + 1)).floor(), (place[1] * (w - width + 1)).floor()
+    return _weighted(images, _stretch(h, top, height), _stretch(w, left, width))
+
+
+def _sides(draws: Tensor, area: Shares, aspect: Ratios, h: int, w: int) -> Tensor:
+    """Heights and widths of rectangles, whole pixels, [2, T, N]; from uniform `draws` [2, T, N]."""
+    pixels = h * w * (area[0] + (area[1] - area[0]) * draws[0])
+    low, high = math.log(aspect[0]), math.log(aspect[1])
+    root = torch.exp((low + (high - low) * draws[1]) / 2)
+    return torch.stack([pixels.sqrt() * root, pixels.sqrt() / root]).round()
+
+
+def _first(sides: Tensor, fits: Tensor) -> Tensor:
+    """Of the tries [2, T, N] the first one that `fits`, bool [T, N], or else the first: [2, N]."""
+    first = fits.byte().argmax(0)  # of equal ones the first, or 0 if none fits
+    return sides.gather(1, first.expand(2, 1, -1))[:, 0]
+
+
+def _stretch(length: int, start: Tensor, size: Tensor) -> Tensor:
+    """Weights float32 [N, length, length] that stretch `size` pixels from `start` on over all.
+
+    Between the centres of two pixels it is linear, and beyond the last centre constant.
+    """
+    at = torch.arange(length, dtype=torch.float32, device=start.device)
+    place = (at + 0.5) * (size / length)[:, None] - 0.5
+    place = start[:, None] + torch.minimum(place.clamp_(min=0), size[:, None] - 1)
+    return (1 - (place[..., None] - at).abs_()).clamp_(min=0)
+
+
+@AUGMENTATIONS.register()
+def blur(
+    images: Tensor,
+    *,
+    generator: Generator,
+    p: Fraction = 0.5,
+    sigma: Ratios = (0.1, 2.0),
+    radius: Pixels = 1,
+) -> Tensor:
+    """Blur images with a Gaussian, each by its own width; the image goes on mirrored at its edges.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        generator: Source of randomness, on the device of `images`.
+        p: Probability for each image.
+        sigma: Range of the Gaussian's standard deviation in pixels, uniform.
+        radius: Of its kernel, which has 2 * radius + 1 pixels a side.
+
+    Raises:
+        ValueError: The radius is not smaller than the image's side.
+
+    Source: Chen et al. 2020, arXiv:2002.05709, appendix A (a kernel of a tenth of the image).
+    """
+    h, w = images.shape[2:]
+    if radius >= min(h, w):
+        raise ValueError(f"radius of blur must be less than the image's {min(h, w)}, got {radius}.")
+    chosen, width = torch.rand(2, len(images), generator=generator, device=images.device)
+    width = sigma[0] + (sigma[1] - sigma[0]) * width
+    taps = torch.arange(-radius, radius + 1, device=images.device)
+    kernel = torch.exp(-0.5 * (taps / width[:, None]) ** 2)
+    kernel = torch.where((chosen < p)[:, None], kernel, (taps == 0).float())
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    rows, columns = (
+        (kernel @ _mirrored(side, radius, images.device).flatten(1)).view(-1, side, side)
+        for side in (h, w)
+    )
+    return _weighted(images, rows, columns)
+
+
+@cache
+def _mirrored(length: int, radius: int, device: torch.device) -> Tensor:
+    """From where each pixel K of a kernel takes pixels: float32 [K, length, length], of 0 and 1."""
+    at = torch.arange(length, device=device)
+    source = (at + torch.arange(-radius, radius + 1, device=device)[:, None]).abs()
+    source = (length - 1) - (length - 1 - source).abs()
+    return torch.nn.functional.one_hot(source, length).float()
+
+
+def _weighted(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Means of rows, and then of columns, with weights float32 [N, H, H] and [N, W, W]."""
+    mixed = rows[:, None] @ images.float() @ columns.mT[:, None]
+    return mixed.round_().clamp_(0, 255).short().to(torch.uint8)
+
+
 # Elastic.
 
 
@@ -296,29 +411,122 @@ def displace(images: Tensor, fields: Tensor) -> Tensor:
 
 # Light.
 
+_SHARES = [0.2989, 0.587, 0.114]  # of red, green and blue in the brightness of a pixel
+
 
 @AUGMENTATIONS.register()
 def colour_jitter(
-    images: Tensor, *, generator: Generator, brightness: Fraction = 0.4, contrast: Fraction = 0.4
+    images: Tensor,
+    *,
+    generator: Generator,
+    brightness: Fraction = 0.4,
+    contrast: Fraction = 0.4,
+    saturation: Fraction = 0.0,
+    hue: HalfTurn = 0.0,
+    p: Fraction = 1.0,
 ) -> Tensor:
-    """Change brightness and contrast of every image, in random order.
+    """Change brightness, contrast, saturation and hue of every image, in random order.
 
-    The law is that of torchvision's ColorJitter without saturation and hue, which change nothing
-    in a grey image.
+    The law is that of torchvision's ColorJitter, with an order for each image. Saturation and hue
+    are of red, green and blue: in an image of one channel they change nothing.
 
     Args:
         images: uint8 [N, C, H, W].
         generator: Source of randomness, on the device of `images`.
         brightness: Each image's factor is uniform in 1 - brightness..1 + brightness.
         contrast: Likewise.
+        saturation: Likewise.
+        hue: Each image's turn of the colour circle is uniform in -hue..hue; 0.5 is half of it.
+        p: Probability for each image; the others stay as they are.
     """
     draws = torch.rand(3, len(images), generator=generator, device=images.device)
-    brighter = 1 + brightness * (2 * draws[0] - 1)
-    sharper = 1 + contrast * (2 * draws[1] - 1)
+    chosen = 1.0
+    if p < 1:
+        chosen = torch.rand(len(images), generator=generator, device=images.device) < p
+    brighter = 1 + brightness * (2 * draws[0] - 1) * chosen
+    sharper = 1 + contrast * (2 * draws[1] - 1) * chosen
+    if (saturation or hue) and images.shape[1] == 3:
+        more = torch.rand(6, len(images), generator=generator, device=images.device)
+        richer = 1 + saturation * (2 * more[0] - 1) * chosen
+        turns = hue * (2 * more[1] - 1) * chosen
+        return recoloured(images, brighter, sharper, richer, turns, more[2:].argsort(0))
     contrast_first = draws[2] < 0.5
     first = torch.where(contrast_first, sharper, brighter)
     second = torch.where(contrast_first, brighter, sharper)
     return contrasted(contrasted(images, first, contrast_first), second, ~contrast_first)
+
+
+def recoloured(
+    images: Tensor,
+    brightness: Tensor,
+    contrast: Tensor,
+    saturation: Tensor,
+    turns: Tensor,
+    order: Tensor,
+) -> Tensor:
+    """Change brightness, contrast, saturation and hue, in an order of its own for each image.
+
+    Args:
+        images: uint8 [N, 3, H, W], red, green and blue.
+        brightness, contrast, saturation: Factors of the distance from black, from the mean grey,
+            and from the grey of each pixel, float32 [N].
+        turns: Of the colour circle, float32 [N]; 1 is all of it.
+        order: int64 [4, N], which of the four, numbered as above, comes first, second, …
+    """
+    changed = images.float()
+    one = torch.ones_like(turns)
+    factors = torch.stack([brightness, contrast, saturation, one])
+    for kind in order:
+        grey = greyed(changed)
+        means = grey.mean((2, 3), keepdim=True)
+        kinds, factor = kind[:, None, None, None], factors.gather(0, kind[None])[0]
+        target = torch.where(kinds == 0, 0.0, torch.where(kinds == 1, means, grey))
+        changed = target.lerp(changed, factor[:, None, None, None]).clamp_(0, 255)
+        turned = (kind == 3).nonzero()[:, 0]
+        changed[turned] = turn_hues(changed[turned], turns[turned])
+    return changed.round_().short().to(torch.uint8)
+
+
+def greyed(images: Tensor) -> Tensor:
+    """Brightness of every pixel, by ITU-R 601: float32 [N, 3, H, W] to [N, 1, H, W]."""
+    shares = torch.tensor(_SHARES, device=images.device)
+    return (images * shares[:, None, None]).sum(1, keepdim=True)
+
+
+def turn_hues(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn the hue of every pixel, and leave its saturation and value (those of HSV).
+
+    Args:
+        images: float32 [N, 3, H, W].
+        turns: float32 [N]; 1 is the whole circle.
+    """
+    value, chroma = images.amax(1), images.amax(1) - images.amin(1)
+    red, green, blue = images.unbind(1)
+    span = chroma.where(chroma > 0, 1.0)
+    hue = torch.where(  # in sixths of the circle
+        value == red,
+        (green - blue) / span,
+        torch.where(value == green, (blue - red) / span + 2, (red - green) / span + 4),
+    )
+    corners = torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None]
+    k = ((hue + 6 * turns[:, None, None])[:, None] + corners) % 6
+    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
+
+
+@AUGMENTATIONS.register()
+def greyscale(images: Tensor, *, generator: Generator, p: Fraction = 0.2) -> Tensor:
+    """Take the colour out of images; they keep three channels. One channel stays as it is.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        generator: Source of randomness, on the device of `images`.
+        p: Probability for each image.
+    """
+    if images.shape[1] != 3:
+        return images
+    chosen = torch.rand(len(images), generator=generator, device=images.device) < p
+    grey = greyed(images.float()).round_().short().to(torch.uint8)
+    return torch.where(chosen[:, None, None, None], grey, images)
 
 
 def contrasted(images: Tensor, factors: Tensor, around_mean: Tensor) -> Tensor:
@@ -331,7 +539,7 @@ def contrasted(images: Tensor, factors: Tensor, around_mean: Tensor) -> Tensor:
     """
     images = images.contiguous()
     c, h, w = images.shape[1:]
-    shares = [0.2989, 0.587, 0.114] if c == 3 else [1 / c] * c
+    shares = _SHARES if c == 3 else [1 / c] * c
     means = images.sum((2, 3)) / (h * w)  # of whole numbers: exact in any order
     greys = (means * torch.tensor(shares, device=images.device)).sum(1) * around_mean
     offsets = ((1 - factors) * greys)[:, None, None, None]
@@ -387,15 +595,9 @@ def erasing(
     n, _, h, w = images.shape
     draws = torch.rand(2, 10, n, generator=generator, device=images.device)
     chosen, y, x = torch.rand(3, n, generator=generator, device=images.device)
-    pixels = h * w * (area[0] + (area[1] - area[0]) * draws[0])
-    low, high = math.log(aspect[0]), math.log(aspect[1])
-    root = torch.exp((low + (high - low) * draws[1]) / 2)
-    sides = torch.stack([pixels.sqrt() * root, pixels.sqrt() / root]).round()  # [2, 10, N]
+    sides = _sides(draws, area, aspect, h, w)
     fits = (sides[0] < h) & (sides[1] < w)
-    first = fits.byte().argmax(0)  # of equal ones the first, or 0 if none fits
-    height, width = sides.gather(1, first.expand(2, 1, n))[:, 0].where(
-        fits.any(0) & (chosen < p), 0
-    )
+    height, width = _first(sides, fits).where(fits.any(0) & (chosen < p), 0)
     top, left = (y * (h - height + 1)).floor(), (x * (w - width + 1)).floor()
     keep = _outside(images, *(side[:, None] for side in (top, left, height, width)))
     if fill == "zero":

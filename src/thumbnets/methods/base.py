@@ -28,6 +28,8 @@ class Method:
     names options that are files in `pretrained/`, a change of which retrains the block, with what
     to do where one is missing; `parts` names an option that the epochs are divided by, and
     `least_epochs` options whose product they must reach.
+    `pretrains=True` says that it trains an encoder, in stage `pretrain`, and an option `encoder` is
+    the name of a block whose encoder it begins with.
     Where examples are no images, `example` says what they are called, `classes` how many classes
     they have, and `examples` which options models must share to be judged on the same ones.
 
@@ -35,6 +37,8 @@ class Method:
         settings: The model block.
         meta: Shape, classes and normalisation of the images.
     """
+
+    seed = 0  # of the run; the loop sets it
 
     def __init__(self, settings: ModelSettings, meta: Meta) -> None:
         self.settings, self.meta = settings, meta

@@ -156,6 +156,7 @@ class Training:
         threads = self.settings.threads if self.device.type == "cpu" else 1
         self.streams = Streams.of(seed, self.device, threads)
         self.method = build_method(settings, meta)
+        self.method.seed = seed
         self.network = self.method.network()
         initialise(self.network, self.settings.init, self.streams.init)
         if self.settings.weights:

@@ -274,6 +274,11 @@ class ModelSettings(Checked):
             named["weights"] = Path(self.train.weights), "put it there, or write weights: null"
         return named
 
+    @property
+    def encoder(self) -> str | None:
+        """The block whose encoder the training begins with, if any."""
+        return self.train.method.options.get("encoder")
+
     def validation_fold(self, seed: int, folds: int) -> int:
         """The fold that validates the run of `seed`."""
         return seed % folds if self.rotate else 0

@@ -16,9 +16,12 @@ from thumbnets.training.settings import ModelSettings
 _KEY = "thumbnets"  # one key: safetensors writes several in no fixed order
 
 
-def save_weights(path: Path, classifier: Classifier, settings: ModelSettings) -> None:
-    """Write a network with its settings and the data's shape and normalisation."""
+def save_weights(
+    path: Path, classifier: Classifier, settings: ModelSettings, *, key: str | None = None
+) -> None:
+    """Write a network with its settings, the data's shape and normalisation, and a key if given."""
     about = {
+        **({"key": key} if key else {}),
         "settings": settings.model_dump(),
         "meta": vars(classifier.meta),
         "halvings": classifier.halvings,
@@ -26,6 +29,15 @@ def save_weights(path: Path, classifier: Classifier, settings: ModelSettings) ->
     weights = classifier.network.state_dict()
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights.items()}
     write_bytes(path, save(tensors, {_KEY: json.dumps(about, sort_keys=True)}))
+
+
+def read_key(path: Path) -> str | None:
+    """The key that a file was saved with; None if there is no such file, or it is damaged."""
+    try:
+        with safe_open(path, "pt", device="cpu") as file:
+            return json.loads((file.metadata() or {})[_KEY]).get("key")
+    except (OSError, SafetensorError, LookupError, ValueError):
+        return None
 
 
 def load_weights(path: Path, device: torch.device) -> Classifier:

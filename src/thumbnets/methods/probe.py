@@ -1,0 +1,294 @@
+"""Probes: what a pre-trained encoder is worth, judged by the classes that its features tell."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thumbnets.data.arrays import Meta
+from thumbnets.methods.base import Method
+from thumbnets.methods.encoder import build_encoder, load_encoder
+from thumbnets.options import Count, Positive
+from thumbnets.registry import METHODS
+from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.classifier import Classifier
+from thumbnets.training.settings import ModelSettings, TrainSettings
+
+
+@METHODS.register(excludes=("weights",))
+def probe(
+    settings: ModelSettings,
+    meta: Meta,
+    *,
+    encoder: str,
+    kind: Literal["linear", "knn", "finetune"] = "linear",
+    labels: Count | None = None,
+    neighbours: Count = 200,
+    temperature: Positive = 0.5,
+) -> Method:
+    """Learn classes from what another block has learned without labels.
+
+    Args:
+        encoder: The block that stage `pretrain` trains, for each seed.
+        kind: linear: a linear layer on the features of the encoder, which stays as it is, its batch
+            norms in evaluation mode. finetune: all of it is trained on. knn: nothing is trained;
+            the nearest training images vote, and the accuracy of training is that of leaving out
+            each of a batch of them.
+        labels: How many training images are looked at, as many of each class, drawn by the seed;
+            None: all.
+        neighbours: How many of them vote (knn) …
+        temperature: … with weights exp(cosine similarity / temperature).
+
+    Raises:
+        ValueError: A setting makes no sense for the kind.
+
+    Source: Chen et al. 2020, arXiv:2002.05709, section 4.2 (linear, finetune); Wu et al. 2018,
+    arXiv:1805.01978, section 3.4 (knn).
+    """
+    train, where = settings.train, f"models.{settings.name}"
+    if kind == "finetune":
+        return Probe(settings, meta, encoder, labels)
+    if train.average and train.average.name == "swa":
+        raise ValueError(f"{where}: swa would change a frozen encoder's batch norms: take ema.")
+    if kind == "linear":
+        return LinearProbe(settings, meta, encoder, labels)
+    if train.epochs > 1 or train.threads > 1 or train.augment or train.mix:
+        raise ValueError(
+            f"{where}: knn trains nothing: write epochs: 1, threads: 1, augment: [], mix: null."
+        )
+    return NearestNeighbours(settings, meta, encoder, labels, neighbours, temperature)
+
+
+class Probe(Method):
+    """Fine-tuning: a network that begins with a pre-trained encoder. See `probe`."""
+
+    def __init__(
+        self, settings: ModelSettings, meta: Meta, encoder: str, labels: int | None
+    ) -> None:
+        super().__init__(settings, meta)
+        self.encoder, self.labels = encoder, labels
+
+    def network(self) -> nn.Module:
+        encoder, last = build_encoder(self.settings, self.meta)
+        return nn.Sequential(OrderedDict(encoder=encoder, head=last))
+
+    def learner(self, network: nn.Module) -> nn.Module:
+        load_encoder(network.encoder, self.encoder, self.seed, self.meta)
+        self.whole = network
+        return network
+
+    def batches(self, train: Images, streams: Streams) -> Batches:
+        return super().batches(self.labelled(train), streams)
+
+    def labelled(self, train: Images) -> Images:
+        """The images whose labels are looked at."""
+        if self.labels is None:
+            return train
+        labels = train.labels.cpu().numpy()
+        try:
+            index = torch.from_numpy(draw(labels, self.labels, len(self.meta.classes), self.seed))
+        except ValueError as error:
+            raise ValueError(f"models.{self.settings.name}: {error}") from None
+        on_device = index.to(train.labels.device)
+        rows = index if train.rows is None else train.rows[index]
+        images = train.images if train.mapped is not None else train.images[on_device]
+        return replace(train, images=images, labels=train.labels[on_device], rows=rows)
+
+
+def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray:
+    """Some images, as many of each class; what is left over goes to classes drawn at random.
+
+    Args:
+        labels: int64 [N].
+        number: How many in all.
+        classes: How many there are.
+        seed: Of the draw.
+
+    Returns:
+        int64 [number], places in `labels`, ascending.
+
+    Raises:
+        ValueError: There are fewer labels than classes, or than are wanted of a class.
+    """
+    if number < classes:
+        raise ValueError(f"labels must be at least one a class, {classes}, got {number}.")
+    rng = np.random.default_rng(seed)
+    share = np.full(classes, number // classes)
+    share[rng.permutation(classes)[: number % classes]] += 1
+    found = []
+    for label, wanted in enumerate(share):
+        places = np.flatnonzero(labels == label)
+        if len(places) < wanted:
+            raise ValueError(
+                f"labels: {number} asks for {wanted} training images of class {label}, which has "
+                f"{len(places)}: take fewer, or null for all."
+            )
+        found.append(rng.permutation(places)[:wanted])
+    return np.sort(np.concatenate(found))
+
+
+class LinearProbe(Probe):
+    """A linear layer on frozen features, which alone is trained. See `probe`."""
+
+    judged: np.ndarray | None = None  # features of the images that validate
+
+    def learner(self, network: nn.Module) -> nn.Module:
+        super().learner(network)
+        network.encoder.requires_grad_(False)
+        return network.head
+
+    def batches(self, train: Images, streams: Streams) -> Batches:
+        images = super().batches(train, streams).data
+        encoder = self.whole.to(train.labels.device).encoder
+        return Features(images, self.train, self.meta, streams, encoder)
+
+    @torch.no_grad()
+    def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
+        """As `Method.judge`; the features of the images are computed but once."""
+        if self.judged is None:
+            self.judged = Classifier(network.encoder, self.meta).logits(data)
+        features = torch.from_numpy(self.judged).to(data.labels.device)
+        logits = network.head(features)
+        loss = nn.functional.cross_entropy(logits, data.labels)
+        return float(loss), float((logits.argmax(1) == data.labels).float().mean())
+
+
+class Features(Batches):
+    """Batches of what a frozen encoder makes of images; without augmentation computed once.
+
+    Args:
+        encoder: From images to features [N, D].
+        data, settings, meta, streams: As for `Batches`.
+    """
+
+    def __init__(
+        self,
+        data: Images,
+        settings: TrainSettings,
+        meta: Meta,
+        streams: Streams,
+        encoder: nn.Module,
+    ) -> None:
+        super().__init__(data, settings, meta, streams)
+        self.encoder = encoder
+        self.known = None if settings.augment or settings.mix else encoded(encoder, self.plain())
+
+    def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.known is None:
+            for images, targets in super().run(order, epoch, first):
+                yield encoded(self.encoder, [images]), targets
+        else:
+            for index in order.split(self.size)[first : len(self)]:
+                yield self.known.index_select(0, index), self.data.labels.index_select(0, index)
+
+
+@torch.no_grad()
+def encoded(encoder: nn.Module, images: Iterable[Tensor]) -> Tensor:
+    """Features float32 [N, D] of normalised images that come in parts.
+
+    The encoder stays in evaluation mode: it uses the statistics of its batch norms, and keeps them.
+    """
+    encoder.eval()
+    return torch.cat([encoder(part) for part in images])
+
+
+class NearestNeighbours(Probe):
+    """The vote of the nearest training images: nothing to train. See `probe`."""
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        meta: Meta,
+        encoder: str,
+        labels: int | None,
+        neighbours: int,
+        temperature: float,
+    ) -> None:
+        super().__init__(settings, meta, encoder, labels)
+        self.neighbours, self.temperature = neighbours, temperature
+
+    def network(self) -> nn.Module:
+        encoder, _ = build_encoder(self.settings, self.meta)
+        return Voters(encoder, len(self.meta.classes), self.neighbours, self.temperature)
+
+    def batches(self, train: Images, streams: Streams) -> Batches:
+        images = super().batches(train, streams).data
+        if self.neighbours > len(images):
+            raise ValueError(
+                f"models.{self.settings.name}: neighbours must be at most the {len(images):,} "
+                f"labelled images, got {self.neighbours}."
+            )
+        batches = OneSample(images, self.train, self.meta, streams)
+        voters = self.whole.to(train.labels.device)
+        voters.meet(encoded(voters.encoder, batches.plain()), images.labels)
+        return batches
+
+    @torch.no_grad()
+    def gradients(
+        self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
+    ) -> tuple[list[None], Tensor, Tensor]:
+        """No gradient; loss and hits of voters about each other. `images` are their places."""
+        logits = learner.vote(learner.bank[images], without=images)
+        right = (logits.argmax(1) == targets).sum()
+        return [None for _ in learner.parameters()], self.cross_entropy(logits, targets), right
+
+
+class OneSample(Batches):
+    """A single batch an epoch, of places of images instead of images."""
+
+    def __len__(self) -> int:
+        return 1
+
+    def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in order.split(self.size)[first : len(self)]:
+            yield index, self.data.labels.index_select(0, index)
+
+
+class Voters(nn.Module):
+    """Images by the classes of those whose features point in the most similar directions.
+
+    Logits are logarithms of the sums of weights by class, and so their softmax is the share of the
+    votes. Each class has one vote more, of weight 1, as from a neighbour at right angles: a class
+    that nobody votes for has a finite loss.
+
+    Args:
+        encoder: From images to features [N, D].
+        classes: How many there are.
+        neighbours: How many vote.
+        temperature: Their weights are exp(cosine similarity / temperature).
+    """
+
+    def __init__(
+        self, encoder: nn.Module, classes: int, neighbours: int, temperature: float
+    ) -> None:
+        super().__init__()
+        self.encoder, self.classes = encoder, classes
+        self.neighbours, self.temperature = neighbours, temperature
+        self.register_buffer("bank", torch.empty(0, 0))  # float32 [M, D], of length 1
+        self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
+
+    def meet(self, features: Tensor, labels: Tensor) -> None:
+        """Take in those that vote: features float32 [M, D] and labels int64 [M]."""
+        self.bank, self.labels = nn.functional.normalize(features, dim=1), labels
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.vote(nn.functional.normalize(self.encoder(images), dim=1))
+
+    def vote(self, directions: Tensor, without: Tensor | None = None) -> Tensor:
+        """Logits [N, K] of directions [N, D]; `without`, int64 [N], is who may not vote on each."""
+        similar = directions @ self.bank.mT
+        if without is not None:
+            similar.scatter_(1, without[:, None], -torch.inf)
+        nearest, who = similar.topk(self.neighbours)
+        weights = torch.exp(nearest / self.temperature)
+        classes = nn.functional.one_hot(self.labels[who], self.classes)  # [N, neighbours, K]
+        return torch.log1p((weights[:, None] @ classes.float())[:, 0])
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: object) -> None:
+        for name in ("bank", "labels"):  # as many as there are
+            setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *rest)

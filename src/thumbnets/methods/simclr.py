@@ -1,0 +1,159 @@
+"""SimCLR: learning features without labels, as those that two views of an image have in common."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from thumbnets.data.arrays import Meta, Split
+from thumbnets.methods.base import Method, autocast
+from thumbnets.methods.encoder import build_encoder
+from thumbnets.options import Count, Positive
+from thumbnets.registry import METHODS
+from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.classifier import normalise
+from thumbnets.training.settings import ModelSettings
+
+_JUDGED_AT_ONCE = 500  # validation images, each compared with the views of the others
+
+
+@METHODS.register(pretrains=True, whole_batch=True, excludes=("mix",))
+def simclr(
+    settings: ModelSettings,
+    meta: Meta,
+    *,
+    temperature: Positive = 0.5,
+    projection: Count = 128,
+) -> Method:
+    """Tell the other view of an image from the views of all other images of the batch.
+
+    What is kept is the network without its last linear layer; the projection head is thrown away.
+    The views are made by `augment`, each by draws of its own. Accuracies of the learning curve are
+    shares of views whose nearest other view is of the same image. Labels are not looked at.
+
+    Args:
+        temperature: Divides the similarities; the lower, the more the nearest ones count.
+        projection: Values that a view is compared by, which a hidden layer makes of its features.
+
+    Source: Chen et al. 2020, arXiv:2002.05709, with a head of two layers with biases, as there.
+    """
+    return SimCLR(settings, meta, temperature, projection)
+
+
+def pretraining_images(
+    split: Split, settings: ModelSettings, seed: int, device: torch.device
+) -> tuple[Images, Images]:
+    """What an encoder learns from, and the fold that its curve is of.
+
+    It learns from the unlabelled images of a data set that has them, else from all training
+    images but those that validate the run of that seed.
+    """
+    validates = split.fold == settings.validation_fold(seed, int(split.fold.max()) + 1)
+    judged = Images.of(split, device, validates)
+    if split.unlabelled is None:
+        return Images.of(split, device, ~validates), judged
+    nothing = np.zeros(len(split.unlabelled), np.int64)
+    return Images.of(Split(split.unlabelled, nothing, split.meta), device), judged
+
+
+class SimCLR(Method):
+    """See `simclr`."""
+
+    def __init__(
+        self, settings: ModelSettings, meta: Meta, temperature: float, projection: int
+    ) -> None:
+        super().__init__(settings, meta)
+        self.temperature, self.projection = temperature, projection
+
+    def network(self) -> nn.Module:
+        """The encoder, from images to features [N, D]."""
+        encoder, last = build_encoder(self.settings, self.meta)
+        self.features = last.in_features
+        return encoder
+
+    def learner(self, network: nn.Module) -> nn.Module:
+        self.head = nn.Sequential(
+            nn.Linear(self.features, self.features),
+            nn.ReLU(inplace=True),
+            nn.Linear(self.features, self.projection),
+        )
+        return nn.Sequential(network, self.head)
+
+    def batches(self, train: Images, streams: Streams) -> Batches:
+        if len(train) < 2:
+            raise ValueError(
+                f"models.{self.settings.name}: simclr compares an image with others, and needs 2 "
+                f"or more to learn from, got {len(train)}."
+            )
+        return Views(train, self.train, self.meta, streams)
+
+    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(images.device, self.train.precision):
+            projected = learner(images)
+        return nt_xent(projected.float(), self.temperature)
+
+    @torch.no_grad()
+    def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
+        """Loss and accuracy on views of images, always the same ones, some images at a time."""
+        fixed = torch.Generator(data.labels.device).manual_seed(0)
+        some = self.train.model_copy(update={"batch_size": _JUDGED_AT_ONCE})
+        views = Views(data, some, self.meta, Streams(fixed, fixed, fixed, dropout=[]))
+        learner = nn.Sequential(network, self.head)
+        was_training = network.training
+        learner.eval()
+        total, right = 0.0, 0
+        for images, _ in views.run(torch.arange(len(data), device=fixed.device), epoch=1):
+            loss, found = nt_xent(learner(images), self.temperature)
+            total, right = total + float(loss) * len(images), right + int(found)
+        learner.train(was_training)
+        return total / views.seen, right / views.seen
+
+
+class Views(Batches):
+    """Batches of two views an image: first one of each, then in the same order the other."""
+
+    @property
+    def seen(self) -> int:
+        """Views an epoch."""
+        return 2 * super().seen
+
+    def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in order.split(self.size)[first : len(self)]:
+            index = torch.cat([index, index])
+            images = self.augment(
+                self.data.take(index), generator=self.streams.augment, epoch=epoch, index=index
+            )
+            images = normalise(images, self.mean, self.std)
+            yield images, self.data.labels.index_select(0, index)
+
+
+def nt_xent(projected: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """The loss of two views an image: how hard each is to tell by its similarity to the other.
+
+    Similarities are cosines, divided by the temperature; a view is compared with all 2N - 1 others.
+
+    Args:
+        projected: float32 [2N, P], row i and row N + i being of the same image.
+        temperature: Above 0.
+
+    Returns:
+        The mean over all 2N views, nats, and the number of views whose nearest is the other one.
+
+    Raises:
+        ValueError: There is but one image.
+
+    Source: Chen et al. 2020, arXiv:2002.05709, equation 1 and algorithm 1 (normalised temperature-
+    scaled cross-entropy); Google's code returns twice as much, a sum over the views of an image.
+    """
+    views = len(projected)
+    if views < 4:
+        raise ValueError(f"NT-Xent needs 2 images or more in a batch, got {views // 2}.")
+    directions = nn.functional.normalize(projected, dim=1)
+    similar = directions @ directions.mT / temperature
+    similar = similar.masked_fill(
+        torch.eye(views, dtype=torch.bool, device=similar.device), -torch.inf
+    )
+    other = torch.arange(views, device=similar.device).roll(views // 2)
+    right = (similar.detach().argmax(1) == other).sum()
+    return nn.functional.cross_entropy(similar, other), right

@@ -1,0 +1,65 @@
+"""Training encoders, for models to begin with."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from thumbnets import paths, runtime
+from thumbnets.artifacts import write_csv
+from thumbnets.data.arrays import Split, read_split
+from thumbnets.methods.simclr import pretraining_images
+from thumbnets.training.checkpoint import Checkpoint
+from thumbnets.training.loop import fit
+from thumbnets.training.progress import Progress
+from thumbnets.training.settings import ModelSettings
+from thumbnets.training.weights import read_key, save_weights
+
+
+def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) -> None:
+    """Train the encoder of a block for each seed, unless it is there and up to date.
+
+    The checkpoint of a finished training stays: if DVC takes the encoder away (another run, another
+    commit), the next one that needs it has it at once.
+
+    Args:
+        settings: The block.
+        seeds: Of the run.
+        code: What the training rests on besides the images, as stage `code` wrote it.
+    """
+    data = read_split(paths.TRAIN)
+    key = _key(code, data)
+    missing = [seed for seed in seeds if read_key(paths.encoder(settings.name, seed)) != key]
+    for seed in missing:
+        _train(settings, data, seed, key)
+
+
+def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
+    runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
+    device = runtime.device()
+    images, judged = pretraining_images(data, settings, seed, device)
+    progress = Progress(f"{settings.name}, seed {seed}")
+    classifier, curve = fit(
+        settings,
+        images,
+        judged,
+        data.meta,
+        seed=seed,
+        watcher=progress,
+        checkpoint=Checkpoint(
+            paths.checkpoint(settings.name, seed, "encoder"),
+            f"{key} {device.type}",
+            runtime.checkpoint_seconds(),
+        ),
+    )
+    progress.close()
+    weights = paths.encoder(settings.name, seed)
+    write_csv(weights.with_suffix(".csv"), map(asdict, curve))
+    save_weights(weights, classifier, settings, key=key)
+
+
+def _key(code: dict[str, Any], data: Split) -> str:
+    """All that the trained bytes rest on, but for the seed: settings, code, images and folds."""
+    images = [repr(data.meta).encode(), data.fold.tobytes()]  # meta: checksum, and normalisation
+    rests_on = json.dumps(code, sort_keys=True).encode()
+    return hashlib.sha256(b"".join([rests_on, *images])).hexdigest()

@@ -1,0 +1,137 @@
+"""The stage `pretrain`: trains what is missing or out of date, keeps the rest, removes strays."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from stages.pretrain import main
+from thumbnets import paths, pretraining
+from thumbnets.artifacts import read_csv, sha256, write_json
+from thumbnets.data.arrays import Meta, Split, write_split
+from thumbnets.training.weights import read_key
+
+
+class Stage:
+    """The stage in a folder of its own, with params that a test changes."""
+
+    def __init__(self, monkeypatch, params: Path) -> None:
+        self.trained: list[str] = []
+        self.params = params
+        self.code = {"modules": {"loop": "1"}}
+        train = pretraining._train
+
+        def noted(settings, data, seed, key):
+            self.trained.append(f"{settings.name} {seed}")
+            train(settings, data, seed, key)
+
+        monkeypatch.setattr(pretraining, "_train", noted)
+        # It prepares torch for a process of its own, and this one has other tests to run.
+        monkeypatch.setattr(pretraining.runtime, "prepare", lambda **_: None)
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.params.read_text()
+        assert old in text
+        self.params.write_text(text.replace(old, new, 1))
+
+    def run(self, *encoders: str) -> list[str]:
+        """Run it for a run that needs these encoders; returns what it trained."""
+        write_json(paths.ENCODER_CODE, {encoder: self.code for encoder in encoders})
+        self.trained.clear()
+        main()
+        return list(self.trained)
+
+
+@pytest.fixture
+def stage(copied, monkeypatch):
+    """A linear probe of `simclr_mnist` is the headline model, on some images of digits."""
+    monkeypatch.chdir(copied)
+    digits = load_digits()
+    images = (digits.images[:96, None] * 15).astype(np.uint8)
+    classes = [str(digit) for digit in range(10)]
+    meta = Meta("digits", classes, 1, 8, [0.3], [0.4], [10] * 10, "0" * 64)
+    fold = np.arange(96, dtype=np.int16) % 4
+    write_split(paths.TRAIN, Split(images, digits.target[:96], meta, fold))
+    stage = Stage(monkeypatch, copied / "params.yaml")
+    stage.edit("model: mlp4", "model: simclr_mnist_linear")
+    text = stage.params.read_text()
+    start = text.index("  simclr_mnist:")
+    block = "  simclr_mnist: {arch: lenet_300_100, method: simclr, epochs: 1}\n"
+    stage.params.write_text(text[:start] + block + text[text.index("  simclr_mnist_linear") :])
+    return stage
+
+
+def begins(model: str, seed: int = 0) -> dict[str, str]:
+    return json.loads(paths.encoder_of(model, seed).read_text())
+
+
+def files() -> list[str]:
+    return sorted(str(p.relative_to(paths.ENCODERS)) for p in paths.ENCODERS.rglob("*.*"))
+
+
+def test_trains_once_and_says_what_each_model_begins_with(stage):
+    assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+    checksum = sha256(paths.encoder("simclr_mnist", 0))
+    assert begins("simclr_mnist_linear") == {"simclr_mnist": checksum}
+    assert begins("mlp4") == {}
+    assert [row["epoch"] for row in read_csv(paths.ENCODERS / "simclr_mnist/0.csv")] == ["1"]
+    assert stage.run("simclr_mnist") == []
+    stage.edit("model: simclr_mnist_linear", "model: simclr_mnist_knn")
+    assert stage.run("simclr_mnist") == []
+    assert begins("simclr_mnist_knn") == {"simclr_mnist": checksum}
+    assert not (paths.ENCODERS_OF / "simclr_mnist_linear").exists()
+
+
+def test_a_seed_more_trains_one_and_a_seed_less_removes_it(stage):
+    stage.run("simclr_mnist")
+    before = files()
+    stage.edit("seeds: [0]", "seeds: [0, 1]")
+    assert stage.run("simclr_mnist") == ["simclr_mnist 1"]
+    assert begins("simclr_mnist_linear", 1) != begins("simclr_mnist_linear", 0)
+    stage.edit("seeds: [0, 1]", "seeds: [0]")
+    assert stage.run("simclr_mnist") == []
+    assert files() == before
+
+
+def test_other_code_or_images_train_it_anew(stage):
+    stage.run("simclr_mnist")
+    first = read_key(paths.encoder("simclr_mnist", 0))
+    stage.code = {"modules": {"loop": "2"}}
+    assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+    assert read_key(paths.encoder("simclr_mnist", 0)) not in (first, None)
+    meta = paths.TRAIN / "meta.json"
+    meta.write_text(meta.read_text().replace("0" * 64, "1" * 64))
+    assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+    paths.encoder("simclr_mnist", 0).write_bytes(b"damaged")
+    assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+
+
+def test_an_encoder_that_was_taken_away_is_back_at_once_with_the_same_bytes(
+    stage, monkeypatch, capsys
+):
+    stage.run("simclr_mnist")
+    checksum = sha256(paths.encoder("simclr_mnist", 0))
+    shutil.rmtree(paths.ENCODERS)
+    capsys.readouterr()
+    stage.run("simclr_mnist")
+    assert "epoch" not in capsys.readouterr().out
+    assert sha256(paths.encoder("simclr_mnist", 0)) == checksum
+    shutil.rmtree(paths.ENCODERS)
+    shutil.rmtree(paths.CHECKPOINTS)
+    stage.run("simclr_mnist")
+    assert "epoch 1/1" in capsys.readouterr().out
+    assert sha256(paths.encoder("simclr_mnist", 0)) == checksum
+
+
+def test_a_run_without_probes_has_no_encoders_and_needs_no_torch(stage, python):
+    stage.run("simclr_mnist")
+    stage.edit("model: simclr_mnist_linear", "model: mlp4")
+    assert stage.run() == []
+    assert files() == sorted(f"of-models/{m}/0.json" for m in POOL)
+    python("import sys; import stages.pretrain; assert 'torch' not in sys.modules")
+
+
+POOL = ["mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn"]
