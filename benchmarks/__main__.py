@@ -9,6 +9,7 @@ from benchmarks import (
     cold_start,
     epoch,
     harness,
+    local_memory,
     memory,
     mnist,
     precision,
@@ -26,6 +27,7 @@ QUESTIONS = {
     "accuracy": accuracy,
     "mnist": mnist,
     "memory": memory,
+    "local_memory": local_memory,
 }
 
 

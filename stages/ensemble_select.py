@@ -1,7 +1,6 @@
 """Fit every rule of an ensemble on validation logits alone: ensembles/selection.json."""
 
 import numpy as np
-from tqdm import tqdm
 
 from thumbnets import paths
 from thumbnets.artifacts import keep_only, read_arrays, write_json
@@ -18,8 +17,7 @@ def main() -> None:
     for model in params.members:
         keep_only(paths.VALIDATION / model, [f"{seed}.npz" for seed in params.seeds])
     selection = {}
-    groups = groups_of(params.seeds, params.ensemble.seeds)
-    for group, seeds in tqdm(groups.items(), "ensembles", leave=False, delay=2, disable=None):
+    for group, seeds in groups_of(params.seeds, params.ensemble.seeds).items():
         runs = {
             training(model, seed): read_arrays(paths.validation_predictions(model, seed))
             for model in params.members

@@ -269,6 +269,28 @@ def test_a_pool_that_dvc_has_no_place_for_is_refused(load):
         load({"pool": ["mlp4"] * 9 + ["lenet5"]})
 
 
+def test_images_that_a_network_of_the_run_is_not_for_are_refused(load):
+    large = {"data": OWN | {"size": 224}}
+    load(large)  # the blocks of RNNs are there, but not in this run
+    message = (
+        "models.rmdl_rnn_1: rmdl_rnn takes images of at most 96 pixels, got 224; set data.size"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(large | {"model": "rmdl_rnn_1"})
+    load({"data": OWN | {"size": 96}, "model": "rmdl_rnn_1"})
+    cut = {"models.rmdl_rnn_1.patches": {"size": 28, "mode": "shared"}}
+    assert load(large | cut | {"model": "rmdl_rnn_1"}).data.size == 224
+
+
+def test_an_ensemble_needs_votes_and_seeds(load):
+    with pytest.raises(ValueError, match="ensemble: voting must be soft with rule: stacking"):
+        load({"ensemble.rule": "stacking", "ensemble.voting": "hard"})
+    seeds = {"seeds": [0, 1, 2, 3], "ensemble.seeds": 2}
+    assert load(seeds).ensemble.counts == "greedy_loss"
+    with pytest.raises(ValueError, match="ensemble.seeds must be 1 with split.rotate"):
+        load(seeds | {"split.rotate": True})
+
+
 @pytest.mark.parametrize("name", ["summary", "ensemble", "../up", "a/b"])
 def test_a_block_name_that_clashes_with_an_output_is_refused(load, name):
     with pytest.raises(ValueError, match=name):
@@ -334,7 +356,7 @@ def test_params_can_not_be_changed(root):
 
 
 def test_loading_params_does_not_import_torch(python):
-    code = "import sys; from thumbnets.params import load_params; load_params()\n"
+    code = "import sys; from thumbnets.params import POOL_PLACES, load_params; load_params()\n"
     code += "print(*({'torch', 'sklearn', 'scipy', 'matplotlib'} & {*sys.modules}))"
     assert python(code).strip() == ""
 

@@ -76,25 +76,33 @@ def describe(arguments: argparse.Namespace) -> None:
     if name not in params.models and name not in NETWORKS:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))
-    shape = _shape_of(arguments.dataset or params.data.name)
-    channels, size, classes = shape.values()
-    meta = Meta("", [""] * classes, channels, size, [], [], [], "")  # only the shape matters
+    meta = _meta_of(arguments.dataset or params.data.name)
     with torch.device("meta"):  # nothing is computed
         block = params.settings.get(name)
-        network = build_method(block, meta).network() if block else create_model(name, **shape)
-    found = describe(network, (channels, size, size))
+        network = build_method(block, meta).network() if block else create_model(name, **meta.shape)
+    found = describe(network, (meta.channels, meta.image_size, meta.image_size))
     if arguments.json:
         print(json.dumps({"model": name, **found.as_dict()}, indent=2))
     else:
         print(layer_table(found), field_table(found), sep="\n\n")
 
 
-def _shape_of(dataset: str) -> dict[str, int]:
-    """Channels, size and classes: of the processed images if they are of that data set."""
+def _meta_of(dataset: str) -> Meta:
+    """What is known of the processed images if they are of that data set; else their shape."""
     meta = paths.TRAIN / "meta.json"
     if meta.is_file() and (of_images := Meta(**read_json(meta))).dataset == dataset:
-        return of_images.shape
-    return get_dataset(dataset).shape
+        return of_images
+    shape = get_dataset(dataset).shape
+    return Meta(
+        dataset,
+        classes=[""] * shape["num_classes"],
+        channels=shape["in_channels"],
+        image_size=shape["image_size"],
+        mean=[],
+        std=[],
+        counts=[],
+        sha256="",
+    )
 
 
 def export(arguments: argparse.Namespace) -> None:

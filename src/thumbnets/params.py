@@ -280,9 +280,15 @@ def _check_fit(params: Params, name: str) -> None:
     """Refuse settings of a block of the run that do not fit its images; other blocks may be.
 
     Raises:
-        ValueError: A length in pixels, or the number of class weights, is not that of the images.
+        ValueError: A length in pixels, or the number of class weights, is not that of the images,
+            or the method can do nothing with a setting.
     """
+    try:
+        params.settings[name].train.check_method()
+    except ValueError as error:
+        raise ValueError(f"models.{name}: {error}") from None
     train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
+    _check_size(params, name)
     target, weights = train.method.options.get("target", 0), train.class_weights
     if classes and target >= classes:
         raise ValueError(
@@ -310,6 +316,24 @@ def _check_fit(params: Params, name: str) -> None:
         raise ValueError(
             f"models.{name}.patches.size must divide the image's {side} pixels, "
             f"got {train.patches.size}."
+        )
+
+
+def _check_size(params: Params, name: str) -> None:
+    """Refuse images that a network says are too large for it.
+
+    Raises:
+        ValueError: They are.
+    """
+    settings, side = params.settings[name], params.data.image_size
+    patches = settings.train.patches
+    seen = patches.size if patches and patches.mode == "shared" else side
+    most = NETWORKS[settings.arch].facts.get("largest_image", seen)
+    if seen > most:
+        remedy = "; set data.size, or leave the block out" if params.data.own else ""
+        raise ValueError(
+            f"models.{name}: {settings.arch} takes images of at most {most} pixels, "
+            f"got {seen}{remedy}."
         )
 
 

@@ -62,18 +62,18 @@ def fit_rules(
     Returns:
         By rule an ensemble: `votes` (of each member that has any: how often it was chosen, or its
         weight) or what `fit_stack` gives; `validation_loss` and `validation_accuracy` of its soft
-        vote, on the same images.
+        vote on the same images, of stacking held out from its fit.
     """
     ensembles: dict[str, Ensemble] = {}
     for rule, weigh in _WEIGHTS.items():
         weights = weigh(probabilities, labels, steps=steps).tolist()
         ensembles[rule] = {"votes": {n: w for n, w in zip(names, weights, strict=True) if w}}
-    ensembles[STACKING] = fit_stack(names, probabilities, labels)
     by_name = dict(zip(names, probabilities, strict=True))
-    for ensemble in ensembles.values():
-        combined = combine(ensemble, by_name, "soft")
-        ensemble["validation_loss"] = nll(combined, labels)
-        ensemble["validation_accuracy"] = float(np.mean(combined.argmax(1) == labels))
+    predicted = {rule: combine(fitted, by_name, "soft") for rule, fitted in ensembles.items()}
+    ensembles[STACKING], predicted[STACKING] = fit_stack(names, probabilities, labels)
+    for rule, fitted in ensembles.items():
+        fitted["validation_loss"] = nll(predicted[rule], labels)
+        fitted["validation_accuracy"] = float(np.mean(predicted[rule].argmax(1) == labels))
     return ensembles
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from thumbnets.ensembles.voting import VOTES
 from thumbnets.evaluation.cost import Description
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.report.results import Results
@@ -25,23 +26,21 @@ class Rule:
     """One rule on the test images.
 
     Attributes:
-        name: Its full name.
         title: In words.
-        soft: Scores of the soft vote (or of the regression), with interval and gain over the best
-            single member.
-        hard: Likewise of the hard vote; None of a regression.
-        counts: Which of the two is the ensemble that counts, if one of them is.
+        votes: Scores by voting, with interval and gain over the best single member. A regression,
+            and a single member, have one (soft).
+        counts: Which of them is the ensemble that counts, if one is.
+        validation: Accuracy of the soft vote on validation images, mean over groups of seeds.
         members: Trainings that have a say.
         parameters: Of all of them.
         multiply_accumulates: Of all of them, for one image.
         diversity: Means over the pairs of members.
     """
 
-    name: str
     title: str
-    soft: Scores
-    hard: Scores | None
+    votes: dict[str, Scores]
     counts: str | None
+    validation: float
     members: int
     parameters: int
     multiply_accumulates: int
@@ -55,10 +54,7 @@ def rules(results: Results, costs: dict[str, Description]) -> list[Rule]:
         results: Of the run.
         costs: Of its models, for one image.
     """
-    ensemble = results.ensemble
-    return [
-        _rule(name, ensemble["rules"][name], costs, _counted(name, ensemble)) for name in TITLES
-    ]
+    return [_rule(name, results, costs) for name in TITLES]
 
 
 def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:
@@ -67,24 +63,18 @@ def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:
     return sorted(members.items(), key=lambda item: (-(item[1]["weight"] or 0), item[0]))
 
 
-def _counted(name: str, ensemble: dict[str, Any]) -> str | None:
-    return ensemble["voting"] if name == ensemble["rule"] else None
-
-
-def _rule(
-    name: str, found: dict[str, Any], costs: dict[str, Description], counts: str | None
-) -> Rule:
+def _rule(name: str, results: Results, costs: dict[str, Description]) -> Rule:
+    ensemble = results.ensemble
+    found = ensemble["rules"][name]
     trainings = found["trainings"]
-    soft, hard = (
-        found[voting] | {"interval": accuracy_interval(found[voting])} if voting in found else None
-        for voting in ("soft", "hard")
-    )
+    counts = ensemble["voting"] if name == ensemble["rule"] else None
+    shown = [v for v in VOTES if v in found] if sum(trainings.values()) > 1 else [counts or "soft"]
+    chosen = [of_group[name] for of_group in results.selection.values()]
     return Rule(
-        name=name,
         title=TITLES[name],
-        soft=soft,
-        hard=hard,
+        votes={v: found[v] | {"interval": accuracy_interval(found[v])} for v in shown},
         counts=counts,
+        validation=sum(of["validation_accuracy"] for of in chosen) / len(chosen),
         members=sum(trainings.values()),
         parameters=sum(n * costs[model].parameters for model, n in trainings.items()),
         multiply_accumulates=sum(
