@@ -20,10 +20,10 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test lint format report results tiny rmdl recipes teacher bench lock clean
+.PHONY: help install repro test lint format report results results-local tiny rmdl mil recipes teacher bench lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## set up .venv from the pinned, hashed requirements
 
@@ -90,9 +90,9 @@ results: install ## run the pool, and the source's experiments, with several see
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
 	$(end_results)
 
-# The experiment table of Not-Just-Another-MNIST, in all places of the pool.
+# The experiment table of Not-Just-Another-MNIST, in all nine places of the pool.
 TINY := tiny_cnn_skeleton,tiny_cnn_augmented,tiny_cnn_onecycle
-TINY := $(TINY),$(TINY)
+TINY := $(TINY),$(TINY),$(TINY)
 
 tiny: install ## rerun the experiments of the tiny CNNs on MNIST (SEEDS): results/
 	$(begin_results)
@@ -101,11 +101,55 @@ tiny: install ## rerun the experiments of the tiny CNNs on MNIST (SEEDS): result
 
 DATA ?= fashion_mnist
 TTA ?= none
-RMDL := rmdl_dnn_0,rmdl_dnn_1,rmdl_rnn_0,rmdl_rnn_1,rmdl_cnn_0,rmdl_cnn_1
+# As in RMDL's source: first all DNNs, then RNNs, then CNNs; nine places in both cases.
+N ?= 9
+RMDL_3 := rmdl_dnn_0,rmdl_rnn_0,rmdl_cnn_0
+RMDL_3 := $(RMDL_3),$(RMDL_3),$(RMDL_3)
+RMDL_9 := rmdl_dnn_0,rmdl_dnn_1,rmdl_dnn_2,rmdl_rnn_0,rmdl_rnn_1,rmdl_rnn_2,rmdl_cnn_0,rmdl_cnn_1,rmdl_cnn_2
 
-rmdl: install ## two random networks of each kind of RMDL, and their vote (DATA, SEEDS): results/
+rmdl: install ## 3 or 9 (N) random networks of RMDL, and their majority (DATA, SEEDS): results/
+	$(if $(RMDL_$(N)),,$(error N must be 3 or 9, got $(N)))
 	$(begin_results)
-	$(call experiment,rmdl_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL)]' -S ensemble.voting=hard)
+	$(call experiment,rmdl_$(N)_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL_$(N))]' \
+		-S ensemble.rule=all -S ensemble.voting=hard)
+	$(end_results)
+
+LOCAL := python -m thumbnets.report.local_losses
+# Of the source's networks for DATA; none named: all.
+NETWORKS ?=
+# Epochs of a training, or `source`: as many as the source has, which is for GPUs.
+EPOCHS ?= 4
+
+results-local: install ## rerun the source's table of local losses (DATA, SEEDS, EPOCHS, NETWORKS): results/
+	$(begin_results)
+	@mkdir -p build && rm -f metrics/*.json
+	networks=$$($(LOCAL) networks $(DATA)) && for network in $(or $(NETWORKS),$$networks); do \
+		$(LOCAL) params $(DATA) $$network $(EPOCHS) > build/local && \
+		xargs -d '\n' -a build/local dvc exp run -S 'seeds=$(SEEDS)' preprocess && \
+		$(or $(TRAIN_AHEAD),true) && dvc exp run || exit 1; done
+	@{ $(call heading,make $@ DATA=$(DATA) SEEDS=$(SEEDS) EPOCHS=$(EPOCHS)); $(LOCAL) table; } > results/local_$(DATA).md
+	$(end_results)
+
+BAGS ?= 50 100 200 500
+DRAWING ?= natural
+MIL := mil_attention mil_gated mil_mean mil_max mil_instance_mean mil_instance_max mil_source mil_source mil_source
+empty :=
+comma := ,
+
+# $(call mil,BAGS): train on so many bags, and add the table of the run to results/mil_DATA.md
+define mil
+	dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' -S model=mil_gated -S 'pool=[$(subst $(empty) ,$(comma),$(MIL))]' \
+		$(foreach block,$(sort $(MIL)),-S models.$(block).method.train_bags=$(1) -S models.$(block).method.drawing=$(DRAWING)) preprocess
+	$(run_experiment)
+	@{ python -m thumbnets.report.bag_table; echo; } >> results/mil_$(DATA).md
+
+endef
+
+mil: install ## bags of images under six poolings, 50 to 500 to learn from (DATA, SEEDS, BAGS, DRAWING): results/mil_DATA.md
+	$(begin_results)
+	@$(call heading,make mil DATA=$(DATA) SEEDS=$(SEEDS) BAGS='$(BAGS)' DRAWING=$(DRAWING)) > results/mil_$(DATA).md
+	@printf '# Bags of images: $(DATA)\n\n' >> results/mil_$(DATA).md
+	$(foreach bags,$(BAGS),$(call mil,$(bags)))
 	$(end_results)
 
 GROUP ?= best

@@ -5,9 +5,11 @@ import sys
 
 from benchmarks import (
     accuracy,
+    bags,
     cold_start,
     epoch,
     harness,
+    local_memory,
     memory,
     mnist,
     precision,
@@ -20,10 +22,12 @@ QUESTIONS = {
     "side_by_side": side_by_side,
     "precision": precision,
     "epoch": epoch,
+    "bags": bags,
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
     "memory": memory,
+    "local_memory": local_memory,
 }
 
 

@@ -11,7 +11,7 @@ from thumbnets import runtime
 from thumbnets.data import load
 from thumbnets.data.arrays import Meta
 from thumbnets.data.preprocess import stratified_folds
-from thumbnets.methods.base import evaluate
+from thumbnets.methods.base import build_method, evaluate
 from thumbnets.params import load_params
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Epoch
@@ -89,6 +89,24 @@ def fit(task: dict, seeds: list[int], test: bool = False, torch_threads: int = 1
     return measured
 
 
+def bags(task: dict, epochs: int) -> Measured:
+    """Train on the bags of the task's block; the function returned gives `seconds` an epoch."""
+    task = Task(**task)
+    settings = task.but(epochs=epochs).settings
+    runtime.prepare(threads=1, precision=settings.train.precision)
+    train, _, _, meta = read(task)
+    method = build_method(settings, meta)
+    examples, once = method.examples(train, "train"), task.but(epochs=1).settings
+    fit_one(once, examples, None, method.task, seed=0, watcher=Clock())
+
+    def measured() -> dict:
+        began = time.perf_counter()
+        fit_one(settings, examples, None, method.task, seed=0, watcher=Clock())
+        return {"seconds": (time.perf_counter() - began) / epochs}
+
+    return measured
+
+
 def judged(task: dict, seeds: list[int]) -> Measured:
     """Train a network a seed; gives `recognised`: for each, 0 or 1 for every validation image."""
     task = Task(**task)
@@ -129,4 +147,4 @@ def _part(data: Images, part: slice) -> Images:
 
 
 if __name__ == "__main__":
-    answer(fit, judged, stacked)
+    answer(fit, bags, judged, stacked)

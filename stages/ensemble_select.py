@@ -1,10 +1,11 @@
-"""Choose ensemble members on validation logits alone: ensembles/selection.json."""
+"""Fit every rule of an ensemble on validation logits alone: ensembles/selection.json."""
 
 import numpy as np
 
 from thumbnets import paths
 from thumbnets.artifacts import keep_only, read_arrays, write_json
-from thumbnets.ensembles.selection import select_members
+from thumbnets.ensembles.members import groups_of, training
+from thumbnets.ensembles.rules import fit_rules
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.evaluation.views import array_name
 from thumbnets.params import load_params
@@ -16,13 +17,16 @@ def main() -> None:
     for model in params.members:
         keep_only(paths.VALIDATION / model, [f"{seed}.npz" for seed in params.seeds])
     selection = {}
-    for seed in params.seeds:
-        runs = [read_arrays(paths.validation_predictions(m, seed)) for m in params.members]
-        selection[str(seed)] = select_members(
-            params.members,
-            to_probabilities(np.stack([run[array_name(params.evaluation.tta)] for run in runs])),
-            runs[0]["labels"],
-            steps=params.ensemble.steps,
+    for group, seeds in groups_of(params.seeds, params.ensemble.seeds).items():
+        runs = {
+            training(model, seed): read_arrays(paths.validation_predictions(model, seed))
+            for model in params.members
+            for seed in seeds
+        }
+        logits = [run[array_name(params.evaluation.tta)] for run in runs.values()]
+        labels = next(iter(runs.values()))["labels"]
+        selection[group] = fit_rules(
+            list(runs), to_probabilities(np.stack(logits)), labels, steps=params.ensemble.steps
         )
     write_json(paths.SELECTION, selection)
 

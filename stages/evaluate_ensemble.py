@@ -2,6 +2,7 @@
 
 from thumbnets import paths
 from thumbnets.artifacts import read_arrays, read_json, write_json
+from thumbnets.ensembles.members import by_training, groups_of, training
 from thumbnets.ensembles.scoring import score_ensembles
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.evaluation.summaries import summary
@@ -13,12 +14,20 @@ def main() -> None:
     params = load_params()
     metrics = {model: read_json(paths.metrics(model)) for model in params.run}
     predictions = {model: read_arrays(paths.test_predictions(model)) for model in params.members}
+    logits = {model: arrays["logits"] for model, arrays in predictions.items()}
+    groups = groups_of(params.seeds, params.ensemble.seeds)
     ensemble = score_ensembles(
         read_json(paths.SELECTION),
-        {model: to_probabilities(arrays["logits"]) for model, arrays in predictions.items()},
+        {
+            name: to_probabilities(of_training)
+            for name, of_training in by_training(logits, params.seeds).items()
+        },
         predictions[params.members[0]]["labels"],
-        seeds=params.seeds,
-        objective=params.ensemble.objective,
+        groups={
+            group: [training(model, seed) for model in params.members for seed in seeds]
+            for group, seeds in groups.items()
+        },
+        rule=params.ensemble.counts,
         voting=params.ensemble.voting,
         classes=predictions[params.members[0]]["classes"].tolist(),
         ece_bins=params.evaluation.ece_bins,

@@ -20,6 +20,7 @@ def main() -> None:
     # Not before: importing torch takes seconds.
     from thumbnets import runtime
     from thumbnets.data.arrays import read_split
+    from thumbnets.ensembles.members import groups_of, training
     from thumbnets.ensembles.teaching import chosen, teach
     from thumbnets.training.batches import Images
     from thumbnets.training.weights import load_weights
@@ -27,14 +28,17 @@ def main() -> None:
     runtime.prepare(threads=params.train.threads)
     device, data = runtime.device(), read_split(paths.TRAIN)
     selection = read_json(paths.SELECTION)
-    votes = [selection[str(seed)][params.ensemble.objective]["votes"] for seed in params.seeds]
+    groups = groups_of(params.seeds, params.ensemble.seeds)
+    ensembles = [selection[group][params.ensemble.counts] for group in groups]
     members = {
-        name: [load_weights(paths.weights(name, seed), device) for seed in params.seeds]
-        for name in chosen(votes)
+        training(model, seed): load_weights(paths.weights(model, seed), device)
+        for model in params.members
+        for seed in params.seeds
+        if training(model, seed) in chosen(ensembles)
     }
     write_arrays(
         paths.TEACHER / "teacher.npz",
-        log_probabilities=teach(votes, members, Images.of(data, device), views),
+        log_probabilities=teach(ensembles, members, Images.of(data, device), views),
         views=np.array(views),
         classes=np.array(data.meta.classes),
         sha256=np.array(data.meta.sha256),

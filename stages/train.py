@@ -14,6 +14,7 @@ from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, write_arrays, write_csv
 from thumbnets.data.arrays import Split, read_split
 from thumbnets.evaluation import views
+from thumbnets.methods.base import Part, build_method
 from thumbnets.stage import run_stage
 from thumbnets.training.batches import Images
 from thumbnets.training.checkpoint import Checkpoint
@@ -31,7 +32,11 @@ def main(model: str, seed: str, *flags: str) -> None:
     folds = int(data.fold.max()) + 1
     validates = data.fold == settings.validation_fold(int(seed), folds)
     key = _key(model, seed, data)
+    method = build_method(settings, data.meta)
     kept = []
+
+    def examples(part: Part, chosen: np.ndarray) -> Images:
+        return method.examples(Images.of(data, runtime.device(), chosen), part, int(seed))
 
     def train(
         of: ModelSettings,
@@ -47,9 +52,9 @@ def main(model: str, seed: str, *flags: str) -> None:
         progress = Progress(f"{model}, seed {seed}{'' if part == 'folds' else f', {part}'}")
         trained = fit(
             of,
-            Images.of(data, runtime.device(), chosen),
-            None if judge is None else Images.of(data, runtime.device(), judge),
-            data.meta,
+            examples("train", chosen),
+            None if judge is None else examples("validation", judge),
+            method.task,
             seed=int(seed),
             watcher=progress,
             checkpoint=checkpoint,
@@ -65,14 +70,15 @@ def main(model: str, seed: str, *flags: str) -> None:
         final, _ = train(_refit(settings, curve), "refit", everything, None, classifier.halvings)
     if "--ahead" in flags:
         return
-    judged = Images.of(data, runtime.device(), validates)
+    judged = examples("validation", validates)
     predictions = views.predict(classifier, judged, views.VIEWS)
     save_weights(paths.weights(model, seed), final, settings)
     write_arrays(
         paths.validation_predictions(model, seed),
         indices=np.flatnonzero(validates),
-        labels=data.labels[validates],
+        labels=judged.labels.cpu().numpy(),
         **{views.array_name(name): logits for name, logits in predictions.items()},
+        **method.shown(classifier, judged),
     )
     write_csv(paths.history(model, seed), map(asdict, curve))
     for checkpoint in kept:

@@ -84,12 +84,10 @@ def model_settings(train_settings) -> Callable[..., ModelSettings]:
     """Makes the settings of a model block called `toy`."""
 
     def make(arch: str = "lenet_300_100", options: dict | None = None, **train) -> ModelSettings:
+        settings = train_settings(**train)
+        settings.check_method()
         return ModelSettings(
-            name="toy",
-            arch=arch,
-            options=options or {},
-            train=train_settings(**train),
-            rotate=False,
+            name="toy", arch=arch, options=options or {}, train=settings, rotate=False
         )
 
     return make

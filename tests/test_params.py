@@ -49,7 +49,7 @@ def test_the_shipped_params_load(root):
     params = load_params(root / "params.yaml")
     assert params.model == "mlp4"
     assert set(params.settings) == set(params.models) >= set(params.run)
-    assert len(params.pool) == 6  # the places of dvc.yaml
+    assert len(params.pool) == 9  # the places of dvc.yaml
 
 
 def test_tiny_experiments_have_the_settings_of_their_source(root):
@@ -126,8 +126,12 @@ BAD = [
     ("seeds", [0, 1, 0], ["seeds", "repeat", "[0, 1, 0]"]),
     ("seeds", [-1], ["seeds.0", "0", "-1"]),
     ("seeds", [2**31], ["seeds.0", "2147483648"]),
-    ("pool", [], ["pool: must have 6 names", "got 0"]),
-    ("pool", ["cnn_b", "cnn_d"] * 3, ["pool", "Unknown model 'cnn_d'", "Did you mean", "'cnn_c'"]),
+    ("pool", [], ["pool: must have 9 names", "got 0"]),
+    (
+        "pool",
+        ["cnn_b", "cnn_c", "cnn_d"] * 3,
+        ["pool", "Unknown model 'cnn_d'", "Did you mean", "'cnn_c'"],
+    ),
     ("model", "mlp44", ["model", "Unknown model 'mlp44'", "Did you mean 'mlp4'"]),
     ("models.mlp4.arch", "mlp_4", ["models.mlp4", "Unknown network 'mlp_4'", "'mlp4'"]),
     ("data.name", "fashion_mnst", ["data.name", "'fashion_mnst'", "mean fashion_mnist"]),
@@ -203,8 +207,10 @@ BAD = [
     ("models.simclr_mnist_knn.method.encoder", "mlp4", ["Unknown encoder 'mlp4'"]),
     ("models.simclr_mnist_knn.arch", "cnn_c", ["arch must be that of its encoder, simclr_mnist"]),
     ("models.simclr_mnist_knn.width", 16, ["width must be that of its encoder, simclr_mnist"]),
-    ("models.simclr_mnist.threads", 2, ["threads must be 1 for method: simclr, got 2"]),
     ("ensemble.objective", "los", ["ensemble.objective", "'loss' or 'accuracy'", "'los'"]),
+    ("ensemble.rule", "bagging", ["ensemble.rule", "'bagged'", "'bagging'"]),
+    ("ensemble.seeds", 0, ["ensemble.seeds", "1", "0"]),
+    ("ensemble.seeds", 2, ["ensemble.seeds must divide the 1 of `seeds`, got 2"]),
     ("ensemble.voting", "both", ["ensemble.voting", "'soft' or 'hard'", "'both'"]),
 ]
 
@@ -274,13 +280,35 @@ def test_an_arch_that_is_no_name_is_one_line(load):
 
 def test_a_pool_that_dvc_has_no_place_for_is_refused(load):
     with pytest.raises(ValueError, match="pool"):
-        load({"pool": ["mlp4"] * 6 + ["lenet5"]})
+        load({"pool": ["mlp4"] * 9 + ["lenet5"]})
+
+
+def test_images_that_a_network_of_the_run_is_not_for_are_refused(load):
+    large = {"data": OWN | {"size": 224}}
+    load(large)  # the blocks of RNNs are there, but not in this run
+    message = (
+        "models.rmdl_rnn_1: rmdl_rnn takes images of at most 96 pixels, got 224; set data.size"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(large | {"model": "rmdl_rnn_1"})
+    load({"data": OWN | {"size": 96}, "model": "rmdl_rnn_1"})
+    cut = {"models.rmdl_rnn_1.patches": {"size": 28, "mode": "shared"}}
+    assert load(large | cut | {"model": "rmdl_rnn_1"}).data.size == 224
+
+
+def test_an_ensemble_needs_votes_and_seeds(load):
+    with pytest.raises(ValueError, match="ensemble: voting must be soft with rule: stacking"):
+        load({"ensemble.rule": "stacking", "ensemble.voting": "hard"})
+    seeds = {"seeds": [0, 1, 2, 3], "ensemble.seeds": 2}
+    assert load(seeds).ensemble.counts == "greedy_loss"
+    with pytest.raises(ValueError, match="ensemble.seeds must be 1 with split.rotate"):
+        load(seeds | {"split.rotate": True})
 
 
 @pytest.mark.parametrize("name", ["summary", "ensemble", "../up", "a/b"])
 def test_a_block_name_that_clashes_with_an_output_is_refused(load, name):
     with pytest.raises(ValueError, match=name):
-        load({"models": {"mlp4": {"arch": "mlp4"}, name: {"arch": "mlp4"}}, "pool": ["mlp4"] * 6})
+        load({"models": {"mlp4": {"arch": "mlp4"}, name: {"arch": "mlp4"}}, "pool": ["mlp4"] * 9})
 
 
 @pytest.mark.parametrize(
@@ -338,6 +366,8 @@ def test_the_encoder_of_a_run_must_fit_its_images(load):
     load({"models.simclr_mnist.augment": wide})
     with pytest.raises(ValueError, match="models.simclr_mnist: pixels of shift must be at most"):
         load({"models.simclr_mnist.augment": wide, "model": "simclr_mnist_knn"})
+    with pytest.raises(ValueError, match="threads must be 1 for method: simclr, got 2"):
+        load({"models.simclr_mnist.threads": 2, "model": "simclr_mnist_knn"})
 
 
 def test_rotation_of_folds_reaches_every_model(load):
@@ -346,7 +376,7 @@ def test_rotation_of_folds_reaches_every_model(load):
 
 
 def test_run_is_the_headline_model_then_the_pool_without_repeats(load):
-    pool = ["cnn_b", "mlp4", "cnn_b", "cnn_a", "mlp4", "cnn_a"]
+    pool = ["cnn_b", "mlp4", "cnn_b", "cnn_a", "mlp4", "cnn_a", "cnn_a", "mlp4", "cnn_b"]
     params = load({"model": "cnn_a", "pool": pool})
     assert params.members == ["cnn_b", "mlp4", "cnn_a"]
     assert params.run == ["cnn_a", "cnn_b", "mlp4"]
@@ -360,6 +390,49 @@ def test_params_can_not_be_changed(root):
 
 
 def test_loading_params_does_not_import_torch(python):
-    code = "import sys; from thumbnets.params import load_params; load_params()\n"
+    code = "import sys; from thumbnets.params import POOL_PLACES, load_params; load_params()\n"
     code += "print(*({'torch', 'sklearn', 'scipy', 'matplotlib'} & {*sys.modules}))"
     assert python(code).strip() == ""
+
+
+BAGS = ["mil_attention", "mil_mean", "mil_max"] * 3
+
+
+def test_a_run_of_bags_is_one_of_bags_alone(load):
+    params = load({"model": "mil_gated", "pool": BAGS, "data.name": "mnist"})
+    assert params.example == "bag" and load({}).example == "image"
+    with pytest.raises(ValueError) as caught:
+        load({"model": "mil_gated", "data.name": "mnist"})
+    message = str(caught.value)
+    for part in (
+        "must be judged on the same examples",
+        "mil_gated: bags (target 9, mean 10.0, spread 2.0, validation_bags 200",
+        "mlp4, mlp_custom, cnn_a, cnn_b, cnn_c, tiny_cnn: images",
+        "-S 'pool=[mil_gated,mil_gated,",
+    ):
+        assert part in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models.mil_max.method.target": 8}, "mil_max: bags .target 8"),
+        ({"models.mil_max.method.test_bags": 500}, "test_bags 500, drawing natural, seed 1"),
+        ({"models.mil_max.method.target": 10}, "mil_max.method.target must be .* 0 to 9, got 10"),
+        ({"models.mil_max.mix": "mixup"}, "mix must be null for method: mil"),
+        ({"models.mil_max.class_weights": [1.0] * 10}, "class_weights must be one a class, 2"),
+        ({"models.mil_max.method.train_bags": 1}, "train_bags .*greater than or equal to 2"),
+        ({"ensemble.teach": "none"}, "ensemble.teach must be null: bags teach nobody"),
+    ],
+)
+def test_bags_that_do_not_do_are_refused(load, changes, message):
+    run = {"model": "mil_gated", "pool": BAGS, "data.name": "mnist"}
+    with pytest.raises(ValueError, match=message):
+        load(run | changes)
+
+
+def test_models_may_learn_from_other_training_bags(load):
+    run = {"model": "mil_gated", "pool": BAGS, "data.name": "mnist"}
+    changes = {"models.mil_max.method.train_bags": 500, "models.mil_max.class_weights": [1.0, 2.0]}
+    assert load(run | changes).settings["mil_max"].train.method.options["train_bags"] == 500

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from thumbnets.params import POOL_PLACES
+
 ROOT = Path(__file__).parents[1]
 POOL = ["mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn"]
 
@@ -142,7 +144,7 @@ def test_a_learning_rate_retrains_one_model(restored: Project):
 
 def test_a_seed_more_trains_only_that_seed_and_a_seed_less_leaves_no_trace(restored: Project):
     text = (restored.folder / "params.yaml").read_text()
-    pool = "pool: [cnn_a, mlp4, mlp4, mlp4, mlp4, mlp4]\n\n"
+    pool = f"pool: [cnn_a{', mlp4' * (POOL_PLACES - 1)}]\n\n"
     small = text[: text.index("pool:")] + pool + text[text.index("seeds:") :]
     (restored.folder / "params.yaml").write_text(small)
     assert trained(restored.stages_run("dvc", "repro")) == set()
@@ -305,8 +307,8 @@ def test_images_of_your_own_from_a_folder_to_a_prediction(tmp_path: Path):
     photos(tmp_path / "photos")
     project = clone(tmp_path / "clone")
     text = (project.folder / "params.yaml").read_text()
-    pool = "pool: [lenet_300_100, lenet_300_100, lenet_300_100, lenet_300_100, lenet_300_100, "
-    small = text[: text.index("pool:")] + pool + "lenet_300_100]\n\n" + text[text.index("seeds:") :]
+    pool = f"pool: [{', '.join(['lenet_300_100'] * POOL_PLACES)}]\n\n"
+    small = text[: text.index("pool:")] + pool + text[text.index("seeds:") :]
     (project.folder / "params.yaml").write_text(small)
     project.edit("params.yaml", "model: mlp4", "model: lenet_300_100")
     project.edit("params.yaml", "lenet_300_100, epochs: 20", "lenet_300_100, epochs: 2")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from thumbnets.artifacts import read_json, write_arrays, write_json
+from thumbnets.ensembles.rules import RULES
 from thumbnets.evaluation.summaries import over_seeds
-from thumbnets.params import load_params
+from thumbnets.params import POOL_PLACES, load_params
 from thumbnets.stage import run
 
 
@@ -139,7 +140,7 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     """Of each seed the chosen model is always right and the other always wrong."""
     edit(copied / "params.yaml", "seeds: [0]", f"seeds: {seeds}")
     text = (copied / "params.yaml").read_text()
-    pool = ["mlp4", "cnn_a", "mlp4", "mlp4", "mlp4", "mlp4"]
+    pool = ["mlp4", *["cnn_a"] * (POOL_PLACES - 1)]
     start, end = text.index("pool:"), text.index("seeds:")
     (copied / "params.yaml").write_text(f"{text[:start]}pool: {pool}\n\n{text[end:]}")
     labels, classes = np.arange(20) % 2, np.array(["zebra", "ant"])
@@ -151,7 +152,7 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
         path = copied / "predictions" / "test" / f"{model}.npz"
         write_arrays(path, logits=np.stack(logits), labels=labels, classes=classes)
     chosen = {
-        str(seed): {objective: {"votes": {model: 1}} for objective in ("loss", "accuracy")}
+        str(seed): {rule: {"votes": {f"{model}-{seed}": 1}} for rule in RULES}
         for seed, model in zip(seeds, ["mlp4", "cnn_a"], strict=True)
     }
     write_json(copied / "ensembles" / "selection.json", chosen)

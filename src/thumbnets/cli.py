@@ -68,32 +68,41 @@ def describe(arguments: argparse.Namespace) -> None:
     import torch
 
     from thumbnets.evaluation.cost import describe
+    from thumbnets.methods.base import build_method
     from thumbnets.models import create_model
-    from thumbnets.models.patches import build
     from thumbnets.report.terminal import field_table, layer_table
 
     params, name = load_params(), arguments.model
     if name not in params.models and name not in NETWORKS:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))
-    shape = _shape_of(arguments.dataset or params.data.name)
+    meta = _meta_of(arguments.dataset or params.data.name)
     with torch.device("meta"):  # nothing is computed
         block = params.settings.get(name)
-        network = build(block, **shape) if block else create_model(name, **shape)
-    size = shape["image_size"]
-    found = describe(network, (shape["in_channels"], size, size))
+        network = build_method(block, meta).network() if block else create_model(name, **meta.shape)
+    found = describe(network, (meta.channels, meta.image_size, meta.image_size))
     if arguments.json:
         print(json.dumps({"model": name, **found.as_dict()}, indent=2))
     else:
         print(layer_table(found), field_table(found), sep="\n\n")
 
 
-def _shape_of(dataset: str) -> dict[str, int]:
-    """Channels, size and classes: of the processed images if they are of that data set."""
+def _meta_of(dataset: str) -> Meta:
+    """What is known of the processed images if they are of that data set; else their shape."""
     meta = paths.TRAIN / "meta.json"
     if meta.is_file() and (of_images := Meta(**read_json(meta))).dataset == dataset:
-        return of_images.shape
-    return get_dataset(dataset).shape
+        return of_images
+    shape = get_dataset(dataset).shape
+    return Meta(
+        dataset,
+        classes=[""] * shape["num_classes"],
+        channels=shape["in_channels"],
+        image_size=shape["image_size"],
+        mean=[],
+        std=[],
+        counts=[],
+        sha256="",
+    )
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -136,11 +145,15 @@ def compare(arguments: argparse.Namespace) -> None:
     predictions = {name: read_predictions(name) for name in names}
     check_alike(predictions)
     score = SCORES[arguments.metric]
-    found = compare({name: score(of_name) for name, of_name in predictions.items()})
+    scores = {name: score(of_name) for name, of_name in predictions.items()}
+    found = compare(scores)
     images, seeds = len(predictions[names[0]].labels), predictions[names[0]].seeds
     print(f"{arguments.metric}, {plural(images, 'test image')}, {plural(len(seeds), 'seed')}")
     print(comparison_table(found, arguments.metric))
     print(explanation(arguments.metric, len(seeds)))
+    if (ensembles := min(map(len, scores.values()))) < len(seeds):
+        of_each = plural(len(seeds) // ensembles, "seed")
+        print(f"An ensemble has the trainings of {of_each}, whose mean it is compared with.")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Portion = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Several = Annotated[int, Field(ge=1, le=1000)]  # networks that are held at once
 # A default must be a tuple (a list would be shared), and a list is what YAML gives.
 Counts = Annotated[list[Count], Field(min_length=1, strict=False, validate_default=True)]
 Pixels = Annotated[int, Field(ge=1)]

@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 from thumbnets import paths
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.folder import FolderRule
+from thumbnets.ensembles.members import rule_of
 from thumbnets.evaluation.views import VIEWS
 from thumbnets.options import Pixels, Share
 from thumbnets.registry import METHODS, NETWORKS, unknown
@@ -36,8 +37,8 @@ def _known_views(name: str) -> str:
     return name
 
 
-# DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[5].
-POOL_PLACES = 6
+# DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[8].
+POOL_PLACES = 9
 
 # Metrics files of the run as a whole, which a model's would overwrite.
 _RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem}
@@ -117,11 +118,25 @@ class SplitParams(Checked):
 class EnsembleParams(Checked):
     """How members are chosen and combined."""
 
+    rule: Literal["greedy", "best", "all", "weighted", "bagged", "stacking"]
     objective: Literal["loss", "accuracy"]
     voting: Literal["soft", "hard"]
     steps: Annotated[int, Field(ge=1, le=10_000)]
+    seeds: Annotated[int, Field(ge=1)]
+    """How many seeds make one ensemble: its members are all the trainings of those seeds."""
     teach: Annotated[str, AfterValidator(_known_views)] | None
     """Views of the training images that the ensemble is asked about, for `distill`."""
+
+    @model_validator(mode="after")
+    def _has_votes(self) -> Self:
+        if self.rule == "stacking" and self.voting == "hard":
+            raise ValueError("voting must be soft with rule: stacking, which has no votes")
+        return self
+
+    @property
+    def counts(self) -> str:
+        """The rule that counts, by its name among all that are fitted."""
+        return rule_of(self.rule, self.objective)
 
 
 class EvaluationParams(Checked):
@@ -155,6 +170,18 @@ class Params(Checked):
     evaluation: EvaluationParams
     report: ReportParams
 
+    @model_validator(mode="after")
+    def _seeds_make_ensembles(self) -> Self:
+        size, seeds = self.ensemble.seeds, len(self.seeds)
+        if seeds % size:
+            raise ValueError(f"ensemble.seeds must divide the {seeds} of `seeds`, got {size}")
+        if size > 1 and self.split.rotate:
+            raise ValueError(
+                "ensemble.seeds must be 1 with split.rotate: seeds that validate on different "
+                f"images can't be weighed together, got {size}"
+            )
+        return self
+
     @property
     def members(self) -> list[str]:
         """The model blocks that may enter the ensemble: the pool, without repeats."""
@@ -170,6 +197,11 @@ class Params(Checked):
         """The blocks that stage `pretrain` trains: what the models of this run begin with."""
         begins = [self.settings[name].encoder for name in self.run]
         return list(dict.fromkeys(name for name in begins if name))
+
+    @property
+    def example(self) -> str:
+        """What the models of the run learn from and are judged on: `image`, or `bag`."""
+        return _facts(self.settings[self.model]).get("example", "image")
 
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
@@ -265,14 +297,55 @@ def _check_classifies(params: Params, name: str) -> None:
         )
 
 
+def _facts(settings: ModelSettings) -> dict[str, Any]:
+    """What is said of the method of a block."""
+    return METHODS[settings.train.method.name].facts
+
+
+def _check_examples(params: Params) -> None:
+    """Refuse a run whose models are judged on different examples, which can't be compared.
+
+    Raises:
+        ValueError: The run has models of images and of bags, or of different bags.
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in params.run:
+        facts, options = _facts(params.settings[name]), params.settings[name].train.method.options
+        which = ", ".join(f"{key} {options[key]}" for key in facts.get("examples", ()))
+        kind = f"{facts.get('example', 'image')}s{which and f' ({which})'}"
+        kinds.setdefault(kind, []).append(name)
+    if len(kinds) > 1:
+        found = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
+        alike = next(names for names in kinds.values() if params.model in names)
+        hint = ",".join((alike * POOL_PLACES)[:POOL_PLACES])
+        raise ValueError(
+            f"model and pool must be judged on the same examples, but are on different ones: "
+            f"{found}. Set them to blocks of one kind, as with -S 'pool=[{hint}]'."
+        )
+    if params.ensemble.teach and params.example != "image":
+        raise ValueError(f"ensemble.teach must be null: {params.example}s teach nobody.")
+
+
 def _check_fit(params: Params, name: str) -> None:
     """Refuse settings of a block of the run that do not fit its images; other blocks may be.
 
     Raises:
-        ValueError: A length in pixels, or the number of class weights, is not that of the images.
+        ValueError: A length in pixels, or the number of class weights, is not that of the images,
+            or the method can do nothing with a setting.
     """
+    try:
+        params.settings[name].train.check_method()
+    except ValueError as error:
+        raise ValueError(f"models.{name}: {error}") from None
     train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
-    weights = train.class_weights
+    _check_size(params, name)
+    target, weights = train.method.options.get("target", 0), train.class_weights
+    if classes and target >= classes:
+        raise ValueError(
+            f"models.{name}.method.target must be the number of a class, 0 to {classes - 1}, "
+            f"got {target}."
+        )
+    classes = _facts(params.settings[name]).get("classes", classes)
     if isinstance(weights, list) and classes and len(weights) != classes:
         raise ValueError(
             f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
@@ -293,6 +366,24 @@ def _check_fit(params: Params, name: str) -> None:
         raise ValueError(
             f"models.{name}.patches.size must divide the image's {side} pixels, "
             f"got {train.patches.size}."
+        )
+
+
+def _check_size(params: Params, name: str) -> None:
+    """Refuse images that a network says are too large for it.
+
+    Raises:
+        ValueError: They are.
+    """
+    settings, side = params.settings[name], params.data.image_size
+    patches = settings.train.patches
+    seen = patches.size if patches and patches.mode == "shared" else side
+    most = NETWORKS[settings.arch].facts.get("largest_image", seen)
+    if seen > most:
+        remedy = "; set data.size, or leave the block out" if params.data.own else ""
+        raise ValueError(
+            f"models.{name}: {settings.arch} takes images of at most {most} pixels, "
+            f"got {seen}{remedy}."
         )
 
 
@@ -319,6 +410,7 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             _check_classifies(params, name)
         for name in [*params.run, *params.encoders]:
             _check_fit(params, name)
+        _check_examples(params)
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error, Params)}") from None
     except ValueError as error:

@@ -121,6 +121,7 @@ class Registry:
             raise ValueError(unknown(self.kind, name, known))
         return self.entries.get(name) or replace(self.libraries[library], name=name)
 
+    @cache  # noqa: B019  (registries live as long as the process)
     def options(self, name: str) -> type[BaseModel]:
         """A pydantic model of the options of `name`: strict types, unknown keys refused."""
         fields = {

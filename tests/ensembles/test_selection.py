@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thumbnets.ensembles import selection
 from thumbnets.ensembles.selection import (
     OBJECTIVES,
     best_accuracy,
     least_loss,
+    rank,
     select,
-    select_members,
+    select_in_bags,
+    sorted_start,
 )
 
 # Probability of class 0 by three models on four images.
@@ -92,10 +95,52 @@ def test_a_certain_mistake_has_a_finite_loss():
     assert select(p, np.array([0]), objective="loss", steps=2).tolist() == [0, 1]
 
 
-def test_members_by_name():
-    result = select_members(["a", "b", "c"], EXAMPLE, LABELS, steps=2)
-    assert set(result) == set(OBJECTIVES)
-    assert result["loss"]["votes"] == {"b": 1, "c": 1}
-    assert result["accuracy"]["votes"] == {"a": 1, "b": 1}
-    assert result["loss"]["validation_loss"] == pytest.approx(0.487309, abs=1e-6)
-    assert result["accuracy"]["validation_accuracy"] == 1.0
+def test_members_are_ranked_by_themselves():
+    # Losses 0.540, 0.506, 0.533; errors 0.5, 0.25, 0.25, of which the second has less loss.
+    assert rank(EXAMPLE, LABELS, objective="loss") == [1, 2, 0]
+    assert rank(EXAMPLE, LABELS, objective="accuracy") == [1, 2, 0]
+    assert rank(EXAMPLE[[1, 1, 0, 1]], LABELS, objective="loss") == [0, 1, 3, 2]
+
+
+def test_a_sorted_start_has_as_many_of_the_best_as_do_well():
+    # In this order the losses of the means are 0.506, 0.487, 0.475.
+    assert sorted_start(EXAMPLE, LABELS, objective="loss", most=3) == [1, 2, 0]
+    assert sorted_start(EXAMPLE, LABELS, objective="loss", most=2) == [1, 2]
+    wrong = np.stack([EXAMPLE[1], 1 - EXAMPLE[1]])
+    assert sorted_start(wrong, LABELS, objective="loss", most=2) == [0]
+
+
+def test_what_was_chosen_beforehand_stays():
+    wrong = np.stack([EXAMPLE[1], 1 - EXAMPLE[1]])
+    # 0, then 1, 0: a half of the wrong one; then ever more of the right one, to 4 : 1.
+    chosen = select(wrong, LABELS, objective="loss", steps=5, begin=[1])
+    assert chosen.tolist() == [4, 1]
+    assert select(wrong, LABELS, objective="loss", steps=1, begin=[1]).tolist() == [0, 1]
+
+
+def test_bags_by_hand(monkeypatch):
+    """With every bag the whole library, the mean of the bags is the one selection."""
+    monkeypatch.setattr(selection, "_DRAWN", 1.0)
+    monkeypatch.setattr(selection, "_KEPT", 1.0)
+    weights = select_in_bags(EXAMPLE, LABELS, objective="loss", steps=6)
+    assert weights == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+    # Kept are two of three, the best: 1 and 2; a bag is one of them, which is its whole ensemble.
+    monkeypatch.setattr(selection, "_DRAWN", 0.5)
+    monkeypatch.setattr(selection, "_KEPT", 0.6)
+    first, second, third = select_in_bags(EXAMPLE, LABELS, objective="loss", steps=6) * 20
+    assert first == 0 and second + third == pytest.approx(20)
+    drawn = [np.random.default_rng(0)]
+    expected = sum(drawn[0].choice(2, 1, replace=False)[0] for _ in range(20))
+    assert third == pytest.approx(expected) and 0 < third < 20
+
+
+@settings(max_examples=15)
+@given(st.integers(0, 9999), st.sampled_from(sorted(OBJECTIVES)), st.permutations(range(6)))
+def test_the_order_of_the_pool_does_not_matter(seed, objective, order):
+    rng = np.random.default_rng(seed)
+    p, labels = rng.dirichlet(np.ones(3), (6, 40)), rng.integers(0, 3, 40)
+    for choose in (select, select_in_bags):
+        weights = choose(p, labels, objective=objective, steps=8)
+        turned = choose(p[list(order)], labels, objective=objective, steps=8)
+        assert turned == pytest.approx(weights[list(order)])
+    assert weights.sum() == pytest.approx(1) and (weights >= 0).all()

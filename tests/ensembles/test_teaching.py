@@ -11,6 +11,8 @@ from thumbnets.training.batches import Images
 class Bright:
     """A classifier of two classes whose logit is the brightness of a pixel of the image."""
 
+    at_once = 1
+
     def __init__(self, column: int) -> None:
         self.column = column
 
@@ -23,9 +25,9 @@ def test_by_hand():
     images = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
     images[0, 0, 0] = torch.tensor([100, 200])
     data = Images(images, torch.zeros(2, dtype=torch.int64))
-    members = {"a": [Bright(0), Bright(1)], "b": [Bright(1), Bright(1)]}  # two seeds
-    votes = [{"a": 1, "b": 3}, {"a": 2}]
-    taught = teach(votes, members, data, "flip")
+    members = {"a-0": Bright(0), "a-1": Bright(1), "b-0": Bright(1)}
+    ensembles = [{"votes": {"a-0": 1, "b-0": 3}}, {"votes": {"a-1": 2}}]
+    taught = teach(ensembles, members, data, "flip")
     assert taught.shape == (len(VIEWS["flip"]), 2, 2) and taught.dtype == np.float32
 
     def sure(logit: float) -> float:
@@ -39,4 +41,5 @@ def test_by_hand():
 
 
 def test_only_those_that_were_chosen_are_asked():
-    assert chosen([{"b": 1}, {"a": 2, "b": 1}]) == ["a", "b"]
+    ensembles = [{"votes": {"b-0": 1}}, {"votes": {"a-1": 2, "b-1": 1}}, {"members": ["c-2"]}]
+    assert chosen(ensembles) == ["a-1", "b-0", "b-1", "c-2"]

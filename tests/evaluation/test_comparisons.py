@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from thumbnets.evaluation.comparisons import compare, holm, mcnemar, paired_test, verdict
+from thumbnets.evaluation.statistics import paired_gain, superiority
 
 
 def only(a: int, b: int, both: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -168,3 +169,13 @@ def test_losses_have_no_mcnemar():
     rng = np.random.default_rng(0)
     (found,) = compare({"a": rng.normal(0.5, 1, (1, 200)), "b": rng.normal(0, 1, (1, 200))})
     assert found.mcnemar is None and found.verdict == "better"
+
+
+def test_an_ensemble_of_several_seeds_is_compared_with_their_mean():
+    rng = np.random.default_rng(0)
+    models, ensembles = rng.random((4, 50)) < 0.7, rng.random((2, 50)) < 0.9
+    [found] = compare({"ensemble": ensembles, "model": models})
+    means = np.stack([models[:2].mean(0), models[2:].mean(0)])
+    assert found.gain == paired_gain(ensembles, means)
+    assert found.p == pytest.approx(paired_test(ensembles, means))
+    assert found.superiority == superiority(ensembles, means) and found.mcnemar is None

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 
 from thumbnets.evaluation.metrics import (
+    area_under_curve,
     calibration_error,
     confusion_matrix,
     score_logits,
@@ -126,3 +127,22 @@ def naive(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
 def test_confusion_has_labels_in_rows():
     matrix = confusion_matrix(np.array([0, 0, 1, 2]), np.array([0, 2, 1, 1]), 4)
     assert matrix.tolist() == [[1, 0, 1, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_area_under_the_curve_is_that_of_sklearn(tied):
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 200), rng.normal(size=200)
+    scores = scores.round() if tied else scores
+    logits = np.stack([np.zeros(200), scores + labels], 1)
+    expected = sk.roc_auc_score(labels, logits[:, 1])
+    assert area_under_curve(logits[:, 1], labels) == pytest.approx(expected, abs=1e-12)
+    found = score_logits(logits, labels, ece_bins=15)
+    assert found["auc"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_area_under_the_curve_is_of_two_classes_that_both_occur():
+    logits = np.zeros((4, 2))
+    assert "auc" not in score_logits(logits, np.zeros(4, int), ece_bins=2)
+    assert "auc" not in score_logits(np.zeros((4, 3)), np.array([0, 1, 2, 1]), ece_bins=2)
+    assert score_logits(logits, np.array([0, 1, 0, 1]), ece_bins=2)["auc"] == 0.5

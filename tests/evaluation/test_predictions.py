@@ -22,12 +22,12 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_model("a", [RIGHT, WRONG], [5, 3])
     write_model("b", [WRONG, RIGHT], [5, 3])
-    write_json(paths.ENSEMBLE_METRICS, {"objective": "loss", "voting": "soft"})
-    select({"3": {"b": 1}, "5": {"a": 2}})
+    write_json(paths.ENSEMBLE_METRICS, {"rule": "all", "voting": "soft"})
+    select({"3": {"b-3": 1}, "5": {"a-5": 2}})
 
 
 def select(votes: dict[str, dict[str, int]]) -> None:
-    chosen = {seed: {"loss": {"votes": of_seed}} for seed, of_seed in votes.items()}
+    chosen = {seed: {"all": {"votes": of_seed}} for seed, of_seed in votes.items()}
     write_json(paths.SELECTION, chosen)
 
 
@@ -45,14 +45,22 @@ def test_every_seed_of_the_ensemble_has_its_own_members():
 
 
 def test_members_vote_by_their_weight():
-    select({"3": {"a": 1, "b": 3}, "5": {"a": 1, "b": 1}})
+    select({"3": {"a-3": 1, "b-3": 3}, "5": {"a-5": 1, "b-5": 1}})
     p = 1 / (1 + np.exp(-9))
     loss = nll(read_predictions("ensemble"))
     assert np.exp(loss[:, 0]) == pytest.approx([0.5, 0.25 * (1 - p) + 0.75 * p])
 
 
+def test_an_ensemble_may_be_of_several_seeds():
+    select({"5 3": {"a-5": 1, "b-3": 1, "b-5": 1}})  # two right, one wrong
+    ensemble = read_predictions("ensemble")
+    assert ensemble.seeds == [5, 3] and accuracy(ensemble).tolist() == [[True] * 6]
+    p = 1 / (1 + np.exp(-9))
+    assert np.exp(nll(ensemble)) == pytest.approx((2 * p + 1 - p) / 3)
+
+
 def test_hard_votes_have_no_loss():
-    write_json(paths.ENSEMBLE_METRICS, {"objective": "loss", "voting": "hard"})
+    write_json(paths.ENSEMBLE_METRICS, {"rule": "all", "voting": "hard"})
     ensemble = read_predictions("ensemble")
     assert accuracy(ensemble).all()
     with pytest.raises(ValueError, match="hard votes are no probabilities: compare them by acc"):
@@ -71,8 +79,11 @@ def test_only_the_same_seeds_and_images_are_paired():
 
 
 def test_artifacts_of_other_runs_are_refused():
-    select({"4": {"b": 1}, "5": {"a": 2}})
+    select({"4": {"b-4": 1}, "5": {"a-5": 2}})
     with pytest.raises(ValueError, match="selection.json is of other seeds than a: run `dvc repro"):
+        read_predictions("ensemble")
+    write_json(paths.SELECTION, {"5": {"loss": {"votes": {"a": 2}}}})
+    with pytest.raises(ValueError, match="selection.json is of an older version: run `dvc repro"):
         read_predictions("ensemble")
     write_arrays(paths.test_predictions("a"), logits=RIGHT[None], labels=LABELS)
     with pytest.raises(ValueError, match="a.npz is of an older version, without its seeds"):

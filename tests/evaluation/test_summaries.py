@@ -72,7 +72,11 @@ def test_summary_compares_the_ensemble_with_its_best_member_on_the_test():
     models = {"a": metrics(0.8), "b": metrics(0.9), "c": metrics(0.95), "head": metrics(0.7)}
     gains = {"a": 0.12, "b": 0.02}
     members = {
-        name: {"weight": 0.5, "gain": {"mean": gain, "low": gain - 0.01, "high": gain + 0.01}}
+        name: {
+            "weight": 0.5,
+            "trainings": 1,
+            "gain": {"mean": gain, "low": gain - 0.01, "high": gain + 0.01},
+        }
         for name, gain in gains.items()
     }
     result = summary("head", models, {"counted": metrics(0.92), "members": members})
@@ -82,3 +86,6 @@ def test_summary_compares_the_ensemble_with_its_best_member_on_the_test():
     assert (ensemble["gain"], ensemble["gain_ci_low"]) == (0.02, pytest.approx(0.01))
     assert (ensemble["members"], ensemble["parameters"]) == (2, 200)
     assert ensemble["accuracy"] == 0.92
+    members["a"]["trainings"] = 3
+    ensemble = summary("head", models, {"counted": metrics(0.92), "members": members})["ensemble"]
+    assert (ensemble["members"], ensemble["parameters"]) == (4, 400)

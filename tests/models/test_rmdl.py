@@ -114,3 +114,10 @@ def test_lstms_remember_at_first():
         units = layer.hidden_size
         ones = layer.bias_ih_l0.detach() == 1
         assert ones[units : 2 * units].all() and ones.sum() == units
+
+
+def test_rnns_refuse_images_that_are_too_large():
+    with torch.device("meta"):
+        make("rmdl_rnn", image_size=96)
+        with pytest.raises(ValueError, match="rmdl_rnn reads images of at most 96 .*, got 224"):
+            make("rmdl_rnn", image_size=224)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_arrays, write_csv, write_json
 from thumbnets.data.arrays import Meta
+from thumbnets.ensembles.members import by_training, groups_of, training
+from thumbnets.ensembles.rules import fit_rules
 from thumbnets.ensembles.scoring import score_ensembles
-from thumbnets.ensembles.selection import select_members
 from thumbnets.evaluation.metrics import score_logits, to_probabilities
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds, summary
 from thumbnets.evaluation.views import VIEWS, array_name
-from thumbnets.params import Params
+from thumbnets.params import POOL_PLACES, EnsembleParams, Params
 
 N = 40  # test images, and validation images
 RIGHT = {"mlp4": [36, 32], "cnn_c": [38, 38], "mlp4_patches": [20, 20]}  # of N, by model and seed
@@ -31,6 +33,14 @@ DATA = {
     "test": 0.2,
     "seed": 0,
     "broken": "refuse",
+}
+ENSEMBLE = {
+    "rule": "greedy",
+    "objective": "loss",
+    "voting": "soft",
+    "steps": 4,
+    "seeds": 1,
+    "teach": None,
 }
 EVEN = {  # what was found when looking at the images: nothing
     "train": [20, 20, 20],
@@ -75,14 +85,15 @@ def make_params(train_settings) -> Callable[..., Params]:
                 "cnn_c": {"arch": "cnn_c", "lr": 0.01},
                 "mlp4_patches": {"arch": "mlp4", "patches": {"size": 7, "mode": "shared"}},
             },
-            "ensemble": {"objective": "loss", "voting": "soft", "steps": 4, "teach": None},
+            "ensemble": ENSEMBLE,
             "evaluation": {"tta": "none", "ece_bins": 15, "mistakes": 5},
             "report": {"title": "A <i>title</i>"},
         }
         content |= changes
         content["data"] = DATA | content["data"]
-        places = content["pool"] * 6  # a name that repeats leaves a place empty
-        return Params.model_validate(content | {"pool": places[:6]})
+        content["ensemble"] = ENSEMBLE | content["ensemble"]
+        places = content["pool"] * POOL_PLACES  # a name that repeats leaves a place empty
+        return Params.model_validate(content | {"pool": places[:POOL_PLACES]})
 
     return make
 
@@ -133,38 +144,46 @@ def _write_evaluation(params: Params, model: str) -> None:
         logits=logits,
         labels=labels,
         seeds=np.array(params.seeds),
+        classes=np.array(CLASSES),
         mistake_images=np.zeros((len(mistakes["index"]), 1, 8, 8), np.uint8),
         **{f"mistake_{name}": values for name, values in mistakes.items()},
     )
 
 
 def _write_ensemble(params: Params) -> None:
-    runs = {m: [toy_logits(RIGHT[m][s % 2], N, s) for s in params.seeds] for m in params.members}
-    labels = runs[params.members[0]][0][1]
-    probabilities = {
-        m: to_probabilities(np.stack([logits for logits, _ in of_model]))
-        for m, of_model in runs.items()
+    selection, ensemble = _ensembles(tuple(params.members), tuple(params.seeds), params.ensemble)
+    write_json(paths.SELECTION, selection)
+    write_json(paths.ENSEMBLE_METRICS, ensemble)
+    metrics = {model: read_json(paths.metrics(model)) for model in params.run}
+    write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))
+
+
+@cache  # bootstraps take a second
+def _ensembles(
+    members: tuple[str, ...], seeds: tuple[int, ...], asked: EnsembleParams
+) -> tuple[dict, dict]:
+    """What was selected, and what it scored."""
+    logits = {m: np.stack([toy_logits(RIGHT[m][s % 2], N, s)[0] for s in seeds]) for m in members}
+    labels = np.arange(N) % 3
+    probabilities = by_training({m: to_probabilities(x) for m, x in logits.items()}, list(seeds))
+    groups = {
+        group: [training(model, seed) for model in members for seed in of_group]
+        for group, of_group in groups_of(list(seeds), asked.seeds).items()
     }
     selection = {
-        str(seed): select_members(
-            params.members,
-            np.stack([of_model[number] for of_model in probabilities.values()]),
-            labels,
-            steps=params.ensemble.steps,
+        group: fit_rules(
+            names, np.stack([probabilities[name] for name in names]), labels, steps=asked.steps
         )
-        for number, seed in enumerate(params.seeds)
+        for group, names in groups.items()
     }
-    write_json(paths.SELECTION, selection)
     ensemble = score_ensembles(
         selection,
         probabilities,
         labels,
-        seeds=params.seeds,
-        objective=params.ensemble.objective,
-        voting=params.ensemble.voting,
+        groups=groups,
+        rule=asked.counts,
+        voting=asked.voting,
         classes=CLASSES,
         ece_bins=15,
     )
-    write_json(paths.ENSEMBLE_METRICS, ensemble)
-    metrics = {model: read_json(paths.metrics(model)) for model in params.run}
-    write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))
+    return selection, ensemble

@@ -97,9 +97,9 @@ def test_front_holds_what_nothing_beats(make_run, monkeypatch):
     assert front == {
         ("cnn_a", 2_174),
         ("cnn_c", 35_044),
-        ("mlp, global loss", 2_900_000),
-        ("vgg8b, global loss", 7_300_000),
-        ("vgg8b 2x, predsim, cutout", 28_200_000),
+        ("mlp", 2_900_000),
+        ("vgg8b", 7_300_000),
+        ("vgg8b_2x_predsim_cutout", 28_200_000),
     }
     assert plotted_sources(results)[0] == "Five Fashion-MNIST networks, table 1"
 
@@ -108,7 +108,7 @@ def test_published_accuracies_are_fractions():
     for dataset in ("fashion_mnist", "mnist", "kmnist", "cifar10", "cifar100", "svhn", "stl10"):
         points = published_points(dataset)
         assert points
-        assert all(0.4 < p.accuracy < 1 and p.parameters > 1000 and p.source for p in points)
+        assert all(0.3 < p.accuracy < 1 and p.parameters > 1000 and p.source for p in points)
 
 
 def test_chart_names_what_has_room(make_run):

@@ -42,7 +42,7 @@ def test_the_published_number_may_lie_in_the_interval(make_run):
 
 def test_validation_accuracy_of_the_ensemble_is_that_of_soft_votes(make_run):
     assert ensemble_row(read_results(make_run())).validation["mean"] == pytest.approx(0.95)
-    hard = {"objective": "loss", "voting": "hard", "steps": 4, "teach": None}
+    hard = {"voting": "hard"}
     assert ensemble_row(read_results(make_run(ensemble=hard))).validation is None
 
 

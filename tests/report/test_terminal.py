@@ -12,8 +12,10 @@ from thumbnets import cli, paths
 def compare(make_run, monkeypatch, capsys):
     """Runs the command on a toy run of the given seeds; its lines, or its error."""
 
-    def run(*arguments: str, seeds: tuple[int, ...] = (0,), without: str | None = None) -> list:
-        params = make_run(seeds=list(seeds), model="mlp4_patches")
+    def run(
+        *arguments: str, seeds: tuple[int, ...] = (0,), without: str | None = None, **params: dict
+    ) -> list:
+        params = make_run(seeds=list(seeds), model="mlp4_patches", **params)
         if without:
             paths.test_predictions(without).unlink()
         monkeypatch.setattr(cli, "load_params", lambda: params)
@@ -52,6 +54,16 @@ def test_all_pairs_of_several(compare):
     assert "+0.00 to +0.00" in lines[3] and "0.50 (0.50 to 0.50)" in lines[3]
     assert lines[3].endswith("no difference shown") and lines[4].endswith("cnn_c is better")
     assert lines[5].startswith("p: paired test over test images and seeds.")
+
+
+def test_an_ensemble_of_several_seeds(compare):
+    asked = {"rule": "all", "seeds": 2}
+    lines = compare("ensemble", "cnn_c", "mlp4", seeds=(0, 1), ensemble=asked)
+    # Right on 36 of 40, beside 38 twice, and 36 and 32 in the mean; there is one ensemble.
+    assert "-5.00" in lines[2] and "+5.00" in lines[3] and "+10.00" in lines[4]
+    assert lines[2].split()[-4:] == ["–", "no", "difference", "shown"]
+    assert "P(A > B)" in lines[1] and "1.00" in lines[4]
+    assert lines[-1] == "An ensemble has the trainings of 2 seeds, whose mean it is compared with."
 
 
 def test_losses_are_in_nats(compare):

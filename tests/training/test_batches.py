@@ -9,6 +9,7 @@ import torch
 from thumbnets.data.arrays import Meta, Split, read_split, write_split
 from thumbnets.evaluation import views
 from thumbnets.training.batches import Images
+from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import fit
 
 CPU = torch.device("cpu")
@@ -64,6 +65,6 @@ def test_views_in_parts_are_views_of_all(read, model_settings, watcher, meta, mo
     images = Images.of(read("1"), CPU)
     classifier, _ = fit(model_settings(), images, None, meta, seed=0, watcher=watcher)
     whole = views.predict(classifier, images.images, views.VIEWS)
-    monkeypatch.setattr(views, "_AT_ONCE", 7)
+    monkeypatch.setattr(Classifier, "at_once", 7)
     for name, logits in views.predict(classifier, images, views.VIEWS).items():
         np.testing.assert_allclose(logits, whole[name], atol=1e-5)

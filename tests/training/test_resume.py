@@ -65,7 +65,7 @@ def check(model_settings, run, tmp_path):
 
     def compare(**changes):
         arch = changes.pop("arch", "cnn_c")
-        options = {"dropout": 0.3} if arch in ("cnn_c", "mlp4") else {}
+        options = {"dropout": 0.3} if arch in ("cnn_c", "mlp4", "mlp") else {}
         settings = model_settings(
             arch, options, **{"epochs": EPOCHS, "augment": ["shift"], **changes}
         )
@@ -135,6 +135,12 @@ def test_other_networks(check, arch):
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_any_number_of_threads(check, threads):
     check(threads=threads, mix="mixup")
+
+
+@pytest.mark.parametrize("bio", [False, True])
+def test_local_losses(check, bio):
+    method = {"name": "local", "bio": bio}
+    check(arch="mlp", method=method, threads=1, optimizer="adam", lr=0.001, average="ema")
 
 
 def test_lookahead(check):

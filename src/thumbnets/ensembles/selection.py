@@ -1,36 +1,70 @@
-"""Greedy forward selection of ensemble members with replacement.
+"""Ensemble selection: members are chosen one by one, with replacement, from a library of models.
 
-Source: Caruana et al. 2004, "Ensemble selection from libraries of models", ICML, section 2.
+Source: Caruana et al. 2004, "Ensemble selection from libraries of models", ICML, section 2; pruning
+of the library: Caruana, Munson and Niculescu-Mizil 2006, "Getting the most out of ensemble
+selection", ICDM, section 4.
 """
 
 from collections.abc import Callable
+from math import ceil
 
 import numpy as np
 
 _TOLERANCE = 1e-12  # objectives closer than this are equal: rounding must not choose a member
 
+_BAGS = 20
+_KEPT = 0.8  # of the library, the best ones, is what bags are drawn from
+_DRAWN = 0.5  # of those kept, for each bag
 
-def least_loss(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+Score = tuple[float, ...]
+
+
+def least_loss(probabilities: np.ndarray, labels: np.ndarray) -> Score:
     """Mean negative log-likelihood in nats, to be made small."""
-    return (_nll(probabilities, labels),)
+    return (nll(probabilities, labels),)
 
 
-def best_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+def best_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Score:
     """Error, to be made small; equal errors, which are common, are ranked by loss."""
-    return (
-        float(np.mean(probabilities.argmax(1) != labels)),
-        _nll(probabilities, labels),
-    )
+    return (float(np.mean(probabilities.argmax(1) != labels)), nll(probabilities, labels))
 
 
-OBJECTIVES: dict[str, Callable[[np.ndarray, np.ndarray], tuple[float, ...]]] = {
+OBJECTIVES: dict[str, Callable[[np.ndarray, np.ndarray], Score]] = {
     "loss": least_loss,
     "accuracy": best_accuracy,
 }
 
 
+def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-likelihood in nats; finite also for a certain mistake."""
+    of_label = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(of_label, np.finfo(float).tiny)).mean())
+
+
+def rank(probabilities: np.ndarray, labels: np.ndarray, *, objective: str) -> list[int]:
+    """The members by their score alone, the best first; of equal ones the first.
+
+    Args:
+        probabilities: float [M, N, K] of the members on validation images.
+        labels: int64 [N].
+        objective: A key of `OBJECTIVES`.
+    """
+    scores = {m: OBJECTIVES[objective](p, labels) for m, p in enumerate(probabilities)}
+    ranked = []
+    while scores:
+        waiting = list(scores)
+        ranked.append(waiting[_first_best(list(scores.values()))])
+        del scores[ranked[-1]]
+    return ranked
+
+
 def select(
-    probabilities: np.ndarray, labels: np.ndarray, *, objective: str, steps: int
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    *,
+    objective: str,
+    steps: int,
+    begin: list[int] | None = None,
 ) -> np.ndarray:
     """Choose members one by one, each time the one that makes the mean of probabilities best.
 
@@ -41,26 +75,76 @@ def select(
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
         objective: A key of `OBJECTIVES`.
-        steps: How many choices are made.
+        steps: How many choices are made, those of `begin` among them.
+        begin: Members that are chosen beforehand.
 
     Returns:
         int64 [M], how often each member was chosen: its weight.
     """
     score = OBJECTIVES[objective]
-    total = np.zeros(probabilities.shape[1:])
-    chosen: list[int] = []
-    scores: list[tuple[float, ...]] = []
-    for size in range(1, steps + 1):
+    chosen = list(begin or [])
+    total = probabilities[chosen].sum(0)
+    scores = [score(total / len(chosen), labels)] if chosen else []
+    smallest = max(len(chosen), 1)
+    for size in range(len(chosen) + 1, steps + 1):
         candidates = [score((total + member) / size, labels) for member in probabilities]
         best = _first_best(candidates)
-        total += probabilities[best]
+        total = total + probabilities[best]
         chosen.append(best)
         scores.append(candidates[best])
-    kept = chosen[: _first_best(scores) + 1]
+    kept = chosen[: smallest + _first_best(scores)]
     return np.bincount(kept, minlength=len(probabilities))
 
 
-def _first_best(scores: list[tuple[float, ...]]) -> int:
+def sorted_start(
+    probabilities: np.ndarray, labels: np.ndarray, *, objective: str, most: int
+) -> list[int]:
+    """Sorted initialisation: the best members, as many as make the best mean of probabilities.
+
+    Args:
+        probabilities: float [M, N, K] of the members on validation images.
+        labels: int64 [N].
+        objective: A key of `OBJECTIVES`.
+        most: How many there may be.
+    """
+    ranked = rank(probabilities, labels, objective=objective)[:most]
+    sizes = np.arange(1, len(ranked) + 1)[:, None, None]
+    means = probabilities[ranked].cumsum(0) / sizes
+    return ranked[: _first_best([OBJECTIVES[objective](mean, labels) for mean in means]) + 1]
+
+
+def select_in_bags(
+    probabilities: np.ndarray, labels: np.ndarray, *, objective: str, steps: int
+) -> np.ndarray:
+    """Mean weights of selections from random halves of the better part of the library.
+
+    A selection from everything may find an ensemble that suits the validation images by chance;
+    many from parts of it agree on what is more than that. Each begins with `sorted_start`. Bags are
+    drawn from the members' ranks, so the order of the pool does not matter.
+
+    Args:
+        probabilities: float [M, N, K] of the members on validation images.
+        labels: int64 [N].
+        objective: A key of `OBJECTIVES`.
+        steps: How many choices are made from each bag.
+
+    Returns:
+        float [M], sums to 1.
+    """
+    ranked = rank(probabilities, labels, objective=objective)
+    library = np.array(ranked[: ceil(_KEPT * len(ranked))])
+    rng = np.random.default_rng(0)
+    weights = np.zeros(len(probabilities))
+    for _ in range(_BAGS):
+        drawn = rng.choice(len(library), ceil(_DRAWN * len(library)), replace=False)
+        bag = library[np.sort(drawn)]
+        begin = sorted_start(probabilities[bag], labels, objective=objective, most=steps)
+        votes = select(probabilities[bag], labels, objective=objective, steps=steps, begin=begin)
+        weights[bag] += votes / votes.sum() / _BAGS
+    return weights
+
+
+def _first_best(scores: list[Score]) -> int:
     """Index of the smallest tuple, the first of those that are equal but for rounding."""
     best = 0
     for index, score in enumerate(scores):
@@ -70,35 +154,3 @@ def _first_best(scores: list[tuple[float, ...]]) -> int:
             if abs(value - held) > _TOLERANCE:
                 break
     return best
-
-
-def _nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    of_label = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(of_label, np.finfo(float).tiny)).mean())
-
-
-def select_members(
-    names: list[str], probabilities: np.ndarray, labels: np.ndarray, *, steps: int
-) -> dict[str, dict]:
-    """Select once for each objective.
-
-    Args:
-        names: The members.
-        probabilities: float [M, N, K] on validation images.
-        labels: int64 [N].
-        steps: How many choices are made.
-
-    Returns:
-        For each objective: `votes` (how often each chosen member was chosen), and the loss and
-        accuracy of the mean of probabilities on the validation images.
-    """
-    result = {}
-    for objective in OBJECTIVES:
-        votes = select(probabilities, labels, objective=objective, steps=steps)
-        mean = np.tensordot(votes / votes.sum(), probabilities, axes=1)
-        result[objective] = {
-            "votes": {name: int(v) for name, v in zip(names, votes, strict=True) if v},
-            "validation_loss": _nll(mean, labels),
-            "validation_accuracy": float(np.mean(mean.argmax(1) == labels)),
-        }
-    return result

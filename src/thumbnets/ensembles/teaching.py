@@ -5,26 +5,24 @@ from collections.abc import Iterable
 import numpy as np
 from tqdm import tqdm
 
-from thumbnets.ensembles.scoring import combine
+from thumbnets.ensembles.rules import Ensemble, combine, members_of
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.evaluation.views import VIEWS, transformed
 from thumbnets.training.batches import Images
 from thumbnets.training.classifier import Classifier
 
-_AT_ONCE = 1000  # images, as many as a classifier takes at a time
-
 
 def teach(
-    votes: list[dict[str, int]],
-    members: dict[str, list[Classifier]],
+    ensembles: list[Ensemble],
+    members: dict[str, Classifier],
     images: Images,
     views: str,
 ) -> np.ndarray:
-    """Log-probabilities of the mean over seeds of the selected ensembles, view by view.
+    """Log-probabilities of the mean of the selected ensembles, view by view.
 
     Args:
-        votes: For each seed how often each member was chosen.
-        members: For each model one classifier a seed, in the same order.
+        ensembles: Those of all groups of seeds.
+        members: The classifier of each training that has a say.
         images: The training images.
         views: A key of `VIEWS`.
 
@@ -34,19 +32,19 @@ def teach(
     taught = []
     for view in tqdm(VIEWS[views], "teaching", leave=False, delay=2, disable=None):
         probabilities = {
-            name: np.stack([to_probabilities(_logits(c, images, view)) for c in classifiers])
-            for name, classifiers in members.items()
+            name: to_probabilities(_logits(classifier, images, view))
+            for name, classifier in members.items()
         }
-        of_seeds = [combine(v, probabilities, number, "soft") for number, v in enumerate(votes)]
-        taught.append(np.log(np.maximum(np.mean(of_seeds, axis=0), 1e-12)))
+        combined = [combine(ensemble, probabilities, "soft") for ensemble in ensembles]
+        taught.append(np.log(np.maximum(np.mean(combined, axis=0), 1e-12)))
     return np.stack(taught).astype(np.float32)
 
 
-def chosen(votes: Iterable[dict[str, int]]) -> list[str]:
-    """The members that were chosen for any seed, sorted."""
-    return sorted({name for of_seed in votes for name in of_seed})
+def chosen(ensembles: Iterable[Ensemble]) -> list[str]:
+    """The trainings that have a say in any of the ensembles, sorted."""
+    return sorted({name for ensemble in ensembles for name in members_of(ensemble)})
 
 
 def _logits(classifier: Classifier, images: Images, view: tuple[bool, int, int]) -> np.ndarray:
-    parts = images.split(_AT_ONCE)
+    parts = images.split(classifier.at_once)
     return np.concatenate([classifier.logits(transformed(some, *view)) for some in parts])

@@ -19,7 +19,8 @@ def soft_vote(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def hard_vote(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Share of the votes that each class gets, each member voting for its likeliest class.
 
-    A tie goes to the lower class (`argmax` of the result takes the first).
+    A tie goes to the lower class (`argmax` of the result takes the first), so that the order of the
+    pool does not matter; in the code of RMDL it goes to the class whose voter comes first.
 
     Args:
         probabilities: float [M, N, K].

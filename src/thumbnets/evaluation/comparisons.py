@@ -82,9 +82,10 @@ class Comparison:
         p: Of no gain, after Holm's correction for all pairs of the table. With one seed exact
             McNemar's for accuracies, else `paired_test`.
         mcnemar: Exact p, the median over seeds, not corrected; None for scores other than
-            accuracy. It is about these trainings, not about new ones.
+            accuracy, and for the mean accuracy of an ensemble's seeds. It is about these trainings,
+            not about new ones.
         superiority: Probability that a training of a scores better than one of b; None for a
-            single seed.
+            single seed, or a single ensemble.
     """
 
     a: str
@@ -111,28 +112,40 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
     """Compare all pairs of classifiers, in the order of their names.
 
     Args:
-        scores: bool or float [S, N] by name, the higher the better; same seeds and images.
+        scores: bool or float [S, N] by name, the higher the better; same seeds and images. An
+            ensemble of several seeds each has fewer rows.
     """
     pairs = list(combinations(scores, 2))
-    mcnemars = [_mcnemar_of_seeds(scores[a], scores[b]) for a, b in pairs]
+    paired = [_paired(scores[a], scores[b]) for a, b in pairs]
+    mcnemars = [_mcnemar_of_seeds(*of_pair) for of_pair in paired]
     p = [
-        alone if alone is not None and len(scores[a]) == 1 else paired_test(scores[a], scores[b])
-        for (a, b), alone in zip(pairs, mcnemars, strict=True)
+        alone if alone is not None and len(of_pair[0]) == 1 else paired_test(*of_pair)
+        for of_pair, alone in zip(paired, mcnemars, strict=True)
     ]
     return [
         Comparison(
             a=a,
             b=b,
-            gain=paired_gain(scores[a], scores[b]),
+            gain=paired_gain(*of_pair),
             p=adjusted,
             mcnemar=alone,
-            superiority=superiority(scores[a], scores[b]),
+            superiority=superiority(*of_pair),
         )
-        for (a, b), adjusted, alone in zip(pairs, holm(p), mcnemars, strict=True)
+        for (a, b), of_pair, adjusted, alone in zip(pairs, paired, holm(p), mcnemars, strict=True)
     ]
 
 
+def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both with as many rows: where one is of ensembles, the other's means over their seeds."""
+    rows = min(len(a), len(b))
+    a, b = (
+        scores if len(scores) == rows else scores.reshape(rows, -1, scores.shape[1]).mean(1)
+        for scores in (a, b)
+    )
+    return a, b
+
+
 def _mcnemar_of_seeds(a: np.ndarray, b: np.ndarray) -> float | None:
-    if a.dtype != bool:
+    if a.dtype != bool or b.dtype != bool:
         return None
     return float(np.median([mcnemar(*of_seed) for of_seed in zip(a, b, strict=True)]))

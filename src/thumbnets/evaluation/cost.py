@@ -359,6 +359,7 @@ _RULES: dict[str, Callable[[Call], Cost | None]] = {
     ),
     "local_response_norm": _local_response_norm,
     **dict.fromkeys(("softmax", "log_softmax"), _each(**_SQUASHING)),
+    "logsumexp": _inputs(comparisons=1, additions=1, exponentials=1),
     "mul": _each(multiply_accumulates=1),
     **dict.fromkeys(("add", "sub", "rsub"), _each(additions=1)),
     # in the same spirit

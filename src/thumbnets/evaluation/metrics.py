@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.special import log_softmax, softmax
+from scipy.stats import rankdata
 
 
 def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
@@ -41,7 +42,8 @@ def score_probabilities(
 
     Returns:
         accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and recall, one
-        fraction a class. A class without images has recall and F1 of 0.
+        fraction a class. A class without images has recall and F1 of 0. Of two classes that both
+        have images also `auc`.
     """
     return score_log_probabilities(to_log_probabilities(probabilities), labels, ece_bins=ece_bins)
 
@@ -67,6 +69,7 @@ def score_log_probabilities(
         (log_probabilities == of_label[:, None]) & (np.arange(classes) < labels[:, None])
     )
     matrix = confusion_matrix(labels, predicted, classes)
+    two = classes == 2 and 0 < labels.sum() < n
     right, actual, claimed = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
     return {
         "accuracy": float(correct.mean()),
@@ -76,7 +79,22 @@ def score_log_probabilities(
         "ece": calibration_error(np.exp(log_probabilities.max(1)), correct, ece_bins),
         "macro_f1": float((2 * right / np.maximum(actual + claimed, 1)).mean()),
         "recall": (right / np.maximum(actual, 1)).tolist(),
+        **({"auc": area_under_curve(np.diff(log_probabilities)[:, 0], labels)} if two else {}),
     }
+
+
+def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the ROC curve: how often a positive example scores higher than a negative one.
+
+    Args:
+        scores: float [N]; equal ones count half.
+        labels: bool or int [N], 1 of a positive example; both occur.
+
+    Source: Mann and Whitney 1947; Hanley and McNeil 1982, Radiology 143(1).
+    """
+    positive = labels.astype(bool)
+    p, n = positive.sum(), (~positive).sum()
+    return float((rankdata(scores)[positive].sum() - p * (p + 1) / 2) / (p * n))
 
 
 def to_log_probabilities(probabilities: np.ndarray) -> np.ndarray:

@@ -7,7 +7,8 @@ from scipy.special import log_softmax
 
 from thumbnets import paths
 from thumbnets.artifacts import read_arrays, read_json
-from thumbnets.ensembles.scoring import combine
+from thumbnets.ensembles.members import by_training, model_of
+from thumbnets.ensembles.rules import combine, members_of
 from thumbnets.evaluation.metrics import to_log_probabilities
 
 ENSEMBLE = "ensemble"  # which no model block can be called
@@ -18,7 +19,8 @@ class Predictions:
     """Of one classifier, on all test images.
 
     Attributes:
-        log_probabilities: float [S, N, K], of a hard vote logarithms of the shares of votes.
+        log_probabilities: float [S, N, K], of a hard vote logarithms of the shares of votes. Of
+            ensembles with several seeds each there are S / seeds instead.
         labels: int64 [N].
         seeds: S seeds, one a training.
         hard: Whether it is a hard vote, whose shares are no probabilities.
@@ -56,24 +58,32 @@ def read_predictions(name: str) -> Predictions:
 
 def _read_ensemble() -> Predictions:
     counted, selection = read_json(paths.ENSEMBLE_METRICS), read_json(paths.SELECTION)
-    votes = {int(seed): chosen[counted["objective"]]["votes"] for seed, chosen in selection.items()}
-    names = sorted({name for of_seed in votes.values() for name in of_seed})
+    if counted.get("rule") not in next(iter(selection.values())):
+        raise ValueError(f"{paths.SELECTION} is of an older version: run `dvc repro`.")
+    ensembles = {group: of_group[counted["rule"]] for group, of_group in selection.items()}
+    names = sorted({model_of(t) for chosen in ensembles.values() for t in members_of(chosen)})
     members = {name: read_predictions(name) for name in names}
     check_alike(members)
     first = members[names[0]]
-    if set(first.seeds) != set(votes):
+    # JSON sorts groups by their names; what counts is the order of the seeds.
+    groups = sorted(ensembles, key=lambda group: _place(group, first.seeds))
+    if [int(seed) for group in groups for seed in group.split()] != first.seeds:
         raise ValueError(f"{paths.SELECTION} is of other seeds than {names[0]}: run `dvc repro`.")
-    probabilities = {name: np.exp(member.log_probabilities) for name, member in members.items()}
-    voted = [
-        combine(votes[seed], probabilities, number, counted["voting"])
-        for number, seed in enumerate(first.seeds)
-    ]
+    probabilities = by_training(
+        {name: np.exp(member.log_probabilities) for name, member in members.items()}, first.seeds
+    )
+    voted = [combine(ensembles[group], probabilities, counted["voting"]) for group in groups]
     return Predictions(
         log_probabilities=to_log_probabilities(np.stack(voted)),
         labels=first.labels,
         seeds=first.seeds,
         hard=counted["voting"] == "hard",
     )
+
+
+def _place(group: str, seeds: list[int]) -> int:
+    first = int(group.split()[0])
+    return seeds.index(first) if first in seeds else -1
 
 
 def check_alike(predictions: dict[str, Predictions]) -> None:

@@ -278,7 +278,7 @@ _MIXED_DIMS: dict[str, Callable[[Call], tuple[int, ...]]] = {
     "group_norm": lambda call: tuple(range(1, call.inputs[0].dim())),
     "instance_norm": lambda call: tuple(range(2, call.inputs[0].dim())),
     **dict.fromkeys(
-        ("mean", "sum", "amax", "amin", "softmax", "log_softmax", "normalize"), _dim_argument
+        "mean sum amax amin softmax log_softmax logsumexp normalize".split(), _dim_argument
     ),
 }
 # Functions that mix all values, though their output may look like their input.

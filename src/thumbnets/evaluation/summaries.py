@@ -87,8 +87,11 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
         | {"name": model, "parameters": metrics[model]["parameters"]},
         "ensemble": headline(ensemble["counted"])
         | {
-            "members": len(members),
-            "parameters": sum(metrics[name]["parameters"] for name in members),
+            "members": sum(member["trainings"] for member in members.values()),
+            "parameters": sum(
+                member["trainings"] * metrics[name]["parameters"]
+                for name, member in members.items()
+            ),
             "best_member": best,
             "gain": gain["mean"],
             "gain_ci_low": gain["low"],

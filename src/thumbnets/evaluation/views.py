@@ -4,6 +4,7 @@ Free of torch at import, because the params check reads the names.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from thumbnets.training.classifier import Batched, Classifier
 
-_AT_ONCE = 1000  # images, as many as a classifier takes at a time
 _MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
 
 # For each set its views: whether mirrored left to right, then pixels down and to the right.
@@ -37,7 +37,7 @@ def predict(
 
     Args:
         classifier: Trained.
-        images: uint8 [N, C, H, W]; they are looked at in parts, so that a map of them may be large.
+        images: uint8 [N, C, H, W], or bags of images; looked at in parts, so they may be mapped.
         names: Keys of `VIEWS`.
 
     Returns:
@@ -45,10 +45,10 @@ def predict(
     """
     needed = dict.fromkeys(view for name in names for view in VIEWS[name])
     seen = {
-        view: np.concatenate(
-            [classifier.logits(transformed(some, *view)) for some in images.split(_AT_ONCE)]
+        (mirrored, down, right): classifier.logits(
+            images, view=partial(transformed, mirrored=mirrored, down=down, right=right)
         )
-        for view in needed
+        for mirrored, down, right in needed
     }
     return {
         name: seen[VIEWS[name][0]]

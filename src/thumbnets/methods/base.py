@@ -1,14 +1,22 @@
 """What every way of learning decides, and what they all do unless they say otherwise."""
 
+from typing import Any, Literal
+
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.models.patches import build
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.classifier import Classifier
+from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
+from thumbnets.training.shards import Shards
+
+Part = Literal["train", "validation", "test"]
 
 
 class Method:
@@ -16,10 +24,14 @@ class Method:
 
     Registered functions of this folder return one. Their keyword-only arguments are its options;
     `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1);
-    `excludes` names keys of `train` that must be empty; `files` names options that are files in
-    `pretrained/`, a change of which retrains the block, with what to do where one is missing;
+    `excludes` names keys of `train` that must be empty, `refuses` choices by their key; `files`
+    names options that are files in `pretrained/`, a change of which retrains the block, with what
+    to do where one is missing; `parts` names an option that the epochs are divided by, and
+    `least_epochs` options whose product they must reach;
     `pretrains=True` says that it trains an encoder, in stage `pretrain`, and an option `encoder` is
     the name of a block whose encoder it begins with.
+    Where examples are no images, `example` says what they are called, `classes` how many classes
+    they have, and `examples` which options models must share to be judged on the same ones.
 
     Args:
         settings: The model block.
@@ -36,6 +48,28 @@ class Method:
     def train(self) -> TrainSettings:
         """What controls the training."""
         return self.settings.train
+
+    @property
+    def task(self) -> Meta:
+        """What is known of the examples: what is known of the images, but for the classes.
+
+        Raises:
+            ValueError: An option names no class.
+        """
+        return self.meta
+
+    def examples(self, images: Images, part: Part, seed: int = 0) -> Images:
+        """What is learned from and judged: the images, or something made of them in their place.
+
+        Args:
+            images: Of that part of the data.
+            part: Those for `test` are the same for every seed.
+            seed: Of the run.
+
+        Raises:
+            ValueError: The images do not do.
+        """
+        return images
 
     def network(self) -> nn.Module:
         """What predicts, and is saved: a module from images to logits, with fresh weights.
@@ -92,6 +126,22 @@ class Method:
         )
         return loss / len(targets)
 
+    def shards(self, learner: nn.Module, threads: int) -> Shards:
+        """How the threads of a training share out a batch."""
+        return Shards(learner, threads)
+
+    def schedule(
+        self, optimizer: Optimizer, settings: TrainSettings, steps_per_epoch: int
+    ) -> Schedule:
+        """The course of the learning rate.
+
+        Args:
+            optimizer: As new.
+            settings: `train`, but for a rate that was halved.
+            steps_per_epoch: Batches an epoch.
+        """
+        return Schedule(optimizer, settings, steps_per_epoch)
+
     def gradients(
         self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
@@ -109,6 +159,25 @@ class Method:
         loss = loss * share
         return list(torch.autograd.grad(loss, list(learner.parameters()))), loss.detach(), right
 
+    def shown(self, classifier: Classifier, examples: Images) -> dict[str, np.ndarray]:
+        """What the report shows of validation examples besides logits, arrays by name.
+
+        Args:
+            classifier: The trained network.
+            examples: As `examples` made them.
+        """
+        return {}
+
+    def after_epoch(self, epochs: int) -> None:
+        """Called when an epoch has been judged, with the number of epochs so far."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes besides the learner, for `load_state_dict` after a kill."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was called."""
+
     def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
         """Mean loss and accuracy on images without augmentation: early stopping looks at the loss.
 
@@ -120,7 +189,12 @@ class Method:
 
 
 def build_method(settings: ModelSettings, meta: Meta) -> Method:
-    """How the network of a block learns."""
+    """How the network of a block learns.
+
+    Raises:
+        ValueError: Other settings of the block leave it nothing to do, or an option is of no use.
+    """
+    settings.train.check_method()
     choice = settings.train.method
     return METHODS.load(choice.name)(settings, meta, **choice.options)
 

@@ -18,6 +18,7 @@ _CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
     family="rmdl",
     parameters=182_296,
     source="Kowsari et al. 2018, arXiv:1805.01890, random RNN; architecture 0",
+    largest_image=96,
 )
 def rmdl_rnn(
     *,
@@ -35,7 +36,17 @@ def rmdl_rnn(
         cell: lstm as in the source's code for images; its documentation also speaks of gru.
         dropout: Probability of zeroing a value of a row's code. The source drops values of the
             recurrent states instead, which torch's layers can't.
+
+    Raises:
+        ValueError: The images are larger than 96 pixels. A training holds some 70 bytes a unit for
+            every pixel of a batch (of 128, with 127 units: 0.9 GB at 28 pixels, 10 GB at 96, 57 GB
+            at 224), and takes as much longer as there are more pixels.
     """
+    most = NETWORKS["rmdl_rnn"].facts["largest_image"]
+    if image_size > most:
+        raise ValueError(
+            f"rmdl_rnn reads images of at most {most} pixels, one by one, got {image_size}."
+        )
     draw = drawing("rmdl_rnn", architecture)
     return _RowByRow(_CELLS[cell], in_channels, draw(32, 127), draw(32, 127), num_classes, dropout)
 

@@ -11,7 +11,7 @@ import torch
 
 from thumbnets.evaluation.cost import Description, describe
 from thumbnets.evaluation.statistics import Interval
-from thumbnets.models.patches import build
+from thumbnets.methods.base import build_method
 from thumbnets.report.findings import Row
 from thumbnets.report.published import Point, published_points
 from thumbnets.report.results import Results
@@ -37,7 +37,10 @@ def costs(results: Results) -> dict[str, Description]:
     shape = results.meta.shape
     image = (shape["in_channels"], shape["image_size"], shape["image_size"])
     with torch.device("meta"):  # only shapes matter
-        networks = {m: build(results.params.settings[m], **shape) for m in results.params.run}
+        networks = {
+            model: build_method(results.params.settings[model], results.meta).network()
+            for model in results.params.run
+        }
     return {model: describe(network, image) for model, network in networks.items()}
 
 

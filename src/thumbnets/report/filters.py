@@ -65,8 +65,10 @@ def decimals(value: float | None, digits: int) -> str:
     return _NONE if value is None else f"{value:.{digits}f}"
 
 
-def p_value(p: float) -> str:
+def p_value(p: float | None) -> str:
     """0.03141 as 0.031; what is too small to matter as < 0.0001."""
+    if p is None:
+        return _NONE
     if p < 0.0001:
         return "< 0.0001"
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.995 else "1"

@@ -83,8 +83,8 @@ def _validation_accuracy(results: Results, name: str) -> dict[str, float | None]
 def ensemble_row(results: Results) -> Row:
     """The row of the ensemble that counts; on validation images only soft votes were scored."""
     ensemble = results.ensemble
-    seeds = [chosen[ensemble["objective"]] for chosen in results.selection.values()]
-    validation = summarise(np.array([seed["validation_accuracy"] for seed in seeds]))
+    chosen = [of_group[ensemble["rule"]] for of_group in results.selection.values()]
+    validation = summarise(np.array([found["validation_accuracy"] for found in chosen]))
     return Row(
         name=ENSEMBLE,
         scores=ensemble["counted"],
@@ -281,7 +281,9 @@ class ClassCount:
 
 
 def class_counts(results: Results) -> list[ClassCount]:
-    """A row a class, the largest first, if they are uneven; otherwise none."""
+    """A row a class, the largest first, if they are uneven and what the models see; else none."""
+    if results.params.example != "image":
+        return []
     train, test = results.found["train"], results.found["test"]
     largest = max(train)
     if largest <= UNEVEN * min(train):

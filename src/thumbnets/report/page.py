@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.calibration import Calibration
 from thumbnets.evaluation.comparisons import ALPHA
+from thumbnets.report.attention import attention
 from thumbnets.report.charts import (
     accuracy_chart,
     confusion_chart,
@@ -25,6 +26,7 @@ from thumbnets.report.costs import (
     recounts,
     uncounted,
 )
+from thumbnets.report.ensembles import members_by_weight, rules
 from thumbnets.report.filters import FILTERS, percent, to_yaml
 from thumbnets.report.findings import (
     Row,
@@ -59,11 +61,12 @@ def render_html(results: Results) -> str:
         plotted_sources=plotted_sources(results),
         recounts=recounts(),
         uncounted=uncounted(),
+        attention=attention(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
         curves_svg=_curves_svg(results),
-        recalls=recall_table(results.matrices, results.meta.classes),
-        pictures=mistake_pictures(results.mistakes, results.meta.classes),
+        recalls=recall_table(results.matrices, results.classes),
+        pictures=mistake_pictures(results.mistakes, results.classes),
         params_yaml=to_yaml(results.params),
         **_confusion(results),
     )
@@ -91,11 +94,13 @@ def _context(results: Results) -> dict[str, Any]:
     params = results.params
     models = model_rows(results)
     by_name = {row.name: row for row in models}
+    of_image = costs(results)
     published = [row.published.reference for row in models if row.published]
     dataset = get_dataset(params.data.name)
     return {
         "params": params,
         "meta": results.meta,
+        "classes": results.classes,
         "found": results.found,
         "class_counts": class_counts(results),
         "weighted": weighted_models(results),
@@ -112,7 +117,9 @@ def _context(results: Results) -> dict[str, Any]:
         "alpha": ALPHA,
         "ranking": ranking(results),
         "comparisons": results.comparisons,
-        "costs": costs(results),
+        "costs": of_image,
+        "rules": rules(results, of_image),
+        "members": members_by_weight(results),
         "cost_columns": COLUMNS,
         "calibrations": calibrations(results),
         "halved": {row.name: n for row in models if (n := row.scores["lr_halvings"])},
@@ -158,7 +165,7 @@ def _curves_svg(results: Results) -> Markup:
 
 def _confusion(results: Results) -> dict[str, Any]:
     """The matrices as tables, or in one picture where their numbers could not be read."""
-    classes = results.meta.classes
+    classes = results.classes
     if len(classes) <= READABLE_CLASSES:
         return {"matrices": matrix_panels(results.matrices, classes), "confusion_svg": None}
     chart = confusion_chart(results.matrices, classes)

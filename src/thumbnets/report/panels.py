@@ -114,7 +114,7 @@ def mistake_pictures(mistakes: Mistakes, classes: list[str]) -> list[Picture]:
     """The most confident mistakes, as many as `PICTURE_BYTES` hold."""
     pictures, size = [], 0
     for number, image in enumerate(mistakes.images):
-        source = _png(image)
+        source = png(image)
         size += len(source)
         if size > PICTURE_BYTES:
             break
@@ -130,7 +130,7 @@ def mistake_pictures(mistakes: Mistakes, classes: list[str]) -> list[Picture]:
     return pictures
 
 
-def _png(image: np.ndarray) -> str:
+def png(image: np.ndarray) -> str:
     """An image, uint8 [C, H, W] with 1 or 3 channels, as a data address."""
     content = io.BytesIO()
     Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(content, format="PNG", optimize=True)

@@ -25,11 +25,11 @@ def write_plots(results: Results, folder: Path) -> None:
     epochs = ({"model": m, **epoch} for m, curve in results.curves.items() for epoch in curve)
     write_csv(folder / "learning_curves.csv", epochs)
     headline = results.confusion[results.params.model]
-    write_csv(folder / "confusion.csv", _one_by_one(headline, results.meta.classes))
+    write_csv(folder / "confusion.csv", _one_by_one(headline, results.classes))
 
     save(accuracy_chart(rows), folder / "accuracy.png")
     save(curves_chart(results.curves), folder / "learning_curves.png")
-    save(confusion_chart(results.matrices, results.meta.classes), folder / "confusion.png")
+    save(confusion_chart(results.matrices, results.classes), folder / "confusion.png")
 
 
 def _one_by_one(matrix: np.ndarray, classes: list[str]) -> Iterator[dict[str, str]]:

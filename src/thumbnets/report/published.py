@@ -52,7 +52,15 @@ def find_published(
 
 
 def _results() -> list[Published]:
-    return [Published(**row) for row in _read()["result"]]
+    found = _read()
+    results = [Published(**row) for row in found["result"]]
+    for table in found["table"]:
+        about = {key: table[key] for key in ("dataset", "source", "note")}
+        results += [
+            Published(block=block, arch=arch, parameters=parameters, accuracy=accuracy, **about)
+            for block, arch, parameters, accuracy in table["blocks"]
+        ]
+    return results
 
 
 def _read() -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from thumbnets import paths
 from thumbnets.artifacts import keep_only, read_arrays, read_csv, read_json
 from thumbnets.data.arrays import Meta
+from thumbnets.ensembles.members import groups_of
 from thumbnets.evaluation.comparisons import Comparison, compare
 from thumbnets.evaluation.metrics import confusion_matrix
 from thumbnets.evaluation.predictions import (
@@ -57,13 +58,15 @@ class Results:
     Attributes:
         params: What the run was asked for.
         meta: Of the training images.
+        classes: Of the examples: of the images, or of what the models see in their place.
         found: What a look at all images found, as `preprocess.Findings`.
         metrics: Test metrics over seeds.
         ensemble: Test metrics of the ensembles, as `score_ensembles` gives them.
         summary: As `summaries.summary` gives it.
-        selection: Members by seed and objective.
+        selection: By group of seeds and rule, as `fit_rules` gives it.
         curves: A row an epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
         validation: For each seed logits float32 [V, K] and labels int64 [V] of its validation fold.
+        judged: All that the file of validation predictions of the first seed holds.
         views: For each set of views and each seed whether an image of its validation fold was
             recognised under it, bool [V].
         predictions: Of the test images, by model and of the ensemble that counts.
@@ -75,6 +78,7 @@ class Results:
 
     params: Params
     meta: Meta
+    classes: list[str]
     found: dict[str, Any]
     metrics: dict[str, Scores]
     ensemble: Scores
@@ -82,6 +86,7 @@ class Results:
     selection: dict[str, Any]
     curves: dict[str, Curve]
     validation: dict[str, list[tuple[np.ndarray, np.ndarray]]]
+    judged: dict[str, dict[str, np.ndarray]]
     views: dict[str, dict[str, list[np.ndarray]]]
     predictions: dict[str, Predictions]
     right: dict[str, np.ndarray]
@@ -126,14 +131,15 @@ def read_results(params: Params) -> Results:
     predictions[ENSEMBLE] = read_predictions(ENSEMBLE)
     check_alike(predictions)
     validation = {model: _validation(model, params) for model in params.run}
+    headline = read_arrays(paths.test_predictions(params.model))
+    classes = headline["classes"].tolist()
 
     right = {name: accuracy(of_name) for name, of_name in predictions.items()}
-    confusion = {
-        name: _over_seeds(of_name, len(meta.classes)) for name, of_name in predictions.items()
-    }
+    confusion = {name: _over_seeds(of_name, len(classes)) for name, of_name in predictions.items()}
     return Results(
         params=params,
         meta=meta,
+        classes=classes,
         found=read_json(paths.FINDINGS),
         metrics=metrics,
         ensemble=ensemble,
@@ -146,6 +152,7 @@ def read_results(params: Params) -> Results:
             ]
             for model, runs in validation.items()
         },
+        judged={model: runs[0] for model, runs in validation.items()},
         views={
             model: {name: [_recognised(arrays, name) for arrays in runs] for name in VIEWS}
             for model, runs in validation.items()
@@ -154,7 +161,7 @@ def read_results(params: Params) -> Results:
         right={name: right[name] for name in sorted(right, key=lambda name: -right[name].mean())},
         ensemble_confusion=confusion.pop(ENSEMBLE),
         confusion=confusion,
-        mistakes=_mistakes(read_arrays(paths.test_predictions(params.model))),
+        mistakes=_mistakes(headline),
     )
 
 
@@ -162,7 +169,7 @@ def _check_seeds(
     params: Params, selection: dict[str, Any], predictions: dict[str, Predictions]
 ) -> None:
     """Refuse artifacts of a run with other seeds."""
-    if selection.keys() != {str(seed) for seed in params.seeds}:
+    if selection.keys() != groups_of(params.seeds, params.ensemble.seeds).keys():
         raise ValueError(f"{paths.SELECTION} is of other seeds than params.yaml: run `dvc repro`.")
     for model, of_model in predictions.items():
         if of_model.seeds != params.seeds:

@@ -24,11 +24,11 @@ def comparison_table(comparisons: list[Comparison], metric: str) -> str:
         )
         row = {"A": found.a, "B": found.b, f"gain, {unit}": mean, "95 %": f"{low} to {high}"}
         row["p (Holm)"] = p_value(found.p)
-        if found.mcnemar is not None:
+        if any(pair.mcnemar is not None for pair in comparisons):
             row["McNemar"] = p_value(found.mcnemar)
-        if found.superiority:
+        if any(pair.superiority for pair in comparisons):
             s = found.superiority
-            row["P(A > B)"] = f"{s.mean:.2f} ({s.low:.2f} to {s.high:.2f})"
+            row["P(A > B)"] = f"{s.mean:.2f} ({s.low:.2f} to {s.high:.2f})" if s else "–"
         rows.append(row | {"verdict": _in_words(found)})
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]

@@ -55,6 +55,10 @@ class Images:
         let_go(self.mapped)
         return taken
 
+    def pictures(self, index: np.ndarray) -> np.ndarray:
+        """Each image of an index [B] as it is shown: uint8 [B, C, H, W]."""
+        return self.take(torch.from_numpy(index).to(self.labels.device)).cpu().numpy()
+
     def split(self, size: int) -> Iterator[Tensor]:
         """All images in order, at most `size` at a time: uint8 [B, C, H, W]."""
         if self.mapped is None:

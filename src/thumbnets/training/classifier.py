@@ -1,6 +1,6 @@
 """A trained network, with what brings images into the form that it was trained on."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,10 @@ from thumbnets.data.arrays import Meta, at_once
 
 
 class Batched(Protocol):
-    """Images, some at a time: a tensor, or `training.batches.Images`."""
+    """Images, some at a time: a tensor, `training.batches.Images`, or what holds several each.
+
+    A part that is no tensor has `changed`, which gives it with its images changed.
+    """
 
     def split(self, size: int) -> Iterable[Tensor]: ...
 
@@ -44,25 +47,53 @@ class Classifier:
     meta: Meta
     halvings: int = 0
 
-    @torch.inference_mode()
-    def logits(self, images: Batched, batch_size: int | None = None) -> np.ndarray:
+    @property
+    def at_once(self) -> int:
+        """Images that are looked at together: 1000, or as many as are not too large."""
+        return at_once(4 * self.meta.channels * self.meta.image_size**2, 1000)  # float32
+
+    def logits(
+        self,
+        images: Batched,
+        batch_size: int | None = None,
+        view: Callable[[Tensor], Tensor] | None = None,
+    ) -> np.ndarray:
         """Class scores before the softmax.
 
         Args:
             images: uint8 [N, C, H, W], on any device.
-            batch_size: Images at a time, by default 1000 or as many as are not too large; the
-                result does not rest on it but for rounding.
+            batch_size: Images at a time, by default `at_once`; the result does not rest on it but
+                for rounding.
+            view: Changes the images, still uint8, before they are normalised.
 
         Returns:
             float32 [N, K].
         """
-        size = batch_size or at_once(self.meta.channels * self.meta.image_size**2, 1000)
+        return self.outputs(images, self.network, batch_size, view)
+
+    @torch.inference_mode()
+    def outputs(
+        self,
+        images: Batched,
+        part: Callable[[Tensor], Tensor],
+        batch_size: int | None = None,
+        view: Callable[[Tensor], Tensor] | None = None,
+    ) -> np.ndarray:
+        """As `logits`, but of another part of the network, in evaluation mode as well."""
+        size = batch_size or self.at_once
         device = next(self.network.parameters()).device
         mean, std = (torch.tensor(v, device=device) for v in (self.meta.mean, self.meta.std))
+
+        def prepared(batch: Tensor) -> Tensor:
+            batch = batch.to(device)
+            return normalise(view(batch) if view else batch, mean, std)
+
         was_training = self.network.training
         self.network.eval()
         batches = [
-            self.network(normalise(batch.to(device), mean, std)).float().cpu()
+            part(prepared(batch) if isinstance(batch, Tensor) else batch.changed(prepared))
+            .float()
+            .cpu()
             for batch in images.split(size)
         ]
         self.network.train(was_training)

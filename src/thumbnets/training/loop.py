@@ -21,9 +21,7 @@ from thumbnets.training.classifier import Classifier
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.pretrained import take_weights
-from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping, ModelSettings
-from thumbnets.training.shards import Shards
 
 _MOST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`
 
@@ -164,15 +162,15 @@ class Training:
         if self.settings.weights:
             left_out = take_weights(self.network, Path(self.settings.weights))
             print(f"{self.name}: {left_out}", file=sys.stderr)
-        self.learner = self.method.learner(self.network).to(self.device)
-        self.shards = Shards(self.learner, threads)
+        self.learner = self.method.learner(self.network.to(self.device)).to(self.device)
+        self.shards = self.method.shards(self.learner, threads)
         for network, random in zip(self.shards.networks, self.streams.dropout, strict=True):
             for layer in network.modules():
                 if isinstance(layer, Dropout):
                     layer.random = random
         self.optimizer = build_optimizer(self.learner, self.settings)
         self.batches = self.method.batches(train, self.streams)
-        self.schedule = Schedule(self.optimizer, self.settings, len(self.batches))
+        self.schedule = self.method.schedule(self.optimizer, self.settings, len(self.batches))
         self.average = build_average(self.network, self.settings, len(self.batches))
         self.best = Best.of(self.settings.early_stopping)
         self.curve: list[Epoch] = []
@@ -235,6 +233,7 @@ class Training:
         row = Epoch(len(self.curve) + 1, self.rates[0], *train, *validation)
         self._check_finite(row)
         self.curve.append(row)
+        self.method.after_epoch(len(self.curve))
         self.schedule.after_epoch(row.validation_loss)
         stop = bool(self.best and self.best.should_stop(row.validation_loss, judged))
         self.finished = stop or len(self.curve) == self.settings.epochs
@@ -266,6 +265,7 @@ class Training:
             "halvings": self.halvings,
             "streams": self.streams.state_dict(),
             "learner": self.learner.state_dict(),
+            "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": self.average and self.average.state_dict(),
@@ -281,6 +281,7 @@ class Training:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was called."""
         self.learner.load_state_dict(state["learner"])
+        self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.average:

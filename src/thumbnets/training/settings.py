@@ -1,5 +1,6 @@
 """What controls one training, typed and checked without importing torch."""
 
+import math
 import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -186,22 +187,6 @@ class TrainSettings(Checked):
     """Compute threads on a CPU: part of the arithmetic, so a param."""
 
     @model_validator(mode="after")
-    def _method_can_share_a_batch(self) -> Self:
-        name = self.method.name
-        if METHODS[name].facts.get("whole_batch") and self.threads > 1:
-            raise ValueError(f"threads must be 1 for method: {name}, got {self.threads}")
-        return self
-
-    @model_validator(mode="after")
-    def _method_lets_it_be(self) -> Self:
-        name = self.method.name
-        for key in METHODS[name].facts.get("excludes", ()):
-            if getattr(self, key):
-                nothing = "[]" if isinstance(getattr(self, key), list) else "null"
-                raise ValueError(f"{key} must be {nothing} for method: {name}")
-        return self
-
-    @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
         if self.optimizer.options.get("nesterov") and not self.momentum:
             raise ValueError("momentum must be > 0 for nesterov: true")
@@ -228,6 +213,42 @@ class TrainSettings(Checked):
         if self.warmup > self.epochs:
             raise ValueError(f"warmup must be at most epochs, {self.epochs}, got {self.warmup:g}")
         return self
+
+    def check_method(self) -> None:
+        """Refuse settings that the method can do nothing with.
+
+        Not when settings are read: what `train` says for all blocks may be wrong for one that is
+        not in the run.
+
+        Raises:
+            ValueError: Threads, epochs, or a key that the method leaves no place for.
+        """
+        name, facts = self.method.name, METHODS[self.method.name].facts
+        if facts.get("whole_batch") and self.threads > 1:
+            raise ValueError(f"threads must be 1 for method: {name}, got {self.threads}")
+        for key in facts.get("excludes", ()):
+            if getattr(self, key):
+                nothing = "[]" if key == "augment" else "null"
+                raise ValueError(f"{key} must be {nothing} for method: {name}")
+        for key, refused in facts.get("refuses", {}).items():
+            if getattr(self, key).name == refused:
+                raise ValueError(f"{key} can't be {refused} for method: {name}")
+        self._check_epochs(facts)
+
+    def _check_epochs(self, facts: dict[str, Any]) -> None:
+        keys, options = facts.get("least_epochs", ()), self.method.options
+        least = math.prod(options[key] for key in keys)
+        parts = options.get(facts.get("parts"), 1)
+        of = f"for method: {self.method.name}, got {self.epochs}"
+        if self.epochs < least:
+            raise ValueError(f"epochs must be at least {' * '.join(keys)}, {least}, {of}")
+        if self.epochs % parts:
+            raise ValueError(f"epochs must be a multiple of {facts['parts']}, {parts}, {of}")
+        if self.warmup > self.epochs // parts:
+            raise ValueError(
+                f"warmup must be at most epochs / {facts['parts']}, {self.epochs // parts}, for "
+                f"method: {self.method.name}, got {self.warmup:g}"
+            )
 
 
 class ModelSettings(Checked):

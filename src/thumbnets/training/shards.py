@@ -31,12 +31,16 @@ class Shards:
     """
 
     def __init__(self, network: nn.Module, threads: int) -> None:
-        shared = {id(p): p for p in network.parameters()}
-        doubles = [copy.deepcopy(network, dict(shared)) for _ in range(threads - 1)]
-        self.networks = [network, *(double.train() for double in doubles)]
+        self.networks = self.divided(network, threads)
         self.parameters = list(network.parameters())
         self._threads: list[int] = []  # the system's numbers of those that have begun
         self._pool = ThreadPoolExecutor(max(1, threads - 1), "shard", self._begin)
+
+    def divided(self, network: nn.Module, threads: int) -> list[nn.Module]:
+        """What each thread trains: here the network itself, and its doubles."""
+        shared = {id(p): p for p in network.parameters()}
+        doubles = [copy.deepcopy(network, dict(shared)) for _ in range(threads - 1)]
+        return [network, *(double.train() for double in doubles)]
 
     def backward(
         self, gradients: Gradients, images: Tensor, targets: Tensor
@@ -57,8 +61,7 @@ class Shards:
             (network, *share, len(share[0]) / len(images))
             for network, share in zip(self.networks, shares, strict=False)
         ]
-        waiting: list[Future] = [self._pool.submit(gradients, *part) for part in parts[1:]]
-        results = [gradients(*parts[0]), *(future.result() for future in waiting)]
+        results = self.at_once(gradients, parts)
         found, total, other = results[0]
         for more, part_of_total, part_of_other in results[1:]:
             torch._foreach_add_(found, more)
@@ -66,6 +69,11 @@ class Shards:
         for parameter, gradient in zip(self.parameters, found, strict=True):
             parameter.grad = gradient
         return total, other
+
+    def at_once(self, function: Callable, arguments: list[tuple]) -> list:
+        """Call a function with each of some arguments, at most one a thread."""
+        waiting: list[Future] = [self._pool.submit(function, *some) for some in arguments[1:]]
+        return [function(*arguments[0]), *(future.result() for future in waiting)]
 
     def close(self) -> None:
         """End the threads.

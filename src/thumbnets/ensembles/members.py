@@ -1,0 +1,47 @@
+"""Names: of the rules by which an ensemble is made, and of who may vote.
+
+Members are trainings, each called by its model block and seed, in groups of seeds. `ensemble.seeds`
+says how many seeds of a run make one ensemble. With 1 the members are the models of the pool, and
+every seed repeats the experiment; with n they are all the trainings of n seeds.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+BY_OBJECTIVE = ("best", "greedy", "bagged")  # rules that choose, for least loss or best accuracy
+
+
+def rule_of(rule: str, objective: str) -> str:
+    """A rule's full name, as all of them are fitted: `greedy_loss`, but `weighted`."""
+    return f"{rule}_{objective}" if rule in BY_OBJECTIVE else rule
+
+
+def groups_of(seeds: list[int], size: int) -> dict[str, list[int]]:
+    """The seeds of each ensemble, by a name made of them: `0`, or `0 1 2`.
+
+    Args:
+        seeds: Of the run; `size` divides how many there are.
+        size: Seeds of one ensemble.
+    """
+    groups = (seeds[first : first + size] for first in range(0, len(seeds), size))
+    return {" ".join(map(str, group)): group for group in groups}
+
+
+def training(model: str, seed: int) -> str:
+    """A training by the name that DVC has for it; no block's name holds a hyphen."""
+    return f"{model}-{seed}"
+
+
+def model_of(training: str) -> str:
+    """The model block of a training."""
+    return training.rpartition("-")[0]
+
+
+def by_training(arrays: Mapping[str, np.ndarray], seeds: list[int]) -> dict[str, np.ndarray]:
+    """[S, …] of each model, taken apart into […] of each training."""
+    return {
+        training(model, seed): of_seed
+        for model, of_model in arrays.items()
+        for seed, of_seed in zip(seeds, of_model, strict=True)
+    }

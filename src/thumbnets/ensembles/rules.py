@@ -1,0 +1,100 @@
+"""Every rule by which members become an ensemble; which of them counts, params.yaml says.
+
+A rule is fitted on validation images alone. Most give each member a weight, with which it votes
+softly or hard; stacking gives a regression.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from thumbnets.ensembles.members import BY_OBJECTIVE, rule_of
+from thumbnets.ensembles.selection import OBJECTIVES, nll, rank, select, select_in_bags
+from thumbnets.ensembles.stacking import fit_stack, stacked
+from thumbnets.ensembles.voting import VOTES
+from thumbnets.ensembles.weighting import fit_weights
+
+STACKING = "stacking"
+BEST = "best_accuracy"  # what the others are to gain on: the best single member
+
+Ensemble = dict[str, Any]
+
+
+def _best(probabilities: np.ndarray, labels: np.ndarray, *, objective: str, steps: int):
+    weights = np.zeros(len(probabilities), int)
+    weights[rank(probabilities, labels, objective=objective)[0]] = 1
+    return weights
+
+
+def _all(probabilities: np.ndarray, labels: np.ndarray, *, steps: int) -> np.ndarray:
+    return np.ones(len(probabilities), int)
+
+
+def _weighted(probabilities: np.ndarray, labels: np.ndarray, *, steps: int) -> np.ndarray:
+    return fit_weights(probabilities, labels)
+
+
+_CHOOSING = dict(zip(BY_OBJECTIVE, (_best, select, select_in_bags), strict=True))
+
+# float [M, N, K] and labels int64 [N] of validation images to weights [M].
+_WEIGHTS: dict[str, Callable[..., np.ndarray]] = {"all": _all, "weighted": _weighted} | {
+    rule_of(rule, objective): partial(function, objective=objective)
+    for rule, function in _CHOOSING.items()
+    for objective in OBJECTIVES
+}
+
+RULES = [*_WEIGHTS, STACKING]
+
+
+def fit_rules(
+    names: list[str], probabilities: np.ndarray, labels: np.ndarray, *, steps: int
+) -> dict[str, Ensemble]:
+    """Fit every rule.
+
+    Args:
+        names: The members.
+        probabilities: float [M, N, K] on validation images.
+        labels: int64 [N].
+        steps: How many choices the greedy selections make.
+
+    Returns:
+        By rule an ensemble: `votes` (of each member that has any: how often it was chosen, or its
+        weight) or what `fit_stack` gives; `validation_loss` and `validation_accuracy` of its soft
+        vote on the same images, of stacking held out from its fit.
+    """
+    ensembles: dict[str, Ensemble] = {}
+    for rule, weigh in _WEIGHTS.items():
+        weights = weigh(probabilities, labels, steps=steps).tolist()
+        ensembles[rule] = {"votes": {n: w for n, w in zip(names, weights, strict=True) if w}}
+    by_name = dict(zip(names, probabilities, strict=True))
+    predicted = {rule: combine(fitted, by_name, "soft") for rule, fitted in ensembles.items()}
+    ensembles[STACKING], predicted[STACKING] = fit_stack(names, probabilities, labels)
+    for rule, fitted in ensembles.items():
+        fitted["validation_loss"] = nll(predicted[rule], labels)
+        fitted["validation_accuracy"] = float(np.mean(predicted[rule].argmax(1) == labels))
+    return ensembles
+
+
+def members_of(ensemble: Ensemble) -> list[str]:
+    """The members that have a say."""
+    return list(ensemble["votes"] if "votes" in ensemble else ensemble["members"])
+
+
+def combine(ensemble: Ensemble, probabilities: dict[str, np.ndarray], voting: str) -> np.ndarray:
+    """Predictions of an ensemble.
+
+    Args:
+        ensemble: As `fit_rules` gives it.
+        probabilities: float [N, K] of each member.
+        voting: A key of `VOTES`; a regression has no votes, and does not ask.
+
+    Returns:
+        float [N, K].
+    """
+    of_members = np.stack([probabilities[name] for name in members_of(ensemble)])
+    if "votes" not in ensemble:
+        return stacked(ensemble, of_members)
+    votes = np.array(list(ensemble["votes"].values()), float)
+    return VOTES[voting](of_members, votes / votes.sum())

@@ -1,0 +1,107 @@
+"""Stacking: a logistic regression learns from the members' predictions.
+
+Source: Wolpert 1992, "Stacked generalization", Neural Networks 5; in the form called blending,
+where the members have not seen the images that the regression learns from.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from thumbnets.ensembles.selection import nll
+
+_LEAST = 1e-7  # probabilities are cut off there before their logarithm is taken
+_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # inverse strengths of the L2 penalty
+_FOLDS = 5
+
+
+@threadpool_limits.wrap(limits=1)  # many small products: quicker, and the same on any machine
+def fit_stack(
+    names: list[str], probabilities: np.ndarray, labels: np.ndarray
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Fit a multinomial logistic regression to log-probabilities, penalised by L2.
+
+    The strength of the penalty is that of the least loss in a cross-validation within the images.
+
+    Args:
+        names: The members.
+        probabilities: float [M, N, K] of the members on validation images.
+        labels: int64 [N].
+
+    Returns:
+        The regression: `members`; `classes`, C of the K that occur among the labels;
+        `coefficients` [C, M * K] of the log-probabilities, member after member, and `intercepts`
+        [C], of the logits. Then float [N, K], what regressions without an image predict for it:
+        what the fit is worth, as its own predictions flatter it.
+    """
+    features, classes = _features(probabilities), probabilities.shape[2]
+    penalties = tqdm(_PENALTIES, "stacking", leave=False, delay=2, disable=None)
+    held_out = {c: _held_out(features, labels, classes, c) for c in penalties}
+    best = min(held_out, key=lambda penalty: nll(held_out[penalty], labels))
+    return {"members": names, **fit_regression(features, labels, best)}, held_out[best]
+
+
+def _held_out(features: np.ndarray, labels: np.ndarray, classes: int, penalty: float) -> np.ndarray:
+    from sklearn.model_selection import KFold  # half a second, only this needs it
+
+    predicted = np.full((len(labels), classes), 1 / classes)  # all there is to say of one image
+    if len(labels) > 1:
+        folds = KFold(min(_FOLDS, len(labels)), shuffle=True, random_state=0)
+        for fitted, held in folds.split(features):
+            regression = fit_regression(features[fitted], labels[fitted], penalty)
+            predicted[held] = _predict(regression, features[held], classes)
+    return np.maximum(predicted, _LEAST)
+
+
+def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> dict[str, Any]:
+    """One regression, as `fit_stack` returns it but for the members.
+
+    Args:
+        features: float [N, F].
+        labels: int64 [N].
+        penalty: Inverse strength of the penalty, as scikit-learn's `C`.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    classes = np.unique(labels)
+    coefficients, intercepts = np.zeros((len(classes), features.shape[1])), np.zeros(len(classes))
+    if len(classes) > 1:
+        # Members say nearly the same, which takes methods without the second derivative for ever.
+        regression = LogisticRegression(C=penalty, solver="newton-cg").fit(features, labels)
+        # Of two classes it gives the logit of the second alone.
+        coefficients[-len(regression.coef_) :] = regression.coef_
+        intercepts[-len(regression.coef_) :] = regression.intercept_
+    return {
+        "classes": classes.tolist(),
+        "coefficients": coefficients.tolist(),
+        "intercepts": intercepts.tolist(),
+    }
+
+
+def stacked(stack: dict[str, Any], probabilities: np.ndarray) -> np.ndarray:
+    """What a regression makes of its members' predictions.
+
+    Args:
+        stack: As `fit_stack` gives it.
+        probabilities: float [M, N, K] of its members, in their order.
+
+    Returns:
+        float [N, K]; 0 for a class that it has never seen.
+    """
+    return _predict(stack, _features(probabilities), probabilities.shape[2])
+
+
+def _features(probabilities: np.ndarray) -> np.ndarray:
+    """Log-probabilities float [N, M * K], member after member."""
+    logarithms = np.log(np.maximum(probabilities, _LEAST))
+    return logarithms.transpose(1, 0, 2).reshape(probabilities.shape[1], -1)
+
+
+def _predict(regression: dict[str, Any], features: np.ndarray, classes: int) -> np.ndarray:
+    logits = features @ np.array(regression["coefficients"]).T + np.array(regression["intercepts"])
+    result = np.zeros((len(features), classes))
+    result[:, regression["classes"]] = softmax(logits, axis=1)
+    return result

@@ -1,0 +1,58 @@
+"""How differently several classifiers err: three measures, each of a pair.
+
+Source: Kuncheva and Whitaker 2003, "Measures of diversity in classifier ensembles", Machine
+Learning 51; kappa of the predicted classes as in Margineantu and Dietterich 1997, ICML.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Of all pairs of M classifiers, float [M, M]; NaN where a measure has no value.
+
+    Attributes:
+        disagreement: Share of images for which they predict different classes.
+        q: Yule's Q of being right: 1 if both err on the same images, 0 if independently, -1 if
+            never both.
+        kappa: Cohen's kappa of the predicted classes: 1 if always the same, 0 if as often as by
+            chance.
+    """
+
+    disagreement: np.ndarray
+    q: np.ndarray
+    kappa: np.ndarray
+
+    def means(self, members: list[int]) -> dict[str, float | None]:
+        """Of each measure the mean over all pairs of some of them; None if no pair has a value."""
+        first, second = np.triu_indices(len(members), 1)
+        place = np.array(members)
+        pairs = {k: values[place[first], place[second]] for k, values in vars(self).items()}
+        held = {name: values[~np.isnan(values)] for name, values in pairs.items()}
+        return {name: float(v.mean()) if len(v) else None for name, v in held.items()}
+
+
+def diversity(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Diversity:
+    """Measure every pair.
+
+    Args:
+        predicted: Classes int64 [M, N].
+        labels: int64 [N].
+        classes: How many there are.
+    """
+    images = len(labels)
+    right = (predicted == labels).astype(float)
+    both, neither = right @ right.T, (1 - right) @ (1 - right).T
+    first, second = right @ (1 - right).T, (1 - right) @ right.T
+    says = (predicted == np.arange(classes)[:, None, None]).astype(float)  # [K, M, N]
+    same = sum(of_class @ of_class.T for of_class in says) / images
+    shares = says.mean(2)  # [K, M]
+    by_chance = shares.T @ shares
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        return Diversity(
+            disagreement=1 - same,
+            q=(both * neither - first * second) / (both * neither + first * second),
+            kappa=(same - by_chance) / (1 - by_chance),
+        )

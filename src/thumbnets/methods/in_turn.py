@@ -1,0 +1,89 @@
+"""Members that one network becomes in turn, in the course of a single training."""
+
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from thumbnets.methods.members import Ensemble, Members
+from thumbnets.training.schedules import Schedule
+from thumbnets.training.settings import TrainSettings
+
+
+class InTurn(Ensemble):
+    """The last member trains all the time; its weights are kept as another member's at times.
+
+    On the way the members so far predict, and the one in training with them.
+    """
+
+    ensemble: Members
+
+    def learner(self, network: Members) -> nn.Module:
+        self.ensemble = network.eval()
+        network.finished = 0
+        return network.members[-1]
+
+    def ends(self) -> list[int]:
+        """After how many epochs each member but the last is finished."""
+        part = self.train.epochs // self.members
+        return [part * number for number in range(1, self.members)]
+
+    def after_epoch(self, epochs: int) -> None:
+        if epochs in self.ends():
+            self.keep(self.ensemble.members[self.ensemble.finished])
+            self.ensemble.finished += 1
+
+    def keep(self, member: nn.Module) -> None:
+        """Finish a member: it takes the weights of the last."""
+        member.load_state_dict(self.ensemble.members[-1].state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"finished": self.ensemble.finished, "ensemble": self.ensemble.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.ensemble.finished = state["finished"]
+        self.ensemble.load_state_dict(state["ensemble"])
+
+
+class Restarts(Schedule):
+    """A schedule, with its warm-up, that goes its way anew in each of several equal parts.
+
+    Args:
+        optimizer, settings, steps_per_epoch: As for `Schedule`.
+        parts: How many; divides the epochs.
+        forgets: Whether the optimizer loses its momenta then, as if it were a new one.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        settings: TrainSettings,
+        steps_per_epoch: int,
+        *,
+        parts: int,
+        forgets: bool,
+    ) -> None:
+        part = settings.model_copy(update={"epochs": settings.epochs // parts})
+        super().__init__(optimizer, part, steps_per_epoch)
+        self._forgets = forgets
+        self._first = self.state_dict(), settings_of(optimizer)
+
+    def after_epoch(self, validation_loss: float) -> None:
+        super().after_epoch(validation_loss)
+        if self._steps == self._total:
+            state, groups = self._first
+            self.load_state_dict(state)
+            begin_anew(self._optimizer, groups, forgets=self._forgets)
+
+
+def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Rates, momenta and all else that an optimizer holds of its groups besides the parameters."""
+    return [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+
+
+def begin_anew(optimizer: Optimizer, groups: list[dict[str, Any]], *, forgets: bool) -> None:
+    """Give an optimizer the settings that `settings_of` told; if it forgets, it is as new."""
+    for group, settings in zip(optimizer.param_groups, groups, strict=True):
+        group.update(settings)
+    if forgets:
+        optimizer.state.clear()

@@ -1,0 +1,33 @@
+"""Snapshot ensembles: one training that ends several times."""
+
+from torch.optim import Optimizer
+
+from thumbnets.data.arrays import Meta
+from thumbnets.methods.base import Method
+from thumbnets.methods.in_turn import InTurn, Restarts
+from thumbnets.options import Several
+from thumbnets.registry import METHODS
+from thumbnets.training.schedules import Schedule
+from thumbnets.training.settings import ModelSettings, TrainSettings
+
+
+@METHODS.register(excludes=("average", "early_stopping", "weights"), parts="members")
+def snapshot(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
+    """The learning rate goes its way `members` times; the weights at each end are a member.
+
+    Every cycle begins with the weights and momenta of the last one's end. With `schedule: cosine`
+    the rate of step i is lr / 2 * (cos(pi * (i mod T) / T) + 1), T being the steps of a cycle, as
+    in the source; other schedules do as well. The mean of the members' probabilities predicts.
+
+    Source: Huang et al. 2017, arXiv:1704.00109.
+    """
+    return Snapshot(settings, meta, members)
+
+
+class Snapshot(InTurn):
+    """See `snapshot`."""
+
+    def schedule(
+        self, optimizer: Optimizer, settings: TrainSettings, steps_per_epoch: int
+    ) -> Schedule:
+        return Restarts(optimizer, settings, steps_per_epoch, parts=self.members, forgets=False)

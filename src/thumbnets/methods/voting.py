@@ -1,0 +1,17 @@
+"""Voting: members that differ by their first weights and by chance alone."""
+
+from thumbnets.data.arrays import Meta
+from thumbnets.methods.apart import Apart
+from thumbnets.methods.base import Method
+from thumbnets.options import Several
+from thumbnets.registry import METHODS
+from thumbnets.training.settings import ModelSettings
+
+
+@METHODS.register(excludes=("clip", "weights"), refuses={"optimizer": "muon"})
+def voting(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
+    """Independent members on the same images; the mean of their probabilities predicts.
+
+    Source: Lakshminarayanan et al. 2017, arXiv:1612.01474, without the adversarial images.
+    """
+    return Apart(settings, meta, members)

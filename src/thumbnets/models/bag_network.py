@@ -1,0 +1,140 @@
+"""Networks that see bags of images: an encoder of single images, and a pooling over each bag.
+
+What happens within a bag is a sum, a mean, a softmax or a maximum over the images that share its
+number, so batches of bags of any sizes are computed at once.
+
+Source: Ilse et al. 2018, arXiv:1802.04712, sections 2.2 to 2.4.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from thumbnets.data.bags import Bags
+
+
+def bag_sum(values: Tensor, of: Tensor, bags: int) -> Tensor:
+    """Sum over the images of each bag.
+
+    Args:
+        values: float [I] or [I, M], a value or several of each image.
+        of: int64 [I], the bag that each image is of.
+        bags: Number of bags, N.
+
+    Returns:
+        float [N] or [N, M].
+    """
+    return values.new_zeros(bags, *values.shape[1:]).index_add(0, of, values)
+
+
+def bag_max(values: Tensor, of: Tensor, bags: int) -> Tensor:
+    """Maximum over the images of each bag; arguments and result as of `bag_sum`."""
+    least = values.new_full((bags, *values.shape[1:]), -torch.inf)
+    of = of if values.ndim == 1 else of[:, None].expand_as(values)
+    return least.scatter_reduce(0, of, values, "amax")
+
+
+def bag_mean(values: Tensor, of: Tensor, bags: int) -> Tensor:
+    """Mean over the images of each bag; arguments and result as of `bag_sum`."""
+    sizes = bag_sum(values.new_ones(len(values)), of, bags)
+    return bag_sum(values, of, bags) / sizes.view(-1, *[1] * (values.ndim - 1))
+
+
+def bag_logsumexp(values: Tensor, of: Tensor, bags: int) -> Tensor:
+    """Logarithm of the sum of exponentials over the images of each bag: float [N] of [I]."""
+    most = bag_max(values.detach(), of, bags)
+    return bag_sum((values - most[of]).exp(), of, bags).log() + most
+
+
+class Attention(nn.Module):
+    """Mean of the images' features, weighted by a softmax over the bag: a network of its own.
+
+    Args:
+        features: Of an image, M.
+        width: Units of the hidden layer.
+        gated: Whether each unit is multiplied by a sigmoid of the features (eq. 9), or not (eq. 8).
+    """
+
+    def __init__(self, features: int, width: int, *, gated: bool) -> None:
+        super().__init__()
+        self.value = nn.Linear(features, width)
+        self.gate = nn.Linear(features, width) if gated else None
+        self.score = nn.Linear(width, 1)
+
+    def weights(self, features: Tensor, of: Tensor, bags: int) -> Tensor:
+        """The weight of each image, float32 [I]; those of a bag sum to 1."""
+        hidden = self.value(features).tanh()
+        if self.gate is not None:
+            hidden = hidden * self.gate(features).sigmoid()
+        scores = self.score(hidden)[:, 0].float()
+        return (scores - bag_logsumexp(scores, of, bags)[of]).exp()
+
+    def forward(self, features: Tensor, of: Tensor, bags: int) -> Tensor:
+        return bag_sum(self.weights(features, of, bags)[:, None] * features, of, bags)
+
+
+class BagNetwork(nn.Module):
+    """From bags to logits of two classes, without the target and with it.
+
+    Images that come as a plain tensor are bags of one.
+
+    Args:
+        network: Classifies images, and ends in a linear layer, which is taken off.
+        pooling: Of features: attention, gated_attention, mean or max, then one linear layer. Of the
+            probability that each image is of the target class, from that layer: instance_mean or
+            instance_max.
+        width: Units of the attention.
+
+    Raises:
+        ValueError: The network does not end in a linear layer.
+    """
+
+    def __init__(self, network: nn.Module, pooling: str, width: int) -> None:
+        super().__init__()
+        self.encoder, features = _without_head(network)
+        self.pooling = pooling
+        attends = pooling in ("attention", "gated_attention")
+        gated = pooling == "gated_attention"
+        self.attention = Attention(features, width, gated=gated) if attends else None
+        self.classifier = nn.Linear(features, 1)
+
+    def forward(self, bags: Bags | Tensor) -> Tensor:
+        """Logits float32 [N, 2]: 0, and what a sigmoid makes the probability of the target."""
+        bags = _as_bags(bags)
+        logit = self._logit(self.encoder(bags.images).float(), bags.of, len(bags)).float()
+        return torch.stack([torch.zeros_like(logit), logit], 1)
+
+    def weights(self, bags: Bags) -> Tensor:
+        """How much attention each image gets, float32 [I]."""
+        return self.attention.weights(self.encoder(bags.images).float(), bags.of, len(bags))
+
+    def _logit(self, features: Tensor, of: Tensor, bags: int) -> Tensor:
+        if self.pooling.startswith("instance"):
+            scores = self.classifier(features)[:, 0].float()
+            if self.pooling == "instance_max":
+                return bag_max(scores, of, bags)
+            # log p - log (1 - p) of a mean of probabilities p: the number of images cancels
+            log_sigmoid = nn.functional.logsigmoid
+            with_target = bag_logsumexp(log_sigmoid(scores), of, bags)
+            return with_target - bag_logsumexp(log_sigmoid(-scores), of, bags)
+        pool = self.attention or {"mean": bag_mean, "max": bag_max}[self.pooling]
+        return self.classifier(pool(features, of, bags))[:, 0]
+
+
+def _as_bags(images: Bags | Tensor) -> Bags:
+    if isinstance(images, Bags):
+        return images
+    return Bags(images, torch.ones(len(images), dtype=torch.int64))
+
+
+def _without_head(network: nn.Module) -> tuple[nn.Module, int]:
+    """The network up to its last layer, and how many values that took."""
+    leaves = [name for name, part in network.named_modules() if not list(part.children())]
+    parent, _, name = leaves[-1].rpartition(".")
+    head = network.get_submodule(leaves[-1])
+    if not isinstance(head, nn.Linear):
+        raise ValueError(
+            f"bags need a network that ends in a linear layer, which theirs replaces; this one "
+            f"ends in {type(head).__name__}."
+        )
+    setattr(network.get_submodule(parent), name, nn.Identity())
+    return network, head.in_features

@@ -1,0 +1,84 @@
+"""The rules of an ensemble beside each other: what they reach, and what an image costs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from thumbnets.ensembles.voting import VOTES
+from thumbnets.evaluation.cost import Description
+from thumbnets.evaluation.summaries import Scores, accuracy_interval
+from thumbnets.report.results import Results
+
+TITLES = {
+    "best_accuracy": "best single, by accuracy",
+    "best_loss": "best single, by loss",
+    "all": "all, equal votes",
+    "weighted": "all, weights of least loss",
+    "greedy_loss": "greedy, for least loss",
+    "greedy_accuracy": "greedy, for best accuracy",
+    "bagged_loss": "bagged greedy, for least loss",
+    "bagged_accuracy": "bagged greedy, for best accuracy",
+    "stacking": "stacking, logistic regression",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule on the test images.
+
+    Attributes:
+        title: In words.
+        votes: Scores by voting, with interval and gain over the best single member. A regression,
+            and a single member, have one (soft).
+        counts: Which of them is the ensemble that counts, if one is.
+        validation: Accuracy of the soft vote on validation images, mean over groups of seeds.
+        members: Trainings that have a say.
+        parameters: Of all of them.
+        multiply_accumulates: Of all of them, for one image.
+        diversity: Means over the pairs of members.
+    """
+
+    title: str
+    votes: dict[str, Scores]
+    counts: str | None
+    validation: float
+    members: int
+    parameters: int
+    multiply_accumulates: int
+    diversity: dict[str, float | None]
+
+
+def rules(results: Results, costs: dict[str, Description]) -> list[Rule]:
+    """A row for each rule.
+
+    Args:
+        results: Of the run.
+        costs: Of its models, for one image.
+    """
+    return [_rule(name, results, costs) for name in TITLES]
+
+
+def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:
+    """The models of the ensemble that counts, those of most weight first."""
+    members = results.ensemble["members"]
+    return sorted(members.items(), key=lambda item: (-(item[1]["weight"] or 0), item[0]))
+
+
+def _rule(name: str, results: Results, costs: dict[str, Description]) -> Rule:
+    ensemble = results.ensemble
+    found = ensemble["rules"][name]
+    trainings = found["trainings"]
+    counts = ensemble["voting"] if name == ensemble["rule"] else None
+    shown = [v for v in VOTES if v in found] if sum(trainings.values()) > 1 else [counts or "soft"]
+    chosen = [of_group[name] for of_group in results.selection.values()]
+    return Rule(
+        title=TITLES[name],
+        votes={v: found[v] | {"interval": accuracy_interval(found[v])} for v in shown},
+        counts=counts,
+        validation=sum(of["validation_accuracy"] for of in chosen) / len(chosen),
+        members=sum(trainings.values()),
+        parameters=sum(n * costs[model].parameters for model, n in trainings.items()),
+        multiply_accumulates=sum(
+            n * costs[model].total.multiply_accumulates for model, n in trainings.items()
+        ),
+        diversity=found["diversity"],
+    )
