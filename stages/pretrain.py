@@ -18,10 +18,8 @@ def main() -> None:
 
         for block in code:
             pretrain(params.settings[block], params.seeds, code[block])
-            keep_only(
-                paths.ENCODERS / block,
-                [f"{seed}{end}" for seed in params.seeds for end in (".safetensors", ".csv")],
-            )
+            names = [f"{seed}{end}" for seed in params.seeds for end in (".safetensors", ".csv")]
+            keep_only(paths.ENCODERS / block, [*names, f"{params.seeds[0]}.npz"])
     for model in params.run:
         encoder = params.settings[model].encoder
         for seed in params.seeds:

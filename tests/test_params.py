@@ -371,6 +371,8 @@ def test_the_encoder_of_a_run_must_fit_its_images(load):
         load({"models.simclr_mnist.threads": 2, "model": "simclr_mnist_knn"})
     with pytest.raises(ValueError, match="models.simclr_mnist: pixels of shift must be at most"):
         load({"models.simclr_mnist.augment": wide, "model": "simclr_mnist_knn"})
+    with pytest.raises(ValueError, match="threads must be 1 for method: simclr, got 2"):
+        load({"models.simclr_mnist.threads": 2, "model": "simclr_mnist_knn"})
 
 
 def test_rotation_of_folds_reaches_every_model(load):

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from stages.pretrain import main
 from thumbnets import paths, pretraining
-from thumbnets.artifacts import read_csv, sha256, write_json
+from thumbnets.artifacts import read_arrays, read_csv, sha256, write_json
 from thumbnets.data.arrays import Meta, Split, write_split
 from thumbnets.training.weights import read_key
 
@@ -22,6 +22,7 @@ class Stage:
         self.trained: list[str] = []
         self.params = params
         self.code = {"modules": {"loop": "1"}}
+        self.own_code = {"modules": {"embedding": "1"}}
         train = pretraining._train
 
         def noted(settings, data, seed, key):
@@ -40,6 +41,7 @@ class Stage:
     def run(self, *encoders: str) -> list[str]:
         """Run it for a run that needs these encoders; returns what it trained."""
         write_json(paths.ENCODER_CODE, {encoder: self.code for encoder in encoders})
+        write_json(paths.stage_code("pretrain"), self.own_code)
         self.trained.clear()
         main()
         return list(self.trained)
@@ -107,6 +109,23 @@ def test_other_code_or_images_train_it_anew(stage):
     assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
     paths.encoder("simclr_mnist", 0).write_bytes(b"damaged")
     assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+
+
+def test_other_code_of_the_stage_draws_the_map_anew_and_keeps_the_encoder(stage, monkeypatch):
+    stage.run("simclr_mnist")
+    checksum, path = begins("simclr_mnist_linear"), paths.embedding("simclr_mnist", 0)
+    drawn = read_arrays(path)
+    assert drawn["map"].shape == (24, 2) and drawn["labels"].shape == (24,)
+    path.write_bytes(path.read_bytes() + b"kept")
+    stage.run("simclr_mnist")
+    assert path.read_bytes().endswith(b"kept")
+    stage.own_code = {"modules": {"embedding": "2"}}
+    assert stage.run("simclr_mnist") == []
+    again = read_arrays(path)
+    assert again.pop("key") != drawn.pop("key")
+    for name in drawn:
+        np.testing.assert_array_equal(again[name], drawn[name])
+    assert begins("simclr_mnist_linear") == checksum
 
 
 def test_an_encoder_that_was_taken_away_is_back_at_once_with_the_same_bytes(

@@ -55,6 +55,11 @@ def encoder(block: str, seed: int) -> Path:
     return ENCODERS / block / f"{seed}.safetensors"
 
 
+def embedding(block: str, seed: int) -> Path:
+    """A map of validation images by the features of an encoder, and some nearest neighbours."""
+    return ENCODERS / block / f"{seed}.npz"
+
+
 def encoder_of(model: str, seed: int) -> Path:
     """Checksum of the encoder that a training begins with."""
     return ENCODERS_OF / model / f"{seed}.json"

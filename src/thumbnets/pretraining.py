@@ -5,15 +5,19 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+import torch
+
 from thumbnets import paths, runtime
-from thumbnets.artifacts import write_csv
+from thumbnets.artifacts import read_arrays, write_arrays, write_csv
 from thumbnets.data.arrays import Split, read_split
+from thumbnets.evaluation.embedding import MOST, embedding
 from thumbnets.methods.simclr import pretraining_images
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import read_key, save_weights
+from thumbnets.training.weights import load_weights, read_key, save_weights
 
 
 def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) -> None:
@@ -32,6 +36,7 @@ def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) ->
     missing = [seed for seed in seeds if read_key(paths.encoder(settings.name, seed)) != key]
     for seed in missing:
         _train(settings, data, seed, key)
+    _show(settings, data, seeds[0])
 
 
 def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
@@ -56,6 +61,21 @@ def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
     weights = paths.encoder(settings.name, seed)
     write_csv(weights.with_suffix(".csv"), map(asdict, curve))
     save_weights(weights, classifier, settings, key=key)
+
+
+def _show(settings: ModelSettings, data: Split, seed: int) -> None:
+    """Write what the report shows of an encoder, unless it is there and up to date."""
+    weights, path = paths.encoder(settings.name, seed), paths.embedding(settings.name, seed)
+    parts = [weights.read_bytes(), paths.stage_code("pretrain").read_bytes()]
+    key = hashlib.sha256(b"".join(parts)).hexdigest()
+    if path.exists() and str(read_arrays(path)["key"]) == key:
+        return
+    runtime.prepare(threads=settings.train.threads)
+    validates = np.flatnonzero(data.fold == settings.validation_fold(seed, data.fold.max() + 1))
+    chosen = validates[:MOST]
+    images, labels = np.ascontiguousarray(data.images[chosen]), data.labels[chosen]
+    features = load_weights(weights, runtime.device()).logits(torch.from_numpy(images))
+    write_arrays(path, key=np.array(key), **embedding(features, images, labels))
 
 
 def _key(code: dict[str, Any], data: Split) -> str:

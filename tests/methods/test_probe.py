@@ -257,12 +257,16 @@ def test_more_neighbours_than_labels_are_refused(encoder, probe_settings, meta, 
         ("knn", {"epochs": 2}, "toy: knn trains nothing: write epochs: 1"),
         ("knn", {"augment": ["flip"]}, "toy: knn trains nothing"),
         ("linear", {"average": "swa"}, "toy: swa would change a frozen encoder's batch norms"),
-        ("finetune", {"weights": "a.pth"}, "weights must be null for method: probe"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(probe_settings, meta, kind, train, message):
     with pytest.raises(ValueError, match=message):
         build_method(probe_settings(kind, **train), meta)
+
+
+def test_other_weights_to_begin_with_are_refused(probe_settings):
+    with pytest.raises(ValueError, match="weights must be null for method: probe"):
+        probe_settings("finetune", weights="a.pth").train.check_method()
 
 
 def test_an_encoder_that_is_missing_or_of_other_images_is_refused(

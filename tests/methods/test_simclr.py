@@ -1,6 +1,7 @@
 """SimCLR: the loss by hand, views that differ, and an encoder that stays when its head goes."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from thumbnets.data.arrays import Split
+from thumbnets.methods import encoder as encoder_module
 from thumbnets.methods.base import build_method
 from thumbnets.methods.encoder import build_encoder
 from thumbnets.methods.simclr import nt_xent, pretraining_images
@@ -73,7 +75,7 @@ def test_one_image_is_refused(model_settings, meta, toy_images):
 
 def test_it_needs_whole_batches(model_settings):
     with pytest.raises(ValueError, match="threads must be 1 for method: simclr, got 2"):
-        model_settings(method="simclr", threads=2)
+        model_settings(method="simclr", threads=2).train.check_method()
 
 
 def test_both_views_of_an_image_have_draws_of_their_own(model_settings, meta, toy_images):
@@ -116,18 +118,32 @@ def test_resnet18_has_the_encoder_of_the_sources(model_settings, meta):
     assert count_parameters(encoder) - 64 * 7**2 == 11_167_680 - 64 * 3**2
 
 
-@pytest.mark.parametrize("arch", ["tiny_cnn", "airbench94"])
-def test_a_network_that_does_not_end_with_a_linear_layer_is_refused(model_settings, meta, arch):
-    big = meta.__class__(**{**vars(meta), "image_size": 28})
-    with pytest.raises(ValueError, match=f"toy: an encoder is .* {arch} does not end with one"):
+@pytest.mark.parametrize(("arch", "last"), [("tiny_cnn", "Flatten"), ("airbench94", "_Scale")])
+def test_a_network_that_does_not_end_with_a_linear_layer_is_refused(
+    model_settings, meta, arch, last
+):
+    big = replace(meta, image_size=28)
+    with pytest.raises(ValueError, match=f"toy, {arch}: a network is needed .* ends in {last}"):
         build_encoder(model_settings(arch=arch), big)
 
 
-def test_a_softmax_under_the_loss_is_no_linear_end(model_settings, meta):
-    big = meta.__class__(**{**vars(meta), "image_size": 28})
-    build_encoder(model_settings(arch="cnn_b", options={"softmax_output": False}), big)
-    with pytest.raises(ValueError, match="cnn_b does not end with one"):
-        build_encoder(model_settings(arch="cnn_b", options={"softmax_output": True}), big)
+def test_a_linear_layer_that_has_not_the_last_word_is_refused(model_settings, meta, monkeypatch):
+    build = encoder_module.build
+
+    def then_softmax(*args, **shape):
+        network = build(*args, **shape)
+        network.register_forward_hook(lambda *call: call[-1].softmax(1))
+        return network
+
+    monkeypatch.setattr(encoder_module, "build", then_softmax)
+    with pytest.raises(ValueError, match="toy, lenet_300_100: what its last linear layer says"):
+        build_encoder(model_settings(), meta)
+
+
+def test_an_encoder_may_read_patches(model_settings, meta):
+    """The mean of features over patches: a linear layer after it makes the mean of logits."""
+    encoder, head = build_encoder(model_settings(patches={"size": 4, "mode": "shared"}), meta)
+    assert head(encoder(torch.zeros(2, 1, 8, 8))).shape == (2, 3)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Encoders: what a network makes of an image before its last linear layer tells classes apart."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from thumbnets import paths
 from thumbnets.data.arrays import Meta
+from thumbnets.models.heads import without_head
 from thumbnets.models.patches import build
 from thumbnets.training.settings import ModelSettings
 from thumbnets.training.weights import load_weights
@@ -21,26 +22,16 @@ def build_encoder(settings: ModelSettings, meta: Meta) -> tuple[nn.Module, nn.Li
         ValueError: The network does not fit the images, or does not end with a linear layer.
     """
     network = build(settings, **meta.shape)
-    name, last = [(n, m) for n, m in network.named_modules() if not any(m.children())][-1]
-    if not isinstance(last, nn.Linear) or not _ends_with(network, last, meta):
-        raise ValueError(
-            f"models.{settings.name}: an encoder is a network without its last linear layer, and "
-            f"{settings.arch} does not end with one: choose another arch."
-        )
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, nn.Identity())
-    return network, last
-
-
-@torch.no_grad()
-def _ends_with(network: nn.Module, layer: nn.Module, meta: Meta) -> bool:
-    """Whether what comes out of a layer is what comes out of the network."""
-    seen: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda *call: seen.append(call[-1]))
-    logits = network.eval()(torch.zeros(1, meta.channels, meta.image_size, meta.image_size))
-    network.train()
-    hook.remove()
-    return len(seen) == 1 and torch.equal(seen[0], logits)
+    image = torch.zeros(1, meta.channels, meta.image_size, meta.image_size)
+    try:
+        with torch.no_grad():
+            logits = network.eval()(image)
+            encoder, head = without_head(network)
+            if not torch.allclose(head(encoder(image)), logits, atol=1e-4):
+                raise ValueError("what its last linear layer says is changed afterwards.")
+    except ValueError as error:
+        raise ValueError(f"models.{settings.name}, {settings.arch}: {error}") from None
+    return encoder.train(), head
 
 
 def load_encoder(encoder: nn.Module, block: str, seed: int, meta: Meta) -> None:

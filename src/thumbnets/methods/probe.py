@@ -143,8 +143,7 @@ class LinearProbe(Probe):
 
     def batches(self, train: Images, streams: Streams) -> Batches:
         images = super().batches(train, streams).data
-        encoder = self.whole.to(train.labels.device).encoder
-        return Features(images, self.train, self.meta, streams, encoder)
+        return Features(images, self.train, self.meta, streams, self.whole.encoder)
 
     @torch.no_grad()
     def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
@@ -223,8 +222,7 @@ class NearestNeighbours(Probe):
                 f"labelled images, got {self.neighbours}."
             )
         batches = OneSample(images, self.train, self.meta, streams)
-        voters = self.whole.to(train.labels.device)
-        voters.meet(encoded(voters.encoder, batches.plain()), images.labels)
+        self.whole.meet(encoded(self.whole.encoder, batches.plain()), images.labels)
         return batches
 
     @torch.no_grad()

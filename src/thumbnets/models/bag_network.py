@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thumbnets.data.bags import Bags
+from thumbnets.models.heads import without_head
 
 
 def bag_sum(values: Tensor, of: Tensor, bags: int) -> Tensor:
@@ -90,7 +91,8 @@ class BagNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, pooling: str, width: int) -> None:
         super().__init__()
-        self.encoder, features = _without_head(network)
+        self.encoder, head = without_head(network)
+        features = head.in_features
         self.pooling = pooling
         attends = pooling in ("attention", "gated_attention")
         gated = pooling == "gated_attention"
@@ -124,17 +126,3 @@ def _as_bags(images: Bags | Tensor) -> Bags:
     if isinstance(images, Bags):
         return images
     return Bags(images, torch.ones(len(images), dtype=torch.int64))
-
-
-def _without_head(network: nn.Module) -> tuple[nn.Module, int]:
-    """The network up to its last layer, and how many values that took."""
-    leaves = [name for name, part in network.named_modules() if not list(part.children())]
-    parent, _, name = leaves[-1].rpartition(".")
-    head = network.get_submodule(leaves[-1])
-    if not isinstance(head, nn.Linear):
-        raise ValueError(
-            f"bags need a network that ends in a linear layer, which theirs replaces; this one "
-            f"ends in {type(head).__name__}."
-        )
-    setattr(network.get_submodule(parent), name, nn.Identity())
-    return network, head.in_features

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -177,6 +178,44 @@ def curves_chart(curves: dict[str, Curve]) -> Figure:
     return figure
 
 
+def encoder_chart(
+    curves: dict[int, dict[str, np.ndarray]],
+    places: np.ndarray,
+    labels: np.ndarray,
+    classes: list[str],
+) -> Figure:
+    """The loss of an encoder over its epochs, a line a seed, and a map of its features.
+
+    Args:
+        curves: For each seed `train_loss` and `validation_loss` by epoch.
+        places: float [N, 2].
+        labels: int64 [N].
+        classes: Names; beyond ten they share colours, and there is no legend.
+    """
+    colours = matplotlib.colormaps["tab10"].colors
+    with _style():
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        loss, scatter = figure.subplots(1, 2)
+        for curve in curves.values():
+            for part, dashes, width in (("train", (3, 2), 1.1), ("validation", (), 2)):
+                values = curve[f"{part}_loss"]
+                epochs = np.arange(1, len(values) + 1)
+                marker = "o" if len(values) == 1 else None
+                loss.plot(epochs, values, color=ACCENT, marker=marker, lw=width, dashes=dashes)
+        loss.set_title("Loss: training dashed, validation")
+        loss.set_xlabel("epoch")
+        loss.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for label, name in enumerate(classes):
+            chosen = places[labels == label]
+            colour = [colours[label % len(colours)]]
+            scatter.scatter(*chosen.T, s=4, c=colour, label=name, lw=0, rasterized=True)
+        scatter.set_title("Features")
+        scatter.set_axis_off()
+        if len(classes) <= len(colours):
+            figure.legend(*scatter.get_legend_handles_labels(), loc="outside right", markerscale=3)
+    return figure
+
+
 def _without_first_steps(axis: Axes) -> float:
     """A lower limit that lets the steep beginning leave the panel, so that the rest can be read."""
     return float(np.quantile(np.concatenate([line.get_ydata() for line in axis.lines]), 0.05))
@@ -293,6 +332,11 @@ def to_svg(figure: Figure, label: str) -> str:
     for colour, variable in _THEMED.items():
         svg = svg.replace(colour, variable)
     return svg
+
+
+def svg(figure: Figure, label: str) -> Markup:
+    """As `to_svg`, with a label of plain text, for a template that escapes."""
+    return Markup(to_svg(figure, str(escape(label))))
 
 
 def _style() -> AbstractContextManager:

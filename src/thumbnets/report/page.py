@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.calibration import Calibration
@@ -16,7 +16,7 @@ from thumbnets.report.charts import (
     curves_chart,
     parameters_chart,
     reliability_chart,
-    to_svg,
+    svg,
 )
 from thumbnets.report.costs import (
     COLUMNS,
@@ -26,6 +26,7 @@ from thumbnets.report.costs import (
     recounts,
     uncounted,
 )
+from thumbnets.report.encoders import encoders
 from thumbnets.report.ensembles import members_by_weight, rules
 from thumbnets.report.filters import FILTERS, percent, to_yaml
 from thumbnets.report.findings import (
@@ -62,6 +63,7 @@ def render_html(results: Results) -> str:
         recounts=recounts(),
         uncounted=uncounted(),
         attention=attention(results),
+        encoders=encoders(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
         curves_svg=_curves_svg(results),
@@ -135,13 +137,13 @@ def _context(results: Results) -> dict[str, Any]:
 def _accuracy_svg(rows: list[Row]) -> Markup:
     ranked = sorted(rows, key=lambda row: -row.accuracy)
     shown = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
-    return _svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {shown}")
+    return svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {shown}")
 
 
 def _parameters_svg(results: Results, rows: list[Row]) -> Markup:
     points = plotted(results, rows)
     front = ", ".join(point.name for point in points if point.interval and point.front)
-    return _svg(parameters_chart(points), f"Accuracy against parameters; our Pareto front: {front}")
+    return svg(parameters_chart(points), f"Accuracy against parameters; our Pareto front: {front}")
 
 
 def _reliability_svg(calibrations: dict[str, Calibration]) -> Markup:
@@ -149,7 +151,7 @@ def _reliability_svg(calibrations: dict[str, Calibration]) -> Markup:
         f"{name} {before:.4f} and {after:.4f}"
         for name, (before, after) in ((name, c.ece) for name, c in calibrations.items())
     )
-    return _svg(
+    return svg(
         reliability_chart(calibrations),
         f"Accuracy by confidence; calibration errors before and after its temperature: {errors}",
     )
@@ -157,7 +159,7 @@ def _reliability_svg(calibrations: dict[str, Calibration]) -> Markup:
 
 def _curves_svg(results: Results) -> Markup:
     names = ", ".join(results.curves)
-    return _svg(
+    return svg(
         curves_chart(results.curves),
         f"Accuracy and loss by epoch, in training and on the validation fold, of {names}",
     )
@@ -170,8 +172,4 @@ def _confusion(results: Results) -> dict[str, Any]:
         return {"matrices": matrix_panels(results.matrices, classes), "confusion_svg": None}
     chart = confusion_chart(results.matrices, classes)
     names = ", ".join(results.matrices)
-    return {"matrices": [], "confusion_svg": _svg(chart, f"Confusion matrices of {names}")}
-
-
-def _svg(figure: Any, label: str) -> Markup:
-    return Markup(to_svg(figure, str(escape(label))))
+    return {"matrices": [], "confusion_svg": svg(chart, f"Confusion matrices of {names}")}

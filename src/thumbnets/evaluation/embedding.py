@@ -1,0 +1,50 @@
+"""What an encoder holds alike: a map of its features, and the nearest neighbours of some images."""
+
+import numpy as np
+from sklearn.manifold import TSNE
+
+MOST = 2000  # images on the map, and among those that are neighbours
+_QUERIES, _NEIGHBOURS = 10, 8
+
+
+def embedding(features: np.ndarray, images: np.ndarray, labels: np.ndarray) -> dict:
+    """Both, of the same images.
+
+    Args:
+        features: float32 [N, D], N being 2 or more.
+        images: uint8 [N, C, H, W].
+        labels: int64 [N].
+
+    Returns:
+        `map`: float32 [N, 2], by t-SNE of the directions of the features; `labels`: as given;
+        `neighbours`: uint8 [Q, 1 + M, C, H, W], the first image of each class, and those whose
+        features are nearest to its by cosine similarity, nearest first; `neighbour_labels`:
+        int64 [Q, 1 + M].
+
+    Source: van der Maaten and Hinton 2008, "Visualizing data using t-SNE".
+    """
+    directions = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    tsne = TSNE(2, init="pca", perplexity=perplexity, random_state=0)
+    near = nearest(directions, np.unique(labels, return_index=True)[1][:_QUERIES])
+    return {
+        "map": tsne.fit_transform(directions).astype(np.float32),
+        "labels": labels,
+        "neighbours": images[near],
+        "neighbour_labels": labels[near],
+    }
+
+
+def nearest(directions: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Each query, and then its nearest neighbours, nearest first.
+
+    Args:
+        directions: float [N, D], of length 1.
+        queries: int64 [Q], places among them.
+
+    Returns:
+        int64 [Q, 1 + M], places; M is 8, or all others if there are fewer.
+    """
+    similar = directions[queries] @ directions.T
+    similar[np.arange(len(queries)), queries] = np.inf
+    return np.argsort(-similar, axis=1, kind="stable")[:, : 1 + _NEIGHBOURS]

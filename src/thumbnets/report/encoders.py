@@ -1,0 +1,87 @@
+"""What encoders have learned: their loss, a map of their features, and neighbours by them.
+
+The images are validation images: the pictures were put beside the encoders by stage `pretrain`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thumbnets import paths
+from thumbnets.artifacts import read_arrays, read_csv
+from thumbnets.report.charts import encoder_chart, svg
+from thumbnets.report.panels import png
+from thumbnets.report.results import Results
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """An image and those that its features are nearest to.
+
+    Attributes:
+        label: Class of the image.
+        images: Of each its data address, its class, and whether that is `label`; the image first.
+    """
+
+    label: str
+    images: list[tuple[str, str, bool]]
+
+
+@dataclass(frozen=True)
+class EncoderOf:
+    """One encoder of the run.
+
+    Attributes:
+        name: Its block.
+        begins: The models that begin with it.
+        chart: An <svg> of loss and map.
+        images: How many are on the map.
+        neighbours: Of an image of each class.
+    """
+
+    name: str
+    begins: list[str]
+    chart: str
+    images: int
+    neighbours: list[Neighbours]
+
+
+def encoders(results: Results) -> list[EncoderOf]:
+    """Each encoder of the run, with its first seed's map and neighbours."""
+    return [_encoder_of(name, results) for name in results.params.encoders]
+
+
+def _encoder_of(name: str, results: Results) -> EncoderOf:
+    params, classes = results.params, results.classes
+    found = read_arrays(paths.embedding(name, params.seeds[0]))
+    curves = {seed: _losses(name, seed) for seed in params.seeds}
+    first, last = (curves[params.seeds[0]]["validation_loss"][place] for place in (0, -1))
+    pictures = zip(found["neighbours"], found["neighbour_labels"], strict=True)
+    return EncoderOf(
+        name=name,
+        begins=[model for model in params.run if params.settings[model].encoder == name],
+        chart=svg(
+            encoder_chart(curves, found["map"], found["labels"], classes),
+            f"Loss of {name} by epoch, from {first:.2f} to {last:.2f}, and a map of its features",
+        ),
+        images=len(found["labels"]),
+        neighbours=[
+            Neighbours(
+                label=classes[labels[0]],
+                images=[
+                    (png(image), classes[label], bool(label == labels[0]))
+                    for image, label in zip(images, labels, strict=True)
+                ],
+            )
+            for images, labels in pictures
+        ],
+    )
+
+
+def _losses(name: str, seed: int) -> dict[str, np.ndarray]:
+    """Loss by epoch in training and on the fold that validates."""
+    rows = read_csv(paths.encoder(name, seed).with_suffix(".csv"))
+    return {
+        part: np.array([float(row[part]) for row in rows])
+        for part in ("train_loss", "validation_loss")
+    }
