@@ -7,6 +7,7 @@ from benchmarks import (
     accuracy,
     bags,
     cold_start,
+    ensemble,
     epoch,
     harness,
     local_memory,
@@ -26,6 +27,7 @@ QUESTIONS = {
     "seeds": seeds,
     "accuracy": accuracy,
     "mnist": mnist,
+    "ensemble": ensemble,
     "memory": memory,
     "local_memory": local_memory,
 }

@@ -15,7 +15,15 @@ from benchmarks.process import ROOT, Job, measure
 
 CORES = 2  # what the goals are stated for
 
-_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pytorch-lightning", "skorch")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scikit-learn",
+    "pytorch-lightning",
+    "skorch",
+    "torchensemble",
+)
 
 
 @dataclass(frozen=True)

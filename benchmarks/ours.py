@@ -6,13 +6,11 @@ import torch
 
 from benchmarks.process import Measured, answer
 from benchmarks.stacked import fit_stacked
-from benchmarks.task import Task
+from benchmarks.task import Task, chosen, validation
 from thumbnets import runtime
 from thumbnets.data import load
 from thumbnets.data.arrays import Meta
-from thumbnets.data.preprocess import stratified_folds
 from thumbnets.methods.base import build_method, evaluate
-from thumbnets.params import load_params
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Epoch
 from thumbnets.training.loop import fit as fit_one
@@ -41,15 +39,11 @@ def read(task: Task) -> tuple[Images, Images, Images, Meta]:
         ValueError: There are fewer, so that a peer would train on more.
     """
     train, test = load(task.data, "train"), load(task.data, "test")
-    split = load_params().split
-    fold = torch.from_numpy(stratified_folds(train.labels, folds=split.folds, seed=split.seed))
     images, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
-    chosen = (fold != 0).nonzero()[: task.images, 0]
-    if task.images and len(chosen) < task.images:
-        raise ValueError(f"images must be at most {len(chosen)}, got {task.images}.")
+    index, validating = map(torch.from_numpy, (chosen(task, train), validation(train)))
     return (
-        Images(images[chosen], labels[chosen]),
-        Images(images[fold == 0], labels[fold == 0]),
+        Images(images[index], labels[index]),
+        Images(images[validating], labels[validating]),
         Images(torch.from_numpy(test.images), torch.from_numpy(test.labels)),
         train.meta,
     )

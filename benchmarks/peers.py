@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 from sklearn.neural_network import MLPClassifier
 from torch import nn
@@ -20,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
 from benchmarks.process import Measured, answer
-from benchmarks.task import Task
+from benchmarks.task import Task, chosen
 from thumbnets import paths
 from thumbnets.data import load
 from thumbnets.data.arrays import Meta
@@ -260,5 +261,61 @@ def _test(network: nn.Module, loader: DataLoader) -> float:
     return 100 * right / len(loader.dataset)
 
 
+class Member(nn.Module):
+    """A block's network as TorchEnsemble asks for it: a class, so that each has its own weights."""
+
+    def __init__(self, settings: ModelSettings, meta: Meta) -> None:
+        super().__init__()
+        self.network = network_of(settings, meta)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images)
+
+
+def voting(task: dict, members: int, seed: int, jobs: int | None = None) -> Measured:
+    """TorchEnsemble's "Introduction": a VotingClassifier, on the images that ours trains on.
+
+    The function returned gives `seconds` of `fit` and the `test` accuracy in percent, in a list.
+    """
+    from torchensemble import VotingClassifier
+
+    task = Task(**task)
+    settings, source = task.settings, load(task.data, "train")
+    meta, train = source.meta, settings.train
+    transform = transform_of(settings, meta)
+    images = read(task.data, transform)
+    size = train.batch_size
+
+    def fit(index: np.ndarray, epochs: int) -> VotingClassifier:
+        loader = DataLoader(Subset(images, index.tolist()), size, shuffle=True)
+        arguments = {"settings": settings, "meta": meta}
+        model = VotingClassifier(
+            estimator=Member,
+            estimator_args=arguments,
+            n_estimators=members,
+            cuda=False,
+            n_jobs=jobs,
+        )
+        model.set_criterion(nn.CrossEntropyLoss())
+        model.set_optimizer(
+            "SGD", lr=train.lr, momentum=train.momentum, weight_decay=train.weight_decay
+        )
+        model.fit(loader, epochs=epochs, log_interval=100, save_model=False)
+        return model
+
+    index = chosen(task, source)
+    fit(index[: 10 * size], 1)
+
+    def measured() -> dict:
+        torch.manual_seed(seed)
+        began = time.perf_counter()
+        model = fit(index, train.epochs)
+        spent = time.perf_counter() - began
+        test = DataLoader(read(task.data, transform, train=False), batch_size=1000)
+        return {"seconds": spent, "test": [model.evaluate(test)]}
+
+    return measured
+
+
 if __name__ == "__main__":
-    answer(epoch, example)
+    answer(epoch, example, voting)

@@ -2,9 +2,13 @@
 
 from dataclasses import asdict, dataclass, field, replace
 
+import numpy as np
+
 from thumbnets import paths, runtime
+from thumbnets.data.arrays import Split
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
+from thumbnets.data.preprocess import stratified_folds
 from thumbnets.params import load_params
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings, check_options
@@ -50,6 +54,28 @@ class Task:
     def plain(self) -> dict:
         """As values that fit on a command line."""
         return asdict(self)
+
+
+def validation(train: Split) -> np.ndarray:
+    """Places of the training images of fold 0, as params.yaml divides them: int64 [N]."""
+    return np.flatnonzero(_folds(train) == 0)
+
+
+def chosen(task: Task, train: Split) -> np.ndarray:
+    """Places of the other training images, as many as the task says: int64 [N].
+
+    Raises:
+        ValueError: There are fewer, so that a peer would train on more.
+    """
+    index = np.flatnonzero(_folds(train) != 0)[: task.images]
+    if task.images and len(index) < task.images:
+        raise ValueError(f"images must be at most {len(index)}, got {task.images}.")
+    return index
+
+
+def _folds(train: Split) -> np.ndarray:
+    split = load_params().split
+    return stratified_folds(train.labels, folds=split.folds, seed=split.seed)
 
 
 def fetch(dataset: str) -> None:

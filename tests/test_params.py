@@ -364,6 +364,11 @@ def test_a_probe_has_the_network_of_its_encoder(load):
 def test_the_encoder_of_a_run_must_fit_its_images(load):
     wide = [{"name": "shift", "pixels": 29}]
     load({"models.simclr_mnist.augment": wide})
+    load({"models.simclr_mnist.threads": 2})
+    with pytest.raises(
+        ValueError, match="simclr_mnist: threads must be 1 for method: simclr, got 2"
+    ):
+        load({"models.simclr_mnist.threads": 2, "model": "simclr_mnist_knn"})
     with pytest.raises(ValueError, match="models.simclr_mnist: pixels of shift must be at most"):
         load({"models.simclr_mnist.augment": wide, "model": "simclr_mnist_knn"})
     with pytest.raises(ValueError, match="threads must be 1 for method: simclr, got 2"):

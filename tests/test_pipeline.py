@@ -123,7 +123,7 @@ def test_a_second_run_runs_nothing(project: Project):
 
 def test_another_headline_model_trains_nothing_and_shows_in_the_metrics(restored: Project):
     stages = restored.stages_run("dvc", "exp", "run", "-S", "model=cnn_c")
-    assert stages == ["code", "evaluate-ensemble", "report"]
+    assert stages == ["code", "pretrain", "evaluate-ensemble", "report"]
     changes = restored.run("dvc", "metrics", "diff", "main")
     assert re.search(r"model\.accuracy\s+0\.\d+\s+0\.\d+\s+-?0\.\d+", changes)
 

@@ -193,15 +193,15 @@ class Params(Checked):
         return list(dict.fromkeys([self.model, *self.pool]))
 
     @property
+    def example(self) -> str:
+        """What the models of the run learn from and are judged on: `image`, or `bag`."""
+        return _facts(self.settings[self.model]).get("example", "image")
+
+    @property
     def encoders(self) -> list[str]:
         """The blocks that stage `pretrain` trains: what the models of this run begin with."""
         begins = [self.settings[name].encoder for name in self.run]
         return list(dict.fromkeys(name for name in begins if name))
-
-    @property
-    def example(self) -> str:
-        """What the models of the run learn from and are judged on: `image`, or `bag`."""
-        return _facts(self.settings[self.model]).get("example", "image")
 
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
@@ -283,20 +283,6 @@ def _check_extent(params: Params, name: str) -> None:
             raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
 
 
-def _check_classifies(params: Params, name: str) -> None:
-    """Refuse a block of the run that trains an encoder alone.
-
-    Raises:
-        ValueError: It does; the message names blocks that begin with it.
-    """
-    if _pretrains(params.models[name]):
-        begin = [other for other in params.models if params.settings[other].encoder == name]
-        raise ValueError(
-            f"models.{name} trains an encoder, which tells no classes: run a block that begins "
-            f"with it ({', '.join(begin) or 'there is none yet'})."
-        )
-
-
 def _facts(settings: ModelSettings) -> dict[str, Any]:
     """What is said of the method of a block."""
     return METHODS[settings.train.method.name].facts
@@ -324,6 +310,20 @@ def _check_examples(params: Params) -> None:
         )
     if params.ensemble.teach and params.example != "image":
         raise ValueError(f"ensemble.teach must be null: {params.example}s teach nobody.")
+
+
+def _check_classifies(params: Params, name: str) -> None:
+    """Refuse a block of the run that trains an encoder alone.
+
+    Raises:
+        ValueError: It does; the message names blocks that begin with it.
+    """
+    if _pretrains(params.models[name]):
+        begin = [other for other in params.models if params.settings[other].encoder == name]
+        raise ValueError(
+            f"models.{name} trains an encoder, which tells no classes: run a block that begins "
+            f"with it ({', '.join(begin) or 'there is none yet'})."
+        )
 
 
 def _check_fit(params: Params, name: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from benchmarks.peers import ExampleNet, augmentation, network_of
+from benchmarks.peers import ExampleNet, Member, augmentation, network_of
 from thumbnets.data.augment import pipeline
 from thumbnets.models import count_parameters
 from thumbnets.models.layers import Dropout
@@ -77,6 +77,13 @@ def test_peers_have_our_network_with_the_dropout_of_torch(model_settings, meta):
     assert count_parameters(network) == sum(
         (a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False)
     )
+
+
+def test_members_of_an_ensemble_begin_apart(model_settings, meta):
+    members = [Member(model_settings("mlp4"), meta) for _ in range(2)]
+    weights = [next(member.parameters()) for member in members]
+    assert not torch.equal(*weights)
+    assert members[0](torch.zeros(2, 1, 8, 8)).shape == (2, 3)
 
 
 def test_the_example_is_the_published_network():

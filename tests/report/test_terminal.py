@@ -119,6 +119,13 @@ def test_describe_prints_both_tables_of_the_source(describe):
     assert "AdaptiveAvgPool2d-25 6 1 20 20 0 6 1 2 2 18 28".split() in lines
 
 
+def test_describe_counts_all_members_of_an_ensemble(describe):
+    alone, five = (json.loads(describe(m, "--json")) for m in ("tiny_cnn", "tiny_bagging"))
+    assert five["parameters"] == 5 * alone["parameters"] == 5 * 7_496 and not five["not_counted"]
+    macs = [of["total"]["multiply_accumulates"] for of in (alone, five)]
+    assert macs[1] == 5 * macs[0]
+
+
 def test_describe_takes_blocks_networks_and_data_sets(describe):
     shared = json.loads(describe("mlp4_shared", "--json"))
     assert shared["parameters"] == 215_510 and shared["receptive_field"] == [28, 28]

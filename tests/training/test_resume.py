@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from thumbnets import runtime
-from thumbnets.registry import AUGMENTATIONS, AVERAGES, MIXES, OPTIMIZERS, SCHEDULES
+from thumbnets.registry import AUGMENTATIONS, AVERAGES, METHODS, MIXES, OPTIMIZERS, SCHEDULES
 from thumbnets.training.batches import Images
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import Training, fit
@@ -64,11 +64,9 @@ def check(model_settings, run, tmp_path):
     """Compares a run that is killed again and again with one that is not."""
 
     def compare(**changes):
-        arch = changes.pop("arch", "cnn_c")
+        arch, epochs = changes.pop("arch", "cnn_c"), changes.setdefault("epochs", EPOCHS)
         options = {"dropout": 0.3} if arch in ("cnn_c", "mlp4", "mlp") else {}
-        settings = model_settings(
-            arch, options, **{"epochs": EPOCHS, "augment": ["shift"], **changes}
-        )
+        settings = model_settings(arch, options, **{"augment": ["shift"], **changes})
         through = run(settings)
         checkpoint = Checkpoint(tmp_path / "0.pt", "key", every=0)
         for batch in KILLS:
@@ -76,12 +74,12 @@ def check(model_settings, run, tmp_path):
             with pytest.raises(Killed):
                 run(settings, killer, checkpoint)
             assert killer.done == batch
-        for epoch in (EPOCHS - 1, EPOCHS):
+        for epoch in (epochs - 1, epochs):
             with pytest.raises(Killed):
                 run(settings, Killer(epoch=epoch), checkpoint)
         last = Killer()
         assert run(settings, last, checkpoint) == through
-        assert last.began == last.done == EPOCHS * STEPS  # the end was kept, but not judged
+        assert last.began == last.done == epochs * STEPS  # the end was kept, but not judged
         again = Killer(batch=1)
         assert run(settings, again, checkpoint) == through  # a finished training trains no more
         return through
@@ -111,6 +109,17 @@ def test_every_schedule(check, name):
 )
 def test_every_average(check, average):
     check(average=average)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, entry in METHODS.entries.items() if "members" in entry.parameters]
+)
+def test_every_ensemble(check, name):
+    """Where members end in turn they do so after epochs 1 and 2, or 2: kills are on all sides."""
+    walk = name == "fast_geometric"
+    method = {"name": name, "members": 2, "cycle": 2} if walk else {"name": name, "members": 3}
+    epochs = 4 if walk else EPOCHS
+    check(method=method, epochs=epochs, schedule="onecycle", optimizer="adam", lr=0.01)
 
 
 @pytest.mark.parametrize("name", MIXES.entries)

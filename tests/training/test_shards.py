@@ -84,6 +84,25 @@ def test_the_same_bits_whichever_thread_is_first(shards_of):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(shards_of, name):
+    """torch's fused optimizers would take it for the gradient of others."""
+
+    def gradients(network, images, targets, share):
+        found = [torch.linspace(-1, 1, p.numel()).view(p.shape) for p in network.parameters()]
+        return found, torch.zeros(()), torch.zeros(())
+
+    moved = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        convolution = nn.Conv2d(4, 8, 3).to(memory_format=layout)
+        optimizer = getattr(torch.optim, name)(convolution.parameters(), lr=0.1, fused=True)
+        shards_of(convolution, 1).backward(gradients, *batch(4))
+        optimizer.step()
+        moved.append(convolution.weight.detach())
+    torch.testing.assert_close(*moved)
+
+
 @pytest.mark.parametrize(("n", "threads"), [(7, 3), (13, 4), (21, 5), (5, 2), (3, 4)])
 def test_no_share_has_a_single_image(shards_of, n, threads):
     """Batch norm refuses one; torch's `chunk` cuts 7 into 3, 3 and 1."""

@@ -67,7 +67,7 @@ class Shards:
             torch._foreach_add_(found, more)
             total, other = total + part_of_total, other + part_of_other
         for parameter, gradient in zip(self.parameters, found, strict=True):
-            parameter.grad = gradient
+            parameter.grad = _laid_out_as(parameter, gradient)
         return total, other
 
     def at_once(self, function: Callable, arguments: list[tuple]) -> list:
@@ -88,3 +88,14 @@ class Shards:
     def _begin(self) -> None:
         torch.set_num_threads(1)
         self._threads.append(threading.get_native_id())
+
+
+def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient in the memory layout of its parameter.
+
+    torch's fused optimizers take both as they lie in memory, whatever their strides, and would
+    move other weights than those that the gradient is of.
+    """
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
