@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from thumbnets import paths
+from thumbnets.evaluation.cost import describe
 from thumbnets.methods.base import build_method
 from thumbnets.methods.probe import Voters, draw
+from thumbnets.models import count_parameters
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training, fit
 from thumbnets.training.weights import load_weights, save_weights
@@ -184,7 +186,7 @@ def test_drawn_images_of_a_memory_map(encoder, probe_settings, meta, toy_images,
 @pytest.fixture
 def voters() -> Voters:
     """Five directions of three classes; images are directions already."""
-    voters = Voters(nn.Identity(), 3, neighbours=3, temperature=0.5)
+    voters = Voters(nn.Identity(), nn.Linear(2, 3), neighbours=3, temperature=0.5)
     bank = torch.tensor([(1, 0), (1, 0.2), (0, 1), (-1, 0.1), (0.6, 0.8)])
     voters.meet(bank, torch.tensor([0, 0, 1, 2, 1]))
     return voters
@@ -240,6 +242,14 @@ def test_one_neighbour_recognises_the_bank(encoder, probe_settings, meta, toy_im
     settings = probe_settings("knn", neighbours=1)
     classifier, _ = fit(settings, images, None, meta, seed=0, watcher=watcher)
     assert (classifier.logits(images).argmax(1) == images.labels.numpy()).all()
+
+
+@pytest.mark.parametrize("kind", ["linear", "knn", "finetune"])
+def test_what_a_probe_costs_is_counted(probe_settings, meta, kind):
+    with torch.device("meta"):
+        network = build_method(probe_settings(kind), meta).network()
+    found = describe(network, (1, 8, 8))
+    assert found.parameters == count_parameters(network)
 
 
 # What is refused.

@@ -211,8 +211,8 @@ class NearestNeighbours(Probe):
         self.neighbours, self.temperature = neighbours, temperature
 
     def network(self) -> nn.Module:
-        encoder, _ = build_encoder(self.settings, self.meta)
-        return Voters(encoder, len(self.meta.classes), self.neighbours, self.temperature)
+        encoder, head = build_encoder(self.settings, self.meta)
+        return Voters(encoder, head, self.neighbours, self.temperature)
 
     def batches(self, train: Images, streams: Streams) -> Batches:
         images = super().batches(train, streams).data
@@ -255,19 +255,20 @@ class Voters(nn.Module):
 
     Args:
         encoder: From images to features [N, D].
-        classes: How many there are.
+        head: What they stand in for: a layer from features to classes.
         neighbours: How many vote.
         temperature: Their weights are exp(cosine similarity / temperature).
     """
 
     def __init__(
-        self, encoder: nn.Module, classes: int, neighbours: int, temperature: float
+        self, encoder: nn.Module, head: nn.Linear, neighbours: int, temperature: float
     ) -> None:
         super().__init__()
-        self.encoder, self.classes = encoder, classes
+        self.encoder, self.classes = encoder, head.out_features
         self.neighbours, self.temperature = neighbours, temperature
-        self.register_buffer("bank", torch.empty(0, 0))  # float32 [M, D], of length 1
-        self.register_buffer("labels", torch.empty(0, dtype=torch.int64))
+        # Nobody yet; float32 [M, D], of length 1, and int64 [M].
+        self.register_buffer("bank", torch.zeros(neighbours, head.in_features))
+        self.register_buffer("labels", torch.zeros(neighbours, dtype=torch.int64))
 
     def meet(self, features: Tensor, labels: Tensor) -> None:
         """Take in those that vote: features float32 [M, D] and labels int64 [M]."""
@@ -281,10 +282,10 @@ class Voters(nn.Module):
         similar = directions @ self.bank.mT
         if without is not None:
             similar.scatter_(1, without[:, None], -torch.inf)
-        nearest, who = similar.topk(self.neighbours)
-        weights = torch.exp(nearest / self.temperature)
-        classes = nn.functional.one_hot(self.labels[who], self.classes)  # [N, neighbours, K]
-        return torch.log1p((weights[:, None] @ classes.float())[:, 0])
+        least = similar.topk(self.neighbours).values[:, -1:]
+        # Without places of neighbours: who is as near as the last of them votes as well.
+        weights = torch.exp(similar / self.temperature) * (similar >= least)
+        return torch.log1p(weights @ nn.functional.one_hot(self.labels, self.classes).float())
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: object) -> None:
         for name in ("bank", "labels"):  # as many as there are
