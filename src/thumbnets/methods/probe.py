@@ -17,6 +17,7 @@ from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.settings import ModelSettings, TrainSettings
+from thumbnets.training.shards import Gradients, Shards
 
 
 @METHODS.register(excludes=("weights",))
@@ -225,14 +226,30 @@ class NearestNeighbours(Probe):
         self.whole.meet(encoded(self.whole.encoder, batches.plain()), images.labels)
         return batches
 
+    def shards(self, learner: nn.Module, threads: int) -> Shards:
+        return Untrained(learner, threads)
+
     @torch.no_grad()
+    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and hits of voters about each other. `images` are their places."""
+        logits = learner.vote(learner.bank[images], without=images)
+        return self.cross_entropy(logits, targets), (logits.argmax(1) == targets).sum()
+
     def gradients(
         self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
-    ) -> tuple[list[None], Tensor, Tensor]:
-        """No gradient; loss and hits of voters about each other. `images` are their places."""
-        logits = learner.vote(learner.bank[images], without=images)
-        right = (logits.argmax(1) == targets).sum()
-        return [None for _ in learner.parameters()], self.cross_entropy(logits, targets), right
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
+        """None at all: see `Untrained`."""
+        return [], *self.loss(learner, images, targets)
+
+
+class Untrained(Shards):
+    """Leaves parameters without gradients, so that no optimizer moves or decays them."""
+
+    def backward(
+        self, gradients: Gradients, images: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        _, loss, right = gradients(self.networks[0], images, targets, 1.0)
+        return loss, right
 
 
 class OneSample(Batches):
