@@ -16,10 +16,10 @@ from thumbnets.report.bag_table import _goal
 
 STAGES = """
 from stages import code, download, evaluate, evaluate_ensemble, ensemble_select, preprocess
-from stages import report, train
+from stages import pretrain, report, train
 from thumbnets.params import Params, load_params
 params = load_params()
-for stage in (code, download, preprocess):
+for stage in (code, download, preprocess, pretrain):
     stage.main()
 for model in params.run:
     for seed in params.seeds:

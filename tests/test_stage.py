@@ -118,9 +118,8 @@ def test_code_writes_a_file_for_every_stage_and_model(stage, copied):
     stages = {path.stem for path in (copied / "stages").glob("[!_]*.py")}
     code = copied / "build" / "code"
     assert {path.stem for path in (code / "stages").iterdir()} == stages
-    assert {path.stem for path in code.glob("*.json")} == set(
-        load_params(copied / "params.yaml").models
-    )
+    models = load_params(copied / "params.yaml").models
+    assert {path.stem for path in code.glob("*.json")} == {*models, "encoders"}
     first = {path: path.read_bytes() for path in code.rglob("*.json")}
     assert str(copied).encode() not in b"".join(first.values())
     assert stage("code").returncode == 0

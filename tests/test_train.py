@@ -69,6 +69,8 @@ def block(stage, split, model_settings):
         settings = model_settings("mlp4", {"dropout": 0.3}, **changes)
         about = {"settings": settings.model_dump(), "modules": {"code": code}}
         write_json(paths.model_code("toy"), about, exact=True)
+        for seed in (0, 1):
+            write_json(paths.encoder_of("toy", seed), {})
         return settings
 
     return write
@@ -287,7 +289,7 @@ def test_halvings_reach_the_weights_and_the_metrics(stage, block, copied, split,
 DRIVER = """
 import json, os, signal, sys, time
 from pathlib import Path
-from stages import code, download, preprocess, train
+from stages import code, download, preprocess, pretrain, train
 from thumbnets.stage import run_stage
 
 def fork(main):
@@ -316,7 +318,7 @@ def killed(child, file, before, delay):
     return exit_code(child)
 
 def prepare():
-    for stage in (code, download, preprocess):
+    for stage in (code, download, preprocess, pretrain):
         stage.main()
 
 file = Path("build/checkpoints/hard/0-folds.pt")
@@ -343,7 +345,8 @@ models:
 def driver(copied):
     """Trains `hard` on digits in a copy of the project; returns exit code and seconds."""
     params = (copied / "params.yaml").read_text().replace("\nmodels:\n", HARD, 1)
-    for before, after in {"fashion_mnist #": "digits #", "folds: 12": "folds: 2"}.items():
+    changes = {"model: mlp4": "model: hard", "name: fashion_mnist": "name: digits"}
+    for before, after in {**changes, "folds: 12": "folds: 2"}.items():
         assert before in params
         params = params.replace(before, after, 1)
     (copied / "params.yaml").write_text(params)

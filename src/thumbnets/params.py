@@ -40,8 +40,8 @@ def _known_views(name: str) -> str:
 # DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[8].
 POOL_PLACES = 9
 
-# Metrics files of the run as a whole, which a model's would overwrite.
-_RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem}
+# Files of the run as a whole, which a model's would overwrite.
+_RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem, paths.ENCODER_CODE.stem}
 
 
 def _usable_as_file_names(blocks: dict) -> dict:

@@ -32,7 +32,7 @@ def run_params(root, tmp_path):
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_blocks_are_those_with_a_published_number(dataset):
     ours = {b: s for name in networks(dataset) for b, s in blocks(dataset, name).items()}
-    source = "Nokland and Eidnes 2019, local error signals"
+    source = "Nøkland and Eidnes 2019, local error signals"
     theirs = {r.block: r.arch for r in _results() if (r.dataset, r.source) == (dataset, source)}
     assert {b: s["arch"] for b, s in ours.items() if "bio" not in b} == theirs
 
