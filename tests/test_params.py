@@ -305,7 +305,7 @@ def test_an_ensemble_needs_votes_and_seeds(load):
         load(seeds | {"split.rotate": True})
 
 
-@pytest.mark.parametrize("name", ["summary", "ensemble", "../up", "a/b"])
+@pytest.mark.parametrize("name", ["summary", "ensemble", "encoders", "../up", "a/b"])
 def test_a_block_name_that_clashes_with_an_output_is_refused(load, name):
     with pytest.raises(ValueError, match=name):
         load({"models": {"mlp4": {"arch": "mlp4"}, name: {"arch": "mlp4"}}, "pool": ["mlp4"] * 9})
