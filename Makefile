@@ -158,8 +158,9 @@ RECIPES := python -m thumbnets.report.recipes
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
 # $(call run_recipes,PARAMS)
 define run_recipes
-	blocks=$$($(RECIPES) pool $(GROUP) $(DATA)) && rm -f metrics/*.json && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+	blocks=$$($(RECIPES) pool $(GROUP) $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
 		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) $(1) preprocess
+	rm -f metrics/*.json
 	$(run_experiment)
 endef
 

@@ -23,7 +23,7 @@ def main() -> None:
     for name, settings in params.settings.items():
         code = fingerprint(training_roots(settings, source), source, paths.REQUIREMENTS)
         code["files"] = {
-            key: _checksum(path, remedy if name in params.run else None)
+            key: _checksum(path, f"models.{name}.{key}", remedy if name in params.run else None)
             for key, (path, remedy) in settings.files.items()
         }
         code["settings"] = settings.model_dump()
@@ -40,8 +40,8 @@ def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
     return [paths.STAGES / "train.py", *files]
 
 
-def _checksum(path: Path, remedy: str | None) -> str | None:
-    """SHA-256 of a file; None if it is not there, and no remedy is needed.
+def _checksum(path: Path, where: str, remedy: str | None) -> str | None:
+    """SHA-256 of a file that a key names; None if it is not there, and no remedy is needed.
 
     Raises:
         ValueError: It is missing.
@@ -49,7 +49,7 @@ def _checksum(path: Path, remedy: str | None) -> str | None:
     if path.is_file():
         return sha256(path)
     if remedy:
-        raise ValueError(f"{path} is missing: {remedy}.")
+        raise ValueError(f"{where}: {path} is missing: {remedy}.")
     return None
 
 

@@ -46,5 +46,5 @@ def test_another_file_is_another_training(code, copied: Path):
 
 
 def test_a_missing_file_is_told_before_anything_trains(code):
-    with pytest.raises(AssertionError, match="error: pretrained/mlp4.pth is missing: put"):
+    with pytest.raises(AssertionError, match="mlp4.weights: pretrained/mlp4.pth is missing: put"):
         code()

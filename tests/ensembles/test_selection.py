@@ -124,14 +124,14 @@ def test_bags_by_hand(monkeypatch):
     monkeypatch.setattr(selection, "_KEPT", 1.0)
     weights = select_in_bags(EXAMPLE, LABELS, objective="loss", steps=6)
     assert weights == pytest.approx([1 / 3, 1 / 3, 1 / 3])
-    # Kept are two of three, the best: 1 and 2; a bag is one of them, which is its whole ensemble.
+    # Kept are two of three, the best: 1 and 2. A half would be one, but a bag has two at least.
     monkeypatch.setattr(selection, "_DRAWN", 0.5)
     monkeypatch.setattr(selection, "_KEPT", 0.6)
-    first, second, third = select_in_bags(EXAMPLE, LABELS, objective="loss", steps=6) * 20
-    assert first == 0 and second + third == pytest.approx(20)
-    drawn = [np.random.default_rng(0)]
-    expected = sum(drawn[0].choice(2, 1, replace=False)[0] for _ in range(20))
-    assert third == pytest.approx(expected) and 0 < third < 20
+    both = EXAMPLE[1:]
+    begin = sorted_start(both, LABELS, objective="loss", most=6)
+    votes = select(both, LABELS, objective="loss", steps=6, begin=begin)
+    weights = select_in_bags(EXAMPLE, LABELS, objective="loss", steps=6)
+    assert weights == pytest.approx([0, *(votes / votes.sum())])
 
 
 @settings(max_examples=15)

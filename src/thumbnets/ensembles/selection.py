@@ -116,7 +116,7 @@ def sorted_start(
 def select_in_bags(
     probabilities: np.ndarray, labels: np.ndarray, *, objective: str, steps: int
 ) -> np.ndarray:
-    """Mean weights of selections from random halves of the better part of the library.
+    """Mean weights of selections from random halves (two or more) of the better of the library.
 
     A selection from everything may find an ensemble that suits the validation images by chance;
     many from parts of it agree on what is more than that. Each begins with `sorted_start`. Bags are
@@ -133,10 +133,11 @@ def select_in_bags(
     """
     ranked = rank(probabilities, labels, objective=objective)
     library = np.array(ranked[: ceil(_KEPT * len(ranked))])
+    size = min(len(library), max(2, ceil(_DRAWN * len(library))))  # of one there is no choice
     rng = np.random.default_rng(0)
     weights = np.zeros(len(probabilities))
     for _ in range(_BAGS):
-        drawn = rng.choice(len(library), ceil(_DRAWN * len(library)), replace=False)
+        drawn = rng.choice(len(library), size, replace=False)
         bag = library[np.sort(drawn)]
         begin = sorted_start(probabilities[bag], labels, objective=objective, most=steps)
         votes = select(probabilities[bag], labels, objective=objective, steps=steps, begin=begin)

@@ -17,7 +17,12 @@ from thumbnets.training.classifier import normalise
 from thumbnets.training.settings import ModelSettings
 
 
-@METHODS.register(files={"teacher": "run `make teacher`"}, excludes=("augment", "mix"))
+@METHODS.register(
+    files={
+        "teacher": "run `make teacher`, or copy teacher/teacher.npz of a run with ensemble.teach"
+    },
+    excludes=("augment", "mix"),
+)
 def distill(
     settings: ModelSettings,
     meta: Meta,

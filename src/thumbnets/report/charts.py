@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from thumbnets.evaluation.calibration import Calibration, Reliability
 from thumbnets.report.costs import Plotted
@@ -111,6 +111,7 @@ def parameters_chart(points: list[Plotted]) -> Figure:
         axis.set_xscale("log")
         axis.tick_params(which="minor", length=0)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: amount(n).replace(".00", "")))
+        axis.xaxis.set_minor_formatter(NullFormatter())  # within a decade it would write LaTeX
         axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
         axis.set_xlabel("parameters")
         axis.set_ylabel("test accuracy")
