@@ -20,7 +20,7 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test lint format report results results-local tiny rmdl mil recipes teacher bench lock clean
+.PHONY: help install repro test lint format report results results-local tiny ten-cnns rmdl mil recipes teacher bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,27 +93,39 @@ results: install ## run the pool, and the source's experiments, with several see
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
 	$(end_results)
 
-# The experiment table of Not-Just-Another-MNIST, in all nine places of the pool.
-TINY := tiny_cnn_skeleton,tiny_cnn_augmented,tiny_cnn_onecycle
-TINY := $(TINY),$(TINY),$(TINY)
+# $(call pool,BLOCKS): the param, with the blocks repeated until they fill its nine places
+empty :=
+comma := ,
+nine := 1 2 3 4 5 6 7 8 9
+pool = -S 'pool=[$(subst $(empty) ,$(comma),$(wordlist 1,9,$(foreach _,$(nine),$(1))))]'
+
+# The experiment table of Not-Just-Another-MNIST.
+TINY := tiny_cnn_skeleton tiny_cnn_augmented tiny_cnn_onecycle
 
 tiny: install ## rerun the experiments of the tiny CNNs on MNIST (SEEDS): results/
 	$(begin_results)
-	$(call experiment,tiny_cnn,-S data.name=mnist -S model=tiny_cnn_onecycle -S 'pool=[$(TINY)]')
+	$(call experiment,tiny_cnn,-S data.name=mnist -S model=tiny_cnn_onecycle $(call pool,$(TINY)))
+	$(end_results)
+
+# Two recipes, five trainings of each.
+ten-cnns: SEEDS := [0,1,2,3,4]
+ten-cnns: install ## let ten CNNs of 7,496 parameters vote on MNIST: results/
+	$(begin_results)
+	$(call experiment,ten_cnns_mnist,-S data.name=mnist -S model=tiny_cnn_long $(call pool,tiny_cnn_15 tiny_cnn_long) \
+		-S ensemble.seeds=5 -S ensemble.rule=all -S evaluation.tta=shift)
 	$(end_results)
 
 DATA ?= fashion_mnist
 TTA ?= none
-# As in RMDL's source: first all DNNs, then RNNs, then CNNs; nine places in both cases.
+# As in RMDL's source: first all DNNs, then RNNs, then CNNs.
 N ?= 9
-RMDL_3 := rmdl_dnn_0,rmdl_rnn_0,rmdl_cnn_0
-RMDL_3 := $(RMDL_3),$(RMDL_3),$(RMDL_3)
-RMDL_9 := rmdl_dnn_0,rmdl_dnn_1,rmdl_dnn_2,rmdl_rnn_0,rmdl_rnn_1,rmdl_rnn_2,rmdl_cnn_0,rmdl_cnn_1,rmdl_cnn_2
+RMDL_3 := rmdl_dnn_0 rmdl_rnn_0 rmdl_cnn_0
+RMDL_9 := $(foreach kind,dnn rnn cnn,rmdl_$(kind)_0 rmdl_$(kind)_1 rmdl_$(kind)_2)
 
 rmdl: install ## 3 or 9 (N) random networks of RMDL, and their majority (DATA, SEEDS): results/
 	$(if $(RMDL_$(N)),,$(error N must be 3 or 9, got $(N)))
 	$(begin_results)
-	$(call experiment,rmdl_$(N)_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 -S 'pool=[$(RMDL_$(N))]' \
+	$(call experiment,rmdl_$(N)_$(DATA),-S data.name=$(DATA) -S model=rmdl_cnn_0 $(call pool,$(RMDL_$(N))) \
 		-S ensemble.rule=all -S ensemble.voting=hard)
 	$(end_results)
 
@@ -135,22 +147,21 @@ results-local: install ## rerun the source's table of local losses (DATA, SEEDS,
 
 BAGS ?= 50 100 200 500
 DRAWING ?= natural
-MIL := mil_attention mil_gated mil_mean mil_max mil_instance_mean mil_instance_max mil_source mil_source mil_source
-empty :=
-comma := ,
+# Any blocks of bags; the first is the headline.
+MIL ?= mil_gated mil_attention mil_mean mil_max mil_instance_mean mil_instance_max mil_source
 
 # $(call mil,BAGS): train on so many bags, and add the table of the run to results/mil_DATA.md
 define mil
-	dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' -S model=mil_gated -S 'pool=[$(subst $(empty) ,$(comma),$(MIL))]' \
+	dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' -S model=$(firstword $(MIL)) $(call pool,$(MIL)) \
 		$(foreach block,$(sort $(MIL)),-S models.$(block).method.train_bags=$(1) -S models.$(block).method.drawing=$(DRAWING)) preprocess
 	$(run_experiment)
 	@{ python -m thumbnets.report.bag_table; echo; } >> results/mil_$(DATA).md
 
 endef
 
-mil: install ## bags of images under six poolings, 50 to 500 to learn from (DATA, SEEDS, BAGS, DRAWING): results/mil_DATA.md
+mil: install ## bags of images under six poolings, 50 to 500 to learn from (DATA, SEEDS, BAGS, DRAWING, MIL): results/mil_DATA.md
 	$(begin_results)
-	@$(call heading,make mil DATA=$(DATA) SEEDS=$(SEEDS) BAGS='$(BAGS)' DRAWING=$(DRAWING)) > results/mil_$(DATA).md
+	@$(call heading,make mil DATA=$(DATA) SEEDS=$(SEEDS) BAGS='$(BAGS)' DRAWING=$(DRAWING) MIL='$(MIL)') > results/mil_$(DATA).md
 	@printf '# Bags of images: $(DATA)\n\n' >> results/mil_$(DATA).md
 	$(foreach bags,$(BAGS),$(call mil,$(bags)))
 	$(end_results)

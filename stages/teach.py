@@ -30,11 +30,12 @@ def main() -> None:
     selection = read_json(paths.SELECTION)
     groups = groups_of(params.seeds, params.ensemble.seeds)
     ensembles = [selection[group][params.ensemble.counts] for group in groups]
+    asked = chosen(ensembles)
     members = {
         training(model, seed): load_weights(paths.weights(model, seed), device)
         for model in params.members
         for seed in params.seeds
-        if training(model, seed) in chosen(ensembles)
+        if training(model, seed) in asked
     }
     write_arrays(
         paths.TEACHER / "teacher.npz",

@@ -303,7 +303,7 @@ def _check_examples(params: Params) -> None:
     if len(kinds) > 1:
         found = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
         alike = next(names for names in kinds.values() if params.model in names)
-        hint = ",".join((alike * POOL_PLACES)[:POOL_PLACES])
+        hint = ",".join(in_all_places(alike))
         raise ValueError(
             f"model and pool must be judged on the same examples, but are on different ones: "
             f"{found}. Set them to blocks of one kind, as with -S 'pool=[{hint}]'."
@@ -389,6 +389,11 @@ def _check_size(params: Params, name: str) -> None:
 
 def _inside(path: Path, folder: Path) -> bool:
     return path.parent.is_relative_to(folder) and ".." not in path.parts
+
+
+def in_all_places(names: list[str]) -> list[str]:
+    """A pool of these blocks: they repeat until all its places are filled."""
+    return (names * POOL_PLACES)[:POOL_PLACES]
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:

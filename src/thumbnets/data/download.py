@@ -24,6 +24,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
+from thumbnets.artifacts import sha256
 from thumbnets.data.datasets import DATASETS, Archive, Dataset
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's dataset-* packages install
@@ -319,8 +320,7 @@ def _is_whole(path: Path, archive: Archive) -> bool:
     """Whether a file is there with the right content."""
     if not path.is_file() or archive.size not in (None, path.stat().st_size):
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == archive.sha256
+    return sha256(path) == archive.sha256
 
 
 def _fetch(url: str, part: Path, *, longest: int, stop: threading.Event) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from thumbnets import runtime
-from thumbnets.artifacts import read_csv, write_csv
+from thumbnets.artifacts import read_csv, sha256, write_csv
 from thumbnets.data.images import SUFFIXES, read_image
 from thumbnets.data.readers import Content, Part, on_disk
 
@@ -78,9 +78,9 @@ def list_images(folder: Path, target: Path) -> None:
     """
     places = [(part, path) for part, root in _roots(folder) for path in _images_in(root)]
     listed = [
-        Listed(part, label, path.relative_to(folder).as_posix(), sha256)
-        for some, sums in _in_chunks(lambda place: _sha256(place[1][1]), places, "listing")
-        for (part, (label, path)), sha256 in zip(some, sums, strict=True)
+        Listed(part, label, path.relative_to(folder).as_posix(), checksum)
+        for some, sums in _in_chunks(lambda place: sha256(place[1][1]), places, "listing")
+        for (part, (label, path)), checksum in zip(some, sums, strict=True)
     ]
     _check_classes(folder, listed)
     write_csv(target / _LIST, map(asdict, listed))
@@ -140,11 +140,6 @@ def _images_in(root: Path) -> Iterator[tuple[str, Path]]:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_classes(folder: Path, listed: list[Listed]) -> None:

@@ -10,6 +10,7 @@ from thumbnets import paths
 from thumbnets.artifacts import read_arrays, read_json
 from thumbnets.evaluation.metrics import area_under_curve
 from thumbnets.params import Params, load_params
+from thumbnets.report import tables
 from thumbnets.report.filters import decimals, plural
 from thumbnets.stage import run
 
@@ -36,8 +37,6 @@ def table(params: Params) -> str:
     options = params.settings[params.model].train.method.options
     if params.example != "bag":
         raise ValueError(f"{params.model} is no model of bags: run `make mil`.")
-    rows = [list(_COLUMNS), list(_COLUMNS.values())]
-    rows += [_row(params, model) for model in params.run]
     lines = [
         f"## {plural(options['train_bags'], 'training bag')}",
         "",
@@ -48,7 +47,7 @@ def table(params: Params) -> str:
         f"{plural(len(params.seeds), 'seed')}, intervals Student's over them. Each seed draws "
         "training bags of its own.",
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        tables.table(_COLUMNS, (_row(params, model) for model in params.run)),
     ]
     return "\n".join(lines) + "\n"
 

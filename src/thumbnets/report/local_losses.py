@@ -13,8 +13,9 @@ from thumbnets import paths
 from thumbnets.artifacts import read_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import accuracy_interval
-from thumbnets.params import POOL_PLACES, Params, load_params
+from thumbnets.params import Params, in_all_places, load_params
 from thumbnets.registry import unknown
+from thumbnets.report import tables
 from thumbnets.report.filters import decimals, interval, plural, thousands
 from thumbnets.report.published import find_published
 from thumbnets.stage import run
@@ -105,7 +106,7 @@ def _block(table: Settings, network: Settings, suffix: str, epochs: int | None) 
 def overrides(dataset: str, name: str, epochs: int | None) -> list[str]:
     """Arguments of `dvc exp run` that put a network's trainings into all places of the pool."""
     found = blocks(dataset, name, epochs)
-    places = (list(found) * POOL_PLACES)[:POOL_PLACES]
+    places = in_all_places(list(found))
     changes = [f"data.name={dataset}", f"model={places[0]}", f"pool={_as_override(places)}"]
     changes += [
         f"++models.{block}.{key}={_as_override(value)}"
@@ -132,22 +133,21 @@ def table(params: Params, folder: Path) -> str:
         folder: With the metrics of the blocks, a file each; those that are not there were not run.
     """
     dataset = params.data.name
-    rows = [list(_COLUMNS), list(_COLUMNS.values())]
-    rows += [
+    rows = [
         _row(params, block, settings, folder)
         for network in networks(dataset)
         for block, settings in blocks(dataset, network).items()
     ]
-    over = "Student's over seeds" if len(params.seeds) > 1 else "Wilson's over test images"
     lines = [
         f"# Local error signals: {get_dataset(dataset).title}",
         "",
         f"Test errors in percent, means over {plural(len(params.seeds), 'seed')}; intervals are 95 "
-        f"%, {over}. Learnt from {params.split.folds - 1} of {params.split.folds} folds of the "
-        "training images, the published ones (Nøkland and Eidnes 2019, one run each) from all. "
-        "Parameters are of the network alone, without the heads of the local losses.",
+        f"%, {tables.intervals(len(params.seeds))}. Learnt from {params.split.folds - 1} of "
+        f"{params.split.folds} folds of the training images, the published ones (Nøkland and "
+        "Eidnes 2019, one run each) from all. Parameters are of the network alone, without the "
+        "heads of the local losses.",
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        tables.table(_COLUMNS, rows),
     ]
     return "\n".join(lines) + "\n"
 

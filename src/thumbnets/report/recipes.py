@@ -12,8 +12,9 @@ from thumbnets import paths
 from thumbnets.artifacts import read_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
-from thumbnets.params import POOL_PLACES, Params, load_params
+from thumbnets.params import Params, in_all_places, load_params
 from thumbnets.registry import unknown
+from thumbnets.report import tables
 from thumbnets.report.filters import decimals, interval, percent, plural, thousands
 from thumbnets.stage import run
 
@@ -89,7 +90,7 @@ def pool(params: Params, dataset: str, group: str) -> list[str]:
     if not blocks:
         names = ", ".join(goal.block for goal in goals)
         raise ValueError(f"params.yaml has no recipe for {dataset}: add a block, one of {names}.")
-    return (blocks * POOL_PLACES)[:POOL_PLACES]
+    return in_all_places(blocks)
 
 
 def table(params: Params, group: str, folder: Path) -> str:
@@ -100,16 +101,15 @@ def table(params: Params, group: str, folder: Path) -> str:
         group: As in `find_goals`.
         folder: With the metrics of the recipes, a file each.
     """
-    rows = [list(_COLUMNS), list(_COLUMNS.values())]
-    rows += [_row(params, goal, folder) for goal in find_goals(params.data.name, group)]
-    over = "Student's over seeds" if len(params.seeds) > 1 else "Wilson's over test images"
+    rows = [_row(params, goal, folder) for goal in find_goals(params.data.name, group)]
     lines = [
         f"# Recipes ({group}): {get_dataset(params.data.name).title}",
         "",
-        f"Means over {plural(len(params.seeds), 'seed')}; intervals are 95 %, {over}. A goal is "
-        f"reached if the mean is. Views of a test image: {params.evaluation.tta}.",
+        f"Means over {plural(len(params.seeds), 'seed')}; intervals are 95 %, "
+        f"{tables.intervals(len(params.seeds))}. A goal is reached if the mean is. Views of a test "
+        f"image: {params.evaluation.tta}.",
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        tables.table(_COLUMNS, rows),
     ]
     return "\n".join(lines) + "\n"
 
