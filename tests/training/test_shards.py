@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from thumbnets.methods.apart import MemberShards
+from thumbnets.methods.members import Members
 from thumbnets.training.shards import Shards
 
 
@@ -84,8 +86,9 @@ def test_the_same_bits_whichever_thread_is_first(shards_of):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize("kind", [Shards, MemberShards])
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(shards_of, name):
+def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(kind, name):
     """torch's fused optimizers would take it for the gradient of others."""
 
     def gradients(network, images, targets, share):
@@ -97,7 +100,11 @@ def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(shards_o
         torch.manual_seed(0)
         convolution = nn.Conv2d(4, 8, 3).to(memory_format=layout)
         optimizer = getattr(torch.optim, name)(convolution.parameters(), lr=0.1, fused=True)
-        shards_of(convolution, 1).backward(gradients, *batch(4))
+        learner, (images, targets) = convolution, batch(4)
+        if kind is MemberShards:  # a batch for each member, of which there is one
+            learner, images, targets = Members([learner], ...), images[:, None], targets[:, None]
+        with closing(kind(learner, 1)) as shards:
+            shards.backward(gradients, images, targets)
         optimizer.step()
         moved.append(convolution.weight.detach())
     torch.testing.assert_close(*moved)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from thumbnets.methods.members import Ensemble, Members
 from thumbnets.training.batches import Batches, Images, Streams
-from thumbnets.training.shards import Gradients, Shards
+from thumbnets.training.shards import Gradients, Shards, hand_over
 
 
 class Apart(Ensemble):
@@ -96,6 +96,5 @@ def _backward(
     gradients: Gradients, member: nn.Module, images: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
     found, loss, right = gradients(member, images, targets, 1.0)
-    for parameter, gradient in zip(member.parameters(), found, strict=True):
-        parameter.grad = gradient
+    hand_over(found, member.parameters())
     return loss, right

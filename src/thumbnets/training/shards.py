@@ -8,7 +8,7 @@ import copy
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -66,8 +66,7 @@ class Shards:
         for more, part_of_total, part_of_other in results[1:]:
             torch._foreach_add_(found, more)
             total, other = total + part_of_total, other + part_of_other
-        for parameter, gradient in zip(self.parameters, found, strict=True):
-            parameter.grad = _laid_out_as(parameter, gradient)
+        hand_over(found, self.parameters)
         return total, other
 
     def at_once(self, function: Callable, arguments: list[tuple]) -> list:
@@ -90,12 +89,13 @@ class Shards:
         self._threads.append(threading.get_native_id())
 
 
-def _laid_out_as(parameter: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient in the memory layout of its parameter.
+def hand_over(gradients: Iterable[Tensor], parameters: Iterable[Tensor]) -> None:
+    """Put gradients where an optimizer looks for them, each in the memory layout of its parameter.
 
     torch's fused optimizers take both as they lie in memory, whatever their strides, and would
     move other weights than those that the gradient is of.
     """
-    if gradient.stride() == parameter.stride():
-        return gradient
-    return torch.empty_like(parameter).copy_(gradient)
+    for gradient, parameter in zip(gradients, parameters, strict=True):
+        if gradient.stride() != parameter.stride():
+            gradient = torch.empty_like(parameter).copy_(gradient)
+        parameter.grad = gradient
