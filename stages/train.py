@@ -29,8 +29,7 @@ def main(model: str, seed: str, *flags: str) -> None:
     settings = ModelSettings.model_validate(read_json(paths.model_code(model))["settings"])
     runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has threads of its own
     data = read_split(paths.TRAIN)
-    folds = int(data.fold.max()) + 1
-    validates = data.fold == settings.validation_fold(int(seed), folds)
+    validates = settings.validates(data.fold, int(seed))
     key = _key(model, seed, data)
     method = build_method(settings, data.meta)
     kept = []
@@ -97,8 +96,7 @@ def _refit(settings: ModelSettings, curve: list[Epoch]) -> ModelSettings:
 def _key(model: str, seed: str, data: Split) -> str:
     """All that the trained bytes rest on: settings, code, an encoder, images and folds."""
     files = [paths.model_code(model), paths.encoder_of(model, seed)]
-    images = [repr(data.meta).encode(), data.fold.tobytes()]  # meta: checksum, and normalisation
-    parts = [*(f.read_bytes() for f in files), *images, runtime.device().type.encode()]
+    parts = [*(f.read_bytes() for f in files), data.identity, runtime.device().type.encode()]
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 

@@ -71,8 +71,7 @@ def _show(settings: ModelSettings, data: Split, seed: int) -> None:
     if path.exists() and str(read_arrays(path)["key"]) == key:
         return
     runtime.prepare(threads=settings.train.threads)
-    validates = np.flatnonzero(data.fold == settings.validation_fold(seed, data.fold.max() + 1))
-    chosen = validates[:MOST]
+    chosen = np.flatnonzero(settings.validates(data.fold, seed))[:MOST]
     images, labels = np.ascontiguousarray(data.images[chosen]), data.labels[chosen]
     features = load_weights(weights, runtime.device()).logits(torch.from_numpy(images))
     write_arrays(path, key=np.array(key), **embedding(features, images, labels))
@@ -80,6 +79,5 @@ def _show(settings: ModelSettings, data: Split, seed: int) -> None:
 
 def _key(code: dict[str, Any], data: Split) -> str:
     """All that the trained bytes rest on, but for the seed: settings, code, images and folds."""
-    images = [repr(data.meta).encode(), data.fold.tobytes()]  # meta: checksum, and normalisation
     rests_on = json.dumps(code, sort_keys=True).encode()
-    return hashlib.sha256(b"".join([rests_on, *images])).hexdigest()
+    return hashlib.sha256(rests_on + data.identity).hexdigest()

@@ -74,6 +74,11 @@ class Split:
     fold: np.ndarray | None = None
     unlabelled: np.ndarray | None = None
 
+    @property
+    def identity(self) -> bytes:
+        """All that a training knows of these images: checksum, normalisation and folds."""
+        return repr(self.meta).encode() + self.fold.tobytes()
+
 
 def at_once(image_bytes: int, most: int) -> int:
     """How many images are looked at together: `most`, or fewer if they are large; two or more."""

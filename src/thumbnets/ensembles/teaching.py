@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from thumbnets.ensembles.rules import Ensemble, combine, members_of
 from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.evaluation.views import VIEWS, transformed
+from thumbnets.evaluation.views import VIEWS, predict_view
 from thumbnets.training.batches import Images
 from thumbnets.training.classifier import Classifier
 
@@ -32,7 +32,7 @@ def teach(
     taught = []
     for view in tqdm(VIEWS[views], "teaching", leave=False, delay=2, disable=None):
         probabilities = {
-            name: to_probabilities(_logits(classifier, images, view))
+            name: to_probabilities(predict_view(classifier, images, view))
             for name, classifier in members.items()
         }
         combined = [combine(ensemble, probabilities, "soft") for ensemble in ensembles]
@@ -43,8 +43,3 @@ def teach(
 def chosen(ensembles: Iterable[Ensemble]) -> list[str]:
     """The trainings that have a say in any of the ensembles, sorted."""
     return sorted({name for ensemble in ensembles for name in members_of(ensemble)})
-
-
-def _logits(classifier: Classifier, images: Images, view: tuple[bool, int, int]) -> np.ndarray:
-    parts = images.split(classifier.at_once)
-    return np.concatenate([classifier.logits(transformed(some, *view)) for some in parts])

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from thumbnets.training.classifier import Batched, Classifier
 
+View = tuple[bool, int, int]  # whether mirrored left to right, then pixels down and to the right
+
 _MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
 
-# For each set its views: whether mirrored left to right, then pixels down and to the right.
-VIEWS: dict[str, list[tuple[bool, int, int]]] = {
+VIEWS: dict[str, list[View]] = {
     "none": [(False, 0, 0)],
     "flip": [(mirrored, 0, 0) for mirrored in (False, True)],
     "shift": [(False, *move) for move in _MOVES],
@@ -44,18 +45,21 @@ def predict(
         For each name float32 [N, K]: plain logits of a single view, otherwise their `average`.
     """
     needed = dict.fromkeys(view for name in names for view in VIEWS[name])
-    seen = {
-        (mirrored, down, right): classifier.logits(
-            images, view=partial(transformed, mirrored=mirrored, down=down, right=right)
-        )
-        for mirrored, down, right in needed
-    }
+    seen = {view: predict_view(classifier, images, view) for view in needed}
     return {
         name: seen[VIEWS[name][0]]
         if len(VIEWS[name]) == 1
         else average(np.stack([seen[view] for view in VIEWS[name]]))
         for name in names
     }
+
+
+def predict_view(classifier: "Classifier", images: "Batched", view: View) -> np.ndarray:
+    """Logits float32 [N, K] of images, or bags of them, under a single view."""
+    mirrored, down, right = view
+    return classifier.logits(
+        images, view=partial(transformed, mirrored=mirrored, down=down, right=right)
+    )
 
 
 def transformed(images: "Tensor", mirrored: bool, down: int, right: int) -> "Tensor":

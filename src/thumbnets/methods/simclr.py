@@ -49,7 +49,7 @@ def pretraining_images(
     It learns from the unlabelled images of a data set that has them, else from all training
     images but those that validate the run of that seed.
     """
-    validates = split.fold == settings.validation_fold(seed, int(split.fold.max()) + 1)
+    validates = settings.validates(split.fold, seed)
     judged = Images.of(split, device, validates)
     if split.unlabelled is None:
         return Images.of(split, device, ~validates), judged

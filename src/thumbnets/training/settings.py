@@ -3,7 +3,7 @@
 import math
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,9 @@ from thumbnets.registry import (
     Registry,
     unknown,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Checked(BaseModel):
@@ -282,3 +285,7 @@ class ModelSettings(Checked):
     def validation_fold(self, seed: int, folds: int) -> int:
         """The fold that validates the run of `seed`."""
         return seed % folds if self.rotate else 0
+
+    def validates(self, fold: "np.ndarray", seed: int) -> "np.ndarray":
+        """Which images validate the run of `seed`: bool [N], of the fold of each int [N]."""
+        return fold == self.validation_fold(seed, int(fold.max()) + 1)
