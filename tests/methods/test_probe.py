@@ -250,6 +250,8 @@ def test_what_a_probe_costs_is_counted(probe_settings, meta, kind):
         network = build_method(probe_settings(kind), meta).network()
     found = describe(network, (1, 8, 8))
     assert found.parameters == count_parameters(network)
+    learned = {"finetune": found.parameters, "knn": 0}  # a linear probe's head is resnet20's
+    assert found.trainable == learned.get(kind, 64 * len(meta.classes) + len(meta.classes))
 
 
 # What is refused.

@@ -137,9 +137,13 @@ class LinearProbe(Probe):
 
     judged: np.ndarray | None = None  # features of the images that validate
 
+    def network(self) -> nn.Module:
+        network = super().network()
+        network.encoder.requires_grad_(False)
+        return network
+
     def learner(self, network: nn.Module) -> nn.Module:
         super().learner(network)
-        network.encoder.requires_grad_(False)
         return network.head
 
     def batches(self, train: Images, streams: Streams) -> Batches:
@@ -213,7 +217,7 @@ class NearestNeighbours(Probe):
 
     def network(self) -> nn.Module:
         encoder, head = build_encoder(self.settings, self.meta)
-        return Voters(encoder, head, self.neighbours, self.temperature)
+        return Voters(encoder, head, self.neighbours, self.temperature).requires_grad_(False)
 
     def batches(self, train: Images, streams: Streams) -> Batches:
         images = super().batches(train, streams).data
