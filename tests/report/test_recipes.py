@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thumbnets import paths
-from thumbnets.artifacts import write_json
+from thumbnets.artifacts import read_json, write_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.params import POOL_PLACES, load_params
@@ -56,6 +56,19 @@ def test_table_says_what_was_reached_missed_and_not_run(make_params, tmp_path):
         "cnn_c_best": "–|–|–|–|–|–|91.80 %|not run",
         "tiny_cnn_best": "–|–|–|–|–|–|92.00 %|not run",
     }
+
+
+def test_an_ensemble_has_a_goal_beside_its_members(make_params, tmp_path):
+    write_metrics(tmp_path, "cnn_b_best", 0.93)
+    write_metrics(tmp_path, "ensemble", 0.94)
+    path = tmp_path / paths.ENSEMBLE_METRICS.name
+    write_json(path, {"counted": read_json(path), "rule": "greedy_loss"})
+    write_json(tmp_path / paths.SUMMARY.name, {"ensemble": {"parameters": 5_000}})
+    params = make_params(models=BLOCKS, seeds=[0])
+    found = rows(table(params, "pool", tmp_path).replace("\u202f", " "))
+    assert found["ensemble"] == "1|94.00 %|–|93.52 – 94.45|5,000|–|93.50 %|reached"
+    assert found["cnn_b_best"] == "1|93.00 %|–|92.48 – 93.48|7|2|–|–"
+    assert set(pool(params, "fashion_mnist", "pool")) == {"cnn_b_best", "cnn_c_best"}
 
 
 def test_a_single_seed_has_wilson_intervals(make_params, tmp_path):
@@ -113,8 +126,9 @@ def test_goals_can_be_run(root):
     goals = [Goal(**row) for row in table]
     places = Counter((goal.dataset, goal.group) for goal in goals)
     assert max(places.values()) <= POOL_PLACES
-    assert len({(goal.dataset, goal.block) for goal in goals}) == len(goals)
-    assert {goal.block for goal in goals} <= load_params(root / paths.PARAMS).models.keys()
+    assert len({(goal.dataset, goal.group, goal.block) for goal in goals}) == len(goals)
+    blocks = load_params(root / paths.PARAMS).models
+    assert {goal.block for goal in goals} <= {*blocks, "ensemble"}
     for goal in goals:
         assert get_dataset(goal.dataset) and goal in find_goals(goal.dataset, goal.group)
         assert goal.accuracy is None or 0.5 < goal.accuracy < 1

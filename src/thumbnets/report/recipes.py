@@ -20,6 +20,7 @@ from thumbnets.stage import run
 
 _TABLE = Path(__file__).with_name("goals.toml")
 _NOT_RUN = "not run"
+_ENSEMBLE = paths.ENSEMBLE_METRICS.stem
 _COLUMNS = {  # and how they are aligned
     "Recipe": ":--",
     "Seeds": "--:",
@@ -39,7 +40,7 @@ class Goal:
 
     Attributes:
         dataset: Name of the data set, as in params.yaml.
-        block: Of params.yaml.
+        block: Of params.yaml; or `ensemble`, what is selected from the group.
         accuracy: Mean on the test images, a fraction; None if it aims at something else.
         epochs: The most that it may train for, if that is part of the goal.
         group: Which recipes are run together.
@@ -55,7 +56,7 @@ class Goal:
         within = f" within {plural(self.epochs, 'epoch')}" if self.epochs else ""
         return percent(self.accuracy) + within
 
-    def outcome(self, accuracy: float, epochs: int) -> str:
+    def outcome(self, accuracy: float, epochs: int | None) -> str:
         """`reached` or `missed`, by the mean; `–` without a goal."""
         if self.accuracy is None:
             return "–"
@@ -116,9 +117,10 @@ def table(params: Params, group: str, folder: Path) -> str:
 
 def _row(params: Params, goal: Goal, folder: Path) -> list[str]:
     scores = _read(folder, goal.block)
-    if goal.block not in params.models or scores is None:
+    if goal.block not in (*params.models, _ENSEMBLE) or scores is None:
         return [goal.block, *["–"] * 6, str(goal), _NOT_RUN]
-    epochs, accuracy = params.settings[goal.block].train.epochs, scores["accuracy"]
+    epochs = None if goal.block == _ENSEMBLE else params.settings[goal.block].train.epochs
+    accuracy = scores["accuracy"]
     return [
         goal.block,
         str(scores["seeds"]),
@@ -126,7 +128,7 @@ def _row(params: Params, goal: Goal, folder: Path) -> list[str]:
         decimals(accuracy["sd"] and 100 * accuracy["sd"], 2),
         interval(accuracy_interval(scores)),
         thousands(scores["parameters"]),
-        str(epochs),
+        decimals(epochs, 0),
         str(goal),
         goal.outcome(accuracy["mean"], epochs),
     ]
@@ -134,7 +136,13 @@ def _row(params: Params, goal: Goal, folder: Path) -> list[str]:
 
 def _read(folder: Path, name: str) -> Scores | None:
     path = folder / paths.metrics(name).name
-    return read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    scores = read_json(path)
+    if name == _ENSEMBLE:
+        summed_up = read_json(folder / paths.SUMMARY.name)[_ENSEMBLE]
+        return scores["counted"] | {"parameters": summed_up["parameters"]}
+    return scores
 
 
 def main(what: str, group: str, dataset: str = "") -> None:
