@@ -8,7 +8,6 @@ from thumbnets import paths, runtime
 from thumbnets.data.arrays import Split
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
-from thumbnets.data.preprocess import stratified_folds
 from thumbnets.params import load_params
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings, check_options
@@ -74,6 +73,9 @@ def chosen(task: Task, train: Split) -> np.ndarray:
 
 
 def _folds(train: Split) -> np.ndarray:
+    # Not before: it imports scikit-learn, which `cold_start` would count (0.7 s).
+    from thumbnets.data.preprocess import stratified_folds
+
     split = load_params().split
     return stratified_folds(train.labels, folds=split.folds, seed=split.seed)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from thumbnets import paths
 from thumbnets.artifacts import sha256, write_json
 from thumbnets.fingerprint import fingerprint
-from thumbnets.params import load_params
-from thumbnets.registry import METHODS, NETWORKS, PACKAGE
+from thumbnets.params import Params, load_params
+from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, PACKAGE, Entry
 from thumbnets.stage import run_stage
 from thumbnets.training.settings import ModelSettings
 
@@ -17,7 +17,7 @@ def main() -> None:
     source = PACKAGE.parent.relative_to(Path.cwd())
     shutil.rmtree(paths.CODE, ignore_errors=True)
     for script in sorted(paths.STAGES.glob("[!_]*.py")):
-        code = fingerprint([script], source, paths.REQUIREMENTS)
+        code = fingerprint(stage_roots(script, params, source), source, paths.REQUIREMENTS)
         write_json(paths.stage_code(script.stem), code)
     encoders = {}
     for name, settings in params.settings.items():
@@ -33,11 +33,22 @@ def main() -> None:
     write_json(paths.ENCODER_CODE, encoders, exact=True)
 
 
+def stage_roots(script: Path, params: Params, source: Path) -> list[Path]:
+    """Files that a stage begins with: its script, and what it finds by a name in the params."""
+    previewed = params.train.augment if script.stem == "preprocess" else []
+    return [script, *_files([AUGMENTATIONS[choice.name] for choice in previewed], source)]
+
+
 def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
     """Files that the training of a block begins with: the stage, and what the block names."""
-    named = [NETWORKS[settings.arch], METHODS[settings.train.method.name]]
-    files = [source.joinpath(*entry.module.split(".")).with_suffix(".py") for entry in named]
-    return [paths.STAGES / "train.py", *files]
+    train = settings.train
+    augmentations = [AUGMENTATIONS[choice.name] for choice in train.augment]
+    named = [NETWORKS[settings.arch], METHODS[train.method.name], *augmentations]
+    return [paths.STAGES / "train.py", *_files(named, source)]
+
+
+def _files(entries: list[Entry], source: Path) -> list[Path]:
+    return [source.joinpath(*entry.module.split(".")).with_suffix(".py") for entry in entries]
 
 
 def _checksum(path: Path, where: str, remedy: str | None) -> str | None:

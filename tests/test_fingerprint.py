@@ -9,7 +9,8 @@ import pytest
 from thumbnets import fingerprint as fingerprints
 from thumbnets.fingerprint import WITHOUT_EFFECT, fingerprint
 from thumbnets.params import load_params
-from thumbnets.registry import METHODS, NETWORKS
+from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS
+from thumbnets.training.settings import Choice
 
 TREE = {
     "stages/run.py": "from package.main import go\n\ngo()\n",
@@ -170,14 +171,15 @@ def test_a_syntax_error_is_one_line(take):
 
 def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint]:
     """What `stages.code` would write for the tree at `root`, by stage and `model:`name."""
-    from stages.code import training_roots
+    from stages.code import stage_roots, training_roots
 
     monkeypatch.chdir(root)
     _forget()
     source, lock = Path("src"), Path("requirements.lock")
     scripts = sorted(Path("stages").glob("[!_]*.py"))
-    found = {script.stem: fingerprint([script], source, lock) for script in scripts}
-    for name, settings in load_params().settings.items():
+    params = load_params()
+    found = {s.stem: fingerprint(stage_roots(s, params, source), source, lock) for s in scripts}
+    for name, settings in params.settings.items():
         found[f"model:{name}"] = fingerprint(training_roots(settings, source), source, lock)
     return found
 
@@ -231,12 +233,20 @@ def test_a_method_changes_the_models_that_learn_by_it(copied, monkeypatch):
     assert _models(changed) == learn
 
 
+def test_an_augmentation_changes_the_models_that_use_it(copied, monkeypatch):
+    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/blanks.py")
+    settings = load_params().settings
+    used = {name: {choice.name for choice in of.train.augment} for name, of in settings.items()}
+    assert _models(changed) == {name for name in used if used[name] & {"cutout", "erasing"}}
+    assert changed - {f"model:{name}" for name in used} == set()  # params.yaml previews a shift
+
+
 @pytest.mark.parametrize(
     "file",
     [
         "training/loop.py",
         "methods/base.py",
-        "data/augment.py",
+        "data/augment/__init__.py",
         "data/mix.py",
         "models/patches.py",
         "runtime.py",
@@ -269,14 +279,20 @@ for name in sys.argv[1:]:
 
 def test_fingerprints_cover_all_that_really_is_imported(root, python, monkeypatch):
     found = _fingerprints(root, monkeypatch)
-    roots = {name: f"stages.{name}" for name in found if ":" not in name}
-    for name, settings in load_params().settings.items():
+    roots, params = {name: f"stages.{name}" for name in found if ":" not in name}, load_params()
+    roots["preprocess"] += _augmentations(params.train.augment)
+    for name, settings in params.settings.items():
         named = NETWORKS[settings.arch], METHODS[settings.train.method.name]
-        roots[f"model:{name}"] = "+".join(["stages.train", *(entry.module for entry in named)])
+        modules = "+".join(["stages.train", *(entry.module for entry in named)])
+        roots[f"model:{name}"] = modules + _augmentations(settings.train.augment)
     imported = dict(map(json.loads, python(IMPORTED, *{*roots.values()}).splitlines()))
     for name, modules in roots.items():
         missing = set(imported[modules]) - set(found[name]["modules"]) - WITHOUT_EFFECT
         assert not missing, f"{name} does not cover {missing}"
+
+
+def _augmentations(choices: list[Choice]) -> str:
+    return "".join(f"+{AUGMENTATIONS[choice.name].module}" for choice in choices)
 
 
 def _module(file: Path) -> str:

@@ -192,7 +192,7 @@ def _keyword_only(node: ast.FunctionDef | ast.ClassDef) -> dict[str, tuple[str, 
 
 
 NETWORKS = Registry("network", "models", given=("in_channels", "image_size", "num_classes"))
-AUGMENTATIONS = Registry("augmentation", "data/augment.py", given=("generator", "epoch", "index"))
+AUGMENTATIONS = Registry("augmentation", "data/augment", given=("generator", "epoch", "index"))
 MIXES = Registry("mix", "data/mix.py", given=("generator", "classes"))
 OPTIMIZERS = Registry(
     "optimizer", "training/optimizers.py", given=("lr", "momentum", "weight_decay")

@@ -16,27 +16,18 @@ from torchvision.transforms import (
 )
 from torchvision.transforms import functional as torchvision
 
-from thumbnets.data.augment import (
-    affine,
-    alternating_flip,
-    blur,
+from thumbnets.data.augment import pipeline
+from thumbnets.data.augment.blanks import cutout, erasing
+from thumbnets.data.augment.light import (
     colour_jitter,
     contrasted,
-    cutout,
-    displace,
-    elastic,
-    erasing,
-    flip,
     greyscale,
-    pipeline,
     recoloured,
-    resized_crop,
-    rotate,
-    rotation,
-    shift,
-    transform,
     turn_hues,
 )
+from thumbnets.data.augment.maps import affine, displace, elastic, rotate, rotation, transform
+from thumbnets.data.augment.means import blur, resized_crop
+from thumbnets.data.augment.moves import alternating_flip, flip, shift
 from thumbnets.registry import AUGMENTATIONS
 from thumbnets.training.settings import Choice
 
@@ -319,7 +310,7 @@ def test_takes_the_nearest_pixel_and_zeros_from_outside():
 def test_angles_are_uniform_within_the_range(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "thumbnets.data.augment.rotate", lambda images, angles: seen.append(angles) or images
+        "thumbnets.data.augment.maps.rotate", lambda images, angles: seen.append(angles) or images
     )
     rotation(noise(5_000, 1, 2), generator=generator(), degrees=20.0)
     share = (seen[0] / math.radians(20) + 1) / 2
@@ -339,7 +330,7 @@ def capture(monkeypatch, name: str) -> dict:
         seen.update(named, fields=fields)
         return images
 
-    monkeypatch.setattr(f"thumbnets.data.augment.{name}", keep)
+    monkeypatch.setattr(f"thumbnets.data.augment.maps.{name}", keep)
     return seen
 
 
