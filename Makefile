@@ -191,7 +191,7 @@ teacher: install ## let the ensemble of the recipes for DATA teach (SEEDS, TTA: 
 	cp teacher/teacher.npz pretrained/
 	$(end_results)
 
-bench: $(PEERS) ## measure beside the usual tools, 45 minutes (BENCH=--quick: 10): benchmarks/results
+bench: $(PEERS) ## measure beside the usual tools, 2 hours (BENCH=--quick: 10 minutes): benchmarks/results
 	python -m benchmarks $(BENCH)
 
 $(PEERS): $(STAMP) benchmarks/requirements.lock

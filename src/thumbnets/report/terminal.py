@@ -94,7 +94,7 @@ def _totals(description: Description) -> list[str]:
         lines.append(f"Params that no layer used: {description.unused:,}")
     if description.uncounted:
         named = ", ".join(f"{name} ({times})" for name, times in description.uncounted.items())
-        lines.append(f"Not counted, no rule: {named}")
+        lines.append(f"Calls that no counting rule covers: {named}")
     return lines
 
 
