@@ -20,7 +20,7 @@ class Apart(Ensemble):
     """
 
     def batches(self, train: Images, streams: Streams) -> Batches:
-        super().batches(train, streams)  # class weights
+        self.weigh(train)
         return MemberBatches(train, self, streams)
 
     def shards(self, learner: nn.Module, threads: int) -> Shards:

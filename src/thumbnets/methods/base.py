@@ -92,8 +92,12 @@ class Method:
         Raises:
             ValueError: The method can't learn from these images.
         """
-        self.class_weights = class_weights(self.train.class_weights, train, len(self.meta.classes))
+        self.weigh(train)
         return Batches(train, self.train, self.meta, streams)
+
+    def weigh(self, train: Images) -> None:
+        """Let classes count in the loss as the block says, by the images to learn from."""
+        self.class_weights = class_weights(self.train.class_weights, train, len(self.meta.classes))
 
     def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """What the training makes small.

@@ -59,7 +59,7 @@ class Distillation(Method):
         self.teacher, self.temperature, self.share = teacher, temperature, share
 
     def batches(self, train: Images, streams: Streams) -> Batches:
-        super().batches(train, streams)  # class weights
+        self.weigh(train)
         taught = read_arrays(self.teacher)
         if str(taught["sha256"]) != self.meta.sha256:
             raise ValueError(
