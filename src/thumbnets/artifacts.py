@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
@@ -107,9 +107,17 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write named arrays as compressed .npz."""
+    """Write named arrays as .npz, whose bytes rest on nothing but these.
+
+    numpy's own look different after another release of Python (a flag of large archives, 3.11.2 and
+    3.11.7) or, compressed, of zlib.
+    """
     content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)
+    with ZipFile(content, "w") as archive:
+        for name, array in arrays.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+            archive.writestr(ZipInfo(f"{name}.npy"), member.getvalue())
     write_bytes(path, content.getvalue())
 
 
