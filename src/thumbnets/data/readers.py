@@ -171,7 +171,7 @@ def read_cifar(folder: Path, classes: tuple[str, ...], *, kind: str) -> Content:
     source = folder / reader.filename
     with TemporaryDirectory(prefix=".unpack-", dir=folder.parent) as unpacked:
         with _tar(source) as archive:
-            archive.extractall(unpacked, filter="data")
+            archive.extractall(unpacked)
         try:
             read = {part: reader(unpacked, train=part == "train") for part in ("train", "test")}
         except RuntimeError as error:
@@ -254,6 +254,8 @@ def _tar(path: Path) -> Iterator[tarfile.TarFile]:
     with path.open("rb") as file, bar:
         stream = CallbackIOWrapper(bar.update, file, "read")
         with tarfile.open(fileobj=stream, mode="r|*") as archive:
+            # An argument `filter` is refused by Python before 3.11.4, which has none.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
             yield archive
 
 
@@ -264,7 +266,7 @@ def _unpacked(archive: Path, inside: str, names: list[str], folder: Path) -> dic
         for member in tar:
             name = member.name.removeprefix("./").removeprefix(f"{inside}/")
             if name in missing:
-                tar.extract(member, folder, filter="data")
+                tar.extract(member, folder)
                 (folder / member.name).rename(folder / name)
                 missing.remove(name)
             if not missing:
