@@ -93,11 +93,11 @@ results: install ## run the pool, and the source's experiments, with several see
 	$(call experiment,double_softmax,-S model=cnn_b_softmax)
 	$(end_results)
 
-# $(call pool,BLOCKS): the param, with the blocks repeated until they fill its nine places
+# $(call pool,BLOCKS): the param, with the blocks repeated until they fill its places
 empty :=
 comma := ,
-nine := 1 2 3 4 5 6 7 8 9
-pool = -S 'pool=[$(subst $(empty) ,$(comma),$(wordlist 1,9,$(foreach _,$(nine),$(1))))]'
+places := 1 2 3 4 5 6 7 8 9
+pool = -S 'pool=[$(subst $(empty) ,$(comma),$(wordlist 1,$(words $(places)),$(foreach _,$(places),$(strip $(1)))))]'
 
 # The experiment table of Not-Just-Another-MNIST.
 TINY := tiny_cnn_skeleton tiny_cnn_augmented tiny_cnn_onecycle

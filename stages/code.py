@@ -48,7 +48,8 @@ def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
 
 
 def _files(entries: list[Entry], source: Path) -> list[Path]:
-    return [source.joinpath(*entry.module.split(".")).with_suffix(".py") for entry in entries]
+    modules = [source.joinpath(*entry.module.split(".")) for entry in entries]
+    return [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in modules]
 
 
 def _checksum(path: Path, where: str, remedy: str | None) -> str | None:

@@ -238,7 +238,13 @@ def test_an_augmentation_changes_the_models_that_use_it(copied, monkeypatch):
     settings = load_params().settings
     used = {name: {choice.name for choice in of.train.augment} for name, of in settings.items()}
     assert _models(changed) == {name for name in used if used[name] & {"cutout", "erasing"}}
-    assert changed - {f"model:{name}" for name in used} == set()  # params.yaml previews a shift
+    assert changed - {f"model:{name}" for name in used} == set()
+
+
+def test_a_previewed_augmentation_changes_what_draws_the_preview(copied, monkeypatch):
+    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/moves.py")
+    assert "shift" in {choice.name for choice in load_params().train.augment}
+    assert {name for name in changed if not name.startswith("model:")} == {"preprocess"}
 
 
 @pytest.mark.parametrize(

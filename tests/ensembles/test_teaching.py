@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from thumbnets.ensembles.teaching import chosen, teach
-from thumbnets.evaluation.views import VIEWS
+from thumbnets.evaluation.views import VIEWS, transformed
 from thumbnets.training.batches import Images
 
 
@@ -37,6 +37,16 @@ def test_by_hand():
     np.testing.assert_allclose(np.exp(taught[:, 0, 0]), [plain, mirrored], rtol=1e-6)
     np.testing.assert_allclose(np.exp(taught).sum(2), 1, rtol=1e-6)
     np.testing.assert_allclose(np.exp(taught[:, 1]), 0.5, rtol=1e-6)  # a black image
+
+
+def test_views_come_in_their_order():
+    """The student sees each view beside what was said of that one."""
+    images = torch.arange(16, dtype=torch.uint8).view(1, 1, 4, 4)
+    data = Images(images, torch.zeros(1, dtype=torch.int64))
+    taught = teach([{"votes": {"a-0": 1}}], {"a-0": Bright(1)}, data, "flip_shift")
+    seen = [float(transformed(images, *view)[0, 0, 0, 1]) / 100 for view in VIEWS["flip_shift"]]
+    assert len(set(seen)) > 5
+    np.testing.assert_allclose(taught[:, 0, 0] - taught[:, 0, 1], seen, atol=1e-5)
 
 
 def test_only_those_that_were_chosen_are_asked():

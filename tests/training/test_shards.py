@@ -87,8 +87,10 @@ def test_the_same_bits_whichever_thread_is_first(shards_of):
 
 
 @pytest.mark.parametrize("kind", [Shards, MemberShards])
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
-def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(kind, name):
+@pytest.mark.parametrize(
+    ("name", "options"), [("SGD", {"lr": 0.1}), ("Adam", {"lr": 0.1, "eps": 1.0})]
+)
+def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(kind, name, options):
     """torch's fused optimizers would take it for the gradient of others."""
 
     def gradients(network, images, targets, share):
@@ -99,7 +101,7 @@ def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(kind, na
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.manual_seed(0)
         convolution = nn.Conv2d(4, 8, 3).to(memory_format=layout)
-        optimizer = getattr(torch.optim, name)(convolution.parameters(), lr=0.1, fused=True)
+        optimizer = getattr(torch.optim, name)(convolution.parameters(), fused=True, **options)
         learner, (images, targets) = convolution, batch(4)
         if kind is MemberShards:  # a batch for each member, of which there is one
             learner, images, targets = Members([learner], ...), images[:, None], targets[:, None]
