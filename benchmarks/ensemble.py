@@ -9,7 +9,6 @@ _GOAL = 3
 
 # The same for both: no augmentation and no schedule, which TorchEnsemble has by the epoch alone.
 _TRAIN = {
-    "epochs": _EPOCHS,
     "batch_size": 128,
     "optimizer": "sgd",
     "lr": 0.02,

@@ -1,11 +1,12 @@
 """Check the params, and write what each stage and each model's training rests on: build/code."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from thumbnets import paths
 from thumbnets.artifacts import sha256, write_json
-from thumbnets.fingerprint import fingerprint
+from thumbnets.fingerprint import files_of, fingerprint
 from thumbnets.params import Params, load_params
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, PACKAGE, Entry
 from thumbnets.stage import run_stage
@@ -36,7 +37,7 @@ def main() -> None:
 def stage_roots(script: Path, params: Params, source: Path) -> list[Path]:
     """Files that a stage begins with: its script, and what it finds by a name in the params."""
     previewed = params.train.augment if script.stem == "preprocess" else []
-    return [script, *_files([AUGMENTATIONS[choice.name] for choice in previewed], source)]
+    return [script, *_files((AUGMENTATIONS[choice.name] for choice in previewed), source)]
 
 
 def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
@@ -47,9 +48,8 @@ def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
     return [paths.STAGES / "train.py", *_files(named, source)]
 
 
-def _files(entries: list[Entry], source: Path) -> list[Path]:
-    modules = [source.joinpath(*entry.module.split(".")) for entry in entries]
-    return [path / "__init__.py" if path.is_dir() else path.with_suffix(".py") for path in modules]
+def _files(entries: Iterable[Entry], source: Path) -> list[Path]:
+    return [file for entry in entries for file in files_of(entry.module, source)]
 
 
 def _checksum(path: Path, where: str, remedy: str | None) -> str | None:

@@ -96,7 +96,7 @@ def _closure(roots: list[Path], source: Path) -> set[Path]:
         if file not in found:
             found.add(file)
             for name in _imports(file, source):
-                waiting.extend(_files_of(name, source))
+                waiting.extend(files_of(name, source))
     return found
 
 
@@ -117,7 +117,7 @@ def _imports(file: Path, source: Path) -> list[str]:
     return found
 
 
-def _files_of(name: str, source: Path) -> Iterator[Path]:
+def files_of(name: str, source: Path) -> Iterator[Path]:
     """The project's files that importing `name` runs: packages on the way, then the module."""
     parts = name.split(".")
     for depth in range(1, len(parts) + 1):
