@@ -170,19 +170,20 @@ GROUP ?= best
 RECIPES := python -m thumbnets.report.recipes
 
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
-# $(call run_recipes,PARAMS)
+# $(call run_recipes,PARAMS): run the pools of GROUP one after the other; build/recipes: their reports
 define run_recipes
-	blocks=$$($(RECIPES) pool $(GROUP) $(DATA)) && dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
-		-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) $(1) preprocess
-	rm -f metrics/*.json
-	$(run_experiment)
+	@mkdir -p build && rm -f build/recipes metrics/*.json
+	pools=$$($(RECIPES) pools $(GROUP) $(DATA)) && for blocks in $$pools; do \
+		dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
+			-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) $(1) preprocess && \
+		$(or $(TRAIN_AHEAD),true) && dvc exp run && cat report/report.md >> build/recipes || exit 1; done
 endef
 
 recipes: install ## run the recipes of a GROUP for DATA (SEEDS, TTA): results/GROUP_DATA.md
 	$(begin_results)
 	$(call run_recipes,)
 	@{ $(call heading,make recipes GROUP=$(GROUP) DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); \
-		$(RECIPES) table $(GROUP); cat report/report.md; } > results/$(GROUP)_$(DATA).md
+		$(RECIPES) table $(GROUP); cat build/recipes; } > results/$(GROUP)_$(DATA).md
 	$(end_results)
 
 teacher: install ## let the ensemble of the recipes for DATA teach (SEEDS, TTA: views): pretrained/teacher.npz

@@ -1,7 +1,6 @@
 """The table of recipes beside their goals."""
 
 import re
-import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -12,8 +11,9 @@ from thumbnets.artifacts import read_json, write_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.params import POOL_PLACES, load_params
+from thumbnets.registry import NETWORKS
 from thumbnets.report import recipes
-from thumbnets.report.recipes import Goal, find_goals, pool, table
+from thumbnets.report.recipes import Goal, find_goals, pools, read_goals, table
 
 BLOCKS = {
     "mlp4": {"arch": "mlp4"},
@@ -68,7 +68,7 @@ def test_an_ensemble_has_a_goal_beside_its_members(make_params, tmp_path):
     found = rows(table(params, "pool", tmp_path).replace("\u202f", " "))
     assert found["ensemble"] == "1|94.00 %|–|93.52 – 94.45|5,000|–|93.50 %|reached"
     assert found["cnn_b_best"] == "1|93.00 %|–|92.48 – 93.48|7|2|–|–"
-    assert set(pool(params, "fashion_mnist", "pool")) == {"cnn_b_best", "cnn_c_best"}
+    assert set(pools(params, "fashion_mnist", "pool")[0]) == {"cnn_b_best", "cnn_c_best"}
 
 
 def test_a_single_seed_has_wilson_intervals(make_params, tmp_path):
@@ -101,10 +101,17 @@ def test_goal_as_text():
     assert str(Goal("mnist", "a")) == "–"
 
 
-def test_pool_has_the_blocks_that_exist_in_all_its_places(make_params):
+def test_a_pool_has_the_blocks_that_exist_in_all_its_places(make_params):
     params = make_params(models=BLOCKS)
     best = ["mlp4_best", "cnn_a_best", "cnn_b_best", "cnn_c_best"]
-    assert pool(params, "fashion_mnist", "best") == (best * 3)[:POOL_PLACES]
+    assert pools(params, "fashion_mnist", "best") == [(best * 3)[:POOL_PLACES]]
+
+
+def test_more_recipes_than_places_are_several_pools(make_params, monkeypatch):
+    monkeypatch.setattr(recipes, "POOL_PLACES", 3)
+    monkeypatch.setattr(recipes, "in_all_places", lambda names: (names * 3)[:3])
+    best = pools(make_params(models=BLOCKS), "fashion_mnist", "best")
+    assert best == [["mlp4_best", "cnn_a_best", "cnn_b_best"], ["cnn_c_best"] * 3]
 
 
 def test_no_recipe_is_one_clear_line(make_params):
@@ -112,20 +119,19 @@ def test_no_recipe_is_one_clear_line(make_params):
     with pytest.raises(
         ValueError, match="^params.yaml has no recipe for mnist: add a block, one of"
     ):
-        pool(params, "mnist", "best")
+        pools(params, "mnist", "best")
     with pytest.raises(
-        ValueError, match="Unknown data set with recipes 'digits'.*Known: fashion_m"
+        ValueError, match="Unknown data set with recipes 'usps'.*Known: fashion_m"
     ):
-        pool(params, "digits", "best")
+        pools(params, "usps", "best")
     with pytest.raises(ValueError, match="Unknown group of recipes for mnist 'bset'. Did you mean"):
-        pool(params, "mnist", "bset")
+        pools(params, "mnist", "bset")
 
 
 def test_goals_can_be_run(root):
-    table = tomllib.loads(Path(recipes.__file__).with_name("goals.toml").read_text())["goal"]
-    goals = [Goal(**row) for row in table]
+    goals = read_goals()
     places = Counter((goal.dataset, goal.group) for goal in goals)
-    assert max(places.values()) <= POOL_PLACES
+    assert places["fashion_mnist", "pool"] <= POOL_PLACES  # of which one ensemble is selected
     assert len({(goal.dataset, goal.group, goal.block) for goal in goals}) == len(goals)
     blocks = load_params(root / paths.PARAMS).models
     assert {goal.block for goal in goals} <= {*blocks, "ensemble"}
@@ -133,3 +139,9 @@ def test_goals_can_be_run(root):
         assert get_dataset(goal.dataset) and goal in find_goals(goal.dataset, goal.group)
         assert goal.accuracy is None or 0.5 < goal.accuracy < 1
         assert re.fullmatch(r"[a-z0-9_]+", goal.block)
+
+
+def test_every_network_has_a_recipe(root):
+    settings = load_params(root / paths.PARAMS).settings
+    run = {settings[goal.block].arch for goal in read_goals() if goal.block in settings}
+    assert set(NETWORKS.entries) - run == {"lenet_20_50"}  # that of bags: `make mil`

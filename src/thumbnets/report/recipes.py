@@ -1,6 +1,6 @@
 """Recipes, the blocks of params.yaml for best accuracy, beside their goals: goals.toml.
 
-`make recipes` asks this module for the blocks to run, and then for the table of their metrics.
+`make recipes` asks this module for the pools to run, and then for the table of their metrics.
 """
 
 import sys
@@ -12,7 +12,7 @@ from thumbnets import paths
 from thumbnets.artifacts import read_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
-from thumbnets.params import Params, in_all_places, load_params
+from thumbnets.params import POOL_PLACES, Params, in_all_places, load_params
 from thumbnets.registry import unknown
 from thumbnets.report import tables
 from thumbnets.report.filters import decimals, interval, percent, plural, thousands
@@ -64,13 +64,23 @@ class Goal:
         return "reached" if in_time and accuracy >= self.accuracy else "missed"
 
 
+def read_goals() -> list[Goal]:
+    """All goals; a row with `blocks` stands for one of each."""
+    rows = tomllib.loads(_TABLE.read_text(encoding="utf-8"))["goal"]
+    return [
+        Goal(**row, block=block)
+        for row in rows
+        for block in row.pop("blocks", [row.pop("block", "")])
+    ]
+
+
 def find_goals(dataset: str, group: str) -> list[Goal]:
     """The goals of a group on a data set.
 
     Raises:
         ValueError: There are none.
     """
-    goals = [Goal(**row) for row in tomllib.loads(_TABLE.read_text(encoding="utf-8"))["goal"]]
+    goals = read_goals()
     datasets = dict.fromkeys(goal.dataset for goal in goals)
     if dataset not in datasets:
         raise ValueError(unknown("data set with recipes", dataset, datasets))
@@ -80,8 +90,8 @@ def find_goals(dataset: str, group: str) -> list[Goal]:
     return [goal for goal in goals if (goal.dataset, goal.group) == (dataset, group)]
 
 
-def pool(params: Params, dataset: str, group: str) -> list[str]:
-    """The recipes of a group for a data set, once or more often to fill all places.
+def pools(params: Params, dataset: str, group: str) -> list[list[str]]:
+    """The recipes of a group for a data set, in as many pools as they need, without empty places.
 
     Raises:
         ValueError: params.yaml has none of them.
@@ -91,7 +101,8 @@ def pool(params: Params, dataset: str, group: str) -> list[str]:
     if not blocks:
         names = ", ".join(goal.block for goal in goals)
         raise ValueError(f"params.yaml has no recipe for {dataset}: add a block, one of {names}.")
-    return in_all_places(blocks)
+    starts = range(0, len(blocks), POOL_PLACES)
+    return [in_all_places(blocks[start : start + POOL_PLACES]) for start in starts]
 
 
 def table(params: Params, group: str, folder: Path) -> str:
@@ -146,12 +157,12 @@ def _read(folder: Path, name: str) -> Scores | None:
 
 
 def main(what: str, group: str, dataset: str = "") -> None:
-    """`pool` for a data set: names for that key of params.yaml; `table`: that of the last run."""
+    """`pools` of a data set, one a line, for that key of params.yaml; `table`: of their metrics."""
     params = load_params()
     if what == "table":
         print(table(params, group, paths.METRICS))
     else:
-        print(",".join(pool(params, dataset, group)))
+        print("\n".join(",".join(blocks) for blocks in pools(params, dataset, group)))
 
 
 if __name__ == "__main__":
