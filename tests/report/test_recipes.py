@@ -120,9 +120,7 @@ def test_no_recipe_is_one_clear_line(make_params):
         ValueError, match="^params.yaml has no recipe for mnist: add a block, one of"
     ):
         pools(params, "mnist", "best")
-    with pytest.raises(
-        ValueError, match="Unknown data set with recipes 'usps'.*Known: fashion_m"
-    ):
+    with pytest.raises(ValueError, match="Unknown data set with recipes 'usps'.*Known: fashion_m"):
         pools(params, "usps", "best")
     with pytest.raises(ValueError, match="Unknown group of recipes for mnist 'bset'. Did you mean"):
         pools(params, "mnist", "bset")
