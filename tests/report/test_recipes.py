@@ -11,7 +11,6 @@ from thumbnets.artifacts import read_json, write_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.params import POOL_PLACES, load_params
-from thumbnets.registry import NETWORKS
 from thumbnets.report import recipes
 from thumbnets.report.recipes import Goal, find_goals, pools, read_goals, table
 
@@ -137,9 +136,3 @@ def test_goals_can_be_run(root):
         assert get_dataset(goal.dataset) and goal in find_goals(goal.dataset, goal.group)
         assert goal.accuracy is None or 0.5 < goal.accuracy < 1
         assert re.fullmatch(r"[a-z0-9_]+", goal.block)
-
-
-def test_every_network_has_a_recipe(root):
-    settings = load_params(root / paths.PARAMS).settings
-    run = {settings[goal.block].arch for goal in read_goals() if goal.block in settings}
-    assert set(NETWORKS.entries) - run == {"lenet_20_50"}  # that of bags: `make mil`
