@@ -91,6 +91,13 @@ def test_an_unknown_name_brings_the_nearest():
         OPTIMIZERS.load("sdg")
     assert "mlp4" in NETWORKS and "mlp5" not in NETWORKS
     assert unknown("thing", "zzz", ["a", "b"]) == "Unknown thing 'zzz'. Known: a, b."
+    assert unknown("thing", "zzz", []) == "Unknown thing 'zzz'. There is none."
+
+
+def test_of_many_names_some_are_listed():
+    message = unknown("thing", "n39x", [f"n{number}" for number in range(40)])
+    assert "Did you mean 'n39'" in message
+    assert message.endswith(" n28, n29 and 10 more.")
 
 
 def test_a_library_stands_for_all_its_networks():

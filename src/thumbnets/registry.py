@@ -32,6 +32,10 @@ _ANNOTATION_NAMES = {
 }
 
 
+# A message is to stay a line that one can read.
+_LISTED = 30
+
+
 @dataclass(frozen=True)
 class Entry:
     """One registered function.
@@ -153,9 +157,12 @@ def library_names(library: str) -> list[str]:
 
 def unknown(kind: str, name: object, known: Any) -> str:
     """The message for a name that is not among `known`, with the nearest known names first."""
-    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}."
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listed = f"Known: {', '.join(names[:_LISTED])}{more}." if names else "There is none."
+    return f"Unknown {kind} {name!r}.{hint} {listed}"
 
 
 def _read_entries(path: Path) -> Iterator[Entry]:
