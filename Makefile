@@ -65,7 +65,8 @@ report: install ## print where the report is
 # What results rest on, and what is put back in the end.
 heading = printf '<!-- %s, commit %s, %s -->\n\n' "$(1)" "$$(git rev-parse --short HEAD)" '$(CPU)'
 define begin_results
-	@git diff --quiet HEAD || { echo "commit or stash first: results name a commit"; exit 1; }
+	@git diff --quiet HEAD || { echo "commit or stash first: results name a commit (after a run that failed:" \
+		"git checkout . && git clean -fdq metrics && dvc checkout)"; exit 1; }
 	@mkdir -p results
 endef
 define end_results
@@ -172,8 +173,9 @@ RECIPES := python -m thumbnets.report.recipes
 # Metrics do not name their data set: without the old ones, all that is there is of this run.
 # $(call run_recipes,PARAMS): run the pools of GROUP one after the other; build/recipes: their reports
 define run_recipes
-	@mkdir -p build && rm -f build/recipes metrics/*.json
-	pools=$$($(RECIPES) pools $(GROUP) $(DATA)) && for blocks in $$pools; do \
+	@mkdir -p build && $(RECIPES) pools $(GROUP) $(DATA) > build/pools
+	@rm -f build/recipes metrics/*.json
+	for blocks in $$(cat build/pools); do \
 		dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
 			-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) $(1) preprocess && \
 		$(or $(TRAIN_AHEAD),true) && dvc exp run && cat report/report.md >> build/recipes || exit 1; done
@@ -182,12 +184,15 @@ endef
 recipes: install ## run the recipes of a GROUP for DATA (SEEDS, TTA): results/GROUP_DATA.md
 	$(begin_results)
 	$(call run_recipes,)
-	@{ $(call heading,make recipes GROUP=$(GROUP) DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)); \
-		$(RECIPES) table $(GROUP); cat build/recipes; } > results/$(GROUP)_$(DATA).md
+	@{ $(call heading,make recipes GROUP=$(GROUP) DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)) && \
+		$(RECIPES) table $(GROUP) && cat build/recipes; } > build/result
+	@mv build/result results/$(GROUP)_$(DATA).md
 	$(end_results)
 
 teacher: install ## let the ensemble of the recipes for DATA teach (SEEDS, TTA: views): pretrained/teacher.npz
 	$(begin_results)
+	@test $$($(RECIPES) pools $(GROUP) $(DATA) 2>/dev/null | wc -l) -le 1 || \
+		{ echo "the recipes of $(GROUP) are more than one ensemble: choose another GROUP"; exit 1; }
 	$(call run_recipes,-S ensemble.teach=$(TTA))
 	cp teacher/teacher.npz pretrained/
 	$(end_results)

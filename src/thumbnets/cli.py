@@ -12,7 +12,7 @@ from thumbnets.artifacts import read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
-from thumbnets.params import load_params
+from thumbnets.params import Params, load_params
 from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.stage import run
 
@@ -49,6 +49,11 @@ def train(arguments: argparse.Namespace) -> None:
     train_ahead(stale_trainings(), params.settings, jobs)
 
 
+def _check_model(name: str, params: Params) -> None:
+    if name not in params.models:
+        raise ValueError(unknown("model", name, params.models))
+
+
 def predict(arguments: argparse.Namespace) -> None:
     """Classify image files, or all images of a folder, with a trained model."""
     from thumbnets.predict import image_files, predict
@@ -56,6 +61,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     params = load_params()
     model = arguments.model or params.model
+    _check_model(model, params)
     seed = params.seeds[0] if arguments.seed is None else arguments.seed
     files = image_files(arguments.images)
     classifier = load_weights(paths.weights(model, seed), runtime.device())
@@ -113,8 +119,7 @@ def export(arguments: argparse.Namespace) -> None:
     from thumbnets.training.weights import load_weights
 
     params, name = load_params(), arguments.model
-    if name not in params.models:
-        raise ValueError(unknown("model", name, params.models))
+    _check_model(name, params)
     seed = params.seeds[0] if arguments.seed is None else arguments.seed
     classifier = load_weights(paths.weights(name, seed), torch.device("cpu"))
     output = arguments.output or Path(f"{name}-{seed}{SUFFIXES[arguments.format]}")

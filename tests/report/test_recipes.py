@@ -128,7 +128,9 @@ def test_no_recipe_is_one_clear_line(make_params):
 def test_goals_can_be_run(root):
     goals = read_goals()
     places = Counter((goal.dataset, goal.group) for goal in goals)
-    assert places["fashion_mnist", "pool"] <= POOL_PLACES  # of which one ensemble is selected
+    for goal in goals:
+        if goal.block == "ensemble":  # which is selected from one pool
+            assert places[goal.dataset, goal.group] - 1 <= POOL_PLACES
     assert len({(goal.dataset, goal.group, goal.block) for goal in goals}) == len(goals)
     blocks = load_params(root / paths.PARAMS).models
     assert {goal.block for goal in goals} <= {*blocks, "ensemble"}

@@ -66,12 +66,11 @@ class Goal:
 
 def read_goals() -> list[Goal]:
     """All goals; a row with `blocks` stands for one of each."""
-    rows = tomllib.loads(_TABLE.read_text(encoding="utf-8"))["goal"]
-    return [
-        Goal(**row, block=block)
-        for row in rows
-        for block in row.pop("blocks", [row.pop("block", "")])
-    ]
+    goals = []
+    for row in tomllib.loads(_TABLE.read_text(encoding="utf-8"))["goal"]:
+        blocks = row.pop("blocks", None) or [row.pop("block")]
+        goals += [Goal(**row, block=block) for block in blocks]
+    return goals
 
 
 def find_goals(dataset: str, group: str) -> list[Goal]:
