@@ -74,10 +74,7 @@ define end_results
 endef
 
 # Runs the experiment whose params are set, its trainings JOBS at once.
-define run_experiment
-	$(TRAIN_AHEAD)
-	dvc exp run
-endef
+run_experiment = $(if $(TRAIN_AHEAD),$(TRAIN_AHEAD) &&) dvc exp run
 
 # $(call experiment,FILE,PARAMS): run an experiment, and keep its report as results/FILE.md
 define experiment
@@ -142,7 +139,7 @@ results-local: install ## rerun the source's table of local losses (DATA, SEEDS,
 	networks=$$($(LOCAL) networks $(DATA)) && for network in $(or $(NETWORKS),$$networks); do \
 		$(LOCAL) params $(DATA) $$network $(EPOCHS) > build/local && \
 		xargs -d '\n' -a build/local dvc exp run -S 'seeds=$(SEEDS)' preprocess && \
-		$(or $(TRAIN_AHEAD),true) && dvc exp run || exit 1; done
+		$(run_experiment) || exit 1; done
 	@{ $(call heading,make $@ DATA=$(DATA) SEEDS=$(SEEDS) EPOCHS=$(EPOCHS)); $(LOCAL) table; } > results/local_$(DATA).md
 	$(end_results)
 
@@ -170,19 +167,24 @@ mil: install ## bags of images under six poolings, 50 to 500 to learn from (DATA
 GROUP ?= best
 RECIPES := python -m thumbnets.report.recipes
 
-# Metrics do not name their data set: without the old ones, all that is there is of this run.
-# $(call run_recipes,PARAMS): run the pools of GROUP one after the other; build/recipes: their reports
-define run_recipes
+# The pools of GROUP, a line each: build/pools
+define find_pools
 	@mkdir -p build && $(RECIPES) pools $(GROUP) $(DATA) > build/pools
+endef
+
+# Metrics do not name their data set: without the old ones, all that is there is of this run.
+# $(call run_recipes,PARAMS): run these pools one after the other; build/recipes: their reports
+define run_recipes
 	@rm -f build/recipes metrics/*.json
 	for blocks in $$(cat build/pools); do \
 		dvc exp run -S data.name=$(DATA) -S 'seeds=$(SEEDS)' \
 			-S "model=$${blocks%%,*}" -S "pool=[$$blocks]" -S evaluation.tta=$(TTA) $(1) preprocess && \
-		$(or $(TRAIN_AHEAD),true) && dvc exp run && cat report/report.md >> build/recipes || exit 1; done
+		$(run_experiment) && cat report/report.md >> build/recipes || exit 1; done
 endef
 
 recipes: install ## run the recipes of a GROUP for DATA (SEEDS, TTA): results/GROUP_DATA.md
 	$(begin_results)
+	$(find_pools)
 	$(call run_recipes,)
 	@{ $(call heading,make recipes GROUP=$(GROUP) DATA=$(DATA) SEEDS=$(SEEDS) TTA=$(TTA)) && \
 		$(RECIPES) table $(GROUP) && cat build/recipes; } > build/result
@@ -191,7 +193,8 @@ recipes: install ## run the recipes of a GROUP for DATA (SEEDS, TTA): results/GR
 
 teacher: install ## let the ensemble of the recipes for DATA teach (SEEDS, TTA: views): pretrained/teacher.npz
 	$(begin_results)
-	@test $$($(RECIPES) pools $(GROUP) $(DATA) 2>/dev/null | wc -l) -le 1 || \
+	$(find_pools)
+	@test $$(wc -l < build/pools) -eq 1 || \
 		{ echo "the recipes of $(GROUP) are more than one ensemble: choose another GROUP"; exit 1; }
 	$(call run_recipes,-S ensemble.teach=$(TTA))
 	cp teacher/teacher.npz pretrained/

@@ -11,7 +11,6 @@ from thumbnets.artifacts import read_json, write_json
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.params import POOL_PLACES, load_params
-from thumbnets.report import recipes
 from thumbnets.report.recipes import Goal, find_goals, pools, read_goals, table
 
 BLOCKS = {
@@ -107,9 +106,10 @@ def test_a_pool_has_the_blocks_that_exist_in_all_its_places(make_params):
 
 
 def test_more_recipes_than_places_are_several_pools(make_params, monkeypatch):
-    monkeypatch.setattr(recipes, "POOL_PLACES", 3)
-    monkeypatch.setattr(recipes, "in_all_places", lambda names: (names * 3)[:3])
-    best = pools(make_params(models=BLOCKS), "fashion_mnist", "best")
+    params = make_params(models=BLOCKS)
+    for module in ("thumbnets.params", "thumbnets.report.recipes"):
+        monkeypatch.setattr(f"{module}.POOL_PLACES", 3)
+    best = pools(params, "fashion_mnist", "best")
     assert best == [["mlp4_best", "cnn_a_best", "cnn_b_best"], ["cnn_c_best"] * 3]
 
 
