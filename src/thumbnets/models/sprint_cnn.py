@@ -2,7 +2,6 @@
 
 from torch import nn
 
-from thumbnets.models.layers import perceptron
 from thumbnets.options import Count
 from thumbnets.registry import NETWORKS
 
@@ -13,20 +12,35 @@ from thumbnets.registry import NETWORKS
     source="this project: high accuracy in the first seconds of training",
 )
 def sprint_cnn(
-    *, in_channels: int, image_size: int, num_classes: int, width: Count = 16
+    *,
+    in_channels: int,
+    image_size: int,
+    num_classes: int,
+    width: Count = 16,
+    hidden: Count = 128,
+    batch_norm: bool = False,
 ) -> nn.Module:
     """Two 5x5 convolutions of `width` and 2 `width` maps, which stride instead of pooling, then
-    128-classes: few passes over small activations, which is what a step of a small network costs.
+    `hidden`-classes: few passes over small activations, which is what a step of a small network
+    costs.
 
     Args:
         width: Maps of the first convolution.
+        hidden: Units between the convolutions and the logits: the features of an encoder.
+        batch_norm: Normalise before each ReLU, in place of biases.
     """
-    side = -(-image_size // 4)
+    bias, side = not batch_norm, -(-image_size // 4)
+
+    def rectified(normalised: nn.Module) -> list[nn.Module]:
+        return [*([normalised] if batch_norm else []), nn.ReLU(inplace=True)]
+
     return nn.Sequential(
-        nn.Conv2d(in_channels, width, 5, stride=2, padding=2),  # [N, 16, 14, 14]
-        nn.ReLU(inplace=True),
-        nn.Conv2d(width, 2 * width, 5, stride=2, padding=2),  # [N, 32, 7, 7]
-        nn.ReLU(inplace=True),
+        nn.Conv2d(in_channels, width, 5, stride=2, padding=2, bias=bias),  # [N, 16, 14, 14]
+        *rectified(nn.BatchNorm2d(width)),
+        nn.Conv2d(width, 2 * width, 5, stride=2, padding=2, bias=bias),  # [N, 32, 7, 7]
+        *rectified(nn.BatchNorm2d(2 * width)),
         nn.Flatten(),
-        *perceptron([2 * width * side**2, 128, num_classes], nn.ReLU),
+        nn.Linear(2 * width * side**2, hidden, bias=bias),
+        *rectified(nn.BatchNorm1d(hidden)),
+        nn.Linear(hidden, num_classes),
     )
