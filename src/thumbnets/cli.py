@@ -79,7 +79,7 @@ def describe(arguments: argparse.Namespace) -> None:
     from thumbnets.report.terminal import field_table, layer_table
 
     params, name = load_params(), arguments.model
-    if name not in params.models and name not in NETWORKS:
+    if name not in params.models and name not in NETWORKS and "/" not in name:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))
     meta = _meta_of(arguments.dataset or params.data.name)

@@ -238,7 +238,12 @@ class Params(Checked):
     def _resolve(self, name: str) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
         block, where = self._with_network(name), f"models.{name}"
-        if not isinstance(block.get("arch"), str):
+        if "arch" not in block:
+            raise ValueError(
+                f"{where} names no network: add arch, one of {', '.join(NETWORKS.entries)}, to its "
+                f"keys {', '.join(block) or '(none)'}."
+            )
+        if not isinstance(block["arch"], str):
             raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
         try:
             arch = NETWORKS[block["arch"]]

@@ -137,4 +137,7 @@ def test_describe_takes_blocks_networks_and_data_sets(describe):
     assert hundred["image"] == [3, 32, 32]
     assert "are known once the images are there" in describe("cnn_a", "--dataset", "folder")
     assert "Did you mean 'cnn_a'" in describe("cnn_aa")
+    assert "network of torchvision 'resnet81'. Did you mean 'resnet18'" in describe(
+        "torchvision/resnet81"
+    )
     assert "Unknown data set 'nmist'" in describe("cnn_a", "--dataset", "nmist")
