@@ -51,6 +51,8 @@ def test_dvc_puts_every_network_into_params(run_params):
                     value = {"name": value} if value == "supervised" else value
                     if key == "optimizer":
                         value = {"name": "adam", "beta2": 0.999}
+                    if key == "method" and value["name"] == "local":
+                        value = {"few_classes": None, **value}
                     assert written[key] == value, (dataset, block, key)
 
 
@@ -65,6 +67,9 @@ def test_settings_of_the_source():
     assert found["vgg8b_predsim_cutout"]["augment"][-1] == {"name": "cutout", "size": 14}
     kmnist = blocks("kmnist", "vgg8b")
     assert [s["dropout"] for s in kmnist.values()] == [0.3] * 4 + [0.15]
+    limited = {b: s["method"] for b, s in blocks("cifar100", "mlp").items()}
+    assert "few_classes" not in limited["mlp_pred"] and limited["mlp"] == "supervised"
+    assert all(limited[f"mlp_{loss}"]["few_classes"] == 20 for loss in ("sim", "predsim"))
     bio = blocks("cifar10", "vgg8b_bio")
     assert list(bio) == ["vgg8b_bio_pred", "vgg8b_bio_sim", "vgg8b_bio_predsim"]
     assert all(s["method"]["bio"] and s["method"]["beta"] == 0.01 for s in bio.values())

@@ -12,10 +12,12 @@ from torch.nn import functional
 
 from thumbnets.data.arrays import Meta
 from thumbnets.methods.base import Method, autocast
+from thumbnets.methods.few_classes import FewClasses
 from thumbnets.models.blocks import Block
 from thumbnets.models.layers import Dropout
 from thumbnets.options import Count, Probability
 from thumbnets.registry import METHODS
+from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.settings import ModelSettings
 
 _BITS = 128  # of a target's random projection
@@ -30,6 +32,7 @@ def local(
     beta: Probability = 0.99,
     decoder: Count = 4096,
     bio: bool = False,
+    few_classes: Count | None = None,
 ) -> Method:
     """A loss for every block; the output layer learns by cross-entropy.
 
@@ -41,8 +44,10 @@ def local(
         bio: Nothing is backpropagated: targets are random projections of the labels, the gradient
             of pred comes back by fixed random weights (feedback alignment), and sim compares the
             outputs as they are. The source then has a beta of 0.01.
+        few_classes: In the first half of the epochs the images of a batch have the classes of so
+            many of them, as the source has it for 100 classes. None: any.
     """
-    return Local(settings, meta, Choices(loss, beta, decoder, bio))
+    return Local(settings, meta, Choices(loss, beta, decoder, bio, few_classes))
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Choices:
     beta: float
     decoder: int
     bio: bool
+    few_classes: int | None
 
     @property
     def shares(self) -> dict[str, float]:
@@ -96,6 +102,12 @@ class Local(Method):
         if self.train.optimizer.name == "muon":
             return "optimizer can't be muon, for which a network has one last layer, and here many"
         return None
+
+    def batches(self, train: Images, streams: Streams) -> Batches:
+        usual = super().batches(train, streams)
+        if self.choices.few_classes is None:
+            return usual
+        return FewClasses(train, self.train, self.meta, streams, self.choices.few_classes)
 
     def learner(self, network: nn.Module) -> nn.Module:
         """The network, and a head for each block. Its output layer begins at 0, as in the source.

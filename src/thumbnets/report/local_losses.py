@@ -81,6 +81,8 @@ def _block(table: Settings, network: Settings, suffix: str, epochs: int | None) 
         "decoder": network.get("decoder", 4096),
         "bio": bio,
     }
+    if "few_classes" in table and loss in ("sim", "predsim"):
+        method["few_classes"] = table["few_classes"]
     dropout = network.get("cutout_dropout", network["dropout"])
     return {
         "arch": network["arch"],
