@@ -119,11 +119,12 @@ TTA ?= none
 N ?= 9
 RMDL_3 := rmdl_dnn_0 rmdl_rnn_0 rmdl_cnn_0
 RMDL_9 := $(foreach kind,dnn rnn cnn,rmdl_$(kind)_0 rmdl_$(kind)_1 rmdl_$(kind)_2)
-# Or any blocks; the last is the headline.
+# Or any blocks, nine at most; the last is the headline.
 MEMBERS ?= $(RMDL_$(N))
 
 rmdl: install ## 3 or 9 (N) random networks of RMDL, or MEMBERS, and their majority (DATA, SEEDS): results/
-	$(if $(MEMBERS),,$(error N must be 3 or 9, got $(N)))
+	$(if $(MEMBERS),,$(error N must be 3 or 9, got $(N); or name MEMBERS))
+	$(if $(word 10,$(MEMBERS)),$(error MEMBERS are nine at most, got $(words $(MEMBERS))))
 	$(begin_results)
 	$(call experiment,rmdl_$(words $(MEMBERS))_$(DATA),-S data.name=$(DATA) -S model=$(lastword $(MEMBERS)) $(call pool,$(MEMBERS)) \
 		-S ensemble.rule=all -S ensemble.voting=hard)

@@ -97,7 +97,7 @@ BAD = [
     ("models.mlp4.droput", 0.1, ["models.mlp4", "'droput'", "Did you mean 'dropout'"]),
     ("models.mlp4.softmax_output", True, ["models.mlp4", "'softmax_output'"]),
     ("train.epochs", GONE, ["train.epochs is missing"]),
-    ("models.mlp4.arch", GONE, ["models.mlp4 names no network", "cnn_a", "its keys augment,"]),
+    ("models.mlp4.arch", GONE, ["models.mlp4 names no network", "cnn_a", "keys augment,"]),
     ("models.mlp4.arch", 4, ["models.mlp4.arch must be one of", "cnn_a"]),
     ("train.epochs", "3", ["train.epochs", "integer", "'3'"]),
     ("train.epochs", 3.0, ["train.epochs", "integer", "3.0"]),

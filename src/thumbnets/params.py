@@ -240,8 +240,8 @@ class Params(Checked):
         block, where = self._with_network(name), f"models.{name}"
         if "arch" not in block:
             raise ValueError(
-                f"{where} names no network: add arch, one of {', '.join(NETWORKS.entries)}, to its "
-                f"keys {', '.join(block) or '(none)'}."
+                f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
+                f"one of {', '.join(NETWORKS.entries)}, torchvision/NAME."
             )
         if not isinstance(block["arch"], str):
             raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")

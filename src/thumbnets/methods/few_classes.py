@@ -10,24 +10,32 @@ from thumbnets.data.arrays import Meta
 from thumbnets.training.batches import Batches, Images, Streams
 from thumbnets.training.settings import TrainSettings
 
+_LEAST_CLASSES = 10
+_PASSED_OVER = 10  # images, for each of those drawn first, in search of more classes
+
 
 class FewClasses(Batches):
-    """Batches whose images have few classes in the first half of the epochs, then any.
+    """Batches whose images have few classes, up to the epoch halfway; then any.
 
     Of a hundred classes a batch has about one image each, and images that should be alike are rare.
     Every image still comes once an epoch.
 
     Args:
-        first: Images drawn first for a batch, whose classes are those of the others too.
+        drawn_first: Images drawn first for a batch, whose classes are those of the others too.
 
     Source: code of Nøkland and Eidnes 2019 for CIFAR-100 (20 images, 200 of 400 epochs).
     """
 
     def __init__(
-        self, data: Images, settings: TrainSettings, meta: Meta, streams: Streams, first: int
+        self,
+        data: Images,
+        settings: TrainSettings,
+        meta: Meta,
+        streams: Streams,
+        drawn_first: int,
     ) -> None:
         super().__init__(data, settings, meta, streams)
-        self.until, self.drawn_first = settings.epochs / 2, first
+        self.until, self.drawn_first = settings.epochs / 2, drawn_first
 
     def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         if epoch <= self.until:
@@ -36,25 +44,43 @@ class FewClasses(Batches):
         yield from super().run(order, epoch, first)
 
 
-def gathered(order: np.ndarray, labels: np.ndarray, size: int, first: int) -> np.ndarray:
+def gathered(order: np.ndarray, labels: np.ndarray, size: int, drawn_first: int) -> np.ndarray:
     """An order of images whose batches have few classes.
 
-    A batch begins with the next images of the order; then come the next ones of their classes, and
-    where these do not suffice the next ones of any class.
+    A batch begins with the next images of the order, and, if these are of fewer than ten classes,
+    with some of others that come soon after; then come the next ones of their classes, and where
+    these do not suffice the next ones of any class.
 
     Args:
         order: Which image comes when, int64 [N].
         labels: Of all images, int64 [M].
         size: Images a batch.
-        first: Those that say its classes.
+        drawn_first: Images that a batch begins with.
 
     Returns:
         int64 [N], each image of the order once.
     """
     found = []
     while len(order) > size:
-        alike = np.isin(labels[order], labels[order[:first]])
-        chosen = np.argsort(~alike, kind="stable")[:size]
+        begun = _beginning(labels[order], drawn_first)
+        rank = np.where(np.isin(labels[order], labels[order[begun]]), 1, 2)
+        rank[begun] = 0
+        chosen = np.argsort(rank, kind="stable")[:size]
         found.append(order[chosen])
         order = np.delete(order, chosen)
     return np.concatenate([*found, order])
+
+
+def _beginning(labels: np.ndarray, drawn_first: int) -> list[int]:
+    """Places of the images that say the classes of a batch, of labels in their order."""
+    begun = list(range(min(drawn_first, len(labels))))
+    classes, passed_over = set(labels[begun]), 0
+    for place in range(len(begun), len(labels)):
+        if len(classes) >= _LEAST_CLASSES or passed_over == _PASSED_OVER * drawn_first:
+            break
+        if labels[place] in classes:
+            passed_over += 1
+        else:
+            begun.append(place)
+            classes.add(labels[place])
+    return begun

@@ -44,8 +44,8 @@ def local(
         bio: Nothing is backpropagated: targets are random projections of the labels, the gradient
             of pred comes back by fixed random weights (feedback alignment), and sim compares the
             outputs as they are. The source then has a beta of 0.01.
-        few_classes: In the first half of the epochs the images of a batch have the classes of so
-            many of them, as the source has it for 100 classes. None: any.
+        few_classes: Up to the epoch halfway a batch is filled from the classes of its first images,
+            so many; the source has 20 where there are 100 classes. None: any classes.
     """
     return Local(settings, meta, Choices(loss, beta, decoder, bio, few_classes))
 
@@ -99,14 +99,19 @@ class Local(Method):
             return "class_weights must be null, but for loss: pred without bio"
         if self.train.clip:
             return "clip must be null, since one length of all gradients ties blocks together"
+        if (self.choices.few_classes or 0) >= self.train.batch_size:
+            return (
+                f"few_classes must be fewer images than a batch has, {self.train.batch_size}, got "
+                f"{self.choices.few_classes}"
+            )
         if self.train.optimizer.name == "muon":
             return "optimizer can't be muon, for which a network has one last layer, and here many"
         return None
 
     def batches(self, train: Images, streams: Streams) -> Batches:
-        usual = super().batches(train, streams)
         if self.choices.few_classes is None:
-            return usual
+            return super().batches(train, streams)
+        self.weigh(train)
         return FewClasses(train, self.train, self.meta, streams, self.choices.few_classes)
 
     def learner(self, network: nn.Module) -> nn.Module:
