@@ -293,6 +293,13 @@ def test_lenet5_as_in_1998():
     assert "ReLU" not in names and names.count("Tanh") == 4 and names.count("AvgPool2d") == 2
 
 
+def test_sprint_cnn_with_more_features_and_batch_norm():
+    network = make("sprint_cnn", width=32, hidden=1024, batch_norm=True)
+    convolutions = 25 * 32 + 2 * 32 + 25 * 32 * 64 + 2 * 64  # without biases; gains and shifts
+    assert count_parameters(network) == convolutions + 64 * 7**2 * 1024 + 2 * 1024 + 1025 * 10
+    assert network[-1].in_features == 1024
+
+
 def test_softmax_under_cross_entropy_has_a_floor():
     network = make("cnn_b", softmax_output=True)
     last = network[-2]
