@@ -79,6 +79,7 @@ def describe(arguments: argparse.Namespace) -> None:
     from thumbnets.report.terminal import field_table, layer_table
 
     params, name = load_params(), arguments.model
+    # Names of a library's networks are left to the registry, which knows the nearest ones.
     if name not in params.models and name not in NETWORKS and "/" not in name:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))

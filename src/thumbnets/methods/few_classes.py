@@ -27,12 +27,7 @@ class FewClasses(Batches):
     """
 
     def __init__(
-        self,
-        data: Images,
-        settings: TrainSettings,
-        meta: Meta,
-        streams: Streams,
-        drawn_first: int,
+        self, data: Images, settings: TrainSettings, meta: Meta, streams: Streams, drawn_first: int
     ) -> None:
         super().__init__(data, settings, meta, streams)
         self.until, self.drawn_first = settings.epochs / 2, drawn_first
@@ -55,15 +50,16 @@ def gathered(order: np.ndarray, labels: np.ndarray, size: int, drawn_first: int)
         order: Which image comes when, int64 [N].
         labels: Of all images, int64 [M].
         size: Images a batch.
-        drawn_first: Images that a batch begins with.
+        drawn_first: Images that a batch begins with, fewer than its size.
 
     Returns:
         int64 [N], each image of the order once.
     """
     found = []
     while len(order) > size:
-        begun = _beginning(labels[order], drawn_first)
-        rank = np.where(np.isin(labels[order], labels[order[begun]]), 1, 2)
+        classes = labels[order]
+        begun = _beginning(classes, drawn_first)
+        rank = np.where(np.isin(classes, classes[begun]), 1, 2)
         rank[begun] = 0
         chosen = np.argsort(rank, kind="stable")[:size]
         found.append(order[chosen])
@@ -73,9 +69,9 @@ def gathered(order: np.ndarray, labels: np.ndarray, size: int, drawn_first: int)
 
 def _beginning(labels: np.ndarray, drawn_first: int) -> list[int]:
     """Places of the images that say the classes of a batch, of labels in their order."""
-    begun = list(range(min(drawn_first, len(labels))))
+    begun = list(range(drawn_first))
     classes, passed_over = set(labels[begun]), 0
-    for place in range(len(begun), len(labels)):
+    for place in range(drawn_first, len(labels)):
         if len(classes) >= _LEAST_CLASSES or passed_over == _PASSED_OVER * drawn_first:
             break
         if labels[place] in classes:

@@ -81,13 +81,14 @@ def _block(table: Settings, network: Settings, suffix: str, epochs: int | None) 
         "decoder": network.get("decoder", 4096),
         "bio": bio,
     }
-    if "few_classes" in table and loss in ("sim", "predsim"):
+    compares = loss in ("sim", "predsim")  # the images of a batch with one another
+    if compares and "few_classes" in table:
         method["few_classes"] = table["few_classes"]
     dropout = network.get("cutout_dropout", network["dropout"])
     return {
         "arch": network["arch"],
         **network.get("options", {}),
-        "activation": "leaky_relu" if loss in ("sim", "predsim") else "relu",
+        "activation": "leaky_relu" if compares else "relu",
         "dropout": dropout if with_cutout else network["dropout"],
         "method": "supervised" if loss == "global" else method,
         "threads": 1,
