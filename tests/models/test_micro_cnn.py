@@ -1,0 +1,28 @@
+"""The convolution of derivatives."""
+
+import torch
+from torch.nn.functional import conv2d
+
+from thumbnets.models.micro_cnn import DerivativeConv2d
+
+
+def test_derivatives_of_a_ramp_and_of_a_bowl():
+    """Of x: itself, 1 along the row and 0 down it, no Laplacian; of x^2 + y^2 a constant one."""
+    layer = DerivativeConv2d(1, 4)
+    lengths = torch.tensor([1.0, 12.0**0.5, 12.0**0.5, 164.0**0.5])
+    with torch.no_grad():
+        layer.weight.copy_(torch.diag(lengths)[:, None])  # each kernel alone, in whole numbers
+    y, x = torch.meshgrid(torch.arange(7.0), torch.arange(7.0), indexing="ij")
+    ramp, bowl = layer(x[None, None])[0, :, 3, 2], layer((x**2 + y**2)[None, None])[0, :, 3, 2]
+    # Sobel weighs a central difference of two pixels by 4, the Laplacian sums 8 and 8.
+    assert torch.allclose(ramp, torch.tensor([2.0, 8.0, 0.0, 0.0]), atol=1e-4)
+    assert torch.allclose(bowl, torch.tensor([13.0, 32.0, 48.0, 16.0]), atol=1e-4)
+
+
+def test_it_is_the_fixed_kernels_of_each_map_and_then_a_mixture():
+    layer = DerivativeConv2d(3, 5)
+    images = torch.randn(2, 3, 6, 9)
+    each = conv2d(images, layer.basis[:, None].repeat(3, 1, 1, 1), padding=1, groups=3)
+    mixed = conv2d(each, layer.weight.flatten(1)[:, :, None, None])
+    assert torch.allclose(layer(images), mixed, atol=1e-5)
+    assert sum(parameter.numel() for parameter in layer.parameters()) == 5 * 3 * 4
