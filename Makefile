@@ -66,7 +66,7 @@ report: install ## print where the report is
 heading = printf '<!-- %s, commit %s, %s -->\n\n' "$(1)" "$$(git rev-parse --short HEAD)" '$(CPU)'
 define begin_results
 	@git diff --quiet HEAD || { echo "commit or stash first: results name a commit (after a run that failed:" \
-		"git checkout . && git clean -fdq metrics && dvc checkout)"; exit 1; }
+		"git checkout . && git clean -fdq metrics && dvc checkout --allow-missing)"; exit 1; }
 	@mkdir -p results
 endef
 define end_results

@@ -14,8 +14,12 @@ def main() -> None:
     params = load_params()
     code = read_json(paths.ENCODER_CODE)
     if code:
-        from thumbnets.pretraining import pretrain  # not before: importing torch takes seconds
+        # not before: importing torch takes seconds
+        from thumbnets.pretraining import check_probe, pretrain
 
+        for model in params.run:
+            if params.settings[model].encoder:
+                check_probe(params.settings[model], params.seeds)
         for block in code:
             pretrain(params.settings[block], params.seeds, code[block])
             names = [f"{seed}{end}" for seed in params.seeds for end in (".safetensors", ".csv")]

@@ -81,10 +81,24 @@ def test_trains_once_and_says_what_each_model_begins_with(stage):
     assert begins("mlp4") == {}
     assert [row["epoch"] for row in read_csv(paths.ENCODERS / "simclr_mnist/0.csv")] == ["1"]
     assert stage.run("simclr_mnist") == []
-    stage.edit("model: simclr_mnist_linear", "model: simclr_mnist_knn")
+    stage.edit("model: simclr_mnist_linear", "model: simclr_mnist_finetune")
     assert stage.run("simclr_mnist") == []
-    assert begins("simclr_mnist_knn") == {"simclr_mnist": checksum}
+    assert begins("simclr_mnist_finetune") == {"simclr_mnist": checksum}
     assert not (paths.ENCODERS_OF / "simclr_mnist_linear").exists()
+
+
+@pytest.mark.parametrize(
+    ("probe", "message"),
+    [
+        ("simclr_mnist_knn", "simclr_mnist_knn: neighbours must be at most the 72 labelled images"),
+        ("simclr_mnist_1000", "simclr_mnist_1000: labels: 1000 asks for 100 training images of"),
+    ],
+)
+def test_a_probe_that_could_not_be_trained_is_refused_before_its_encoder_is(stage, probe, message):
+    stage.edit("model: simclr_mnist_linear", f"model: {probe}")
+    with pytest.raises(ValueError, match=message):
+        stage.run("simclr_mnist")
+    assert stage.trained == []
 
 
 def test_a_seed_more_trains_one_and_a_seed_less_removes_it(stage):

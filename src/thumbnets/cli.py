@@ -54,6 +54,16 @@ def _check_model(name: str, params: Params) -> None:
         raise ValueError(unknown("model", name, params.models))
 
 
+def _weights(model: str, seed: int) -> Path:
+    path = paths.weights(model, seed)
+    if not path.exists():
+        raise ValueError(
+            f"{path} not found: run `dvc repro`, or `dvc exp run -S model={model}` if it is not in "
+            "the pool."
+        )
+    return path
+
+
 def predict(arguments: argparse.Namespace) -> None:
     """Classify image files, or all images of a folder, with a trained model."""
     from thumbnets.predict import image_files, predict
@@ -64,7 +74,7 @@ def predict(arguments: argparse.Namespace) -> None:
     _check_model(model, params)
     seed = params.seeds[0] if arguments.seed is None else arguments.seed
     files = image_files(arguments.images)
-    classifier = load_weights(paths.weights(model, seed), runtime.device())
+    classifier = load_weights(_weights(model, seed), runtime.device())
     for file, (label, probability) in zip(files, predict(classifier, files), strict=True):
         print(f"{file}\t{label}\t{probability:.4f}")
 
@@ -122,7 +132,7 @@ def export(arguments: argparse.Namespace) -> None:
     params, name = load_params(), arguments.model
     _check_model(name, params)
     seed = params.seeds[0] if arguments.seed is None else arguments.seed
-    classifier = load_weights(paths.weights(name, seed), torch.device("cpu"))
+    classifier = load_weights(_weights(name, seed), torch.device("cpu"))
     output = arguments.output or Path(f"{name}-{seed}{SUFFIXES[arguments.format]}")
     difference = export(classifier, arguments.format, output)
     print(f"{output}: largest difference of a logit {difference:.1e}")

@@ -12,12 +12,29 @@ from thumbnets import paths, runtime
 from thumbnets.artifacts import read_arrays, write_arrays, write_csv
 from thumbnets.data.arrays import Split, read_split
 from thumbnets.evaluation.embedding import MOST, embedding
+from thumbnets.methods.base import build_method
 from thumbnets.methods.simclr import pretraining_images
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
 from thumbnets.training.weights import load_weights, read_key, save_weights
+
+
+def check_probe(settings: ModelSettings, seeds: list[int]) -> None:
+    """Refuse a probe that could not be trained, before its encoder has been.
+
+    Args:
+        settings: Of a block whose method is `probe`.
+        seeds: Of the run.
+
+    Raises:
+        ValueError: A setting makes no sense for its kind, or there are too few labels.
+    """
+    data = read_split(paths.TRAIN)
+    probe = build_method(settings, data.meta)
+    for seed in seeds:
+        probe.chosen(data.labels[~settings.validates(data.fold, seed)], seed)
 
 
 def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) -> None:

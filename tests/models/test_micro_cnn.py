@@ -1,9 +1,13 @@
-"""The convolution of derivatives."""
+"""The micro CNN, and its convolution of derivatives."""
 
+import pytest
 import torch
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, max_pool2d
 
+from thumbnets.models import create_model
 from thumbnets.models.micro_cnn import DerivativeConv2d
+from thumbnets.training.initialisation import initialise
+from thumbnets.training.settings import Choice
 
 
 def test_derivatives_of_a_ramp_and_of_a_bowl():
@@ -26,3 +30,28 @@ def test_it_is_the_fixed_kernels_of_each_map_and_then_a_mixture():
     mixed = conv2d(each, layer.weight.flatten(1)[:, :, None, None])
     assert torch.allclose(layer(images), mixed, atol=1e-5)
     assert sum(parameter.numel() for parameter in layer.parameters()) == 5 * 3 * 4
+
+
+def test_initialisations_draw_it_as_any_convolution():
+    layer = DerivativeConv2d(8, 8)
+    before = layer.weight.detach().clone()
+    initialise(layer, Choice(name="he", options={}), torch.Generator().manual_seed(0))
+    assert not torch.equal(layer.weight, before)
+
+
+def test_weights_begin_with_a_variance_of_one_by_what_comes_in():
+    weight = DerivativeConv2d(32, 64).weight
+    assert float(weight.detach().var()) == pytest.approx(1 / (32 * 4), rel=0.05)
+
+
+def test_the_convolution_is_used_once_and_twice_and_added_to_its_input():
+    network = create_model("micro_cnn", in_channels=1, image_size=28, num_classes=10).eval()
+    sides = []
+    repeated = next(part for part in network if hasattr(part, "convolve"))
+    repeated.convolve.register_forward_hook(lambda _, __, maps: sides.append(maps.shape[-1]))
+    images = torch.randn(2, 8, 14, 14)
+    with torch.no_grad():
+        repeated(images)
+        repeated.convolve.weight.zero_()
+        assert torch.equal(repeated(images), max_pool2d(max_pool2d(images, 2), 2))
+    assert sides[:3] == [14, 7, 7]

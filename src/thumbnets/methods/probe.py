@@ -87,17 +87,33 @@ class Probe(Method):
 
     def labelled(self, train: Images) -> Images:
         """The images whose labels are looked at."""
+        index = torch.from_numpy(self.chosen(train.labels.cpu().numpy(), self.seed))
         if self.labels is None:
             return train
-        labels = train.labels.cpu().numpy()
-        try:
-            index = torch.from_numpy(draw(labels, self.labels, len(self.meta.classes), self.seed))
-        except ValueError as error:
-            raise ValueError(f"models.{self.settings.name}: {error}") from None
         on_device = index.to(train.labels.device)
         rows = index if train.rows is None else train.rows[index]
         images = train.images if train.mapped is not None else train.images[on_device]
         return replace(train, images=images, labels=train.labels[on_device], rows=rows)
+
+    def chosen(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        """Which labels are looked at.
+
+        Args:
+            labels: Of the training images, int64 [N].
+            seed: Of the run.
+
+        Returns:
+            int64 [number], places in `labels`, ascending.
+
+        Raises:
+            ValueError: There are too few labels, or too few are wanted.
+        """
+        if self.labels is None:
+            return np.arange(len(labels))
+        try:
+            return draw(labels, self.labels, len(self.meta.classes), seed)
+        except ValueError as error:
+            raise ValueError(f"models.{self.settings.name}: {error}") from None
 
 
 def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray:
@@ -221,14 +237,18 @@ class NearestNeighbours(Probe):
 
     def batches(self, train: Images, streams: Streams) -> Batches:
         images = super().batches(train, streams).data
-        if self.neighbours > len(images):
-            raise ValueError(
-                f"models.{self.settings.name}: neighbours must be at most the {len(images):,} "
-                f"labelled images, got {self.neighbours}."
-            )
         batches = OneSample(images, self.train, self.meta, streams)
         self.whole.meet(encoded(self.whole.encoder, batches.plain()), images.labels)
         return batches
+
+    def chosen(self, labels: np.ndarray, seed: int) -> np.ndarray:
+        found = super().chosen(labels, seed)
+        if self.neighbours > len(found):
+            raise ValueError(
+                f"models.{self.settings.name}: neighbours must be at most the {len(found):,} "
+                f"labelled images, got {self.neighbours}."
+            )
+        return found
 
     def shards(self, learner: nn.Module, threads: int) -> Shards:
         return Untrained(learner, threads)

@@ -41,21 +41,22 @@ def micro_cnn(*, in_channels: int, image_size: int, num_classes: int) -> nn.Modu
     )
 
 
-class DerivativeConv2d(nn.Module):
-    """A 3x3 convolution whose kernels are sums of four fixed ones: 4 weights in place of 9.
+class DerivativeConv2d(nn.Conv2d):
+    """A 3x3 convolution whose kernels are weighted sums of four fixed ones: 4 weights for 9.
 
     The four, each of unit length: the pixel itself, its two first derivatives (Sobel), and its
-    Laplacian. The size is kept, and there is no bias.
+    Laplacian. The size is kept, and there is no bias. Its weight is of shape [outputs, inputs, 4].
 
     Args:
         inputs: Maps that come in.
         outputs: Maps that go out.
 
-    Source: Jacobsen et al. 2016, arXiv:1605.02971, section 3; there with derivatives of Gaussians.
+    Source: Jacobsen et al. 2016, arXiv:1605.02971, there with derivatives of Gaussians.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
+        # On no device: its own weight takes the place of this one, which then draws no numbers.
+        super().__init__(inputs, outputs, 3, padding=1, bias=False, device="meta")
         sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
         laplace = torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]])
         itself = torch.zeros(3, 3)
