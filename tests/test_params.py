@@ -98,6 +98,7 @@ BAD = [
     ("models.mlp4.softmax_output", True, ["models.mlp4", "'softmax_output'"]),
     ("train.epochs", GONE, ["train.epochs is missing"]),
     ("models.mlp4.arch", GONE, ["models.mlp4 names no network", "cnn_a", "keys augment,"]),
+    ("models.simclr_mnist_knn.method", "probe", ["knn.method.encoder is missing: name the block"]),
     ("models.mlp4.arch", 4, ["models.mlp4.arch must be one of", "cnn_a"]),
     ("train.epochs", "3", ["train.epochs", "integer", "'3'"]),
     ("train.epochs", 3.0, ["train.epochs", "integer", "3.0"]),

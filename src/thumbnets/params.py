@@ -238,6 +238,10 @@ class Params(Checked):
     def _resolve(self, name: str) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
         block, where = self._with_network(name), f"models.{name}"
+        if "arch" not in block and _method(block) == "probe":
+            raise ValueError(
+                f"{where}.method.encoder is missing: name the block whose encoder it begins with."
+            )
         if "arch" not in block:
             raise ValueError(
                 f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
@@ -268,9 +272,14 @@ class Params(Checked):
 
 def _pretrains(block: dict[str, Any]) -> bool:
     """Whether a block, as it is written, trains an encoder."""
-    method = block.get("method")
-    name = method.get("name") if isinstance(method, dict) else method
+    name = _method(block)
     return name in [entry.name for entry in METHODS.entries.values() if "pretrains" in entry.facts]
+
+
+def _method(block: dict[str, Any]) -> Any:
+    """The name of a block's method, as it is written; None without one."""
+    method = block.get("method")
+    return method.get("name") if isinstance(method, dict) else method
 
 
 # More of these than any machine or patience has; without a bound they end in a traceback or never.
