@@ -90,7 +90,5 @@ def test_command(model_settings, root, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "tiny_cnn-3.pt").is_file()
     with pytest.raises(SystemExit, match="error: Unknown model 'tiny'"):
         run("tiny")
-    with pytest.raises(
-        SystemExit, match="4.safetensors not found: run `dvc repro`, or `dvc exp"
-    ):
+    with pytest.raises(SystemExit, match="4.safetensors not found: run `dvc repro`, or `dvc exp"):
         run("tiny_cnn", "--seed", "4")
