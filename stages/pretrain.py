@@ -15,11 +15,10 @@ def main() -> None:
     code = read_json(paths.ENCODER_CODE)
     if code:
         # not before: importing torch takes seconds
-        from thumbnets.pretraining import check_probe, pretrain
+        from thumbnets.pretraining import check_probes, pretrain
 
-        for model in params.run:
-            if params.settings[model].encoder:
-                check_probe(params.settings[model], params.seeds)
+        blocks = [params.settings[model] for model in params.run]
+        check_probes([block for block in blocks if block.encoder], params.seeds)
         for block in code:
             pretrain(params.settings[block], params.seeds, code[block])
             names = [f"{seed}{end}" for seed in params.seeds for end in (".safetensors", ".csv")]

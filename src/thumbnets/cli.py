@@ -56,12 +56,17 @@ def _check_model(name: str, params: Params) -> None:
 
 def _weights(model: str, seed: int) -> Path:
     path = paths.weights(model, seed)
-    if not path.exists():
-        raise ValueError(
-            f"{path} not found: run `dvc repro`, or `dvc exp run -S model={model}` if it is not in "
-            "the pool."
-        )
+    _require(path, model, f"{path} not found")
     return path
+
+
+def _require(path: Path, model: str, missing: str) -> None:
+    """Refuse a model that was not trained: this file of it is not there."""
+    if not path.is_file():
+        raise ValueError(
+            f"{missing}: run `dvc repro`, or `dvc exp run -S model={model}` if it is not in the "
+            "pool."
+        )
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -153,11 +158,8 @@ def compare(arguments: argparse.Namespace) -> None:
     for name in names:
         if name not in known:
             raise ValueError(unknown("model", name, known))
-        if name != ENSEMBLE and not paths.test_predictions(name).is_file():
-            raise ValueError(
-                f"{name} has no test predictions: run `dvc repro`, or "
-                f"`dvc exp run -S model={name}` if it is not in the pool."
-            )
+        if name != ENSEMBLE:
+            _require(paths.test_predictions(name), name, f"{name} has no test predictions")
     predictions = {name: read_predictions(name) for name in names}
     check_alike(predictions)
     score = SCORES[arguments.metric]

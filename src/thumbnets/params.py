@@ -216,11 +216,17 @@ class Params(Checked):
         """A block as it is written, with the network of the encoder that it begins with, if any.
 
         Raises:
-            ValueError: There is no such encoder, or the block names another network.
+            ValueError: There is no such encoder, a probe names none, or the block names another
+                network.
         """
         block = self.models[name]
         method = block.get("method")
         encoder = method.get("encoder") if isinstance(method, dict) else None
+        if encoder is None and _method(block) == "probe":
+            raise ValueError(
+                f"models.{name}.method.encoder is missing: name the block whose encoder it begins "
+                "with."
+            )
         if encoder is None:
             return block
         known = {other: of for other, of in self.models.items() if _pretrains(of)}
@@ -238,10 +244,6 @@ class Params(Checked):
     def _resolve(self, name: str) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
         block, where = self._with_network(name), f"models.{name}"
-        if "arch" not in block and _method(block) == "probe":
-            raise ValueError(
-                f"{where}.method.encoder is missing: name the block whose encoder it begins with."
-            )
         if "arch" not in block:
             raise ValueError(
                 f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "

@@ -21,20 +21,21 @@ from thumbnets.training.settings import ModelSettings
 from thumbnets.training.weights import load_weights, read_key, save_weights
 
 
-def check_probe(settings: ModelSettings, seeds: list[int]) -> None:
-    """Refuse a probe that could not be trained, before its encoder has been.
+def check_probes(probes: list[ModelSettings], seeds: list[int]) -> None:
+    """Refuse probes that could not be trained, before their encoders have been.
 
     Args:
-        settings: Of a block whose method is `probe`.
+        probes: Blocks whose method is `probe`.
         seeds: Of the run.
 
     Raises:
         ValueError: A setting makes no sense for its kind, or there are too few labels.
     """
     data = read_split(paths.TRAIN)
-    probe = build_method(settings, data.meta)
-    for seed in seeds:
-        probe.chosen(data.labels[~settings.validates(data.fold, seed)], seed)
+    for settings in probes:
+        probe = build_method(settings, data.meta)
+        for seed in seeds:
+            probe.chosen(data.labels[~settings.validates(data.fold, seed)], seed)
 
 
 def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) -> None:
