@@ -143,7 +143,7 @@ results-local: install ## rerun the source's table of local losses (DATA, SEEDS,
 		$(LOCAL) params $(DATA) $$network $(EPOCHS) > build/local && \
 		xargs -d '\n' -a build/local dvc exp run -S 'seeds=$(SEEDS)' preprocess && \
 		$(run_experiment) || exit 1; done
-	@{ $(call heading,make $@ DATA=$(DATA) SEEDS=$(SEEDS) EPOCHS=$(EPOCHS)); $(LOCAL) table; } > results/local_$(DATA).md
+	@{ $(call heading,make $@ DATA=$(DATA) SEEDS=$(SEEDS) EPOCHS=$(EPOCHS)$(if $(NETWORKS), NETWORKS='$(NETWORKS)')); $(LOCAL) table; } > results/local_$(DATA).md
 	$(end_results)
 
 BAGS ?= 50 100 200 500

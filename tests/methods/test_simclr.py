@@ -108,6 +108,8 @@ def test_the_head_counts_as_published_and_is_no_part_of_the_encoder(model_settin
     method.features = 512
     head = method.learner(network)[1]
     assert count_parameters(head) == 328_320
+    method.hidden = 256
+    assert count_parameters(method.learner(network)[1]) == 513 * 256 + 257 * 128
 
 
 def test_resnet18_has_the_encoder_of_the_sources(model_settings, meta):

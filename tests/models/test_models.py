@@ -300,6 +300,12 @@ def test_sprint_cnn_with_more_features_and_batch_norm():
     assert network[-1].in_features == 1024
 
 
+def test_sprint_cnn_without_a_layer_between_maps_and_logits():
+    network = make("sprint_cnn", width=32, hidden=None, batch_norm=True)
+    convolutions = 25 * 32 + 2 * 32 + 25 * 32 * 64 + 2 * 64
+    assert count_parameters(network) == convolutions + (64 * 7**2 + 1) * 10
+
+
 def test_softmax_under_cross_entropy_has_a_floor():
     network = make("cnn_b", softmax_output=True)
     last = network[-2]

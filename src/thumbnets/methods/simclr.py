@@ -25,6 +25,7 @@ def simclr(
     *,
     temperature: Positive = 0.5,
     projection: Count = 128,
+    hidden: Count | None = None,
 ) -> Method:
     """Tell the other view of an image from the views of all other images of the batch.
 
@@ -35,10 +36,11 @@ def simclr(
     Args:
         temperature: Divides the similarities; the lower, the more the nearest ones count.
         projection: Values that a view is compared by, which a hidden layer makes of its features.
+        hidden: Units of that layer; None: as many as features, as in the paper.
 
     Source: Chen et al. 2020, arXiv:2002.05709, with a head of two layers with biases, as there.
     """
-    return SimCLR(settings, meta, temperature, projection)
+    return SimCLR(settings, meta, temperature, projection, hidden)
 
 
 def pretraining_images(
@@ -61,10 +63,15 @@ class SimCLR(Method):
     """See `simclr`."""
 
     def __init__(
-        self, settings: ModelSettings, meta: Meta, temperature: float, projection: int
+        self,
+        settings: ModelSettings,
+        meta: Meta,
+        temperature: float,
+        projection: int,
+        hidden: int | None,
     ) -> None:
         super().__init__(settings, meta)
-        self.temperature, self.projection = temperature, projection
+        self.temperature, self.projection, self.hidden = temperature, projection, hidden
 
     def network(self) -> nn.Module:
         """The encoder, from images to features [N, D]."""
@@ -73,10 +80,11 @@ class SimCLR(Method):
         return encoder
 
     def learner(self, network: nn.Module) -> nn.Module:
+        hidden = self.hidden or self.features
         self.head = nn.Sequential(
-            nn.Linear(self.features, self.features),
+            nn.Linear(self.features, hidden),
             nn.ReLU(inplace=True),
-            nn.Linear(self.features, self.projection),
+            nn.Linear(hidden, self.projection),
         )
         return nn.Sequential(network, self.head)
 

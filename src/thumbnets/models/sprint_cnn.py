@@ -17,7 +17,7 @@ def sprint_cnn(
     image_size: int,
     num_classes: int,
     width: Count = 16,
-    hidden: Count = 128,
+    hidden: Count | None = 128,
     batch_norm: bool = False,
 ) -> nn.Module:
     """Two 5x5 convolutions of `width` and 2 `width` maps, which stride instead of pooling, then
@@ -26,21 +26,25 @@ def sprint_cnn(
 
     Args:
         width: Maps of the first convolution.
-        hidden: Units between the convolutions and the logits: the features of an encoder.
+        hidden: Units between the convolutions and the logits: the features of an encoder. None: no
+            such layer, so that features are the maps.
         batch_norm: Normalise before each ReLU, in place of biases.
     """
     bias, side = not batch_norm, -(-image_size // 4)
+    features = 2 * width * side**2
 
     def rectified(normalised: nn.Module) -> list[nn.Module]:
         return [*([normalised] if batch_norm else []), nn.ReLU(inplace=True)]
 
+    between = []
+    if hidden:
+        between = [nn.Linear(features, hidden, bias=bias), *rectified(nn.BatchNorm1d(hidden))]
     return nn.Sequential(
         nn.Conv2d(in_channels, width, 5, stride=2, padding=2, bias=bias),  # [N, 16, 14, 14]
         *rectified(nn.BatchNorm2d(width)),
         nn.Conv2d(width, 2 * width, 5, stride=2, padding=2, bias=bias),  # [N, 32, 7, 7]
         *rectified(nn.BatchNorm2d(2 * width)),
         nn.Flatten(),
-        nn.Linear(2 * width * side**2, hidden, bias=bias),
-        *rectified(nn.BatchNorm1d(hidden)),
-        nn.Linear(hidden, num_classes),
+        *between,
+        nn.Linear(hidden or features, num_classes),
     )
