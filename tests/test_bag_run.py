@@ -119,7 +119,7 @@ def test_mistakes_are_pictures_of_whole_bags(run):
     found = np.load(run / "predictions/test/mil_gated.npz")
     count, channels, height, width = found["mistake_images"].shape
     assert count == len(found["mistake_index"]) and channels == 1
-    assert height == width and height % 8 == 0 and (not count or height >= 16)
+    assert height == width and height % 28 == 0 and (not count or height >= 2 * 28)
 
 
 def test_the_report_shows_where_attention_lies_positive_bags_first(run):

@@ -207,12 +207,16 @@ BAD = [
         ],
     ),
     ("models.simclr_mnist_knn.method.encoder", "mlp4", ["Unknown encoder 'mlp4'"]),
+    ("models.simclr_mnist_knn.method.encoder", ["simclr_mnist"], ["Unknown encoder ['simclr"]),
+    ("models.simclr_mnist_knn.epoch", 5, ["'epoch'", "Did you mean 'epochs'"]),
+    ("train.method", "simclr", ["train.method can't be simclr", "a block of `models`"]),
+    ("train.method", {"name": "probe", "encoder": "simclr_mnist"}, ["train.method can't be probe"]),
     ("models.simclr_mnist_knn.arch", "cnn_c", ["arch must be that of its encoder, simclr_mnist"]),
     ("models.simclr_mnist_knn.width", 16, ["width must be that of its encoder, simclr_mnist"]),
     ("ensemble.objective", "los", ["ensemble.objective", "'loss' or 'accuracy'", "'los'"]),
     ("ensemble.rule", "bagging", ["ensemble.rule", "'bagged'", "'bagging'"]),
     ("ensemble.seeds", 0, ["ensemble.seeds", "1", "0"]),
-    ("ensemble.seeds", 2, ["ensemble.seeds must divide the 1 of `seeds`, got 2"]),
+    ("ensemble.seeds", 2, ["ensemble.seeds must divide the number of `seeds`, 1, got 2"]),
     ("ensemble.voting", "both", ["ensemble.voting", "'soft' or 'hard'", "'both'"]),
 ]
 
@@ -413,7 +417,7 @@ def test_a_run_of_bags_is_one_of_bags_alone(load):
     message = str(caught.value)
     for part in (
         "must be judged on the same examples",
-        "mil_gated: bags (target 9, mean 10.0, spread 2.0, validation_bags 200",
+        "mil_gated: bags; ",
         "mlp4, mlp_custom, cnn_a, cnn_b, cnn_c, tiny_cnn: images",
         "-S 'pool=[mil_gated,mil_gated,",
     ):
@@ -425,7 +429,7 @@ def test_a_run_of_bags_is_one_of_bags_alone(load):
     ("changes", "message"),
     [
         ({"models.mil_max.method.target": 8}, "mil_max: bags .target 8"),
-        ({"models.mil_max.method.test_bags": 500}, "test_bags 500, drawing natural, seed 1"),
+        ({"models.mil_max.method.test_bags": 500}, "mil_max: bags .test_bags 500.. "),
         ({"models.mil_max.method.target": 10}, "mil_max.method.target must be .* 0 to 9, got 10"),
         ({"models.mil_max.mix": "mixup"}, "mix must be null for method: mil"),
         ({"models.mil_max.class_weights": [1.0] * 10}, "class_weights must be one a class, 2"),

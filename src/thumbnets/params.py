@@ -174,7 +174,9 @@ class Params(Checked):
     def _seeds_make_ensembles(self) -> Self:
         size, seeds = self.ensemble.seeds, len(self.seeds)
         if seeds % size:
-            raise ValueError(f"ensemble.seeds must divide the {seeds} of `seeds`, got {size}")
+            raise ValueError(
+                f"ensemble.seeds must divide the number of `seeds`, {seeds}, got {size}"
+            )
         if size > 1 and self.split.rotate:
             raise ValueError(
                 "ensemble.seeds must be 1 with split.rotate: seeds that validate on different "
@@ -230,11 +232,11 @@ class Params(Checked):
         if encoder is None:
             return block
         known = {other: of for other, of in self.models.items() if _pretrains(of)}
-        if encoder not in known:
+        if not isinstance(encoder, str) or encoder not in known:
             raise ValueError(f"models.{name}.method: {unknown('encoder', encoder, known)}")
         training = TrainSettings.model_fields.keys() - {"patches"}
         network = {key: known[encoder][key] for key in known[encoder].keys() - training}
-        for key in block.keys() - training:
+        for key in sorted(block.keys() & {"arch", "patches", *_options(network.get("arch"))}):
             if block[key] != network.get(key):
                 raise ValueError(
                     f"models.{name}.{key} must be that of its encoder, {encoder}: leave it out."
@@ -253,7 +255,7 @@ class Params(Checked):
             raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
         try:
             arch = NETWORKS[block["arch"]]
-            option_names = arch.parameters.keys() - set(NETWORKS.given)
+            option_names = _options(arch.name)
             training = {key: block[key] for key in block if key in TrainSettings.model_fields}
             options = {key: block[key] for key in block if key in option_names}
             for key in block.keys() - training.keys() - options.keys() - {"arch"}:
@@ -270,6 +272,27 @@ class Params(Checked):
             raise ValueError(explain(error, TrainSettings, where)) from None
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
+
+
+def _options(arch: Any) -> set[str]:
+    """Names of a network's options; none of what is no network."""
+    if not isinstance(arch, str) or arch not in NETWORKS:
+        return set()
+    return NETWORKS[arch].parameters.keys() - set(NETWORKS.given)
+
+
+def _check_default(params: Params) -> None:
+    """Refuse a method for all blocks that only some can have.
+
+    Raises:
+        ValueError: It trains an encoder, or begins with one.
+    """
+    name = params.train.method.name
+    if "pretrains" in METHODS[name].facts or "encoder" in METHODS[name].parameters:
+        raise ValueError(
+            f"train.method can't be {name}, which is not for all models: set it in a block of "
+            "`models`."
+        )
 
 
 def _pretrains(block: dict[str, Any]) -> bool:
@@ -310,11 +333,15 @@ def _check_examples(params: Params) -> None:
     Raises:
         ValueError: The run has models of images and of bags, or of different bags.
     """
-    kinds: dict[str, list[str]] = {}
+    made: dict[str, dict[str, Any]] = {}
     for name in params.run:
         facts, options = _facts(params.settings[name]), params.settings[name].train.method.options
-        which = ", ".join(f"{key} {options[key]}" for key in facts.get("examples", ()))
-        kind = f"{facts.get('example', 'image')}s{which and f' ({which})'}"
+        made[name] = {key: options[key] for key in facts.get("examples", ())}
+    kinds: dict[str, list[str]] = {}
+    for name, options in made.items():
+        differ = [k for k in options if any(o[k] != options[k] for o in made.values() if k in o)]
+        which = ", ".join(f"{key} {options[key]}" for key in differ)
+        kind = f"{_facts(params.settings[name]).get('example', 'image')}s{which and f' ({which})'}"
         kinds.setdefault(kind, []).append(name)
     if len(kinds) > 1:
         found = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
@@ -425,6 +452,7 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             for name in names:
                 if name not in params.models:
                     raise ValueError(f"{key}: {unknown('model', name, params.models)}")
+        _check_default(params)
         for name in params.settings:  # which checks every block
             _check_extent(params, name)
         for name in params.run:

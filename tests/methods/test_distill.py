@@ -130,6 +130,22 @@ def test_a_teacher_of_other_images_is_refused(split, teacher, method_of):
         method_of().batches(Images.of(split, CPU), Streams.of(0, CPU))
 
 
+@pytest.mark.parametrize("content", [b"", b"hello", "npy", "npz", "cut"])
+def test_what_is_no_teacher_is_refused(split, teacher, method_of, content):
+    method = method_of()
+    method.teacher.parent.mkdir(exist_ok=True)
+    if content == "cut":
+        teacher("none")
+        method.teacher.write_bytes(method.teacher.read_bytes()[:-9])
+    elif isinstance(content, str):
+        with method.teacher.open("wb") as file:
+            {"npy": np.save, "npz": np.savez}[content](file, np.zeros(3))
+    else:
+        method.teacher.write_bytes(content)
+    with pytest.raises(ValueError, match=r"teacher.npz is no teacher, .* run `make teacher`, or "):
+        method.batches(Images.of(split, CPU), Streams.of(0, CPU))
+
+
 @pytest.mark.parametrize(("key", "value"), [("augment", ["flip"]), ("mix", "mixup")])
 def test_what_would_change_the_view_is_refused(model_settings, key, value):
     with pytest.raises(ValueError, match=f"{key} must be (null|\\[\\]) for method: distill"):

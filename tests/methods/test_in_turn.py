@@ -75,6 +75,21 @@ def test_the_course_of_a_walk_by_hand(model_settings, rates):
     assert rates(settings, 2) == pytest.approx([0.1] * 4 + WALK * 2 + WALK[:4], abs=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("options", "train", "message"),
+    [
+        ({"low": 0.5}, {}, "models.toy.method.low must be less than high, 0.5, got 0.5"),
+        ({}, {"warmup": 2.5}, "warmup must be at most the epochs before the walk, 2, got 2.5"),
+    ],
+)
+def test_a_walk_has_lows_and_leaves_time_for_the_warmup(
+    model_settings, meta, options, train, message
+):
+    method = {"name": "fast_geometric", "members": 3, "cycle": 4, **options}
+    with pytest.raises(ValueError, match=message):
+        build_method(model_settings(method=method, epochs=12, **train), meta)
+
+
 @pytest.mark.parametrize("name", ["snapshot", "gradient_boosting"])
 @pytest.mark.parametrize("schedule", SCHEDULES.entries)
 @pytest.mark.parametrize("warmup", [0.0, 0.8])

@@ -300,6 +300,17 @@ def test_sprint_cnn_with_more_features_and_batch_norm():
     assert network[-1].in_features == 1024
 
 
+def test_sprint_cnn_draws_its_weights_layer_by_layer():
+    """So that a block of it ends with the bits that it always had."""
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(1, 16, 5).weight, nn.Conv2d(16, 32, 5).weight]
+    linear = [nn.Linear(32 * 7**2, 128).weight, nn.Linear(128, 10).weight]
+    torch.manual_seed(0)
+    network = make("sprint_cnn")
+    drawn = [layer.weight for layer in network if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert all(map(torch.equal, drawn, convolutions + linear))
+
+
 def test_sprint_cnn_without_a_layer_between_maps_and_logits():
     network = make("sprint_cnn", width=32, hidden=None, batch_norm=True)
     convolutions = 25 * 32 + 2 * 32 + 25 * 32 * 64 + 2 * 64

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +50,24 @@ def distill(
     return Distillation(settings, meta, Path(teacher), temperature, share)
 
 
+def read_teacher(path: Path) -> dict[str, np.ndarray]:
+    """`log_probabilities` float32 [V, N, K], `views`, `classes` and `sha256` of stage `teach`.
+
+    Raises:
+        ValueError: The file is damaged, or something else.
+    """
+    try:
+        taught = read_arrays(path)
+    except (TypeError, ValueError):  # the first of a single array, .npy
+        taught = {}
+    if not {"log_probabilities", "views", "classes", "sha256"} <= taught.keys():
+        raise ValueError(
+            f"{path} is no teacher, or a damaged one: run `make teacher`, or copy "
+            "teacher/teacher.npz of a run with ensemble.teach."
+        )
+    return taught
+
+
 class Distillation(Method):
     """See `distill`."""
 
@@ -60,7 +79,7 @@ class Distillation(Method):
 
     def batches(self, train: Images, streams: Streams) -> Batches:
         self.weigh(train)
-        taught = read_arrays(self.teacher)
+        taught = read_teacher(self.teacher)
         if str(taught["sha256"]) != self.meta.sha256:
             raise ValueError(
                 f"{self.teacher}: the teacher was asked about other images, of classes "

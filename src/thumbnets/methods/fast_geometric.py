@@ -41,6 +41,9 @@ def fast_geometric(
 
     Source: Garipov et al. 2018, arXiv:1802.10026; the logits and the new optimizer as in
     TorchEnsemble, whose rates these are for lr 0.1.
+
+    Raises:
+        ValueError: The walk's lows are no lows, or the warm-up takes longer than the usual epochs.
     """
     return FastGeometric(settings, meta, members, cycle, high, low)
 
@@ -59,6 +62,14 @@ class FastGeometric(InTurn):
     ) -> None:
         super().__init__(settings, meta, members, mean_of_logits)
         self.cycle, self.high, self.low = cycle, high, low
+        usual, where = self.train.epochs - self.walk, f"models.{settings.name}"
+        if low >= high:
+            raise ValueError(f"{where}.method.low must be less than high, {high:g}, got {low:g}.")
+        if self.train.warmup > usual:
+            raise ValueError(
+                f"{where}: warmup must be at most the epochs before the walk, {usual}, got "
+                f"{self.train.warmup:g}."
+            )
 
     @property
     def walk(self) -> int:

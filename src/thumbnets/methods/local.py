@@ -23,7 +23,8 @@ from thumbnets.training.settings import ModelSettings
 _BITS = 128  # of a target's random projection
 
 
-@METHODS.register(whole_batch=True)
+# One length of all gradients would tie blocks together; Muon is for networks with one last layer.
+@METHODS.register(whole_batch=True, excludes=("clip",), refuses={"optimizer": "muon"})
 def local(
     settings: ModelSettings,
     meta: Meta,
@@ -84,7 +85,7 @@ class Local(Method):
     and projections as any others.
 
     Raises:
-        ValueError: The settings tie blocks to one another, or weigh classes where nothing can.
+        ValueError: The settings weigh classes where nothing can, or a batch has too few images.
     """
 
     def __init__(self, settings: ModelSettings, meta: Meta, choices: Choices) -> None:
@@ -97,15 +98,11 @@ class Local(Method):
         """Why the settings can't be, if so."""
         if self.train.class_weights and (self.choices.loss != "pred" or self.choices.bio):
             return "class_weights must be null, but for loss: pred without bio"
-        if self.train.clip:
-            return "clip must be null, since one length of all gradients ties blocks together"
         if (self.choices.few_classes or 0) >= self.train.batch_size:
             return (
                 f"few_classes must be fewer images than a batch has, {self.train.batch_size}, got "
                 f"{self.choices.few_classes}"
             )
-        if self.train.optimizer.name == "muon":
-            return "optimizer can't be muon, for which a network has one last layer, and here many"
         return None
 
     def batches(self, train: Images, streams: Streams) -> Batches:

@@ -86,7 +86,7 @@ class Mil(Method):
     ) -> None:
         super().__init__(settings, meta)
         self.pooling, self.width = pooling, width
-        self.drawing, self.counts, self.seed = drawing, counts, seed
+        self.drawing, self.counts, self.first_seed = drawing, counts, seed
 
     @property
     def task(self) -> Meta:
@@ -103,7 +103,7 @@ class Mil(Method):
         )
 
     def examples(self, images: Images, part: Part, seed: int = 0) -> "BagSet":
-        seed = self.seed + (seed if part == "train" else 0)
+        seed = self.first_seed + (seed if part == "train" else 0)
         labels = images.labels.cpu()
         try:
             rows, sizes = self.drawing.draw(labels.numpy(), self.counts[part], seed)

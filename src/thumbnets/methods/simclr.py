@@ -18,7 +18,7 @@ from thumbnets.training.settings import ModelSettings
 _JUDGED_AT_ONCE = 500  # validation images, each compared with the views of the others
 
 
-@METHODS.register(pretrains=True, whole_batch=True, excludes=("mix",))
+@METHODS.register(pretrains=True, whole_batch=True, excludes=("class_weights", "mix"))
 def simclr(
     settings: ModelSettings,
     meta: Meta,

@@ -36,15 +36,13 @@ def sprint_cnn(
     def rectified(normalised: nn.Module) -> list[nn.Module]:
         return [*([normalised] if batch_norm else []), nn.ReLU(inplace=True)]
 
-    between = []
-    if hidden:
-        between = [nn.Linear(features, hidden, bias=bias), *rectified(nn.BatchNorm1d(hidden))]
-    return nn.Sequential(
+    layers = [
         nn.Conv2d(in_channels, width, 5, stride=2, padding=2, bias=bias),  # [N, 16, 14, 14]
         *rectified(nn.BatchNorm2d(width)),
         nn.Conv2d(width, 2 * width, 5, stride=2, padding=2, bias=bias),  # [N, 32, 7, 7]
         *rectified(nn.BatchNorm2d(2 * width)),
         nn.Flatten(),
-        *between,
-        nn.Linear(hidden or features, num_classes),
-    )
+    ]
+    if hidden:  # in their order, which is that of the draws of their weights
+        layers += [nn.Linear(features, hidden, bias=bias), *rectified(nn.BatchNorm1d(hidden))]
+    return nn.Sequential(*layers, nn.Linear(hidden or features, num_classes))

@@ -9,6 +9,7 @@ import numpy as np
 from thumbnets import paths
 from thumbnets.artifacts import read_arrays, read_json
 from thumbnets.evaluation.metrics import area_under_curve
+from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params, load_params
 from thumbnets.report import tables
 from thumbnets.report.filters import decimals, plural
@@ -59,7 +60,7 @@ def _row(params: Params, model: str) -> list[str]:
     outcome = "–" if goal is None else "reached" if auc["mean"] >= goal else "missed"
     return [
         model,
-        decimals(float(np.mean([_validation(model, seed) for seed in params.seeds])), 4),
+        decimals(float(np.mean([_validation(params, model, seed) for seed in params.seeds])), 4),
         decimals(auc["mean"], 4),
         decimals(auc["sd"], 4),
         f"{low} – {high}" if auc["ci_low"] is not None else "–",
@@ -70,9 +71,11 @@ def _row(params: Params, model: str) -> list[str]:
     ]
 
 
-def _validation(model: str, seed: int) -> float:
+def _validation(params: Params, model: str, seed: int) -> float:
+    """In the views that the test bags are scored in."""
     arrays = read_arrays(paths.validation_predictions(model, seed))
-    return area_under_curve(np.diff(arrays["logits"])[:, 0], arrays["labels"])
+    logits = arrays[array_name(params.evaluation.tta)]
+    return area_under_curve(np.diff(logits)[:, 0], arrays["labels"])
 
 
 def _goal(params: Params, model: str) -> float | None:
