@@ -202,3 +202,6 @@ def test_learns_from_all_but_the_fold_that_validates_or_from_unlabelled_images(
     learned, judged = pretraining_images(more, rotating, 4, CPU)
     assert learned.images[:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104] and len(learned) == 5
     assert len(judged) == 4
+    alone = Split(images, split.labels, meta, np.arange(12) > 0)
+    with pytest.raises(ValueError, match="the fold that validates has 1: lower split.folds"):
+        pretraining_images(alone, rotating, 0, CPU)

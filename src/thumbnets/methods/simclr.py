@@ -50,9 +50,17 @@ def pretraining_images(
 
     It learns from the unlabelled images of a data set that has them, else from all training
     images but those that validate the run of that seed.
+
+    Raises:
+        ValueError: That fold has one image, which there is nothing to tell from.
     """
     validates = settings.validates(split.fold, seed)
     judged = Images.of(split, device, validates)
+    if len(judged) < 2:
+        raise ValueError(
+            f"models.{settings.name}: simclr compares an image with others, but the fold that "
+            f"validates has {len(judged)}: lower split.folds."
+        )
     if split.unlabelled is None:
         return Images.of(split, device, ~validates), judged
     nothing = np.zeros(len(split.unlabelled), np.int64)
