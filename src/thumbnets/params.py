@@ -333,13 +333,13 @@ def _check_examples(params: Params) -> None:
     Raises:
         ValueError: The run has models of images and of bags, or of different bags.
     """
-    made: dict[str, dict[str, Any]] = {}
+    drawn: dict[str, dict[str, Any]] = {}
     for name in params.run:
         facts, options = _facts(params.settings[name]), params.settings[name].train.method.options
-        made[name] = {key: options[key] for key in facts.get("examples", ())}
+        drawn[name] = {key: options[key] for key in facts.get("examples", ())}
     kinds: dict[str, list[str]] = {}
-    for name, options in made.items():
-        differ = [k for k in options if any(o[k] != options[k] for o in made.values() if k in o)]
+    for name, options in drawn.items():
+        differ = [k for k in options if any(o[k] != options[k] for o in drawn.values() if k in o)]
         which = ", ".join(f"{key} {options[key]}" for key in differ)
         kind = f"{_facts(params.settings[name]).get('example', 'image')}s{which and f' ({which})'}"
         kinds.setdefault(kind, []).append(name)

@@ -50,8 +50,12 @@ def distill(
     return Distillation(settings, meta, Path(teacher), temperature, share)
 
 
-def read_teacher(path: Path) -> dict[str, np.ndarray]:
+def read_teacher(path: Path, remedy: str) -> dict[str, np.ndarray]:
     """`log_probabilities` float32 [V, N, K], `views`, `classes` and `sha256` of stage `teach`.
+
+    Args:
+        path: Where it is.
+        remedy: What to do if it is not.
 
     Raises:
         ValueError: The file is damaged, or something else.
@@ -61,10 +65,7 @@ def read_teacher(path: Path) -> dict[str, np.ndarray]:
     except (TypeError, ValueError):  # the first of a single array, .npy
         taught = {}
     if not {"log_probabilities", "views", "classes", "sha256"} <= taught.keys():
-        raise ValueError(
-            f"{path} is no teacher, or a damaged one: run `make teacher`, or copy "
-            "teacher/teacher.npz of a run with ensemble.teach."
-        )
+        raise ValueError(f"{path} is no teacher, or a damaged one: {remedy}.")
     return taught
 
 
@@ -79,7 +80,8 @@ class Distillation(Method):
 
     def batches(self, train: Images, streams: Streams) -> Batches:
         self.weigh(train)
-        taught = read_teacher(self.teacher)
+        _, remedy = self.settings.files["method.teacher"]
+        taught = read_teacher(self.teacher, remedy)
         if str(taught["sha256"]) != self.meta.sha256:
             raise ValueError(
                 f"{self.teacher}: the teacher was asked about other images, of classes "
