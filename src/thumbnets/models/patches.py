@@ -5,11 +5,21 @@ pixels, patch after patch, which cannot change what a perceptron with independen
 learns; `shared` applies one small network to every patch and averages its logits, which can.
 """
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor, nn
 
 from thumbnets.models import create_model
-from thumbnets.training.settings import ModelSettings
+
+
+class NetworkSettings(Protocol):
+    """What a model block says of its network, see `training.settings.ModelSettings`."""
+
+    name: str
+    arch: str
+    options: dict[str, Any]
+    train: Any
 
 
 def to_patches(images: Tensor, size: int) -> Tensor:
@@ -52,7 +62,7 @@ class SharedPatches(nn.Module):
 
 
 def build(
-    settings: ModelSettings, *, in_channels: int, image_size: int, num_classes: int
+    settings: NetworkSettings, *, in_channels: int, image_size: int, num_classes: int
 ) -> nn.Module:
     """The network of a model block, with fresh weights: the architecture, and its patching.
 

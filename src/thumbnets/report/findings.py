@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from thumbnets.ensembles.predictions import ENSEMBLE
 from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
-from thumbnets.evaluation.predictions import ENSEMBLE
 from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.params import Params
