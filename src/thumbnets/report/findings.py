@@ -87,8 +87,8 @@ def ensemble_row(results: Results) -> Row:
     validation = summarise(np.array([found["validation_accuracy"] for found in chosen]))
     return Row(
         name=ENSEMBLE,
-        scores=ensemble["counted"],
-        interval=accuracy_interval(ensemble["counted"]),
+        scores=ensemble["selected"],
+        interval=accuracy_interval(ensemble["selected"]),
         validation=validation if ensemble["voting"] == "soft" else None,
     )
 
