@@ -92,10 +92,10 @@ def build(
 
 
 def _memory_format(network: nn.Module) -> torch.memory_format:
-    """Channels last where a convolution has 8 maps or more: 1.2 to 1.6 times as fast on a CPU.
+    """Channels last where a convolution has 8 channels or more: 1.2 to 1.6 times as fast on a CPU.
 
-    With fewer maps it is slower (CNN A: 2.6 times). It is part of the arithmetic, so it goes by the
-    network alone and not by the machine.
+    With fewer channels it is slower (CNN A: 2.6 times). The format is part of the arithmetic,
+    so it depends on the network alone and not on the machine.
     """
-    maps = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
-    return torch.channels_last if max(maps, default=0) >= 8 else torch.contiguous_format
+    channels = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return torch.channels_last if max(channels, default=0) >= 8 else torch.contiguous_format
