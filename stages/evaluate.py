@@ -3,7 +3,7 @@
 import sys
 
 from thumbnets import paths
-from thumbnets.artifacts import remove_stale, read_json, write_arrays, write_csv, write_json
+from thumbnets.artifacts import read_json, remove_stale, write_arrays, write_csv, write_json
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 from thumbnets.store import key_of, project_store

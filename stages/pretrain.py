@@ -5,7 +5,7 @@ with, so that another encoder retrains what rests on it, and nothing else.
 """
 
 from thumbnets import paths
-from thumbnets.artifacts import remove_stale, read_json, sha256, write_json
+from thumbnets.artifacts import read_json, remove_stale, sha256, write_json
 from thumbnets.stage import run_stage
 from thumbnets.training.settings import ModelSettings
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from thumbnets import artifacts
 from thumbnets.artifacts import (
-    remove_stale,
     read_arrays,
     read_csv,
     read_json,
+    remove_stale,
     write_array,
     write_arrays,
     write_bytes,

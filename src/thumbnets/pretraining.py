@@ -11,7 +11,7 @@ import torch
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_arrays, write_arrays, write_csv
 from thumbnets.data.arrays import Split, read_split
-from thumbnets.evaluation.embedding import MOST, embedding
+from thumbnets.evaluation.embedding import MAX_IMAGES, embedding
 from thumbnets.methods.base import build_method
 from thumbnets.methods.simclr import pretraining_images
 from thumbnets.training.checkpoint import Checkpoint
@@ -89,7 +89,7 @@ def _show(settings: ModelSettings, data: Split, seed: int) -> None:
     if path.exists() and str(read_arrays(path)["key"]) == key:
         return
     runtime.prepare(threads=settings.train.threads)
-    chosen = np.flatnonzero(settings.validates(data.fold, seed))[:MOST]
+    chosen = np.flatnonzero(settings.validates(data.fold, seed))[:MAX_IMAGES]
     images, labels = np.ascontiguousarray(data.images[chosen]), data.labels[chosen]
     features = load_weights(weights, runtime.device()).logits(torch.from_numpy(images))
     write_arrays(path, key=np.array(key), **embedding(features, images, labels))

@@ -14,8 +14,9 @@ class Archive:
     Attributes:
         name: File name on the official mirrors, e.g. `train-images-idx3-ubyte.gz`.
         sha256: SHA-256 of the file, hexadecimal; if `unpacked`, of its decompressed content.
-        size: Its length in bytes, likewise; None where no source states it.
-        unpacked: Whether the content is described and kept, as gzip containers differ by mirror.
+        size: Size in bytes, of the same; None where no source states it.
+        unpacked: Whether checksum and size are of the decompressed content, which is what is
+            stored; gzip containers differ by mirror.
     """
 
     name: str
@@ -34,18 +35,18 @@ class Dataset:
     """One data set.
 
     Attributes:
-        name: As in params.yaml (`data.name`) and `data/raw/<name>/`.
-        title: As in the report.
-        classes: Class names, in the order of the labels; empty where the files tell.
-        folder: Its folder below a mirror.
+        name: Name in params.yaml (`data.name`) and of `data/raw/<name>/`.
+        title: Name in the report.
+        classes: Class names, in the order of the labels; empty where the files contain them.
+        folder: Name of its folder on a mirror.
         mirrors: Official addresses, each a folder of the archives.
-        archives: The files it consists of.
-        reader: Turns its folder of files and the class names into its content.
+        archives: Files that it consists of.
+        reader: Function of its folder of files and the class names that returns its content.
         package: Debian package that holds the archives, if any.
         bundled: Folder of an installed Python package that holds the archives, if any.
-        image_size: Height and width that the reader gives, in pixels.
-        channels: Of an image.
-        class_count: Number of classes where the files tell their names.
+        image_size: Height and width of the images that the reader returns, in pixels.
+        channels: Channels of an image.
+        class_count: Number of classes where the files contain their names.
     """
 
     name: str
@@ -74,7 +75,7 @@ class Dataset:
         """Read the files that `download` wrote.
 
         Args:
-            raw_folder: `data/raw/<name>/`.
+            raw_folder: Folder of the files, `data/raw/<name>/`.
 
         Raises:
             ValueError: A file is damaged, or its labels do not fit the images or the classes.
@@ -88,8 +89,8 @@ class OwnImages:
     """A data set of image files that the user has in a folder, `data.path`; see `folder.py`.
 
     Attributes:
-        name: As in params.yaml (`data.name`).
-        title: As in the report.
+        name: Name in params.yaml (`data.name`).
+        title: Name in the report.
     """
 
     name: str
@@ -97,7 +98,7 @@ class OwnImages:
 
     @property
     def archives(self) -> tuple[Archive, ...]:
-        """Nothing is fetched."""
+        """No files: nothing is downloaded."""
         return ()
 
     @property

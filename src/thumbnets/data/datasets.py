@@ -1,4 +1,4 @@
-"""The table of data sets: what each is called, which files it consists of, how they are read.
+"""The table of data sets: names, files and readers.
 
 A new data set is one row of `DATASETS` (and a reader, if none in `readers.py` fits its format).
 Free of torch and scikit-learn at import, because the CLI lists this table.

@@ -1,4 +1,4 @@
-"""Views: an image seen several times, mirrored or moved, so that predictions can be averaged.
+"""Views: mirrored and moved versions of an image, for test-time augmentation.
 
 Free of torch at import, because the params check reads the names.
 """
@@ -21,15 +21,15 @@ VIEWS: dict[str, list[View]] = {
 
 
 def transformed(images: "Tensor", mirrored: bool, down: int, right: int) -> "Tensor":
-    """Images mirrored left to right, then moved; zeros come in where they move away.
+    """Images mirrored left to right, then moved; the uncovered pixels are zero.
 
     Args:
         images: uint8 [N, C, H, W].
-        mirrored: Whether they are mirrored.
-        down, right: Pixels that they move.
+        mirrored: Whether the images are mirrored.
+        down, right: Distance that the images move, in pixels.
 
     Returns:
-        Of the same shape and dtype.
+        Images of the same shape and dtype.
     """
     if mirrored:
         images = images.flip(3)

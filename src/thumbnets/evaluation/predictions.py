@@ -11,13 +11,13 @@ from thumbnets.artifacts import read_arrays
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one classifier, on all test images.
+    """Predictions of one classifier on all test images.
 
     Attributes:
-        log_probabilities: float [S, N, K], of a hard vote logarithms of the shares of votes. Of
-            ensembles with several seeds each there are S / seeds instead.
+        log_probabilities: float [S, N, K]; of a hard vote, logarithms of the shares of votes. An
+            ensemble with several seeds has one row per group of seeds.
         labels: int64 [N].
-        seeds: S seeds, one a training.
+        seeds: Seeds of the run, one training each.
         hard: Whether it is a hard vote, whose shares are no probabilities.
     """
 
@@ -50,7 +50,7 @@ def read_predictions(name: str) -> Predictions:
 
 
 def check_alike(predictions: dict[str, Predictions]) -> None:
-    """Refuse predictions by name that can't be paired.
+    """Check that predictions, by name, can be paired.
 
     Raises:
         ValueError: Two of them are of other seeds or other test images.
@@ -70,7 +70,7 @@ def check_alike(predictions: dict[str, Predictions]) -> None:
 
 
 def accuracy(predictions: Predictions) -> np.ndarray:
-    """Whether each test image is recognised, bool [S, N]."""
+    """Whether each test image is classified correctly, bool [S, N]."""
     return predictions.predicted == predictions.labels
 
 
@@ -86,5 +86,5 @@ def nll(predictions: Predictions) -> np.ndarray:
     return predictions.log_probabilities[:, np.arange(len(labels)), labels]
 
 
-# What classifiers are compared by: a score of each seed and image, the higher the better.
+# Scores that classifiers are compared by: of each seed and image, the higher the better.
 SCORES = {"accuracy": accuracy, "nll": nll}

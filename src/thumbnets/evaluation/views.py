@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def array_name(views: str) -> str:
-    """Under what name the logits of a set of views stand in a file of predictions."""
+    """Name of the array of logits of a set of views in a file of predictions."""
     return "logits" if views == "none" else f"logits_{views}"
 
 
 def predict(
     classifier: "Classifier", images: "Batched", names: Iterable[str]
 ) -> dict[str, np.ndarray]:
-    """Logits under several sets of views; each view is looked at once.
+    """Logits under several sets of views; each view is computed once.
 
     Args:
-        classifier: Trained.
-        images: uint8 [N, C, H, W], or bags of images; looked at in parts, so they may be mapped.
+        classifier: Trained network with its metadata.
+        images: uint8 [N, C, H, W], or bags of images; read in chunks, so they may be memory-mapped.
         names: Keys of `VIEWS`.
 
     Returns:
@@ -54,7 +54,7 @@ def predict_view(classifier: "Classifier", images: "Batched", view: View) -> np.
 def average(logits: np.ndarray) -> np.ndarray:
     """Combine predictions of several views as soft voting does: the log of mean probabilities.
 
-    A mean of logits would let the view with the widest logits decide, and depend on a constant
+    A mean of logits would give more weight to views with larger logits, and depend on a constant
     that softmax ignores. The softmax of the result is the mean of the views' probabilities.
 
     Args:

@@ -1,8 +1,8 @@
 """Reading an image as patches, the experiment of the five Fashion-MNIST networks.
 
-That source does not say what its patching was. Two readings: `permute` gives the network the same
-pixels, patch after patch, which cannot change what a perceptron with independent initial weights
-learns; `shared` applies one small network to every patch and averages its logits, which can.
+The source does not define its patching. Two readings: `permute` gives the network the same pixels
+in the order of patches, which does not change what a perceptron with independent initial weights
+learns; `shared` applies one small network to every patch and averages its logits, which does.
 """
 
 from typing import Any, Protocol
@@ -67,7 +67,7 @@ def build(
     """The network of a model block, with fresh weights: the architecture, and its patching.
 
     Raises:
-        ValueError: The patch size does not divide the image, or `create_model` refuses.
+        ValueError: The patch size does not divide the image, or as for `create_model`.
     """
     patches = settings.train.patches
     if patches and image_size % patches.size:

@@ -62,10 +62,10 @@ def rmdl_cnn(
 
 
 class _MaxNormLinear(nn.Linear):
-    """A linear layer of which each unit's incoming weights count as at most 3 long.
+    """A linear layer whose weights are scaled down to a Euclidean norm of at most 3 per unit.
 
-    Keras shortens the weights themselves after every step; here they are shortened where they are
-    used, which gives the same functions.
+    Keras scales the weights themselves after every step; here they are scaled where they are used,
+    which gives the same functions.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Images moved, mirrored, turned, sheared, scaled and bent.
 
-Moves and mirrorings are by whole pixels: rows and images are copied as they lie in memory. In the
-others every pixel is sampled from a place of its own.
+Moves and mirrorings are by whole pixels: rows and images are copied as they lie in memory. The
+others sample every pixel from a position of its own.
 """
 
 import math
@@ -71,8 +71,9 @@ def alternating_flip(images: Tensor, *, generator: Generator, epoch: int, index:
 
     Args:
         images: uint8 [N, C, H, W].
-        generator: Its seed, not its state, says which half begins: a resumed training goes on.
-        epoch: Number of the epoch.
+        generator: Generator whose seed (not its state) decides which half begins, so that a resumed
+            training continues in the same order.
+        epoch: Number of the epoch, from 1.
         index: int64 [N], each image's place in the training set.
 
     Source: Jordan 2024, arXiv:2404.00498, section 3.6; here with a hash that goes by the seed.
@@ -122,10 +123,11 @@ def affine(
     scale: Ratios = (1.0, 1.0),
     shear: AcuteDegrees = 0.0,
 ) -> Tensor:
-    """Shear, scale and turn every image about its centre, then move it: one look-up a pixel.
+    """Shear, scale and turn every image about its centre, then move it: one look-up per pixel.
 
-    The law is that of torchvision's RandomAffine, but for moves: there a rounded uniform draw
-    gives the greatest move half the weight of the others; here all have the same, as in `shift`.
+    The distribution is that of torchvision's RandomAffine except for moves: there a rounded uniform
+    draw gives the greatest move half the weight of the others; here all have the same weight, as
+    in `shift`.
 
     Args:
         images: uint8 [N, C, H, W].
@@ -192,12 +194,13 @@ def _pixels(h: int, w: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
-    """Take every pixel from a place of its own.
+    """Sample every pixel from a position of its own.
 
     Args:
         images: uint8 [N, C, H, W].
-        places: float32 [2, N, H, W], x and y, -1 and 1 being the outer edges of the image.
-        mode: nearest or bilinear.
+        places: float32 [2, N, H, W], x and y of the position, -1 and 1 being the outer edges of the
+            image.
+        mode: Interpolation, nearest or bilinear.
     """
     grid = places.permute(1, 2, 3, 0)
     sampled = grid_sample(images.float(), grid, mode=mode, align_corners=False)
@@ -212,7 +215,8 @@ def elastic(
 
     The field is white noise, uniform in -1..1 on both axes, blurred by a Gaussian and multiplied:
     a displacement has the standard deviation alpha / (2 sqrt(3 pi) sigma) pixels, 1.4 for the
-    defaults, which are the paper's. torchvision's ElasticTransform counts alpha twice as high.
+    defaults, which are the paper's. torchvision's ElasticTransform has an alpha twice as large for
+    the same field.
 
     Args:
         images: uint8 [N, C, H, W].
@@ -244,11 +248,11 @@ def _blur(length: int, sigma: float, device: torch.device) -> Tensor:
 
 
 def displace(images: Tensor, fields: Tensor) -> Tensor:
-    """Take every pixel from elsewhere, between pixels by bilinear interpolation.
+    """Sample every pixel from another position, by bilinear interpolation.
 
     Args:
         images: uint8 [N, C, H, W].
-        fields: float32 [2, N, H, W], how far to the right and down that place is, in pixels.
+        fields: float32 [2, N, H, W], distance of that position to the right and down, in pixels.
     """
     pixels, half = _pixels(*images.shape[2:], images.device)
     unit = 1 / half[..., None]
