@@ -148,7 +148,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def keep_only(folder: Path, names: Iterable[str]) -> None:
+def remove_stale(folder: Path, names: Iterable[str]) -> None:
     """Remove entries of a folder that no run of params.yaml has written.
 
     A seed or model that was taken off the list leaves its files behind. A stage that depends on

@@ -91,10 +91,10 @@ def chunks(images: np.ndarray, doing: str | None = None) -> Iterator[np.ndarray]
     starts = range(0, len(images), size)
     for start in tqdm(starts, doing, leave=False, delay=2, disable=None if doing else True):
         yield np.ascontiguousarray(images[start : start + size])
-        let_go(images)
+        release_pages(images)
 
 
-def let_go(array: np.ndarray) -> None:
+def release_pages(array: np.ndarray) -> None:
     """If an array is mapped, give the memory back that holds what was read of it."""
     base = array.base
     while isinstance(base, np.ndarray):

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
+from thumbnets.choices import Choice
 from thumbnets.options import Concentration
 from thumbnets.registry import MIXES
-from thumbnets.training.settings import Choice
 
 Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 

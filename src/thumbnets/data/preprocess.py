@@ -69,7 +69,7 @@ class Findings:
         train, test: Images of each class.
         repeated: Training images whose pixels an earlier one has.
         leaked: Test images whose pixels a training image has.
-        leaked_otherwise: Those of them that have another class than that training image.
+        leaked_other_label: Those of them that have another class than that training image.
         examples: Some of the leaked: test image and training image, as files or numbers.
         broken: Files that were left out because they can't be read.
     """
@@ -78,7 +78,7 @@ class Findings:
     test: list[int]
     repeated: int
     leaked: int
-    leaked_otherwise: int
+    leaked_other_label: int
     examples: list[list[str]]
     broken: list[str]
 
@@ -167,7 +167,7 @@ def _duplicates(content: Content, train: list[bytes], test: list[bytes]) -> dict
     return {
         "repeated": len(train) - len(first),
         "leaked": len(leaked),
-        "leaked_otherwise": sum(
+        "leaked_other_label": sum(
             int(content.test.labels[a] != content.train.labels[b]) for a, b in leaked
         ),
         "examples": [

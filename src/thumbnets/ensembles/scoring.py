@@ -69,7 +69,7 @@ def score_ensembles(
     return {
         "rule": rule,
         "voting": voting,
-        "counted": scores[rule, voting],
+        "selected": scores[rule, voting],
         "rules": rules,
         "members": _members(selection, rule, right[rule, voting], probabilities, labels, groups),
     }

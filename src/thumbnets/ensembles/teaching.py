@@ -5,9 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 from tqdm import tqdm
 
+from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.rules import Ensemble, combine, members_of
 from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.evaluation.views import VIEWS, predict_view
+from thumbnets.evaluation.views import predict_view
 from thumbnets.training.batches import Images
 from thumbnets.training.classifier import Classifier
 

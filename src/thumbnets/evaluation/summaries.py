@@ -85,7 +85,7 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
     return {
         "model": headline(metrics[model])
         | {"name": model, "parameters": metrics[model]["parameters"]},
-        "ensemble": headline(ensemble["counted"])
+        "ensemble": headline(ensemble["selected"])
         | {
             "members": sum(member["trainings"] for member in members.values()),
             "parameters": sum(

@@ -1,4 +1,4 @@
-"""Views: the same test image seen several times, so that the predictions can be averaged.
+"""Predictions under several views of an image (`data.views`), and their average.
 
 Free of torch at import, because the params check reads the names.
 """
@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thumbnets.data.views import VIEWS, View, transformed
+
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from thumbnets.training.classifier import Batched, Classifier
-
-View = tuple[bool, int, int]  # whether mirrored left to right, then pixels down and to the right
-
-_MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
-
-VIEWS: dict[str, list[View]] = {
-    "none": [(False, 0, 0)],
-    "flip": [(mirrored, 0, 0) for mirrored in (False, True)],
-    "shift": [(False, *move) for move in _MOVES],
-    "flip_shift": [(mirrored, *move) for mirrored in (False, True) for move in _MOVES],
-}
 
 
 def array_name(views: str) -> str:
@@ -60,29 +49,6 @@ def predict_view(classifier: "Classifier", images: "Batched", view: View) -> np.
     return classifier.logits(
         images, view=partial(transformed, mirrored=mirrored, down=down, right=right)
     )
-
-
-def transformed(images: "Tensor", mirrored: bool, down: int, right: int) -> "Tensor":
-    """Images mirrored left to right, then moved; zeros come in where they move away.
-
-    Args:
-        images: uint8 [N, C, H, W].
-        mirrored: Whether they are mirrored.
-        down, right: Pixels that they move.
-
-    Returns:
-        Of the same shape and dtype.
-    """
-    if mirrored:
-        images = images.flip(3)
-    if not (down or right):
-        return images
-    h, w = images.shape[2:]
-    moved = images.new_zeros(images.shape)
-    moved[:, :, max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)] = images[
-        :, :, max(-down, 0) : h - max(down, 0), max(-right, 0) : w - max(right, 0)
-    ]
-    return moved
 
 
 def average(logits: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from thumbnets.choices import check_options
 from thumbnets.registry import NETWORKS
-from thumbnets.training.settings import check_options
 
 
 def list_models() -> list[str]:

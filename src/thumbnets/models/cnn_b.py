@@ -13,7 +13,7 @@ from thumbnets.registry import NETWORKS
 def cnn_b(
     *, in_channels: int, image_size: int, num_classes: int, softmax_output: bool = False
 ) -> nn.Module:
-    """One 3x3 convolution of 32 maps (padded in height only), pooling, then 100-classes.
+    """One 3x3 convolution of 32 channels (padded in height only), pooling, then 100-classes.
 
     Args:
         softmax_output: Train with a softmax at the end, as the source did under its cross-entropy

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from torch import Generator, Tensor
 
+from thumbnets.choices import Choice
 from thumbnets.registry import AUGMENTATIONS
-from thumbnets.training.settings import Choice
 
 Augmentation = Callable[..., Tensor]
 
