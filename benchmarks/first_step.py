@@ -17,6 +17,7 @@ def train(task: dict) -> Measured:
         from benchmarks.task import Task
         from thumbnets import paths, runtime
         from thumbnets.data.arrays import read_split
+        from thumbnets.methods.base import build_method
         from thumbnets.training.batches import Images
         from thumbnets.training.loop import fit
         from thumbnets.training.progress import Progress

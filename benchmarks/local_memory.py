@@ -89,7 +89,7 @@ def training_of(block: str, *, batch: int, side: int = 28) -> Training:
 
 def saved_bytes(training: Training) -> int:
     """Run a training; the most that its graphs kept at once."""
-    saved = Saved(training.training_module)
+    saved = Saved(training.module)
     with saved.hooks():
         training.run(_Silent())
     return saved.most

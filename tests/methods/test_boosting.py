@@ -67,7 +67,7 @@ def test_targets_are_shares_of_the_classes(method, targets, smoothing, expected)
 def test_a_member_learns_the_residual_of_those_that_are_finished(method):
     boosting = method("gradient_boosting")
     ensemble = Members([Constant(FIRST), Constant([9.0, 9.0, 9.0])], boosting.combine)
-    training_module = boosting.training_module(ensemble)
+    training_module = boosting.training_module(ensemble, 0)
     training_module.logits.data = torch.tensor(SECOND)
     alone, right = boosting.loss(training_module, IMAGE, CLASS)
     # (0.5 + 1/3)² + (0.5 - 2/3)² + (0 + 1/3)²
@@ -99,7 +99,7 @@ def test_shares_of_a_batch_add_up(method, name):
     members = [nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) for _ in range(2)]
     ensemble = Members(members, boosting.combine)
     images, targets = torch.randn(10, 1, 8, 8), torch.arange(10) % 3
-    training_module = boosting.training_module(ensemble)
+    training_module = boosting.training_module(ensemble, 0)
     if name == "gradient_boosting":
         ensemble.finished = 1
     whole = boosting.gradients(training_module, images, targets, 1.0)

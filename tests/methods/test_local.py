@@ -341,7 +341,7 @@ def test_counts_with_heads(settings_of, meta, row):
         with torch.device("meta"):
             method = build_method(settings, seen)
             network = method.network()
-            training_module = method.training_module(network)
+            training_module = method.training_module(network, 0)
         assert count_parameters(training_module) == count
         assert count_parameters(network) == alone
 
@@ -352,7 +352,9 @@ def test_counts_with_heads(settings_of, meta, row):
 def begin(method, network: nn.Module | None = None):
     """A training_module whose heads and output layer are not 0, in train mode."""
     torch.manual_seed(5)
-    training_module = method.training_module(convolutions() if network is None else network).train()
+    training_module = method.training_module(
+        convolutions() if network is None else network, 0
+    ).train()
     with torch.no_grad():
         for p in training_module.parameters():
             p.add_(0.1 * torch.randn_like(p))
@@ -456,7 +458,7 @@ def test_gradients_lie_in_memory_as_their_parameters_do(settings_of, meta, multi
     """A fused optimizer takes both as plain rows of values; 0.02 has maps as torch lays them."""
     options = {"multiplier": multiplier}
     method = build_method(settings_of({}, "vgg8b", options), replace(meta, image_size=16))
-    training_module = method.training_module(method.network())
+    training_module = method.training_module(method.network(), 0)
     found, _, _ = method.gradients(
         training_module, torch.randn(4, 1, 16, 16), torch.arange(4) % 3, 1.0
     )
@@ -470,7 +472,7 @@ def test_gradients_lie_in_memory_as_their_parameters_do(settings_of, meta, multi
 @of_every_kind
 def test_predictors_and_output_layer_begin_at_zero(method_of, kind):
     method = method_of(kind)
-    training_module, (images, labels) = method.training_module(convolutions()), some()
+    training_module, (images, labels) = method.training_module(convolutions(), 0), some()
     assert (
         training_module.network[5].weight.abs().sum()
         == 0
@@ -497,7 +499,7 @@ def test_an_output_layer_from_a_file_is_kept(method_of, tmp_path):
     method = method_of(weights="pretrained/some.pth")
     network = convolutions()
     before = network[5].weight.clone()
-    method.training_module(network)
+    method.training_module(network, 0)
     assert torch.equal(network[5].weight, before)
 
 
@@ -605,8 +607,8 @@ def trained(settings_of, toy_images, meta, watcher):
 
 def local_losses(training: Training, images: Tensor, labels: Tensor) -> list[float]:
     """The loss of every block on a batch, without dropout."""
-    x, found, heads = images, [], iter(training.training_module.heads)
-    training.training_module.train()
+    x, found, heads = images, [], iter(training.module.heads)
+    training.module.train()
     for layer in training.network[:-1]:
         x = local.split(layer)[0](x) if isinstance(layer, Block) else layer(x)
         if isinstance(layer, Block):
@@ -638,7 +640,7 @@ def test_evaluation_needs_neither_labels_nor_heads(trained, toy_images, tmp_path
     classifier, data = training.classifier(), toy_images(30, 1)
     logits = classifier.logits(data.images)
     assert (classifier.logits(data.images) == logits).all()
-    del training.training_module.heads
+    del training.module.heads
     assert (classifier.logits(data.images) == logits).all()
     assert evaluate(classifier, data)[1] == training.curve[-1].validation_accuracy
 
@@ -657,7 +659,7 @@ def test_weights_file_has_the_network_alone(settings_of, toy_images, meta, watch
 @of_every_kind
 def test_the_same_seed_gives_the_same_bits(trained, kind):
     def bits(training: Training) -> dict[str, bytes]:
-        return {k: v.numpy().tobytes() for k, v in training.training_module.state_dict().items()}
+        return {k: v.numpy().tobytes() for k, v in training.module.state_dict().items()}
 
     assert bits(trained(kind, epochs=1)) == bits(trained(kind, epochs=1))
 
@@ -687,7 +689,7 @@ def test_which_networks_are_of_blocks():
 def test_other_networks_are_refused(settings_of, meta, arch, train, what):
     method = build_method(settings_of({}, arch, {}, **train), meta)
     with pytest.raises(ValueError, match=f"^models.toy, method: local: the network .*; {what}"):
-        method.training_module(method.network())
+        method.training_module(method.network(), 0)
 
 
 @pytest.mark.parametrize("kind", [{"loss": "sim"}, {}, {"loss": "pred", "bio": True}])

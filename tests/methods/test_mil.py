@@ -42,10 +42,9 @@ def trained(settings_of, toy_images, meta, watcher):
         bags = method.build_examples(toy_images(60), "train", seed)
         judged = method.build_examples(toy_images(30, 1), "validation", seed)
         classifier, curve = fit(
-            settings,
+            method,
             bags,
             judged,
-            method.example_meta,
             seed=seed,
             watcher=watcher,
             checkpoint=checkpoint,
@@ -73,7 +72,7 @@ def test_every_pooling_learns(trained, pooling):
 
 def test_labels_say_whether_a_bag_has_the_target(settings_of, toy_images, meta):
     images = toy_images(60)
-    bags = build_method(settings_of(), meta).examples(images, "test")
+    bags = build_method(settings_of(), meta).build_examples(images, "test")
     assert len(bags) == 50
     for bag, label, one in zip(
         bags.rows.split(bags.sizes.tolist()), bags.labels, bags.split(1), strict=True
@@ -87,7 +86,7 @@ def test_the_seed_of_a_run_draws_its_training_bags_alone(settings_of, toy_images
 
     def rows(part: str, run: int, **changes) -> list[int]:
         made = build_method(settings_of(method=changes), meta) if changes else method
-        return made.examples(images, part, run).rows.tolist()
+        return made.build_examples(images, part, run).rows.tolist()
 
     assert rows("train", 0) != rows("train", 1) == rows("train", 0, seed=2)
     assert rows("validation", 0) == rows("validation", 1) != rows("validation", 0, seed=2)
@@ -98,7 +97,7 @@ def test_the_seed_of_a_run_draws_its_training_bags_alone(settings_of, toy_images
 
 
 def test_bags_are_taken_in_any_order(settings_of, toy_images, meta):
-    bags = build_method(settings_of(), meta).examples(toy_images(60), "train")
+    bags = build_method(settings_of(), meta).build_examples(toy_images(60), "train")
     index = torch.tensor([7, 3, 7])
     taken, alone = bags.take(index), list(bags.split(1))
     assert torch.equal(taken.images, torch.cat([alone[i].images for i in index]))
@@ -106,7 +105,7 @@ def test_bags_are_taken_in_any_order(settings_of, toy_images, meta):
 
 
 def test_pictures_are_squares_of_the_images(settings_of, toy_images, meta):
-    bags = build_method(settings_of(), meta).examples(toy_images(60), "train")
+    bags = build_method(settings_of(), meta).build_examples(toy_images(60), "train")
     sizes = bags.sizes.tolist()
     large, small = sizes.index(max(sizes)), sizes.index(min(sizes))
     found = bags.pictures(np.array([large, small]))
@@ -262,7 +261,7 @@ def test_images_without_the_target_are_refused(settings_of, toy_images, meta):
     images = toy_images(60)
     images.labels[images.labels == 2] = 0
     with pytest.raises(ValueError, match="models.toy, test bags: bags need images of the target"):
-        build_method(settings_of(), meta).examples(images, "test")
+        build_method(settings_of(), meta).build_examples(images, "test")
 
 
 def test_a_mix_of_bags_is_refused(settings_of):

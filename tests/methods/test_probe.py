@@ -95,7 +95,7 @@ def test_features_known_beforehand_are_those_of_the_images(
     )
     np.testing.assert_allclose(features, encoder.logits(images)[order], rtol=1e-4, atol=1e-5)
     assert torch.equal(labels, images.labels[order])
-    assert list(training.training_module.parameters()) == list(training.network.head.parameters())
+    assert list(training.module.parameters()) == list(training.network.head.parameters())
 
 
 def test_fine_tuning_begins_with_the_encoder_and_moves_it(

@@ -142,13 +142,13 @@ def test_an_optimizer_that_forgets_is_as_new(train_settings, optimizer, forgets)
 
     net = network()
     own = build_optimizer(net, settings)
-    schedule = Restarts(own, settings, 1, parts=2, forgets=forgets)
+    schedule = Restarts(own, settings, 1, parts=2, clears_state=forgets)
     run(net, own, schedule, 2)
     net.load_state_dict(network().state_dict())
     found = run(net, own, schedule, 1)
     net = network()
     new = build_optimizer(net, settings)
-    expected = run(net, new, Restarts(new, settings, 1, parts=2, forgets=True), 1)
+    expected = run(net, new, Restarts(new, settings, 1, parts=2, clears_state=True), 1)
     same = all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert same == forgets
 
@@ -209,16 +209,16 @@ def test_judged_on_the_way_are_the_members_so_far(ensemble, toy_images, meta, wa
     training = Training(
         build_method(ensemble("snapshot", lr=0.01), meta), toy_images(40), toy_images(30, 1), seed=0
     )
-    judge, judged = training.method.judge, []
+    validate, judged = training.method.validate, []
 
     def note(network, images):
         members = [*network.members[: network.finished], network.members[-1]]
         logits = [torch.from_numpy(Classifier(m, meta).logits(images)) for m in members]
         p = torch.stack(logits).softmax(2).mean(0)[range(30), images.labels]
         judged.append((len(members), -p.log().mean().item()))
-        return judge(network, images)
+        return validate(network, images)
 
-    training.method.judge = note
+    training.method.validate = note
     training.run(watcher)
     assert [number for number, _ in judged] == [1, 1, 2, 2, 3, 3]
     losses = [row.validation_loss for row in training.curve]

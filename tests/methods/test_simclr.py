@@ -101,15 +101,15 @@ def test_both_views_of_an_image_have_draws_of_their_own(model_settings, meta, to
 def test_the_head_counts_as_published_and_is_no_part_of_the_encoder(model_settings, meta):
     method = build_method(model_settings(method="simclr", threads=1), meta)
     network = method.network()
-    training_module = method.training_module(network)
+    training_module = method.training_module(network, 0)
     images = torch.zeros(2, 1, 8, 8)
     assert network(images).shape == (2, 100)  # the last hidden layer of lenet_300_100
     assert training_module(images).shape == (2, 128)
     method.features = 512
-    head = method.training_module(network)[1]
+    head = method.training_module(network, 0)[1]
     assert count_parameters(head) == 328_320
     method.hidden = 256
-    assert count_parameters(method.training_module(network)[1]) == 513 * 256 + 257 * 128
+    assert count_parameters(method.training_module(network, 0)[1]) == 513 * 256 + 257 * 128
 
 
 def test_resnet18_has_the_encoder_of_the_sources(model_settings, meta):

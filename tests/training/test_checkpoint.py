@@ -26,7 +26,7 @@ STATE = {
 def kept(tmp_path) -> Checkpoint:
     """A checkpoint that holds `STATE`."""
     checkpoint = Checkpoint(tmp_path / "toy" / "0-folds.pt", "a key", every=0)
-    checkpoint.keep(STATE)
+    checkpoint.save(STATE)
     return checkpoint
 
 
@@ -42,7 +42,7 @@ def plain(state) -> object:
 def test_what_is_kept_comes_back(kept):
     assert plain(kept.load()) == plain(STATE)
     assert plain(Checkpoint(kept.path, "a key", every=9).load()) == plain(STATE)
-    kept.keep({"later": 1})
+    kept.save({"later": 1})
     assert kept.load() == {"later": 1}
 
 
@@ -104,7 +104,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(kept, monkeypatch):
 
     monkeypatch.setattr(artifacts.os, "replace", full)
     with pytest.raises(OSError, match="No space left on device"):
-        kept.keep({"later": 1})
+        kept.save({"later": 1})
     assert plain(kept.load()) == plain(STATE)
     assert list(kept.path.parent.iterdir()) == [kept.path]
 
@@ -132,7 +132,7 @@ def test_a_state_is_kept_every_so_many_seconds(tmp_path, monkeypatch):
         checkpoint.offer(state)
     assert kept == [110.0, 121.0, 131.0, 150.0]  # from one writing to the next
     now[0] = 155.0
-    checkpoint.keep({})
+    checkpoint.save({})
     now[0] = 164.0
     checkpoint.offer(state)
     assert len(kept) == 4

@@ -46,9 +46,8 @@ def run(toy_images, meta):
 
     def train(settings, watcher=None, checkpoint=None, halvings=0):
         classifier, curve = fit(
-            settings,
+            build_method(settings, meta),
             *data,
-            meta,
             seed=3,
             watcher=watcher or Watcher(),
             checkpoint=checkpoint,
@@ -101,7 +100,7 @@ def test_the_line_names_model_epoch_step_and_rate(
 
 @pytest.mark.parametrize("lost", [math.nan, math.inf])
 def test_a_validation_loss_that_is_lost_counts_as_well(model_settings, run, monkeypatch, lost):
-    monkeypatch.setattr(Method, "judge", lambda *_: (lost, 0.5))
+    monkeypatch.setattr(Method, "validate", lambda *_: (lost, 0.5))
     with pytest.raises(Diverged, match=r"at step 4 of epoch 1 \(learning rate 0\.08\)\. Try"):
         run(settings_of(model_settings, on_divergence="stop"))
 

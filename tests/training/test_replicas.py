@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack, closing
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,11 +12,18 @@ from thumbnets.methods.members import Members
 from thumbnets.training.replicas import ReplicaPool
 
 
+def dropout(threads: int) -> list[np.random.Generator]:
+    """Random numbers of the dropout of so many replicas."""
+    return [np.random.default_rng(thread) for thread in range(threads)]
+
+
 @pytest.fixture
 def shards_of():
     """Makes shards that are closed in the end."""
     with ExitStack() as stack:
-        yield lambda network, threads: stack.enter_context(closing(ReplicaPool(network, threads)))
+        yield lambda network, threads: stack.enter_context(
+            closing(ReplicaPool(network, dropout(threads)))
+        )
 
 
 def loss(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):
@@ -109,7 +117,7 @@ def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(kind, na
                 images[:, None],
                 targets[:, None],
             )
-        with closing(kind(training_module, 1)) as shards:
+        with closing(kind(training_module, dropout(1))) as shards:
             shards.backward(gradients, images, targets)
         optimizer.step()
         moved.append(convolution.weight.detach())
@@ -139,7 +147,7 @@ def test_what_fails_in_a_thread_is_raised(shards_of):
 
 def test_a_process_that_used_threads_ends_in_peace(python):
     code = """
-import torch
+import numpy, torch
 from torch import nn
 from thumbnets.training.replicas import ReplicaPool
 def gradients(network, images, targets, share):
@@ -147,7 +155,7 @@ def gradients(network, images, targets, share):
     loss = nn.functional.cross_entropy(logits, targets) * share
     return list(torch.autograd.grad(loss, list(network.parameters()))), loss.detach(), logits.sum()
 for _ in range(4):
-    shards = ReplicaPool(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 3)
+    shards = ReplicaPool(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), [numpy.random.default_rng(i) for i in range(3)])
     shards.backward(gradients, torch.zeros(9, 1, 8, 8), torch.arange(9) % 3)
     shards.close()
 print("done")

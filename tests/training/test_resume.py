@@ -247,8 +247,8 @@ def test_other_draws_before_resuming_do_not_matter(model_settings, run, tmp_path
 
 def _parts() -> list[tuple[str, ...]]:
     streams = [("streams", name) for name in ("order", "augment", "dropout")]
-    names = ("training_module", "optimizer", "schedule", "average", "best", "curve")
-    return [*streams, *((name,) for name in (*names, "order", "losses", "right", "rates"))]
+    names = ("module", "optimizer", "schedule", "average", "best", "curve")
+    return [*streams, *((name,) for name in (*names, "order", "losses", "correct", "rates"))]
 
 
 @pytest.mark.parametrize("part", _parts(), ids=".".join)
