@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from thumbnets.evaluation.two_way import TwoWay
+
 LEVEL = 0.95
 _RESAMPLES = 10_000
 _CELLS = 4_000_000  # of a table of draws that is held at once
@@ -58,7 +60,7 @@ def summarise(values: np.ndarray) -> dict[str, float | None]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % bootstrap interval over images and seeds."""
+    """A value with its 95 % interval over images and seeds."""
 
     mean: float
     low: float
@@ -68,29 +70,27 @@ class Estimate:
 def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
     """How much better a scores than b in the mean, with a 95 % interval over images and seeds.
 
-    Images and seeds are drawn with replacement, independently of each other; a pair stays a pair.
-    A single seed tells nothing of what new trainings would give, and a few tell too little: with S
-    seeds their share of the variance comes out (S - 1) / S as large as it is.
+    The interval holds the gains that `comparisons.paired_test` would not reject at 5 %. A single
+    seed tells nothing of what new trainings would give: then it is of images alone.
 
     Args:
         a: bool or float [S, N], score of each seed and image, the higher the better: whether the
             image is recognised, or the log-likelihood of its label.
         b: Likewise, same seeds and images.
 
-    Source: Efron and Tibshirani 1993, chapter 13 (percentile interval).
+    Source: see `TwoWay`. `docs/statistics.md` has its coverage by simulation.
     """
-    difference = a.astype(float) - b
-    rng = np.random.default_rng(0)
-    means = _drawn_means(difference, rng)
-    gains = (means * _drawn_seeds(len(difference), rng)).sum(1)
-    return _estimate(difference.mean(), gains)
+    table = TwoWay.of(a.astype(float) - b)
+    half = table.half_width(LEVEL)
+    return Estimate(table.mean, table.mean - half, table.mean + half)
 
 
 def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     """Probability that a training of a scores better than one of b; None for a single seed.
 
     It is the share of all pairs of a seed of a with a seed of b, ties counted half. The interval
-    is that of `paired_gain`: as narrow as a point where every training of a is far ahead.
+    draws images and seeds with replacement, independently of each other: it is as narrow as a
+    point where every training of a is far ahead, and too narrow where seeds are few.
 
     Args:
         a: bool or float [S, N], as for `paired_gain`.
