@@ -45,9 +45,7 @@ def hillis(table: TwoWay) -> float:
 
 def pairs(draws: int, rng: np.random.Generator) -> None:
     """Print errors at p < 0.01, and how often the 95 % interval holds the truth."""
-    print(
-        f"\n{draws:,} draws a cell: wrong claims at p < {ALPHA} before and now; coverage, all in %"
-    )
+    print(f"\n{draws:,} draws a cell, in %: wrong claims at p < {ALPHA} before and now; coverage")
     print("| seeds | " + " | ".join(f"ratio {ratio}" for ratio in RATIOS) + " |")
     print("|---" * (len(RATIOS) + 1) + "|")
     for seeds in SEEDS:
@@ -78,9 +76,7 @@ def power(draws: int, rng: np.random.Generator) -> None:
 
 def recognised(draws: int, rng: np.random.Generator) -> None:
     """Print errors for images that are recognised or not: nothing here is normal."""
-    print(
-        f"\n{draws:,} draws a cell, 2,000 images, 90 % recognised: wrong claims at p < {ALPHA}, %"
-    )
+    print(f"\n{draws:,} draws a cell, 2,000 images: wrong claims at p < {ALPHA}, in %")
     print("| seeds | spread of seeds 0 | 0.02 | 0.05 |\n|---|---|---|---|")
     for seeds in (3, 5):
         cells = []
