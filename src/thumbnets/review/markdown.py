@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from thumbnets.review.comparing import Review
 from thumbnets.review.settings import Change
-from thumbnets.review.words import HEADS, basis, cells, headline, percent, reasons
+from thumbnets.review.words import basis, headline, percent, reasons, table
 
 MARK = "<!-- thumbnets review -->"  # by which the workflow finds its comment again
 LONGEST = 60_000  # characters; GitHub refuses 65,536
@@ -34,11 +34,12 @@ def markdown(review: Review, longest: int = LONGEST) -> str:
 
 
 def _sections(review: Review) -> list[Section]:
+    heads, rows = table(review)
     sections = [
         Section(f"{MARK}\n### {escaped(headline(review))}\n"),
         Section(
-            _table_head(HEADS),
-            [_line(cells(row, review.margin)) for row in review.rows],
+            _table_head(heads),
+            [_line(row) for row in rows],
             f"\n{escaped(basis(review))}\n",
         ),
         Section("", [f"- {escaped(reason)}" for reason in reasons(review)]),
@@ -50,8 +51,8 @@ def _sections(review: Review) -> list[Section]:
             sections.append(Section(f"\n**{title}**\n", lines))
     if review.changes:
         lines = [_line(_of_change(change)) for change in review.changes]
-        heads = _table_head(("setting", "before", "after", "blocks"))
-        sections.append(_folded(f"Settings that changed: {len(lines)}", lines, heads))
+        head = _table_head(["setting", "before", "after", "blocks"])
+        sections.append(_folded(f"Settings that changed: {len(lines)}", lines, head))
     if review.code:
         lines = [f"- {escaped(part)}" for part in review.code]
         sections.append(_folded(f"Code that changed: {len(lines)}", lines))
@@ -68,7 +69,7 @@ def _folded(title: str, lines: list[str], head: str = "") -> Section:
     )
 
 
-def _table_head(names: tuple[str, ...]) -> str:
+def _table_head(names: list[str]) -> str:
     return f"| {' | '.join(names)} |\n{'|---' * len(names)}|"
 
 

@@ -5,18 +5,19 @@ from rich.table import Table
 from rich.text import Text
 
 from thumbnets.review.comparing import NOT_COMPARABLE, Review
-from thumbnets.review.words import HEADS, basis, cells, percent, reasons
+from thumbnets.review.words import basis, percent, reasons, table
 
 _COLOURS = {"better": "green", "worse": "red", NOT_COMPARABLE: "yellow"}
 
 
 def show(review: Review, console: Console) -> None:
     """Print a review."""
-    table = Table(*HEADS, box=None, header_style="bold", pad_edge=False)
-    for row in review.rows:
+    heads, rows = table(review)
+    grid = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    for row, texts in zip(review.rows, rows, strict=True):
         colour = _COLOURS.get(row.verdict, "")
-        table.add_row(*(Text(text, colour) for text in cells(row, review.margin)))
-    console.print(table)
+        grid.add_row(*(Text(text, colour) for text in texts))
+    console.print(grid)
     for reason in reasons(review):
         console.print(Text(reason, "yellow"))
     console.print(Text(basis(review), "dim"))

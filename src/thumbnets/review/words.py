@@ -7,8 +7,14 @@ NONE = "–"
 HEADS = ("", "before", "after", "gain, points", "p (Holm)", "verdict", "parameters", "MACC")
 
 
-def cells(row: Row, margin: float) -> list[str]:
-    """A row of the table of verdicts, as `HEADS` names its columns."""
+def table(review: Review) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the table of verdicts, without columns of which nothing is known."""
+    rows = [_cells(row, review.margin) for row in review.rows]
+    kept = [i for i in range(len(HEADS)) if not i or any(row[i] != NONE for row in rows)]
+    return [HEADS[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _cells(row: Row, margin: float) -> list[str]:
     before, after = row.before, row.after
     return [
         _name(row),
