@@ -49,3 +49,38 @@ def add_review(parser: argparse.ArgumentParser) -> None:
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--md", action="store_true", help="Markdown, for a pull request")
     shown.add_argument("--json", action="store_true", help="all numbers as JSON")
+
+
+def history(arguments: argparse.Namespace) -> None:
+    """Show accuracies over the commits of the branch and over experiments, with verdicts."""
+    from rich.console import Console
+
+    from thumbnets.review.history import history
+    from thumbnets.review.history_pages import markdown, page, show
+
+    found = history(Path.cwd(), list(dict.fromkeys(arguments.model)))
+    unknown = [series.name for series in found[2:] if not series.points]
+    if unknown:
+        raise ValueError(f"No commit of this branch has metrics of {unknown[0]!r}.")
+    if arguments.json:
+        series = [of_one.as_dict() for of_one in found]
+        print(json.dumps({"series": series}, indent=2, sort_keys=True, allow_nan=False))
+    elif arguments.md or arguments.html:
+        print((markdown if arguments.md else page)(found), end="")
+    else:
+        show(found, Console())
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `history`."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a block, beside headline and ensemble (may be repeated)",
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--md", action="store_true", help="Markdown")
+    shown.add_argument("--html", action="store_true", help="a page with charts, on stdout")
+    shown.add_argument("--json", action="store_true", help="all numbers as JSON")
