@@ -18,9 +18,16 @@ SEED = 0
 IMAGES = 10_000
 ALPHA = 0.01
 REST = 0.7  # share of the image variance of one training's gain that another seed draws anew
-RATIOS = (0, 0.25, 1, 4, 16, 64)  # variance of a training's gain by its seed, over that by images
+RATIOS = (0, 1, 4, 16, 64, 256)  # variance of a training's gain by its seed, over that by images
 SEEDS = (2, 3, 5, 10)
-EFFECTS = (2, 3, 4, 6)  # true gains, in standard deviations of one training's gain by its images
+EFFECTS = (
+    2,
+    3,
+    4,
+    6,
+    10,
+    20,
+)  # true gains, in standard deviations of one training's gain by its images
 
 
 def draw(seeds: int, ratio: float, effect: float, rng: np.random.Generator) -> TwoWay:
@@ -32,7 +39,7 @@ def draw(seeds: int, ratio: float, effect: float, rng: np.random.Generator) -> T
     images = by_image * rng.chisquare(IMAGES - 1) / (IMAGES - 1) / seeds
     of_seeds = by_seed * rng.chisquare(seeds - 1) / (seeds - 1) / seeds
     mean = rng.normal(effect, np.sqrt(variance))
-    return TwoWay(mean, max(images - rest, 0.0), of_seeds, rest, (seeds, IMAGES))
+    return TwoWay.of_parts(mean, images, of_seeds, rest, (seeds, IMAGES))
 
 
 def hillis(table: TwoWay) -> float:

@@ -109,6 +109,18 @@ def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     return _estimate(_wins(a.mean(1), b.mean(1)).mean(), drawn)
 
 
+def drawn_scores(scores: np.ndarray) -> np.ndarray:
+    """Mean scores float [draws, M] over images and seeds that are drawn with replacement.
+
+    Args:
+        scores: float [M, S, N]; a draw has the same images and seeds for all M.
+    """
+    models, seeds, images = scores.shape
+    rng = np.random.default_rng(0)
+    means = _drawn_means(scores.reshape(models * seeds, images), rng)
+    return np.einsum("dms,ds->dm", means.reshape(-1, models, seeds), _drawn_seeds(seeds, rng))
+
+
 def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """1 where a score of a float [..., S] is above one of b, 1/2 where equal: float [..., S, S]."""
     above, equal = a[..., :, None] > b[..., None, :], a[..., :, None] == b[..., None, :]
