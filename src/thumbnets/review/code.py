@@ -97,7 +97,7 @@ def checksums(snapshot: Snapshot) -> dict[str, str]:
 
 def other_trainings(before: Snapshot, after: Snapshot, models: list[str]) -> list[str]:
     """Of these blocks, those whose settings or code are others, by what dvc.lock says of both."""
-    old, new = checksums(before), checksums(after)
+    old, new = (checksums(of.files.get("dvc.lock", "")) for of in (before, after))
 
     def inputs(locked: dict[str, str], model: str) -> str | None:
         return locked.get(f"build/inputs/{model}.json") or locked.get(f"build/code/{model}.json")

@@ -95,7 +95,7 @@ def _read(snapshot: Snapshot, path: str, problems: list[str]) -> dict[str, Any]:
     if path not in snapshot.files:
         problems.append(_missing(path, snapshot))
         return {}
-    locked = checksums(snapshot).get(path)
+    locked = checksums(snapshot.files.get("dvc.lock", "")).get(path)
     if locked and hashlib.md5(snapshot.files[path].encode()).hexdigest() != locked:
         problems.append(
             f"{path} is not the one that dvc.lock names in {snapshot.short}: run `dvc repro` "
