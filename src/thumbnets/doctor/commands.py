@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from thumbnets import runtime
 from thumbnets.doctor import files, machine, state
 from thumbnets.doctor.findings import Finding
 
@@ -17,6 +18,7 @@ def examine(root: Path, cache: Path) -> list[Finding]:
         *state.params(root),
         *files.weights(root, cache),
         *machine.libraries(root),
+        *machine.arithmetic(),
         *machine.remote(root),
         *files.room(root, cache),
     ]
@@ -24,7 +26,8 @@ def examine(root: Path, cache: Path) -> list[Finding]:
 
 def doctor(arguments: argparse.Namespace) -> None:
     """Find what is broken or odd in the project, and name the command that mends it."""
-    found = examine(Path.cwd(), arguments.cache)
+    root = Path.cwd()
+    found = examine(root, root / (runtime.dvc_cache() or ".dvc/cache"))
     broken = 0
     for finding in found:
         if arguments.fix and finding.mend:
@@ -42,6 +45,3 @@ def doctor(arguments: argparse.Namespace) -> None:
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the options of `doctor`."""
     parser.add_argument("--fix", action="store_true", help="mend what can lose no result")
-    parser.add_argument(
-        "--cache", type=Path, default=Path(".dvc/cache"), help="of DVC (default .dvc/cache)"
-    )

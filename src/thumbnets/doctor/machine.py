@@ -6,8 +6,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from thumbnets import paths
+from thumbnets import paths, runtime
 from thumbnets.doctor.findings import Finding
+from thumbnets.params import load_params
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "dvc")
 _LEAST_PYTHON = (3, 11)
@@ -32,6 +33,18 @@ def libraries(root: Path) -> list[Finding]:
             problem = f"{name} is {installed}, {paths.REQUIREMENTS} pins {wanted}"
             found.append(Finding(problem, "make install"))
     return found
+
+
+def arithmetic() -> list[Finding]:
+    """Params that can't be read, or that ask for bf16 where the device has none."""
+    try:
+        params = load_params()
+        for name in params.run:
+            train = params.settings[name].train
+            runtime.prepare(threads=train.threads, precision=train.precision)
+    except ValueError as error:
+        return [Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro")]
+    return []
 
 
 def remote(root: Path) -> list[Finding]:

@@ -87,12 +87,9 @@ def _pins(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE))
 
 
-def checksums(snapshot: Snapshot) -> dict[str, str]:
-    """What dvc.lock says of each file and folder, by path."""
-    lock = snapshot.files.get("dvc.lock", "")
-    return dict(
-        re.findall(r"^ +- path: (\S+)\n(?: +hash: \S+\n)? +md5: (\S+)$", lock, re.MULTILINE)
-    )
+def checksums(lock: str) -> dict[str, str]:
+    """MD5 of each file and folder by path, of the text of dvc.lock."""
+    return dict(_LOCKED.findall(lock))
 
 
 def other_trainings(before: Snapshot, after: Snapshot, models: list[str]) -> list[str]:
