@@ -95,6 +95,8 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Read the rows of a CSV file with a header."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: run `dvc repro`.")
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

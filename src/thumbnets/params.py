@@ -69,7 +69,7 @@ class DataParams(Checked):
     size: Pixels
     """Height and width that every image is brought to, pixels."""
     fit: Literal["crop", "pad", "stretch"]
-    """How it is brought to that size: the largest square in its middle, black bars, or stretched."""
+    """How it gets that size: the largest square in its middle, black bars, or stretched."""
     test: Share
     """Share of each class that tests where there is no test/."""
     seed: Annotated[int, Field(ge=0)]

@@ -34,7 +34,8 @@ class Evaluated:
 
     Attributes:
         predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S],
-            `classes` str [K], and of the most confident mistakes `mistake_images` and what `confident_mistakes` gives.
+            `classes` str [K]; of the most confident mistakes `mistake_images`, and what
+            `confident_mistakes` gives.
         metrics: As `over_seeds` gives them, with `parameters` and `lr_halvings`.
         confusion: One row per seed and image, actual and predicted class.
     """

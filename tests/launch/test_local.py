@@ -3,9 +3,9 @@
 import subprocess
 
 import pytest
+from thumbnets.ahead import stale_trainings, train_ahead
 
 from thumbnets import ahead
-from thumbnets.ahead import stale_trainings, train_ahead
 
 # Stands for the stage: tells of two epochs, notes how many run at once, fails if asked to.
 STAGE = """
