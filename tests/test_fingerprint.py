@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from thumbnets import fingerprint as fingerprints
+from thumbnets.choices import Choice
 from thumbnets.fingerprint import WITHOUT_EFFECT, fingerprint
 from thumbnets.params import load_params
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS
-from thumbnets.training.settings import Choice
 
 TREE = {
     "stages/run.py": "from package.main import go\n\ngo()\n",
@@ -237,7 +237,7 @@ def test_a_method_changes_the_models_that_learn_by_it(copied, monkeypatch):
 
 
 def test_an_augmentation_changes_the_models_that_use_it(copied, monkeypatch):
-    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/blanks.py")
+    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/erasing.py")
     settings = load_params().settings
     used = {name: {choice.name for choice in of.train.augment} for name, of in settings.items()}
     assert _models(changed) == {name for name in used if used[name] & {"cutout", "erasing"}}
@@ -245,7 +245,7 @@ def test_an_augmentation_changes_the_models_that_use_it(copied, monkeypatch):
 
 
 def test_a_previewed_augmentation_changes_what_draws_the_preview(copied, monkeypatch):
-    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/moves.py")
+    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/geometric.py")
     assert "shift" in {choice.name for choice in load_params().train.augment}
     assert {name for name in changed if not name.startswith("model:")} == {"preprocess", "report"}
 

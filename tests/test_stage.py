@@ -163,4 +163,4 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     write_json(copied / "ensembles" / "selection.json", chosen)
     done = stage("evaluate_ensemble")
     assert done.returncode == 0, done.stderr
-    assert read_json(copied / "metrics" / "ensemble.json")["counted"]["accuracy"]["mean"] == 1.0
+    assert read_json(copied / "metrics" / "ensemble.json")["selected"]["accuracy"]["mean"] == 1.0

@@ -82,8 +82,8 @@ def _require(path: Path, missing: str) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Classify image files, or all images of a folder, with a trained model."""
+    from thumbnets.methods.weights import load_weights
     from thumbnets.predict import image_files, predict
-    from thumbnets.training.weights import load_weights
 
     params = load_params()
     model = arguments.model or params.model
@@ -143,7 +143,7 @@ def export(arguments: argparse.Namespace) -> None:
     import torch
 
     from thumbnets.export import SUFFIXES, export
-    from thumbnets.training.weights import load_weights
+    from thumbnets.methods.weights import load_weights
 
     params, name = load_params(), arguments.model
     seed = params.seeds[0] if arguments.seed is None else arguments.seed
@@ -155,8 +155,9 @@ def export(arguments: argparse.Namespace) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
+    from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import ENSEMBLE, SCORES, check_alike, read_predictions
+    from thumbnets.evaluation.predictions import SCORES, check_alike, read_predictions
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 
@@ -169,7 +170,10 @@ def compare(arguments: argparse.Namespace) -> None:
     for name, slot in slots.items():
         if name != ENSEMBLE:
             _require(paths.test_predictions(slot), f"{name} has no test predictions")
-    predictions = {name: read_predictions(slot) for name, slot in slots.items()}
+    predictions = {
+        name: read_ensemble_predictions() if name == ENSEMBLE else read_predictions(slot)
+        for name, slot in slots.items()
+    }
     check_alike(predictions)
     score = SCORES[arguments.metric]
     scores = {name: score(of_name) for name, of_name in predictions.items()}

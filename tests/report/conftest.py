@@ -47,7 +47,7 @@ EVEN = {  # what was found when looking at the images: nothing
     "test": [14, 13, 13],
     "repeated": 0,
     "leaked": 0,
-    "leaked_otherwise": 0,
+    "leaked_other_label": 0,
     "examples": [],
     "broken": [],
 }

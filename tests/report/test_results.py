@@ -24,7 +24,7 @@ def test_matrices_add_up_to_the_metrics(make_run):
         accuracy = matrix.trace() / matrix.sum()
         assert accuracy == pytest.approx(results.metrics[name]["accuracy"]["mean"])
     accuracy = results.ensemble_confusion.trace() / results.ensemble_confusion.sum()
-    assert accuracy == pytest.approx(results.ensemble["counted"]["accuracy"]["mean"])
+    assert accuracy == pytest.approx(results.ensemble["selected"]["accuracy"]["mean"])
     assert list(results.matrices) == ["ensemble", "mlp4", "cnn_c"]
 
 

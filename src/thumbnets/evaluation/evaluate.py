@@ -14,14 +14,14 @@ from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.methods.base import build_method
+from thumbnets.methods.weights import load_weights
 from thumbnets.models import count_parameters
 from thumbnets.training.batches import Images
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import load_weights
 
 
 class Options(Protocol):
-    """How test predictions are made and summed up, see `params.EvaluationParams`."""
+    """Options of prediction and scoring, see `params.EvaluationParams`."""
 
     tta: str
     ece_bins: int
@@ -30,13 +30,13 @@ class Options(Protocol):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What is known of a model on the test images.
+    """Test predictions and scores of a model.
 
     Attributes:
         predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S],
             `classes` str [K]; of the most confident mistakes `mistake_images`, and what
             `confident_mistakes` gives.
-        metrics: As `over_seeds` gives them, with `parameters` and `lr_halvings`.
+        metrics: Scores from `over_seeds`, with `parameters` and `lr_halvings`.
         confusion: One row per seed and image, actual and predicted class.
     """
 
@@ -52,9 +52,9 @@ def evaluate(
 
     Args:
         settings: Settings of its block.
-        weights: The trained network of each seed.
+        weights: Weights file of each seed.
         seeds: Seeds of the run.
-        options: How predictions are made and summed up.
+        options: Options of prediction and scoring.
 
     Raises:
         ValueError: Weights or test images are missing or damaged.
@@ -62,8 +62,8 @@ def evaluate(
     runtime.prepare(threads=settings.train.threads)
     device, test = runtime.device(), read_split(paths.TEST)
     method = build_method(settings, test.meta)
-    examples = method.examples(Images.of(test, device), "test")
-    labels, classes = examples.labels.cpu().numpy(), method.task.classes
+    examples = method.build_examples(Images.of(test, device), "test")
+    labels, classes = examples.labels.cpu().numpy(), method.example_meta.classes
     classifiers = [load_weights(path, device) for path in weights]
     tta = options.tta
     logits = np.stack([views.predict(c, examples, [tta])[tta] for c in classifiers])

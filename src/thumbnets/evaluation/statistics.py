@@ -1,4 +1,4 @@
-"""What a measured score is worth: intervals over seeds, over images, and of differences."""
+"""Statistics of scores: intervals over seeds, over images, and of differences."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from thumbnets.evaluation.two_way import TwoWay
 
 LEVEL = 0.95
 _RESAMPLES = 10_000
-_CELLS = 4_000_000  # of a table of draws that is held at once
+_MAX_CELLS = 4_000_000  # values of a table of draws that is held at once
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def t_interval(values: np.ndarray) -> Interval | None:
     """Student's 95 % interval of the mean of independent values; None for a single one.
 
     Args:
-        values: float [S], one a seed.
+        values: float [S], one per seed.
     """
     if len(values) < 2:
         return None
@@ -33,7 +33,7 @@ def t_interval(values: np.ndarray) -> Interval | None:
 
 
 def wilson_interval(share: float, n: int) -> Interval:
-    """Wilson's 95 % interval of a share that was seen in `n` trials.
+    """Wilson's 95 % interval of a proportion that was observed in `n` trials.
 
     Args:
         share: Fraction of successes; over several seeds, their mean.
@@ -68,15 +68,15 @@ class Estimate:
 
 
 def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """How much better a scores than b in the mean, with a 95 % interval over images and seeds.
+    """Mean score of a less that of b, with a 95 % interval over images and seeds.
 
     The interval holds the gains that `comparisons.paired_test` would not reject at 5 %. A single
     seed tells nothing of what new trainings would give: then it is of images alone.
 
     Args:
         a: bool or float [S, N], score of each seed and image, the higher the better: whether the
-            image is recognised, or the log-likelihood of its label.
-        b: Likewise, same seeds and images.
+            image is classified correctly, or the log-likelihood of its label.
+        b: bool or float [S, N], the same for the other; same seeds and images.
 
     Source: see `TwoWay`. `docs/statistics.md` has its coverage by simulation.
     """
@@ -89,14 +89,14 @@ def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     """Probability that a training of a scores better than one of b; None for a single seed.
 
     It is the share of all pairs of a seed of a with a seed of b, ties counted half. The interval
-    draws images and seeds with replacement, independently of each other: it is as narrow as a
-    point where every training of a is far ahead, and too narrow where seeds are few.
+    draws images and seeds with replacement, independently of each other: it has width zero where
+    every training of a is far better, and is too narrow where seeds are few.
 
     Args:
         a: bool or float [S, N], as for `paired_gain`.
-        b: Likewise.
+        b: bool or float [S, N], the same for the other.
 
-    Source: Bouthillier et al. 2021, arXiv:2103.03098, section 4 (who pair the seeds).
+    Source: Bouthillier et al. 2021, arXiv:2103.03098, section 4 (there with paired seeds).
     """
     seeds = len(a)
     if seeds < 2:
@@ -133,7 +133,7 @@ def _drawn_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # pattern occurs.
     patterns, counts = np.unique(values.T, axis=0, return_counts=True)
     images = values.shape[1]
-    at_once = -(-_CELLS // len(counts))
+    at_once = -(-_MAX_CELLS // len(counts))
     sizes = [min(at_once, _RESAMPLES - done) for done in range(0, _RESAMPLES, at_once)]
     return np.concatenate([_occurrences(counts, n, rng) @ patterns for n in sizes]) / images
 

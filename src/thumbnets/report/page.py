@@ -18,14 +18,7 @@ from thumbnets.report.charts import (
     reliability_chart,
     svg,
 )
-from thumbnets.report.costs import (
-    COLUMNS,
-    costs,
-    plotted,
-    plotted_sources,
-    recounts,
-    uncounted,
-)
+from thumbnets.report.costs import COLUMNS, costs, plotted, plotted_sources
 from thumbnets.report.encoders import encoders
 from thumbnets.report.ensembles import members_by_weight, rules
 from thumbnets.report.filters import FILTERS, percent, to_yaml
@@ -60,8 +53,6 @@ def render_html(results: Results) -> str:
         accuracy_svg=_accuracy_svg([*context["models"], context["ensemble"]]),
         parameters_svg=_parameters_svg(results, [*context["models"], context["ensemble"]]),
         plotted_sources=plotted_sources(results),
-        recounts=recounts(),
-        uncounted=uncounted(),
         attention=attention(results),
         encoders=encoders(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
@@ -92,7 +83,7 @@ def _render(template: str, *, autoescape: bool, **context: Any) -> str:
 
 
 def _context(results: Results) -> dict[str, Any]:
-    """What both pages show."""
+    """Variables of both templates."""
     params = results.params
     models = model_rows(results)
     by_name = {row.name: row for row in models}
@@ -136,8 +127,8 @@ def _context(results: Results) -> dict[str, Any]:
 
 def _accuracy_svg(rows: list[Row]) -> Markup:
     ranked = sorted(rows, key=lambda row: -row.accuracy)
-    shown = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
-    return svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {shown}")
+    listed = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
+    return svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {listed}")
 
 
 def _parameters_svg(results: Results, rows: list[Row]) -> Markup:
@@ -166,7 +157,7 @@ def _curves_svg(results: Results) -> Markup:
 
 
 def _confusion(results: Results) -> dict[str, Any]:
-    """The matrices as tables, or in one picture where their numbers could not be read."""
+    """The matrices as tables, or as one picture if there are too many classes to read numbers."""
     classes = results.classes
     if len(classes) <= READABLE_CLASSES:
         return {"matrices": matrix_panels(results.matrices, classes), "confusion_svg": None}
