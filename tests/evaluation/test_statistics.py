@@ -85,8 +85,7 @@ def test_gain_contains_its_mean_and_turns_with_the_order(seeds):
     assert there.low <= there.mean <= there.high
     assert there.mean == pytest.approx(a.mean() - b.mean())
     assert back.mean == pytest.approx(-there.mean)
-    assert (back.low, back.high) == pytest.approx((-there.high, -there.low), abs=2e-3)
-    assert paired_gain(a, b) == there  # drawn with a fixed seed
+    assert (back.low, back.high) == pytest.approx((-there.high, -there.low))
 
 
 def test_seeds_that_disagree_widen_the_interval():
@@ -94,7 +93,8 @@ def test_seeds_that_disagree_widen_the_interval():
     a[0, :100] = True  # better by 10 points with one seed, equal with the other
     gain = paired_gain(a, np.zeros_like(a))
     assert gain.mean == pytest.approx(0.05)
-    assert gain.low == 0.0 and gain.high > 0.1
+    half = 12.7062 * 0.05  # t of one degree of freedom: two seeds say little
+    assert 0.5 * half < gain.high - 0.05 < half and gain.low < 0
     one = paired_gain(a.any(0, keepdims=True)[:, ::2], np.zeros((1, 500), bool))
     assert one.high - one.low < gain.high - gain.low
 

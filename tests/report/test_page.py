@@ -194,11 +194,11 @@ def test_comparisons_say_better_only_of_small_p(make_run):
     text, markdown = pages(make_run(model="mlp4_patches", seeds=[0]))
     assert "Holm's correction for all 6 pairs" in text
     # 38 and 36 of 40, 36 and 20.
-    assert "cnn_c – mlp4 +5.00 +0.00 to +12.50 1 0.500 no difference shown" in text
-    assert "mlp4 – mlp4_patches +40.00 +25.00 to +55.00 0.0001 < 0.0001 mlp4 is better" in text
+    assert "cnn_c – mlp4 +5.00 −2.06 to +12.06 1 0.500 no difference shown" in text
+    assert "mlp4 – mlp4_patches +40.00 +24.13 to +55.87 0.0001 < 0.0001 mlp4 is better" in text
     assert "superiority" not in text
     assert "| mlp4 | mlp4_patches | – |" in markdown
-    assert "mlp4 (+5.00, +0.00 to +12.50, p 1) |" in markdown
+    assert "mlp4 (+5.00, −2.06 to +12.06, p 1) |" in markdown
     text, markdown = pages(make_run())
     # cnn_c is right on 38 and 38, mlp4 on 36 and 32.
     assert re.search(r"cnn_c – mlp4 \+10.00 .* 1.00 \d.\d\d – 1.00 no difference shown", text)
@@ -226,9 +226,9 @@ def test_views_are_told_with_the_one_in_use(make_run):
     text, markdown = pages(make_run(seeds=[0]))
     # mlp4 is right on 36 of 40, mirrored on 38, moved on 37.
     assert "Model none in use flip shift flip_shift" in text
-    assert "mlp4 90.00 % 95.00 % +5.00 (+0.00 to +12.50) 92.50 % +2.50 (" in text
+    assert "mlp4 90.00 % 95.00 % +5.00 (−2.06 to +12.06) 92.50 % +2.50 (" in text
     assert "| Model | none (in use) | flip | shift | flip_shift |" in markdown
-    assert "| mlp4 | 90.00 % | 95.00 % (+5.00, +0.00 to +12.50) | 92.50 % (+2.50, " in markdown
+    assert "| mlp4 | 90.00 % | 95.00 % (+5.00, −2.06 to +12.06) | 92.50 % (+2.50, " in markdown
     assert "interval over images, not corrected" in text
 
     evaluation = {"tta": "shift", "ece_bins": 15, "mistakes": 5}

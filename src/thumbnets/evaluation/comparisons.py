@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from thumbnets.evaluation.statistics import Estimate, paired_gain, superiority
+from thumbnets.evaluation.two_way import TwoWay
 
 ALPHA = 0.01  # level of significance, after Holm's correction
 
@@ -29,35 +30,27 @@ def paired_test(a: np.ndarray, b: np.ndarray) -> float:
     """Two-sided p-value of a mean gain of zero, with both images and seeds as random samples.
 
     The seeds share their images, so their results are not independent: one McNemar test of all of
-    them would give p-values that are too small. The variance of the gain is that of a two-way
-    layout, seeds by images, and the degrees of freedom are few where seeds contribute most of it.
-    With a single seed this is Student's paired test over images.
+    them would give p-values that are too small. With a single seed this is Student's paired test
+    over images. `docs/statistics.md` has the errors of the first kind by simulation.
 
     Args:
         a: bool or float [S, N], score of each seed and image.
         b: bool or float [S, N], the same for the other; same seeds and images.
 
-    Source: Hillis, Berbaum and Metz 2008, Academic Radiology 15: many readers (here seeds) rate
-    the same cases (images). Here the mean square of seeds is at least that of the rest, as
-    its expectation is: otherwise two or three seeds that agree by chance give p-values that are
-    too small.
+    Source: see `TwoWay`.
     """
-    gain = a.astype(float) - b
-    seeds, images = gain.shape
-    mean = gain.mean()
-    if seeds == 1:
-        square, freedom = gain.var(ddof=1), images - 1
-    else:
-        of_seed, of_image = gain.mean(1), gain.mean(0)
-        rest = gain - of_seed[:, None] - of_image + mean
-        by_rest = (rest**2).sum() / ((seeds - 1) * (images - 1))
-        by_seed = max(images * of_seed.var(ddof=1), by_rest)
-        by_image = max(seeds * of_image.var(ddof=1), by_rest)
-        square = by_seed + by_image - by_rest
-        freedom = (seeds - 1) * (square / by_seed) ** 2 if by_seed else np.inf
-    if not square:
-        return float(mean == 0)
-    return float(2 * stats.t.sf(abs(mean) / np.sqrt(square / gain.size), freedom))
+    return TwoWay.of(a.astype(float) - b).p_value()
+
+
+def pair_p(a: np.ndarray, b: np.ndarray) -> float:
+    """p of two classifiers: exact McNemar's for accuracies of one seed, else `paired_test`.
+
+    Args:
+        a: bool or float [S, N], as for `paired_test`.
+        b: Likewise.
+    """
+    accuracies = a.dtype == bool and b.dtype == bool
+    return mcnemar(a[0], b[0]) if accuracies and len(a) == 1 else paired_test(a, b)
 
 
 def holm(p: list[float]) -> list[float]:
@@ -119,10 +112,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
     pairs = list(combinations(scores, 2))
     paired = [_paired(scores[a], scores[b]) for a, b in pairs]
     mcnemars = [_mcnemar_of_seeds(*of_pair) for of_pair in paired]
-    p = [
-        alone if alone is not None and len(of_pair[0]) == 1 else paired_test(*of_pair)
-        for of_pair, alone in zip(paired, mcnemars, strict=True)
-    ]
+    p = [pair_p(*of_pair) for of_pair in paired]
     return [
         Comparison(
             a=a,

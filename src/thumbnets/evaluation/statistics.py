@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from thumbnets.evaluation.two_way import TwoWay
+
 LEVEL = 0.95
 _RESAMPLES = 10_000
 _MAX_CELLS = 4_000_000  # values of a table of draws that is held at once
@@ -58,7 +60,7 @@ def summarise(values: np.ndarray) -> dict[str, float | None]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % bootstrap interval over images and seeds."""
+    """A value with its 95 % interval over images and seeds."""
 
     mean: float
     low: float
@@ -68,29 +70,27 @@ class Estimate:
 def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
     """Mean score of a less that of b, with a 95 % interval over images and seeds.
 
-    Images and seeds are drawn with replacement, independently of each other; a pair stays a pair.
-    With a single seed the interval does not cover new trainings, and with S seeds the variance
-    between seeds is underestimated by the factor (S - 1) / S.
+    The interval holds the gains that `comparisons.paired_test` would not reject at 5 %. A single
+    seed tells nothing of what new trainings would give: then it is of images alone.
 
     Args:
         a: bool or float [S, N], score of each seed and image, the higher the better: whether the
             image is classified correctly, or the log-likelihood of its label.
         b: bool or float [S, N], the same for the other; same seeds and images.
 
-    Source: Efron and Tibshirani 1993, chapter 13 (percentile interval).
+    Source: see `TwoWay`. `docs/statistics.md` has its coverage by simulation.
     """
-    difference = a.astype(float) - b
-    rng = np.random.default_rng(0)
-    means = _drawn_means(difference, rng)
-    gains = (means * _drawn_seeds(len(difference), rng)).sum(1)
-    return _estimate(difference.mean(), gains)
+    table = TwoWay.of(a.astype(float) - b)
+    half = table.half_width(LEVEL)
+    return Estimate(table.mean, table.mean - half, table.mean + half)
 
 
 def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     """Probability that a training of a scores better than one of b; None for a single seed.
 
     It is the share of all pairs of a seed of a with a seed of b, ties counted half. The interval
-    is a bootstrap as in `paired_gain`, of width zero where every training of a is far better.
+    draws images and seeds with replacement, independently of each other: it has width zero where
+    every training of a is far better, and is too narrow where seeds are few.
 
     Args:
         a: bool or float [S, N], as for `paired_gain`.
@@ -107,6 +107,18 @@ def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     wins = _wins(means[:, :seeds], means[:, seeds:])
     drawn = np.einsum("ds,dst,dt->d", weights, wins, weights)
     return _estimate(_wins(a.mean(1), b.mean(1)).mean(), drawn)
+
+
+def drawn_scores(scores: np.ndarray) -> np.ndarray:
+    """Mean scores float [draws, M] over images and seeds that are drawn with replacement.
+
+    Args:
+        scores: float [M, S, N]; a draw has the same images and seeds for all M.
+    """
+    models, seeds, images = scores.shape
+    rng = np.random.default_rng(0)
+    means = _drawn_means(scores.reshape(models * seeds, images), rng)
+    return np.einsum("dms,ds->dm", means.reshape(-1, models, seeds), _drawn_seeds(seeds, rng))
 
 
 def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,0 +1,47 @@
+"""The command `thumbnets doctor`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from thumbnets import runtime
+from thumbnets.doctor import files, machine, state
+from thumbnets.doctor.findings import Finding
+
+
+def examine(root: Path, cache: Path) -> list[Finding]:
+    """All that is found, in the order in which to mend it."""
+    return [
+        *state.rwlock(root),
+        *state.lock_file(root),
+        *state.metrics(root),
+        *state.params(root),
+        *files.weights(root, cache),
+        *machine.libraries(root),
+        *machine.arithmetic(),
+        *machine.remote(root),
+        *files.room(root, cache),
+    ]
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Find what is broken or odd in the project, and name the command that mends it."""
+    root = Path.cwd()
+    found = examine(root, root / (runtime.dvc_cache() or ".dvc/cache"))
+    broken = 0
+    for finding in found:
+        if arguments.fix and finding.mend:
+            finding.mend()
+            print(f"mended: {finding.problem}")
+            continue
+        broken += finding.broken
+        print(f"{'broken' if finding.broken else 'note'}: {finding.problem}")
+        print(f"    {finding.remedy}")
+    if broken:
+        sys.exit(1)
+    print("Nothing is broken.")
+
+
+def add_doctor(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `doctor`."""
+    parser.add_argument("--fix", action="store_true", help="mend what can lose no result")

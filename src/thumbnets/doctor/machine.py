@@ -1,0 +1,71 @@
+"""What a project needs besides its files: libraries, a processor, a remote."""
+
+import re
+import secrets
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from thumbnets import paths, runtime
+from thumbnets.doctor.findings import Finding
+from thumbnets.params import load_params
+
+_LIBRARIES = ("torch", "torchvision", "numpy", "dvc")
+_LEAST_PYTHON = (3, 11)
+
+
+def libraries(root: Path) -> list[Finding]:
+    """Python or libraries other than requirements.lock pins."""
+    lock = root / paths.REQUIREMENTS
+    text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
+    found = []
+    if sys.version_info < _LEAST_PYTHON:
+        release = sys.version.split()[0]
+        found.append(Finding(f"Python is {release}, not 3.11 or later", "make install"))
+    for name in _LIBRARIES:
+        pinned = re.findall(rf"^{name}==([^\s;\\]+)", text, re.MULTILINE)
+        try:
+            installed = version(name).split("+")[0]  # 2.12.1+cpu is 2.12.1
+        except PackageNotFoundError:
+            installed = "missing"
+        if pinned and installed not in [release.split("+")[0] for release in pinned]:
+            wanted = " or ".join(pinned)
+            problem = f"{name} is {installed}, {paths.REQUIREMENTS} pins {wanted}"
+            found.append(Finding(problem, "make install"))
+    return found
+
+
+def arithmetic() -> list[Finding]:
+    """Params that can't be read, or that ask for bf16 where the device has none."""
+    try:
+        params = load_params()
+        for name in params.run:
+            train = params.settings[name].train
+            runtime.prepare(threads=train.threads, precision=train.precision)
+    except ValueError as error:
+        return [Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro")]
+    return []
+
+
+def remote(root: Path) -> list[Finding]:
+    """A default remote of DVC that does not answer or refuses: one small object is put and got."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            if not repo.config["core"].get("remote"):
+                return []
+            odb = repo.cloud.get_remote_odb()
+            content, path = secrets.token_bytes(16), odb.fs.join(odb.path, "thumbnets-doctor")
+            odb.fs.makedirs(odb.path, exist_ok=True)
+            odb.fs.pipe_file(path, content)
+            same = odb.fs.cat_file(path) == content
+            odb.fs.rm_file(path)
+    except (DvcException, OSError, ValueError, ImportError) as error:
+        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        remedy = "dvc remote modify (dvc remote list shows it)"
+        return [Finding(f"the remote of DVC refuses: {problem}", remedy)]
+    if same:
+        return []
+    return [Finding("the remote of DVC gives other bytes than it was given", "dvc remote list")]

@@ -1,0 +1,124 @@
+"""The files in which DVC and git keep the state of a project."""
+
+import fcntl
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from thumbnets import paths
+from thumbnets.artifacts import write_bytes
+from thumbnets.doctor.findings import Finding
+from thumbnets.review.code import checksums
+from thumbnets.review.git import git, read_blobs
+
+_LOCK = "dvc.lock"
+_RWLOCK = Path(".dvc/tmp/rwlock")
+_GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
+
+
+def rwlock(root: Path) -> list[Finding]:
+    """A lock file of DVC that a killed run left cut off: every command fails of it."""
+    if _whole(root / _RWLOCK):
+        return []
+    return [
+        Finding(
+            f"{_RWLOCK} is cut off: a run was killed while DVC wrote it",
+            f"rm {_RWLOCK}",
+            lambda: _remove_rwlock(root),
+        )
+    ]
+
+
+def _whole(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_bytes()), dict)
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+
+
+def _remove_rwlock(root: Path) -> None:
+    """Remove it under the guard that DVC takes to write it.
+
+    Raises:
+        ValueError: A live run is writing it.
+    """
+    with (root / _GUARD).open("ab") as guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"{_RWLOCK} is being written by a run: wait for its end.") from None
+        if not _whole(root / _RWLOCK):
+            (root / _RWLOCK).unlink()
+
+
+def lock_file(root: Path) -> list[Finding]:
+    """An empty, conflicted or damaged dvc.lock."""
+    path = root / _LOCK
+    if not path.is_file():
+        return [Finding(f"{_LOCK} is missing", "dvc repro", broken=False)]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if re.search(r"^(<<<<<<<|>>>>>>>) ", text, re.MULTILINE):
+        remedy = f"git checkout --ours {_LOCK} && dvc repro"
+        return [Finding(f"{_LOCK} has marks of a conflict", remedy)]
+    if re.match(r"schema: \S+\nstages:", text) or re.match(r"stages:\n", text):
+        return []
+    said = "is empty" if not text.strip() else "is damaged"
+    committed = _committed(root)
+    if committed is None:
+        return [Finding(f"{_LOCK} {said}, and no commit has it", f"rm {_LOCK} && dvc repro")]
+    return [
+        Finding(
+            f"{_LOCK} {said}: a run was killed while DVC wrote it",
+            f"git checkout HEAD -- {_LOCK} && dvc repro",
+            lambda: write_bytes(path, committed),
+        )
+    ]
+
+
+def _committed(root: Path) -> bytes | None:
+    try:
+        return read_blobs(root, [f"HEAD:./{_LOCK}"]).get(f"HEAD:./{_LOCK}")
+    except ValueError:  # no repository
+        return None
+
+
+def metrics(root: Path) -> list[Finding]:
+    """Metrics and reports of another run than dvc.lock says."""
+    found = []
+    for path, expected in sorted(locked(root).items()):
+        if not path.startswith(("metrics/", "report/")) or expected.endswith(".dir"):
+            continue
+        file = root / path
+        if not file.is_file():
+            found.append(Finding(f"{path} is missing, which {_LOCK} names", "dvc repro"))
+        elif hashlib.md5(file.read_bytes()).hexdigest() != expected:
+            found.append(Finding(f"{path} is of another run than {_LOCK} says", "dvc repro"))
+    return found
+
+
+def locked(root: Path) -> dict[str, str]:
+    """What dvc.lock says of each file and folder; nothing where there is none."""
+    path = root / _LOCK
+    return checksums(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else {}
+
+
+def params(root: Path) -> list[Finding]:
+    """Params that were changed while no result was, as a failed experiment leaves them."""
+    try:
+        listed = git(root, "diff", "--name-only", "--relative", "HEAD", "--", ".")
+    except ValueError:
+        return []
+    changed = listed.decode(errors="replace").splitlines()
+    if str(paths.PARAMS) not in changed or _LOCK in changed:
+        return []
+    return [
+        Finding(
+            f"{paths.PARAMS} is changed and {_LOCK} is not: not run yet, or left by a failed "
+            "experiment",
+            f"dvc repro, or to drop the change: git checkout HEAD -- {paths.PARAMS}",
+            broken=False,
+        )
+    ]

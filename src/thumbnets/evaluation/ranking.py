@@ -1,0 +1,85 @@
+"""Ranks of the classifiers of a run: intervals, the chance to be best, groups without a winner."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from thumbnets.evaluation.comparisons import Comparison
+from thumbnets.evaluation.statistics import LEVEL, drawn_scores
+
+NO_DIFFERENCE = "no difference shown"
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The place of a classifier among all, 1 being the best.
+
+    Attributes:
+        name: Of the classifier.
+        mean: Over draws of images and seeds; ties share their places.
+        low: Best end of the 95 % interval.
+        high: Worst end.
+        best: Probability that it has the highest mean score; ties share it.
+    """
+
+    name: str
+    mean: float
+    low: float
+    high: float
+    best: float
+
+
+def ranks(scores: dict[str, np.ndarray]) -> list[Rank]:
+    """Rank classifiers by their mean scores, the best first.
+
+    Images and seeds are drawn with replacement, the same for all classifiers. The draws say how
+    well the order is known, not which differences are shown: see `compare` for those. A single
+    seed tells nothing of new trainings, and a few tell too little.
+
+    Args:
+        scores: bool or float [S, N] by name, the higher the better; same images. Where one has
+            fewer rows (an ensemble of several seeds each), the others' are means of as many.
+
+    Source: Goldstein and Spiegelhalter 1996, J. R. Stat. Soc. A 159 (intervals of ranks).
+    """
+    names, rows = list(scores), min(map(len, scores.values()))
+    alike = [of_one.reshape(rows, -1, of_one.shape[1]).mean(1) for of_one in scores.values()]
+    drawn = drawn_scores(np.stack(alike))
+    places = stats.rankdata(-drawn, axis=1)
+    top = drawn == drawn.max(1, keepdims=True)
+    best = (top / top.sum(1, keepdims=True)).mean(0)
+    low, high = np.quantile(places, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    found = [
+        Rank(name, *map(float, of_one))
+        for name, *of_one in zip(names, places.mean(0), low, high, best, strict=True)
+    ]
+    return sorted(found, key=lambda rank: rank.mean)
+
+
+def indistinct(ranked: list[Rank], comparisons: list[Comparison]) -> list[list[str]]:
+    """Groups of neighbours by rank of which no two are shown to differ, each as large as can be.
+
+    They are the bars of a critical-difference diagram, by the paired tests of the run.
+
+    Args:
+        ranked: As `ranks` gives them.
+        comparisons: Of all pairs of these classifiers.
+
+    Source: Demšar 2006, Journal of Machine Learning Research 7, figure 1, where the test is
+    Nemenyi's over data sets.
+    """
+    names = [rank.name for rank in ranked]
+    alike = {frozenset((c.a, c.b)) for c in comparisons if c.verdict == NO_DIFFERENCE}
+    found: list[list[str]] = []
+    end = 0
+    for start in range(len(names)):
+        last = start + 1
+        while last < len(names) and all(
+            frozenset((name, names[last])) in alike for name in names[start:last]
+        ):
+            last += 1
+        if last > end and last - start > 1:
+            found.append(names[start:last])
+        end = max(end, last)
+    return found

@@ -1,0 +1,102 @@
+"""What two commits have of different code, in words, and which trainings rest on other inputs."""
+
+import ast
+import re
+from pathlib import PurePosixPath
+
+from thumbnets.review.git import Snapshot
+
+_LOCK = "requirements.lock"
+
+# An entry of dvc.lock, as DVC writes it; a parser of YAML takes a second for a large one.
+_LOCKED = re.compile(r"^ +- path: (\S+)\n(?: +hash: \S+\n)? +md5: (\S+)$", re.MULTILINE)
+
+# What the files of a folder are, by the first name that fits.
+_WORDS = {
+    "src/thumbnets/training/loop.py": "training loop",
+    "src/thumbnets/models/": "network {}",
+    "src/thumbnets/methods/": "method {}",
+    "src/thumbnets/training/": "training: {}",
+    "src/thumbnets/data/augment/": "augmentation: {}",
+    "src/thumbnets/data/": "data: {}",
+    "src/thumbnets/ensembles/": "ensembles: {}",
+    "src/thumbnets/evaluation/": "evaluation: {}",
+    "src/thumbnets/report/": "report: {}",
+    "src/thumbnets/review/": "review: {}",
+    "src/thumbnets/launch/": "launch: {}",
+    "src/thumbnets/": "{}",
+    "stages/": "stage {}",
+}
+
+
+def code_changes(before: Snapshot, after: Snapshot) -> list[str]:
+    """The parts of the code that differ, comments and docstrings apart, and pinned libraries."""
+    paths = sorted(
+        path
+        for path in before.objects.keys() | after.objects.keys()
+        if path.startswith(("src/", "stages/"))
+        and before.objects.get(path) != after.objects.get(path)
+    )
+    old, new = before.sources(paths), after.sources(paths)
+    found = [
+        _in_words(path, old.get(path), new.get(path))
+        for path in paths
+        if not _same(path, old.get(path), new.get(path))
+    ]
+    return list(dict.fromkeys(found)) + _libraries(before, after)
+
+
+def _in_words(path: str, old: str | None, new: str | None) -> str:
+    pattern = next((words for start, words in _WORDS.items() if path.startswith(start)), None)
+    name = PurePosixPath(path)
+    part = name.parent.name if name.stem == "__init__" else name.stem
+    words = pattern.format(part) if pattern else path
+    return f"{words} (new)" if old is None else f"{words} (removed)" if new is None else words
+
+
+def _same(path: str, old: str | None, new: str | None) -> bool:
+    if old is None or new is None or not path.endswith(".py"):
+        return old == new
+    try:
+        return _tree(old) == _tree(new)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def _tree(source: str) -> str:
+    """A text of the syntax tree, without bare strings, as `fingerprint.tree_hash` leaves out."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            node.body = [item for item in body if not _is_bare_string(item)]
+    return ast.dump(tree)
+
+
+def _is_bare_string(node: ast.AST) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+
+
+def _libraries(before: Snapshot, after: Snapshot) -> list[str]:
+    old, new = (_pins(snapshot.files.get(_LOCK, "")) for snapshot in (before, after))
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return [f"library {n} {old.get(n, '(none)')} → {new.get(n, '(none)')}" for n in names]
+
+
+def _pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock, flags=re.MULTILINE))
+
+
+def checksums(lock: str) -> dict[str, str]:
+    """MD5 of each file and folder by path, of the text of dvc.lock."""
+    return dict(_LOCKED.findall(lock))
+
+
+def other_trainings(before: Snapshot, after: Snapshot, models: list[str]) -> list[str]:
+    """Of these blocks, those whose settings or code are others, by what dvc.lock says of both."""
+    old, new = (checksums(of.files.get("dvc.lock", "")) for of in (before, after))
+
+    def inputs(locked: dict[str, str], model: str) -> str | None:
+        return locked.get(f"build/inputs/{model}.json") or locked.get(f"build/code/{model}.json")
+
+    return [name for name in models if inputs(old, name) and inputs(old, name) != inputs(new, name)]

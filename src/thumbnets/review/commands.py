@@ -1,0 +1,86 @@
+"""The commands `thumbnets review` and `thumbnets history`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from thumbnets.review.git import TREE, Snapshot, commit, merge_base
+
+
+def review(arguments: argparse.Namespace) -> None:
+    """Say of each model whether it is better or worse than in another commit, and what changed."""
+    from rich.console import Console
+
+    from thumbnets.review.comparing import review
+    from thumbnets.review.markdown import markdown
+    from thumbnets.review.terminal import show
+
+    if arguments.margin < 0:
+        raise ValueError(f"--margin must be 0 or more points, got {arguments.margin:g}.")
+    root = Path.cwd()
+    base = commit(root, arguments.base)
+    head = commit(root, arguments.head) if arguments.head else TREE
+    base = merge_base(root, base, commit(root, "HEAD") if head == TREE else head)
+    found = review(Snapshot(root, base), Snapshot(root, head), arguments.margin)
+    if arguments.json:
+        print(json.dumps(found.as_dict(), indent=2, sort_keys=True, allow_nan=False))
+    elif arguments.md:
+        print(markdown(found), end="")
+    else:
+        show(found, Console())
+    if found.fails(arguments.fail_on):
+        sys.exit(1)
+
+
+def add_review(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `review`."""
+    parser.add_argument("base", metavar="BASE", help="commit or branch to compare with")
+    parser.add_argument("head", metavar="HEAD", nargs="?", help="commit (default: working tree)")
+    parser.add_argument(
+        "--margin", type=float, default=0.3, help="points within which two are equal (default 0.3)"
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=("worse", "unshown", "never"),
+        default="never",
+        help="exit with 1 where a model is worse, or neither better nor equal (default never)",
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--md", action="store_true", help="Markdown, for a pull request")
+    shown.add_argument("--json", action="store_true", help="all numbers as JSON")
+
+
+def history(arguments: argparse.Namespace) -> None:
+    """Show accuracies over the commits of the branch and over experiments, with verdicts."""
+    from rich.console import Console
+
+    from thumbnets.review.history import history
+    from thumbnets.review.history_pages import markdown, page, show
+
+    found = history(Path.cwd(), list(dict.fromkeys(arguments.model)))
+    unknown = [series.name for series in found[2:] if not series.points]
+    if unknown:
+        raise ValueError(f"No commit of this branch has metrics of {unknown[0]!r}.")
+    if arguments.json:
+        series = [of_one.as_dict() for of_one in found]
+        print(json.dumps({"series": series}, indent=2, sort_keys=True, allow_nan=False))
+    elif arguments.md or arguments.html:
+        print((markdown if arguments.md else page)(found), end="")
+    else:
+        show(found, Console())
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `history`."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a block, beside headline and ensemble (may be repeated)",
+    )
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--md", action="store_true", help="Markdown")
+    shown.add_argument("--html", action="store_true", help="a page with charts, on stdout")
+    shown.add_argument("--json", action="store_true", help="all numbers as JSON")

@@ -1,0 +1,172 @@
+"""Two commits side by side: each classifier of both with a verdict, and what else changed."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from thumbnets.evaluation.comparisons import holm, pair_p, verdict
+from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.review.code import code_changes, other_trainings
+from thumbnets.review.git import Snapshot
+from thumbnets.review.scores import ENSEMBLE, HEADLINE, Scores, read_scores
+from thumbnets.review.settings import Change, changes, read_run
+
+NOT_COMPARABLE = "not comparable"
+FAILURES = ("worse", "unshown", "never")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A classifier that both commits have.
+
+    Attributes:
+        name: `headline`, `ensemble`, or a block of the pool.
+        before: Its scores in the base.
+        after: Its scores in the head.
+        gain: Of the accuracy, a fraction, with its paired 95 % interval; None if not comparable.
+        p: Of no gain, after Holm's correction for the rows whose predictions differ.
+        verdict: `better`, `worse`, `no difference shown` or `not comparable`.
+        reason: Why it is not comparable.
+        unchanged: Whether both recognise the same images with every seed.
+        equal: Whether the interval of the gain lies within the margin.
+    """
+
+    name: str
+    before: Scores
+    after: Scores
+    gain: Estimate | None = None
+    p: float | None = None
+    verdict: str = NOT_COMPARABLE
+    reason: str | None = None
+    unchanged: bool = False
+    equal: bool = False
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a head changes.
+
+    Attributes:
+        base: Short name of the commit that the head is compared with.
+        head: Short name of the head.
+        margin: Of equality, in points.
+        rows: Headline, ensemble, and the blocks that both pools have.
+        new: Blocks that only the head has, with their accuracy.
+        removed: Blocks that only the base has, likewise.
+        changes: Settings of the run.
+        code: Parts of the code, in words.
+        retrained: Blocks that have other settings or code by dvc.lock.
+    """
+
+    base: str
+    head: str
+    margin: float
+    rows: list[Row]
+    new: dict[str, float | None]
+    removed: dict[str, float | None]
+    changes: list[Change]
+    code: list[str]
+    retrained: list[str]
+
+    def fails(self, on: str) -> bool:
+        """Whether a verdict is worse, or with `unshown` neither better nor equal.
+
+        Args:
+            on: One of `FAILURES`.
+        """
+        if on == "worse":
+            return any(row.verdict == "worse" for row in self.rows)
+        return on == "unshown" and any(
+            row.verdict != "better" and not row.unchanged and not row.equal for row in self.rows
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; without the bits of the images."""
+        rows = [asdict(row) for row in self.rows]
+        for row in rows:
+            del row["before"]["correct"], row["after"]["correct"]
+        return asdict(replace(self, rows=[])) | {"rows": rows}
+
+
+def review(base: Snapshot, head: Snapshot, margin: float) -> Review:
+    """Compare two commits.
+
+    Args:
+        base: What was.
+        head: What is to be.
+        margin: Within which accuracies count as equal, percentage points.
+
+    Raises:
+        ValueError: params.yaml of one can't be read.
+    """
+    old, new = read_run(base), read_run(head)
+    both = [name for name in new.pool if name in old.pool]
+    rows = [
+        Row(name, read_scores(base, name, old.model), read_scores(head, name, new.model))
+        for name in [HEADLINE, ENSEMBLE, *both]
+    ]
+
+    def only(snapshot: Snapshot, names: list[str], others: list[str]) -> dict[str, float | None]:
+        return {n: read_scores(snapshot, n, "").accuracy for n in names if n not in others}
+
+    return Review(
+        base=base.short,
+        head=head.short,
+        margin=margin,
+        rows=judge(rows, margin),
+        new=only(head, new.pool, old.pool),
+        removed=only(base, old.pool, new.pool),
+        changes=changes(old, new),
+        code=code_changes(base, head),
+        retrained=other_trainings(base, head, both),
+    )
+
+
+def judge(rows: list[Row], margin: float) -> list[Row]:
+    """Add gains, p-values and verdicts.
+
+    Rows whose predictions are the same test nothing, and a headline that is in the pool tests the
+    same pair twice: neither counts in Holm's correction.
+    """
+    judged = [_with_gain(row, margin) for row in rows]
+    pairs = {
+        _bits(row): pair_p(row.after.correct.table, row.before.correct.table)
+        for row in judged
+        if row.gain and not row.unchanged
+    }
+    corrected = dict(zip(pairs, holm(list(pairs.values())), strict=True))
+    result = []
+    for row in judged:
+        if row.gain:
+            p = 1.0 if row.unchanged else corrected[_bits(row)]
+            row = replace(row, p=p, verdict=verdict(row.gain.mean, p))
+        result.append(row)
+    return result
+
+
+def _with_gain(row: Row, margin: float) -> Row:
+    if reason := why_not(row.before, row.after):
+        return replace(row, reason=reason)
+    before, after = row.before.correct.table, row.after.correct.table
+    gain = paired_gain(after, before)
+    return replace(
+        row,
+        gain=gain,
+        unchanged=bool((before == after).all()),
+        equal=-margin / 100 <= gain.low and gain.high <= margin / 100,
+    )
+
+
+def why_not(before: Scores, after: Scores) -> str | None:
+    """Why two can't be paired, if so."""
+    if problem := before.problem or after.problem:
+        return problem
+    a, b = before.correct, after.correct
+    if (a.labels_sha256, a.images) != (b.labels_sha256, b.images):
+        return f"other test images ({a.images:,}, then {b.images:,})"
+    if list(a.correct) != list(b.correct):
+        return f"other seeds ({', '.join(a.correct)}, then {', '.join(b.correct)})"
+    return None
+
+
+def _bits(row: Row) -> tuple[bytes, bytes]:
+    return row.before.correct.table.tobytes(), row.after.correct.table.tobytes()

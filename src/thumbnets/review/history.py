@@ -1,0 +1,211 @@
+"""Accuracies over the commits of a branch and over experiments, read from git's objects alone."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from thumbnets.evaluation.comparisons import holm, pair_p, verdict
+from thumbnets.evaluation.correctness import Correctness, parse_correctness
+from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.review.git import git, read_blobs
+from thumbnets.review.scores import ENSEMBLE, HEADLINE
+
+_SUMMARY = "metrics/summary.json"
+_EXPERIMENTS = "refs/exps"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit or an experiment.
+
+    Attributes:
+        name: Full name.
+        day: On which it was committed, as 2026-11-28.
+        subject: First line of its message; of an experiment its name.
+        baseline: Of an experiment the commit that it began with.
+    """
+
+    name: str
+    day: str
+    subject: str
+    baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a classifier scored in a commit.
+
+    Attributes:
+        accuracy: Mean over seeds.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        model: The block; of the headline it changes.
+    """
+
+    accuracy: float
+    low: float | None
+    high: float | None
+    model: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value, with the commit that has it first.
+
+    Attributes:
+        commit: The commit.
+        value: What it scored.
+        gain: On the value before, of an experiment on its baseline; None where these can't be
+            paired.
+        verdict: On that gain, after Holm's correction for all of the series.
+    """
+
+    commit: Commit
+    value: Value
+    gain: Estimate | None = None
+    verdict: str | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """All values of a classifier, the oldest first; experiments come after their branch."""
+
+    name: str
+    points: list[Point]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def history(root: Path, models: list[str]) -> list[Series]:
+    """Headline, ensemble and some models over all commits of the branch and over experiments.
+
+    Args:
+        root: Folder of the project.
+        models: Names of blocks, beside the headline and the ensemble.
+    """
+    commits = _commits(root) + _experiments(root)
+    names = [HEADLINE, ENSEMBLE, *models]
+    at = {c.name for c in commits} | {c.baseline for c in commits if c.baseline}
+    paths = [path for name in names for path in (*_metrics(name), _correct(name))]
+    blobs = read_blobs(root, [f"{name}:./{path}" for name in sorted(at) for path in paths])
+    return [_series(name, commits, blobs) for name in names]
+
+
+def _commits(root: Path) -> list[Commit]:
+    """Commits of the branch that changed metrics, the oldest first."""
+    format_ = "--format=%H%x00%cs%x00%s"
+    lines = git(root, "log", "--reverse", format_, "HEAD", "--", "metrics").decode(errors="replace")
+    return [Commit(*line.split("\0", 2)) for line in lines.splitlines() if line]
+
+
+def _experiments(root: Path) -> list[Commit]:
+    """Experiments of DVC: refs/exps/<two digits>/<rest of the baseline>/<name>."""
+    format_ = "--format=%(objectname)%00%(committerdate:short)%00%(refname)"
+    lines = git(root, "for-each-ref", "--sort=committerdate", format_, _EXPERIMENTS).decode()
+    found = []
+    for line in lines.splitlines():
+        name, day, reference = line.split("\0")
+        parts = reference.removeprefix(f"{_EXPERIMENTS}/").split("/")
+        if len(parts) == 3 and len(parts[0] + parts[1]) == len(name):  # not exec/ or stash
+            found.append(Commit(name, day, parts[2], "".join(parts[:2])))
+    return found
+
+
+def _metrics(name: str) -> list[str]:
+    """Where a value may lie; older commits have the metrics of models in metrics/ itself."""
+    if name in (HEADLINE, ENSEMBLE):
+        return [_SUMMARY]
+    return [f"metrics/models/{name}.json", f"metrics/{name}.json"]
+
+
+def _correct(name: str) -> str:
+    return f"metrics/correct/{name}.json"
+
+
+def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series:
+    points: list[Point] = []
+    befores: list[Correctness | None] = []
+    afters: list[Correctness | None] = []
+    last: tuple | None = None
+    for commit in commits:
+        value, correct = _value(commit.name, name, blobs), _bits(commit.name, name, blobs)
+        before = last
+        if commit.baseline:
+            before = (
+                _value(commit.baseline, name, blobs),
+                _bits(commit.baseline, name, blobs),
+            )
+        if value is None or (before is not None and before[0] == value):
+            continue
+        points.append(Point(commit, value))
+        befores.append(before[1] if before else None)
+        afters.append(correct)
+        if not commit.baseline:
+            last = (value, correct)
+    return Series(name, _judged(points, befores, afters))
+
+
+def _judged(
+    points: list[Point], befores: list[Correctness | None], afters: list[Correctness | None]
+) -> list[Point]:
+    pairs = {
+        i: (after.table, before.table)
+        for i, (before, after) in enumerate(zip(befores, afters, strict=True))
+        if before and after and _alike(before, after)
+    }
+    corrected = holm([pair_p(*pair) for pair in pairs.values()])
+    result = list(points)
+    for (i, pair), p in zip(pairs.items(), corrected, strict=True):
+        gain = paired_gain(*pair)
+        result[i] = replace(points[i], gain=gain, verdict=verdict(gain.mean, p))
+    return result
+
+
+def _alike(a: Correctness, b: Correctness) -> bool:
+    same_images = (a.labels_sha256, a.images) == (b.labels_sha256, b.images)
+    return same_images and list(a.correct) == list(b.correct)
+
+
+def _value(commit: str, name: str, blobs: dict[str, bytes]) -> Value | None:
+    """What a commit says of a classifier; None where it says nothing that is a number."""
+    contents = (blobs.get(f"{commit}:./{path}") for path in _metrics(name))
+    found = _json(next((content for content in contents if content is not None), b""))
+    if name in (HEADLINE, ENSEMBLE):
+        found = found.get("model" if name == HEADLINE else ENSEMBLE)
+        keys = ("accuracy", "accuracy_ci_low", "accuracy_ci_high")
+        numbers = [_number(found, key) for key in keys]
+    else:
+        of_seeds, of_images = found.get("accuracy"), found.get("wilson")
+        numbers = [_number(of_seeds, key) for key in ("mean", "ci_low", "ci_high")]
+        if numbers[1] is None:
+            numbers[1:] = [_number(of_images, key) for key in ("low", "high")]
+    if numbers[0] is None:
+        return None
+    model = found.get("name") if name == HEADLINE else name
+    return Value(*numbers, model=str(model))
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(found: Any, key: str) -> float | None:
+    value = found.get(key) if isinstance(found, dict) else None
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None
+
+
+def _bits(commit: str, name: str, blobs: dict[str, bytes]) -> Correctness | None:
+    content = blobs.get(f"{commit}:./{_correct(name)}")
+    try:
+        return parse_correctness(content.decode(), name) if content else None
+    except ValueError:
+        return None

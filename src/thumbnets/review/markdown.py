@@ -1,0 +1,108 @@
+"""A review as the comment of a pull request, which GitHub holds to a length."""
+
+import html
+import re
+from dataclasses import dataclass, field
+
+from thumbnets.review.comparing import Review
+from thumbnets.review.settings import Change
+from thumbnets.review.words import basis, headline, percent, reasons, table
+
+MARK = "<!-- thumbnets review -->"  # by which the workflow finds its comment again
+LONGEST = 60_000  # characters; GitHub refuses 65,536
+_NOTE = 100  # characters kept for the note of a section that is cut
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the comment that may be cut after any line.
+
+    Attributes:
+        head: What comes before its lines.
+        lines: Of a table or list.
+        foot: What comes after them.
+    """
+
+    head: str
+    lines: list[str] = field(default_factory=list)
+    foot: str = ""
+
+
+def markdown(review: Review, longest: int = LONGEST) -> str:
+    """The whole comment, cut where it is longer than `longest` characters."""
+    return _fitted(_sections(review), longest)
+
+
+def _sections(review: Review) -> list[Section]:
+    heads, rows = table(review)
+    sections = [
+        Section(f"{MARK}\n### {escaped(headline(review))}\n"),
+        Section(
+            _table_head(heads),
+            [_line(row) for row in rows],
+            f"\n{escaped(basis(review))}\n",
+        ),
+        Section("", [f"- {escaped(reason)}" for reason in reasons(review)]),
+    ]
+    pools = {"New in the pool": review.new, "Removed from the pool": review.removed}
+    for title, models in pools.items():
+        if models:
+            lines = [f"- {escaped(name)}: {percent(models[name])}" for name in models]
+            sections.append(Section(f"\n**{title}**\n", lines))
+    if review.changes:
+        lines = [_line(_of_change(change)) for change in review.changes]
+        head = _table_head(["setting", "before", "after", "blocks"])
+        sections.append(_folded(f"Settings that changed: {len(lines)}", lines, head))
+    if review.code:
+        lines = [f"- {escaped(part)}" for part in review.code]
+        sections.append(_folded(f"Code that changed: {len(lines)}", lines))
+    if review.retrained:
+        lines = [f"- {escaped(name)}" for name in review.retrained]
+        title = f"Trainings with other settings or code (dvc.lock): {len(lines)}"
+        sections.append(_folded(title, lines))
+    return sections
+
+
+def _folded(title: str, lines: list[str], head: str = "") -> Section:
+    return Section(
+        f"\n<details><summary>{title}</summary>\n" + (head and f"\n{head}"), lines, "\n</details>\n"
+    )
+
+
+def _table_head(names: list[str]) -> str:
+    return f"| {' | '.join(names)} |\n{'|---' * len(names)}|"
+
+
+def _of_change(change: Change) -> list[str]:
+    blocks = change.blocks
+    named = ", ".join(blocks[:5]) + (f" and {len(blocks) - 5} more" if len(blocks) > 5 else "")
+    return [change.key, change.before, change.after, named or "run"]
+
+
+def _line(texts: list[str]) -> str:
+    return f"| {' | '.join(escaped(text) for text in texts)} |"
+
+
+def escaped(text: str) -> str:
+    """Text of another's commit, which may hold no markup, link or mention that works."""
+    text = html.escape(" ".join(text.split()), quote=False)
+    text = re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", text)
+    return re.sub(r"(@|://|www\.)", lambda found: f"{found[0][0]}<!-- -->{found[0][1:]}", text)
+
+
+def _fitted(sections: list[Section], longest: int) -> str:
+    """As many lines of each section as there is room for, the first sections first."""
+    fixed = sum(len(section.head) + len(section.foot) + 2 + _NOTE for section in sections)
+    room = longest - fixed
+    parts = []
+    for section in sections:
+        kept = []
+        for line in section.lines:
+            if len(line) + 1 > room:
+                break
+            kept.append(line)
+            room -= len(line) + 1
+        left = len(section.lines) - len(kept)
+        note = [f"\n{left:,} more lines: `thumbnets review` shows them."] if left else []
+        parts.append("\n".join([section.head, *kept, *note, section.foot]))
+    return re.sub(r"\n{3,}", "\n\n", "".join(parts)).rstrip("\n") + "\n"

@@ -1,0 +1,145 @@
+"""Metrics of one commit: read strictly, with what is wrong with a file told in words."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from thumbnets.evaluation.correctness import Correctness, parse_correctness
+from thumbnets.review.code import checksums
+from thumbnets.review.git import TREE, Snapshot
+
+HEADLINE = "headline"
+ENSEMBLE = "ensemble"  # as in evaluation.predictions, without what that imports
+_CLOSE = 1e-6  # metrics are rounded to six places
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of one classifier in one commit.
+
+    Attributes:
+        model: The block, or `ensemble`; None where nothing tells.
+        accuracy: Mean over seeds; None where there is none.
+        parameters: Of the network, or of all members.
+        multiply_accumulates: Of an image; None where metrics do not hold it.
+        correct: Recognised test images; None where there is no such file.
+        problem: Why it can't be compared, and what to do; None where it can.
+    """
+
+    model: str | None
+    accuracy: float | None
+    parameters: int | None
+    multiply_accumulates: int | None
+    correct: Correctness | None
+    problem: str | None
+
+
+def read_scores(snapshot: Snapshot, name: str, headline: str) -> Scores:
+    """What a commit says of a classifier.
+
+    Args:
+        snapshot: The commit.
+        name: A block, `headline` or `ensemble`.
+        headline: The block of the headline model.
+    """
+    problems: list[str] = []
+    path = metrics_path(snapshot, name, headline)
+    metrics = _read(snapshot, path, problems)
+    counted = metrics.get("counted") if name == ENSEMBLE else metrics
+    accuracy = _number(counted, ("accuracy", "mean"), path, problems) if metrics else None
+    sizes = _sizes_of_ensemble(snapshot) if name == ENSEMBLE else metrics
+    correct = _correct(snapshot, f"metrics/correct/{name}.json", problems)
+    if correct and accuracy is not None and abs(correct.table.mean() - accuracy) > _CLOSE:
+        problems.append(
+            f"{path} and metrics/correct/{name}.json in {snapshot.short} are of different runs: "
+            "run `dvc repro` and commit both"
+        )
+    known = correct.model if correct else headline if name == HEADLINE else name
+    return Scores(
+        known,
+        accuracy,
+        _whole(sizes, "parameters"),
+        _whole(sizes, "multiply_accumulates"),
+        correct,
+        problems[0] if problems else None,
+    )
+
+
+def metrics_path(snapshot: Snapshot, name: str, headline: str) -> str:
+    """Where a commit keeps the metrics: older ones have them in metrics/ itself."""
+    if name == ENSEMBLE:
+        return "metrics/ensemble.json"
+    block = headline if name == HEADLINE else name
+    paths = [f"metrics/models/{name}.json", f"metrics/models/{block}.json"]
+    old = f"metrics/{block}.json"
+    return next((path for path in [*paths, old] if path in snapshot.files), paths[0])
+
+
+def _missing(path: str, snapshot: Snapshot) -> str:
+    """What is not there: the file, or the outermost folder of it that is missing."""
+    folders = ["metrics/", "metrics/correct/", "metrics/models/"]
+    for folder in folders:
+        if path.startswith(folder) and not any(name.startswith(folder) for name in snapshot.files):
+            path = folder
+            break
+    remedy = "run `dvc repro`"
+    if snapshot.name != TREE:
+        remedy += " there and commit metrics/"
+    return f"{path} is missing in {snapshot.short}: {remedy}"
+
+
+def _read(snapshot: Snapshot, path: str, problems: list[str]) -> dict[str, Any]:
+    """A file of metrics; empty where it is missing or is no JSON object."""
+    if path not in snapshot.files:
+        problems.append(_missing(path, snapshot))
+        return {}
+    locked = checksums(snapshot.files.get("dvc.lock", "")).get(path)
+    if locked and hashlib.md5(snapshot.files[path].encode()).hexdigest() != locked:
+        problems.append(
+            f"{path} is not the one that dvc.lock names in {snapshot.short}: run `dvc repro` "
+            "and commit both"
+        )
+    try:
+        found = json.loads(snapshot.files[path])
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        problems.append(f"{path} in {snapshot.short} is not JSON: run `dvc repro`")
+        return {}
+    return found
+
+
+def _number(found: Any, keys: tuple[str, ...], path: str, problems: list[str]) -> float | None:
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    if isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found):
+        return float(found)
+    problems.append(f"{path}: {'.'.join(keys)} is {_told(found)}, not a number")
+    return None
+
+
+def _told(value: Any) -> str:
+    return "null" if value is None else str(value)[:40]
+
+
+def _whole(found: Any, key: str) -> int | None:
+    value = found.get(key) if isinstance(found, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _sizes_of_ensemble(snapshot: Snapshot) -> Any:
+    summary = _read(snapshot, "metrics/summary.json", [])
+    return summary.get("ensemble")
+
+
+def _correct(snapshot: Snapshot, path: str, problems: list[str]) -> Correctness | None:
+    if path not in snapshot.files:
+        problems.append(_missing(path, snapshot))
+        return None
+    try:
+        return parse_correctness(snapshot.files[path], f"{path} in {snapshot.short}")
+    except ValueError as error:
+        problems.append(str(error))
+        return None

@@ -1,0 +1,178 @@
+"""What two runs had set: blocks as they are put together from zoo/ and params.yaml."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thumbnets.review.git import Snapshot
+
+_NODES = 200_000  # of a YAML file: aliases can make a small one endless
+_LONGEST = 80  # characters of a value that are shown
+_OF_BLOCKS = ("model", "pool", "train", "models")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What params.yaml and zoo/ say of a run, unchecked.
+
+    Attributes:
+        model: The headline model.
+        pool: Blocks that may enter the ensemble, without repeats.
+        blocks: Settings of the blocks of the run and of the encoders that they begin with, `train`
+            included; None for a block that there is none of.
+        others: All other keys, flat (`data.name`).
+    """
+
+    model: str
+    pool: list[str]
+    blocks: dict[str, dict[str, Any] | None]
+    others: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that two runs have differently.
+
+    Attributes:
+        key: Flat, as `lr` of a block or `data.name`.
+        before: Value as text; `–` where it was not set.
+        after: Likewise.
+        blocks: Which blocks it is of; none for a key of the run.
+    """
+
+    key: str
+    before: str
+    after: str
+    blocks: list[str]
+
+
+def read_run(snapshot: Snapshot) -> Run:
+    """The settings of a commit.
+
+    Raises:
+        ValueError: params.yaml is missing, or a file is no YAML of keys and values.
+    """
+    if "params.yaml" not in snapshot.files:
+        raise ValueError(f"params.yaml is missing in {snapshot.short}: commit it.")
+    params = _parse(snapshot.files["params.yaml"], f"params.yaml of {snapshot.short}")
+    blocks: dict[str, Any] = {}
+    for path in sorted(snapshot.files):
+        if path.startswith("zoo/") and path.endswith((".yaml", ".yml")):
+            blocks |= _parse(snapshot.files[path], f"{path} of {snapshot.short}")
+    blocks = _merged(blocks, _mapping(params.get("models")))
+    pool = params.get("pool")
+    names = list(dict.fromkeys(map(str, pool if isinstance(pool, list) else [])))
+    model, train = str(params.get("model")), _mapping(params.get("train"))
+    resolved = {name: _resolved(name, blocks, train) for name in dict.fromkeys([model, *names])}
+    for name in [_encoder(block) for block in resolved.values()]:
+        if name and name not in resolved:
+            resolved[name] = _resolved(name, blocks, train)
+    others = {key: value for key, value in params.items() if key not in _OF_BLOCKS}
+    return Run(model, names, resolved, _flat(others))
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+@lru_cache(maxsize=256)
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        found = YAML(typ="safe", pure=True).load(text)
+        _count(found, [_NODES])
+    except (YAMLError, RecursionError) as error:
+        problem = " ".join(str(getattr(error, "problem", None) or "nested too deeply").split())
+        raise ValueError(f"{source} is not valid YAML: {problem[:200]}") from None
+    except OverflowError:
+        raise ValueError(f"{source} has more than {_NODES:,} values.") from None
+    if found is not None and not isinstance(found, Mapping):
+        raise ValueError(f"{source} must hold keys and values.")
+    return {str(key): value for key, value in (found or {}).items()}
+
+
+def _count(value: Any, left: list[int]) -> None:
+    left[0] -= 1
+    if left[0] < 0:
+        raise OverflowError
+    if isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            _count(item, left)
+
+
+def _merged(below: Mapping, above: Mapping) -> dict[str, Any]:
+    """Maps key by key; a map that says its own `name` takes the whole place."""
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        both = isinstance(value, Mapping) and isinstance(under, Mapping)
+        result[key] = _merged(under, value) if both and "name" not in value else value
+    return result
+
+
+def _resolved(name: str, blocks: dict[str, Any], train: dict[str, Any]) -> dict[str, Any] | None:
+    if not isinstance(blocks.get(name), Mapping):
+        return None
+    settings: dict[str, Any] = {}
+    seen: list[str] = []
+    while name not in seen and isinstance(blocks.get(name), Mapping):
+        seen.append(name)
+        settings = _merged(blocks[name], settings)
+        name = str(blocks[name].get("base"))
+    settings.pop("base", None)
+    return {**train, **settings}
+
+
+def _encoder(block: dict[str, Any] | None) -> str | None:
+    method = (block or {}).get("method")
+    encoder = method.get("encoder") if isinstance(method, Mapping) else None
+    return encoder if isinstance(encoder, str) else None
+
+
+def _flat(values: Mapping, prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def changes(before: Run, after: Run) -> list[Change]:
+    """Settings of the run, then of the blocks that both runs have, each value pair once."""
+    rest = {"model": (before.model, after.model)} if before.model != after.model else {}
+    rest |= _different(before.others, after.others)
+    found = [Change(key, *_shown(*pair), []) for key, pair in rest.items()]
+    of_blocks: dict[tuple[str, str, str], list[str]] = {}
+    for name in after.blocks:
+        old, new = before.blocks.get(name), after.blocks[name]
+        if old is None or new is None:
+            continue
+        for key, pair in _different(_flat(old), _flat(new)).items():
+            of_blocks.setdefault((key, *_shown(*pair)), []).append(name)
+    return found + [Change(*of, names) for of, names in of_blocks.items()]
+
+
+_ABSENT = object()
+
+
+def _different(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    keys = dict.fromkeys([*before, *after])
+    pairs = {key: (before.get(key, _ABSENT), after.get(key, _ABSENT)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if _text(pair[0]) != _text(pair[1])}
+
+
+def _shown(before: Any, after: Any) -> tuple[str, str]:
+    """Two values as text, cut where they are long."""
+    texts = [value if isinstance(value, str) else _text(value) for value in (before, after)]
+    cut = [t if len(t) <= _LONGEST else f"{t[: _LONGEST - 1]}…" for t in texts]
+    return (cut[0], cut[1]) if cut[0] != cut[1] else (cut[0], "(differs further on)")
+
+
+def _text(value: Any) -> str:
+    return "–" if value is _ABSENT else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,117 @@
+"""A review in short texts, which Markdown and the terminal share."""
+
+from thumbnets.review.comparing import NOT_COMPARABLE, Review, Row
+from thumbnets.review.scores import HEADLINE
+
+NONE = "–"
+HEADS = ("", "before", "after", "gain, points", "p (Holm)", "verdict", "parameters", "MACC")
+
+
+def table(review: Review) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the table of verdicts, without columns of which nothing is known."""
+    rows = [_cells(row, review.margin) for row in review.rows]
+    kept = [i for i in range(len(HEADS)) if not i or any(row[i] != NONE for row in rows)]
+    return [HEADS[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _cells(row: Row, margin: float) -> list[str]:
+    before, after = row.before, row.after
+    return [
+        _name(row),
+        percent(before.accuracy),
+        percent(after.accuracy),
+        _gain(row),
+        NONE if row.p is None else p_value(row.p),
+        in_words(row, margin),
+        _numbers(before.parameters, after.parameters),
+        _numbers(before.multiply_accumulates, after.multiply_accumulates),
+    ]
+
+
+def in_words(row: Row, margin: float) -> str:
+    """The verdict, and what it leaves open."""
+    if row.unchanged:
+        return "no difference shown (same predictions)"
+    return f"{row.verdict}, equal within ±{margin:g} points" if row.equal else row.verdict
+
+
+def headline(review: Review) -> str:
+    """The review in a line: how many classifiers are what."""
+    counts = {
+        said: [row.name for row in review.rows if row.verdict == said]
+        for said in ("better", "worse", "no difference shown", NOT_COMPARABLE)
+    }
+    named = {said: names for said, names in counts.items() if names}
+    parts = [
+        f"{said}: {', '.join(names) if len(names) <= 5 else len(names)}"
+        for said, names in named.items()
+    ]
+    return "; ".join(parts).capitalize() if parts else "Nothing to compare"
+
+
+def basis(review: Review) -> str:
+    """What was compared, and what the verdicts rest on."""
+    said = f"Head {review.head}, compared with {review.base}."
+    seeds = [len(row.after.correct.correct) for row in review.rows if row.gain]
+    if not seeds:
+        return said
+    test = (
+        "McNemar's exact test of one training each (a new training may turn out otherwise)"
+        if max(seeds) == 1
+        else "paired test over test images and seeds"
+    )
+    return (
+        f"{said} Gains with their paired 95 % interval; p: {test}, after Holm's correction for the "
+        "rows whose predictions differ. Better or worse is said of p below 0.01."
+    )
+
+
+def reasons(review: Review) -> list[str]:
+    """Why rows are not comparable, each reason once."""
+    found: dict[str, list[str]] = {}
+    for row in review.rows:
+        if row.reason:
+            found.setdefault(row.reason, []).append(row.name)
+    return [f"{_few(names)} not comparable: {reason}." for reason, names in found.items()]
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _name(row: Row) -> str:
+    if row.name != HEADLINE:
+        return row.name
+    names = [str(name) for name in (row.before.model, row.after.model)]
+    return f"headline ({names[0] if names[0] == names[1] else ' → '.join(names)})"
+
+
+def _gain(row: Row) -> str:
+    if row.gain is None:
+        return NONE
+    mean, low, high = (points(value) for value in (row.gain.mean, row.gain.low, row.gain.high))
+    return f"{mean} ({low} to {high})"
+
+
+def percent(share: float | None) -> str:
+    """0.9091 as 90.91 %."""
+    return NONE if share is None else f"{100 * share:.2f} %"
+
+
+def points(difference: float) -> str:
+    """0.0121 as +1.21."""
+    rounded = round(100 * difference, 2) + 0.0
+    return "0.00" if not rounded else f"{rounded:+.2f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """0.03141 as 0.031; what is too small to matter as < 0.0001."""
+    if p < 0.0001:
+        return "< 0.0001"
+    return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.9995 else "1"
+
+
+def _numbers(before: int | None, after: int | None) -> str:
+    texts = [NONE if value is None else f"{value:,}" for value in (before, after)]
+    return texts[0] if texts[0] == texts[1] else " → ".join(texts)

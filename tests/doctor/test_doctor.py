@@ -1,0 +1,176 @@
+"""Broken and odd states of a project, made by hand."""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from thumbnets.doctor import commands, files, machine, state
+from thumbnets.doctor.findings import Finding
+
+LOCK = "schema: '2.0'\nstages:\n  train@one-0:\n    outs:\n"
+
+
+def entry(path: str, content: bytes) -> str:
+    return f"    - path: {path}\n      hash: md5\n      md5: {hashlib.md5(content).hexdigest()}\n"
+
+
+def write(path: Path, content: bytes | str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A project with one committed state."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "someone")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "someone@example.org")
+    write(tmp_path / ".dvc" / "tmp" / "rwlock", "{}")
+    write(tmp_path / "params.yaml", "a: 1\n")
+    write(tmp_path / "metrics" / "summary.json", "{}\n")
+    write(tmp_path / "weights" / "one" / "0.safetensors", b"weights")
+    write(
+        tmp_path / "dvc.lock",
+        LOCK
+        + entry("weights/one/0.safetensors", b"weights")
+        + entry("metrics/summary.json", b"{}\n"),
+    )
+    for command in (["init", "-q"], ["add", "params.yaml", "dvc.lock"], ["commit", "-qm", "first"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def said(found: list[Finding]) -> str:
+    return "; ".join(finding.problem for finding in found)
+
+
+def test_nothing_is_found_where_nothing_is_wrong(root):
+    cache = root / ".dvc" / "cache"
+    checks = (state.rwlock, state.lock_file, state.metrics, state.params)
+    assert not [found for check in checks for found in check(root)]
+    assert not files.weights(root, cache)
+    [room] = files.room(root, cache)
+    assert not room.broken and "cache holds 0 MB" in room.problem
+
+
+@pytest.mark.parametrize("content", ["", '{"write": {"a": {"pi'])
+def test_a_lock_that_is_cut_off_is_removed(root, content):
+    write(root / ".dvc/tmp/rwlock", content)
+    [found] = state.rwlock(root)
+    assert found.remedy == "rm .dvc/tmp/rwlock"
+    found.mend()
+    assert not (root / ".dvc/tmp/rwlock").exists() and not state.rwlock(root)
+
+
+def test_a_lock_that_a_live_run_writes_is_left(root):
+    write(root / ".dvc/tmp/rwlock", "")
+    [found] = state.rwlock(root)
+    with (root / ".dvc/tmp/rwlock.lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        with pytest.raises(ValueError, match="being written by a run"):
+            found.mend()
+    assert (root / ".dvc/tmp/rwlock").exists()
+
+
+@pytest.mark.parametrize("content", ["", "schema: '2.0'\nsta"])
+def test_a_dvc_lock_that_is_cut_off_is_taken_from_git(root, content):
+    whole = (root / "dvc.lock").read_bytes()
+    write(root / "dvc.lock", content)
+    [found] = state.lock_file(root)
+    assert found.remedy == "git checkout HEAD -- dvc.lock && dvc repro"
+    found.mend()
+    assert (root / "dvc.lock").read_bytes() == whole
+
+
+def test_a_dvc_lock_with_a_conflict_is_left_to_a_person(root):
+    text = (root / "dvc.lock").read_text()
+    write(root / "dvc.lock", text + "<<<<<<< HEAD\n=======\n>>>>>>> other\n")
+    [found] = state.lock_file(root)
+    assert "conflict" in found.problem and found.mend is None
+    (root / "dvc.lock").unlink()
+    assert not state.lock_file(root)[0].broken
+
+
+def test_metrics_of_another_run(root):
+    write(root / "metrics/summary.json", '{"a": 1}\n')
+    assert "metrics/summary.json is of another run" in said(state.metrics(root))
+    (root / "metrics/summary.json").unlink()
+    assert "metrics/summary.json is missing" in said(state.metrics(root))
+
+
+def test_params_that_a_failed_experiment_left(root):
+    write(root / "params.yaml", "a: 2\n")
+    [found] = state.params(root)
+    assert not found.broken and "git checkout HEAD -- params.yaml" in found.remedy
+    write(root / "dvc.lock", LOCK)  # results changed as well: an experiment that went well
+    assert not state.params(root)
+
+
+def test_altered_weights_and_cache_objects(root):
+    cache = root / ".dvc" / "cache"
+    object_ = files.cached(cache, hashlib.md5(b"weights").hexdigest())
+    write(object_, b"weights")
+    assert not files.weights(root, cache)
+    write(object_, b"weighty")
+    [found] = files.weights(root, cache)
+    assert str(object_.relative_to(root)) in found.problem
+    write(root / "weights/one/0.safetensors", b"weighty")
+    assert len(files.weights(root, cache)) == 2
+
+
+def test_room_tells_what_other_runs_take(root):
+    cache = root / ".dvc" / "cache"
+    listed = b'[{"md5": "' + b"a" * 32 + b'", "relpath": "x"}]'
+    folder = "f" * 32 + ".dir"
+    write(files.cached(cache, folder), listed)
+    write(files.cached(cache, "a" * 32), b"x" * 5_000_000)  # in the folder
+    write(files.cached(cache, "b" * 32), b"x" * 3_000_000)  # of another run
+    lock = f"{LOCK}    - path: data\n      hash: md5\n      md5: {folder}\n"
+    write(root / "dvc.lock", lock)
+    [room] = files.room(root, cache)
+    assert "holds 8 MB, of which 3 MB are of other runs" in room.problem
+
+
+def test_other_libraries_than_pinned(root):
+    write(root / "requirements.lock", "torch==1.0 \\\nnumpy==0.9 ; x\nnumpy==0.8 ; y\n")
+    problems = said(machine.libraries(root))
+    assert "requirements.lock pins 1.0" in problems and "pins 0.9 or 0.8" in problems
+
+
+def test_a_remote_that_refuses(root, monkeypatch):
+    def configure(text: str) -> None:
+        write(root / ".dvc" / "config", text)
+
+    configure("[core]\n")
+    assert not machine.remote(root)
+    url = "['remote \"r\"']\n    url = {}\n[core]\n    remote = r\n"
+    configure(url.format(root / "store"))
+    assert not machine.remote(root)
+    assert not [path for path in (root / "store").rglob("*") if path.is_file()]
+    write(root / "file", "")
+    configure(url.format(root / "file" / "store"))
+    assert "remote of DVC refuses" in said(machine.remote(root))
+
+
+def test_the_command(root, capsys, monkeypatch):
+    broken = Finding("x is broken", "mend x", mend=lambda: None)
+    note = Finding("y is odd", "look at y", broken=False)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(commands, "examine", lambda *places: [broken, note])
+    parser = argparse.ArgumentParser()
+    commands.add_doctor(parser)
+    with pytest.raises(SystemExit) as error:
+        commands.doctor(parser.parse_args([]))
+    assert error.value.code == 1
+    assert (
+        capsys.readouterr().out
+        == "broken: x is broken\n    mend x\nnote: y is odd\n    look at y\n"
+    )
+    commands.doctor(parser.parse_args(["--fix"]))
+    assert capsys.readouterr().out.startswith("mended: x is broken\n")

@@ -1,0 +1,117 @@
+"""Values over commits and experiments, from git's objects alone."""
+
+import argparse
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from thumbnets.artifacts import write_json
+from thumbnets.review import commands
+from thumbnets.review.history import history
+from thumbnets.review.history_pages import chart, drawing, markdown, page
+
+
+def summarise(project, model: float, ensemble: float = 0.9, name: str = "one") -> None:
+    """Write the summary of a run."""
+    sides = {"model": model, "ensemble": ensemble}
+    summary = {
+        side: {"accuracy": a, "accuracy_ci_low": a - 0.01, "accuracy_ci_high": a + 0.01}
+        for side, a in sides.items()
+    }
+    summary["model"]["name"] = name
+    write_json(project.root / "metrics" / "summary.json", summary)
+
+
+def run(project, wrong: int, message: str) -> str:
+    project.score("headline", wrong, model="one")
+    summarise(project, 1 - wrong / 1_000)
+    return project.commit(message)
+
+
+def test_each_value_stands_with_its_first_commit_and_a_verdict(project):
+    first = run(project, 100, "first")
+    project.write("README.md", "no metrics")
+    project.commit("no metrics")
+    project.write("metrics/other.json", "{}")
+    project.commit("other metrics")
+    better = run(project, 50, "better")
+    alike = run(project, 52, "alike")
+    headline, ensemble = history(project.root, [])
+    assert [p.commit.name for p in headline.points] == [first, better, alike]
+    assert [p.verdict for p in headline.points] == [None, "better", "no difference shown"]
+    assert headline.points[1].gain.mean == pytest.approx(0.05)
+    assert headline.points[1].value.low == pytest.approx(0.94)
+    assert [p.commit.name for p in ensemble.points] == [first]
+    project.git("rm", "-rq", "--cached", "metrics/correct")
+    run_without_bits = run(project, 20, "without bits")
+    assert history(project.root, [])[0].points[-1].commit.name == run_without_bits
+
+
+def test_an_experiment_is_compared_with_its_baseline(project):
+    base = run(project, 100, "base")
+    project.git("checkout", "-q", "--detach")
+    tried = run(project, 150, "tried")
+    project.git("update-ref", f"refs/exps/{base[:2]}/{base[2:]}/brisk-owl", tried)
+    project.git("update-ref", "refs/exps/exec/EXEC_HEAD", tried)
+    project.git("checkout", "-q", "main")
+    run(project, 60, "later")
+    points = history(project.root, [])[0].points
+    assert [(p.commit.subject, p.verdict) for p in points] == [
+        ("base", None),
+        ("later", "better"),
+        ("brisk-owl", "worse"),
+    ]
+
+
+def test_models_in_old_and_new_places_and_what_is_no_number(project):
+    project.score("two", 100)
+    (project.root / "metrics" / "models" / "two.json").rename(project.root / "metrics" / "two.json")
+    project.commit("old place")
+    for damaged in ("{", "[]", '{"accuracy": {"mean": NaN}}', '{"accuracy": null}'):
+        project.write("metrics/two.json", damaged)
+        project.commit("damaged")
+    project.git("rm", "-q", "metrics/two.json")
+    project.score("two", 50)
+    project.commit("new place")
+    two = history(project.root, ["two"])[2]
+    assert [(p.commit.subject, p.value.accuracy) for p in two.points] == [
+        ("old place", 0.9),
+        ("new place", 0.95),
+    ]
+
+
+def test_a_folder_below_the_repository(project, monkeypatch):
+    run(project, 100, "first")
+    (project.root / "below").mkdir()
+    names = ("metrics", "params.yaml")
+    for name in names:
+        project.git("mv", name, f"below/{name}")
+    project.git("commit", "-qm", "moved")
+    assert [p.commit.subject for p in history(project.root / "below", [])[0].points] == ["moved"]
+
+
+def test_pages(project):
+    run(project, 100, "first <b>@team</b> | x")
+    run(project, 50, "second")
+    found = history(project.root, [])
+    assert chart(found[0]) == "90.00 % ▁█ 95.00 %"
+    text = markdown(found)
+    assert "<b>" not in text and "@team" not in text and "better" in text
+    whole = page(found)
+    assert "<b>" not in whole and "&lt;b&gt;@team" in whole and "http" not in whole
+    picture = ElementTree.fromstring(drawing(found[0]))
+    assert len(picture.findall("g")) == 2 and picture.find("polyline") is not None
+
+
+def test_the_command(project, capsys):
+    run(project, 100, "first")
+    parser = argparse.ArgumentParser()
+    commands.add_history(parser)
+    commands.history(parser.parse_args(["--json", "--model", "two"]))
+    series = json.loads(capsys.readouterr().out)["series"]
+    assert [one["name"] for one in series] == ["headline", "ensemble", "two"]
+    commands.history(parser.parse_args([]))
+    assert "headline" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="metrics of 'none'"):
+        commands.history(parser.parse_args(["--model", "none"]))

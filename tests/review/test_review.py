@@ -1,0 +1,254 @@
+"""Verdicts between two commits, as the pull request's comment shows them."""
+
+import argparse
+import json
+
+import pytest
+
+from thumbnets.review import commands
+from thumbnets.review.comparing import review
+from thumbnets.review.git import TREE, Snapshot
+from thumbnets.review.markdown import markdown
+
+
+def between(project, base: str, head: str = TREE, margin: float = 0.3):
+    project.save()
+    return review(Snapshot(project.root, base), Snapshot(project.root, head), margin)
+
+
+def verdicts(found) -> dict[str, str]:
+    return {row.name: row.verdict for row in found.rows}
+
+
+def command(capsys, *words: str) -> tuple[int, str]:
+    parser = argparse.ArgumentParser()
+    commands.add_review(parser)
+    try:
+        commands.review(parser.parse_args(words))
+    except SystemExit as error:
+        return error.code, capsys.readouterr().out
+    return 0, capsys.readouterr().out
+
+
+def test_no_change(project, capsys):
+    base = project.commit()
+    found = between(project, base, project.commit("nothing"))
+    assert list(verdicts(found)) == ["headline", "ensemble", "one", "two"]
+    assert set(verdicts(found).values()) == {"no difference shown"}
+    assert all(row.unchanged and row.equal and row.p == 1 for row in found.rows)
+    assert not (found.changes or found.code or found.new or found.removed or found.retrained)
+    assert "same predictions" in markdown(found)
+    assert not found.fails("worse") and not found.fails("unshown")
+
+
+def test_one_model_changed(project):
+    base = project.commit()
+    project.params["models"]["two"]["lr"] = 0.05
+    project.score("two", 150)
+    found = between(project, base)
+    assert verdicts(found) == {
+        "headline": "no difference shown",
+        "ensemble": "no difference shown",
+        "one": "no difference shown",
+        "two": "better",
+    }
+    (two,) = [row for row in found.rows if row.name == "two"]
+    assert two.gain.mean == pytest.approx(0.05) and not two.equal
+    # Fifty images more and none fewer. The other rows test nothing, so there is no correction.
+    assert two.p == pytest.approx(2 / 2**50)
+    [change] = found.changes
+    assert (change.key, change.before, change.after, change.blocks) == (
+        "lr",
+        "0.2",
+        "0.05",
+        ["two"],
+    )
+    project.score("two", 260)
+    worse = between(project, base)
+    assert verdicts(worse)["two"] == "worse" and worse.fails("worse")
+    assert not worse.fails("never")
+
+
+def test_a_pair_that_is_twice_in_the_table_is_tested_once(project):
+    base = project.commit()
+    for name in ("headline", "one"):
+        project.score(name, 92, model="one")
+    project.score("two", 190)
+    found = {row.name: row.p for row in between(project, base).rows}
+    # McNemar of 8 and 0, of 10 and 0: smallest times two, then times one.
+    assert found["two"] == pytest.approx(2 * 2 / 2**10)
+    assert found["headline"] == found["one"] == pytest.approx(2 / 2**8)
+
+
+def test_model_removed_and_new(project):
+    project.params["models"]["three"] = {"arch": "cnn_b"}
+    base = project.commit()
+    project.params["pool"] = ["one", "three"]
+    project.score("three", 50)
+    (project.root / "metrics" / "models" / "two.json").unlink()
+    found = between(project, base, project.commit())
+    assert list(verdicts(found)) == ["headline", "ensemble", "one"]
+    assert found.new == {"three": 0.95} and found.removed == {"two": 0.8}
+    text = markdown(found)
+    assert "- three: 95.00 %" in text and "- two: 80.00 %" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [("NaN", "nan"), ("null", "null"), ("1e999", "inf"), ('"x"', "x")]
+)
+def test_a_metric_that_is_no_number(project, value, told):
+    base = project.commit()
+    project.write("metrics/models/two.json", f'{{"accuracy": {{"mean": {value}}}}}')
+    found = between(project, base, project.commit())
+    (two,) = [row for row in found.rows if row.name == "two"]
+    assert two.verdict == "not comparable" and two.after.accuracy is None
+    assert two.reason == f"metrics/models/two.json: accuracy.mean is {told}, not a number"
+    assert found.fails("unshown") and not found.fails("worse")
+    assert json.loads(json.dumps(found.as_dict(), allow_nan=False))
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"labels": 1}, "other test images (1,000, then 1,000)"),
+        ({"images": 500}, "other test images (1,000, then 500)"),
+        ({"seeds": (0, 1)}, "other seeds (0, then 0, 1)"),
+    ],
+)
+def test_other_test_images_or_seeds(project, other, reason):
+    base = project.commit()
+    project.score("two", 100, **other)
+    found = between(project, base)
+    assert {row.name: row.reason for row in found.rows}["two"] == reason
+    assert verdicts(found)["one"] == "no difference shown"
+
+
+def test_two_hundred_changed_blocks_fit_into_a_comment(project):
+    names = [f"block_{i:03}" for i in range(200)]
+    project.params["pool"] = names
+    project.params["models"] = {n: {"arch": "mlp4", "note": "x" * 2_000} for n in ["one", *names]}
+    for name in names:
+        project.score(name, 100)
+    base = project.commit()
+    for i, name in enumerate(names):
+        changed = {f"key_{k}": f"{name} " * 90 for k in range(4)}
+        project.params["models"][name] |= {"lr": i, "note": "y" * 2_000, **changed}
+        project.score(name, 100 + i)
+    found = between(project, base, project.commit())
+    text = markdown(found)
+    assert len(text) <= 60_000 and len(found.changes) > 1_000
+    assert all(f"| {name} |".replace("_", r"\_") in text for name in names)  # verdicts come first
+    assert "more lines: `thumbnets review` shows them" in text
+    assert text.count("<details>") == text.count("</details>") == 1
+    assert len(markdown(found, 5_000)) <= 5_000
+
+
+def test_several_seeds_take_the_test_of_compare(project):
+    project.score("two", 200, seeds=(0, 1, 2))
+    base = project.commit()
+    project.score("two", 150, seeds=(0, 1, 2))
+    found = {row.name: row for row in between(project, base).rows}["two"]
+    assert found.verdict == "better" and found.p > 2 / 2**50
+    assert "paired test over test images and seeds" in markdown(between(project, base))
+
+
+def test_equal_within_the_margin(project):
+    base = project.commit()
+    project.score("two", 200, first=1)  # one image lost and one won
+    found = {row.name: row for row in between(project, base, margin=0.3).rows}["two"]
+    assert found.equal and not found.unchanged and found.verdict == "no difference shown"
+    assert "equal within ±0.3 points" in markdown(between(project, base))
+    assert not between(project, base).fails("unshown")
+    assert between(project, base, margin=0.2).fails("unshown")
+
+
+def test_metrics_that_were_not_committed(project):
+    base = project.commit()
+    project.git("rm", "-rq", "metrics")
+    head = project.commit()
+    found = between(project, base, head)
+    reason = f"metrics/ is missing in {head[:10]}: run `dvc repro` there and commit metrics/"
+    assert {row.reason for row in found.rows} == {reason}
+    project.git("checkout", "-q", base, "--", "metrics")
+    project.git("rm", "-qf", "metrics/correct/two.json")
+    found = {row.name: row for row in between(project, base, project.commit()).rows}
+    assert "metrics/correct/two.json is missing" in found["two"].reason
+    assert found["two"].after.accuracy == 0.8 and found["one"].reason is None
+
+
+def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
+    base = project.commit()
+    project.write("metrics/models/two.json", '{"accuracy": {"mean": 0.9}}')
+    found = {row.name: row.reason for row in between(project, base).rows}
+    assert "of different runs" in found["two"]
+    project.write(
+        "dvc.lock", f"    outs:\n    - path: metrics/models/one.json\n      md5: {'0' * 32}"
+    )
+    found = {row.name: row.reason for row in between(project, base).rows}
+    assert "not the one that dvc.lock names" in found["one"]
+
+
+def test_code_and_inputs_that_changed(project):
+    lock = "    deps:\n    - path: build/inputs/{}.json\n      hash: md5\n      md5: {}\n"
+    project.write("dvc.lock", lock.format("one", "a" * 32) + lock.format("two", "b" * 32))
+    project.write("src/thumbnets/training/loop.py", "x = 1")
+    project.write("src/thumbnets/models/cnn_c.py", "y = 1")
+    project.write("requirements.lock", "torch==2.11.0 \\")
+    base = project.commit()
+    project.write("dvc.lock", lock.format("one", "a" * 32) + lock.format("two", "c" * 32))
+    project.write("src/thumbnets/training/loop.py", "x = 2")
+    project.write("src/thumbnets/models/cnn_c.py", '"""A docstring."""\n\ny = 1  # a comment')
+    project.write("stages/teach.py", "z = 1")
+    project.write("requirements.lock", "torch==2.12.1 \\")
+    found = between(project, base, project.commit())
+    assert found.code == ["training loop", "stage teach (new)", "library torch 2.11.0 → 2.12.1"]
+    assert found.retrained == ["two"]
+
+
+def test_a_branch_that_is_behind_is_compared_with_where_it_began(project, capsys):
+    project.commit()
+    project.git("checkout", "-qb", "branch")
+    project.score("two", 150)
+    branch = project.commit()
+    project.git("checkout", "-q", "main")
+    project.score("one", 10)  # main goes on
+    project.commit()
+    code, out = command(capsys, "main", "branch", "--json")
+    assert code == 0
+    by_name = {row["name"]: row["verdict"] for row in json.loads(out)["rows"]}
+    assert by_name["two"] == "better" and by_name["one"] == "no difference shown"
+    # GitHub's merge commit has both: it shows the same.
+    project.git("merge", "-q", "--no-edit", branch)
+    code, out = command(capsys, "HEAD^1", "HEAD", "--json")
+    assert {row["name"]: row["verdict"] for row in json.loads(out)["rows"]} == by_name
+
+
+def test_the_command(project, capsys):
+    project.commit()
+    project.score("two", 260)
+    code, out = command(capsys, "main", "--md", "--fail-on", "worse")
+    assert code == 1 and out.startswith("<!-- thumbnets review -->\n### Worse: two")
+    code, out = command(capsys, "main")  # advisory by default
+    assert code == 0 and "worse" in out and "working tree" in out
+    with pytest.raises(ValueError, match="'elsewhere' is no commit"):
+        command(capsys, "elsewhere")
+    with pytest.raises(ValueError, match="no commit"):
+        command(capsys, "main", "--", "--output=x")
+    with pytest.raises(ValueError, match="--margin"):
+        command(capsys, "main", "--margin", "-1")
+
+
+def test_commits_without_a_common_one(project, capsys):
+    project.commit()
+    project.git("checkout", "-q", "--orphan", "other")
+    project.commit("another beginning")
+    with pytest.raises(ValueError, match="no commit in common"):
+        command(capsys, "main", "other")
+
+
+def test_text_of_a_pull_request_is_no_markup(project):
+    base = project.commit()
+    project.params["data"]["name"] = "<img src=x> @team | `a` [b](https://c) #1"
+    text = markdown(between(project, base, project.commit()))
+    assert "<img" not in text and "@team" not in text and "https://" not in text
+    assert r"\| \`a\` \[b\]" in text and r"\#1" in text
