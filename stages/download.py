@@ -1,22 +1,25 @@
-"""Fetch the raw files of the data set, checksums verified, or list own images: data/raw/<name>/."""
+"""Fetch the raw files of the data set, checksums verified, or list own images: data/raw/dataset/."""
 
+import shutil
 from pathlib import Path
 
 from thumbnets import paths, runtime
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
-from thumbnets.params import load_params
+from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 
 
 def main() -> None:
-    data = load_params().data
-    dataset, raw = get_dataset(data.name), paths.raw(data.name)
+    data = stage_params("download").data
+    dataset = get_dataset(data.name)
     if isinstance(dataset, OwnImages):
-        list_images(Path(data.path), raw)
-    else:
-        download(dataset, raw, mirror=runtime.mirror())
+        list_images(Path(data.path), paths.DATASET)
+        return
+    if paths.fetched(data.name).is_dir():  # `download` checks what it finds
+        shutil.copytree(paths.fetched(data.name), paths.DATASET, dirs_exist_ok=True)
+    download(dataset, paths.DATASET, mirror=runtime.mirror())
 
 
 if __name__ == "__main__":

@@ -3,24 +3,24 @@
 import numpy as np
 
 from thumbnets import paths
-from thumbnets.artifacts import keep_only, read_arrays, write_json
+from thumbnets.artifacts import read_arrays, write_json
 from thumbnets.ensembles.members import groups_of, training
 from thumbnets.ensembles.rules import fit_rules
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.evaluation.views import array_name
-from thumbnets.params import load_params
+from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
+from thumbnets.stale import remove_stale_runs
 
 
 def main() -> None:
-    params = load_params()
-    for model in params.members:
-        keep_only(paths.VALIDATION / model, [f"{seed}.npz" for seed in params.seeds])
+    params = stage_params("ensemble_select")
+    remove_stale_runs(params, paths.VALIDATION)
     selection = {}
     for group, seeds in groups_of(params.seeds, params.ensemble.seeds).items():
         runs = {
             training(model, seed): read_arrays(paths.validation_predictions(model, seed))
-            for model in params.members
+            for model in params.pool
             for seed in seeds
         }
         logits = [run[array_name(params.evaluation.tta)] for run in runs.values()]

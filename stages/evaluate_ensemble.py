@@ -6,14 +6,16 @@ from thumbnets.ensembles.members import by_training, groups_of, training
 from thumbnets.ensembles.scoring import score_ensembles
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.evaluation.summaries import summary
-from thumbnets.params import load_params
+from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
+from thumbnets.stale import remove_stale_runs
 
 
 def main() -> None:
-    params = load_params()
-    metrics = {model: read_json(paths.metrics(model)) for model in params.run}
-    predictions = {model: read_arrays(paths.test_predictions(model)) for model in params.members}
+    params = stage_params("evaluate_ensemble")
+    remove_stale_runs(params, paths.MODEL_METRICS, paths.TEST_PREDICTIONS)
+    metrics = {model: read_json(paths.metrics(slot)) for model, slot in params.slots.items()}
+    predictions = {model: read_arrays(paths.test_predictions(model)) for model in params.pool}
     logits = {model: arrays["logits"] for model, arrays in predictions.items()}
     groups = groups_of(params.seeds, params.ensemble.seeds)
     ensemble = score_ensembles(
@@ -22,14 +24,14 @@ def main() -> None:
             name: to_probabilities(of_training)
             for name, of_training in by_training(logits, params.seeds).items()
         },
-        predictions[params.members[0]]["labels"],
+        predictions[params.pool[0]]["labels"],
         groups={
-            group: [training(model, seed) for model in params.members for seed in seeds]
+            group: [training(model, seed) for model in params.pool for seed in seeds]
             for group, seeds in groups.items()
         },
         rule=params.ensemble.counts,
         voting=params.ensemble.voting,
-        classes=predictions[params.members[0]]["classes"].tolist(),
+        classes=predictions[params.pool[0]]["classes"].tolist(),
         ece_bins=params.evaluation.ece_bins,
     )
     write_json(paths.ENSEMBLE_METRICS, ensemble)

@@ -5,15 +5,15 @@ from thumbnets.artifacts import write_json
 from thumbnets.data.arrays import write_split
 from thumbnets.data.preprocess import preprocess
 from thumbnets.data.preview import preview
-from thumbnets.params import load_params
+from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 
 
 def main() -> None:
-    params = load_params()
+    params = stage_params("preprocess")
     prepared = preprocess(
         params.data.name,
-        paths.raw(params.data.name),
+        paths.DATASET,
         folds=params.split.folds,
         seed=params.split.seed,
         rule=params.data.rule,

@@ -2,16 +2,17 @@
 
 from thumbnets import paths
 from thumbnets.artifacts import write_text
-from thumbnets.params import load_params
+from thumbnets.inputs import stage_params
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.plots import write_plots
-from thumbnets.report.results import read_results, remove_strays
+from thumbnets.report.results import read_results
 from thumbnets.stage import run_stage
+from thumbnets.stale import remove_stale_runs
 
 
 def main() -> None:
-    params = load_params()
-    remove_strays(params)
+    params = stage_params("report")
+    remove_stale_runs(params)
     results = read_results(params)
     write_text(paths.REPORT / "index.html", render_html(results))
     write_text(paths.REPORT / "report.md", render_markdown(results))

@@ -6,14 +6,16 @@ import numpy as np
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_arrays
-from thumbnets.params import load_params
+from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
+from thumbnets.stale import remove_stale_runs
 
 
 def main() -> None:
-    params = load_params()
+    params = stage_params("teach")
     shutil.rmtree(paths.TEACHER, ignore_errors=True)
     paths.TEACHER.mkdir()
+    remove_stale_runs(params, paths.WEIGHTS)
     views = params.ensemble.teach
     if views is None:
         return
@@ -33,7 +35,7 @@ def main() -> None:
     asked = chosen(ensembles)
     members = {
         training(model, seed): load_weights(paths.weights(model, seed), device)
-        for model in params.members
+        for model in params.pool
         for seed in params.seeds
         if training(model, seed) in asked
     }

@@ -151,15 +151,9 @@ def keep_only(folder: Path, names: Iterable[str]) -> None:
 
     A seed or model that was taken off the list leaves its files behind. A stage that depends on
     the whole folder would have another hash in dvc.lock for the same params.
-
-    Raises:
-        ValueError: A named entry is missing.
     """
-    expected = set(names)
     found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-    if missing := sorted(expected - found):
-        raise ValueError(f"{folder / missing[0]} is missing: run `dvc repro`, or `dvc pull`.")
-    for stray in sorted(found - expected):
+    for stray in sorted(found - {*names, ".gitignore"}):  # DVC writes one beside outputs
         if (folder / stray).is_dir():
             shutil.rmtree(folder / stray)
         else:

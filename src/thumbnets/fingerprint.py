@@ -14,9 +14,15 @@ from pathlib import Path
 
 Fingerprint = dict[str, dict[str, str]]
 
-# Modules that can't change a number: where files lie (dvc.yaml says it too), how errors and
-# progress are shown. Without this, a new path for the report would retrain every model.
-WITHOUT_EFFECT = {"thumbnets.paths", "thumbnets.stage", "thumbnets.training.progress"}
+# Modules that can't change a number: where files lie (dvc.yaml says it too), where finished work is
+# found, how errors and progress are shown. Without this, a new path for the report would retrain
+# every model.
+WITHOUT_EFFECT = {
+    "thumbnets.paths",
+    "thumbnets.stage",
+    "thumbnets.store",
+    "thumbnets.training.progress",
+}
 
 # Import names whose distribution is called otherwise.
 _RELEASED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "ruamel": "ruamel-yaml"}

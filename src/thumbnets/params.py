@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from thumbnets import paths
+from thumbnets.checks import check_run
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.folder import FolderRule
 from thumbnets.ensembles.members import rule_of
@@ -24,6 +23,7 @@ from thumbnets.training.settings import (
     check_options,
     explain,
 )
+from thumbnets.zoo import encoder_of, method_of, read_blocks, read_yaml, trains_encoder
 
 
 def _known_dataset(name: str) -> str:
@@ -37,11 +37,8 @@ def _known_views(name: str) -> str:
     return name
 
 
-# DVC can't join `model` and a list of any length: dvc.yaml names pool[0] to pool[8].
-POOL_PLACES = 9
-
-# Files of the run as a whole, which a model's would overwrite.
-_RESERVED = {paths.ENSEMBLE_METRICS.stem, paths.SUMMARY.stem, paths.ENCODER_CODE.stem}
+# Names of the headline's files and of the ensemble's, which a block's would overwrite.
+_RESERVED = {paths.HEADLINE, paths.ENSEMBLE_METRICS.stem}
 
 
 def _usable_as_file_names(blocks: dict) -> dict:
@@ -54,15 +51,6 @@ def _usable_as_file_names(blocks: dict) -> dict:
     return blocks
 
 
-def _fills_the_places(pool: list[str]) -> list[str]:
-    if len(pool) != POOL_PLACES:
-        raise ValueError(
-            f"must have {POOL_PLACES} names, as many as the lists in dvc.yaml have places for it "
-            f"(repeat a name to leave one empty), got {len(pool)}"
-        )
-    return pool
-
-
 def _unique(values: list) -> list:
     if len(set(values)) < len(values):
         raise ValueError(f"must not repeat a value, got {values}")
@@ -70,15 +58,24 @@ def _unique(values: list) -> list:
 
 
 class DataParams(Checked):
-    """Which images. All but the name is about images of the user's own."""
+    """Which images. All but the name is about images of the user's own (folder, imagenet)."""
 
     name: Annotated[str, AfterValidator(_known_dataset)]
+    """The data set: fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters,
+    emnist_digits, cifar10, cifar100, svhn, svhn_extra, stl10, stl10_unlabelled, usps, digits (needs no
+    network), folder (images of your own) or imagenet (the same, with train/ and val/)."""
     path: str
+    """Folder of the images: one folder per class, or train/ and test/ (or val/) that hold them."""
     size: Pixels
+    """Height and width that every image is brought to, pixels."""
     fit: Literal["crop", "pad", "stretch"]
+    """How an image is brought to that size: the largest square in its middle, black bars, or stretched."""
     test: Share
+    """Share of each class that tests where there is no test/."""
     seed: Annotated[int, Field(ge=0)]
+    """Seed of the draw of that share."""
     broken: Literal["refuse", "skip"]
+    """What happens to files that can't be read; skipped ones are listed in data/processed/findings.json."""
 
     @model_validator(mode="after")
     def _folder_is_there(self) -> Self:
@@ -111,21 +108,32 @@ class SplitParams(Checked):
     """How the training images are divided into folds, one of which validates."""
 
     folds: Annotated[int, Field(ge=2)]
+    """Number of stratified folds; fold 0 validates (of 60,000 images in 12 folds: 5,000)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of the division into folds."""
     rotate: bool
+    """Whether seed s validates on fold s mod folds; seeds 0 to folds - 1 are then a cross-validation."""
 
 
 class EnsembleParams(Checked):
     """How members are chosen and combined."""
 
     rule: Literal["greedy", "best", "all", "weighted", "bagged", "stacking"]
+    """The rule that counts, of those that are all fitted on validation images and scored: greedy
+    selection with replacement, the best single model, equal votes, weights of least loss, the mean of
+    greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
     objective: Literal["loss", "accuracy"]
+    """What greedy, bagged and best choose for."""
     voting: Literal["soft", "hard"]
+    """Mean of probabilities, or majority; stacking has no votes."""
     steps: Annotated[int, Field(ge=1, le=10_000)]
+    """Choices of a greedy selection."""
     seeds: Annotated[int, Field(ge=1)]
-    """How many seeds make one ensemble: its members are all the trainings of those seeds."""
+    """How many seeds make one ensemble, whose members are all trainings of those seeds; it divides the
+    number of `seeds`: 1 scores one ensemble per seed."""
     teach: Annotated[str, AfterValidator(_known_views)] | None
-    """Views of the training images that the ensemble is asked about, for `distill`."""
+    """Views (as of evaluation.tta) of the training images that the ensemble is asked about, for blocks
+    with method: distill."""
 
     @model_validator(mode="after")
     def _has_votes(self) -> Self:
@@ -143,29 +151,37 @@ class EvaluationParams(Checked):
     """How test predictions are summed up."""
 
     tta: Annotated[str, AfterValidator(_known_views)]
-    """Views of a test image whose predictions are averaged."""
+    """Views of a test image whose predictions are averaged: none, flip (also mirrored), shift (also
+    moved by one pixel) or flip_shift. The report says what each gives on validation images."""
     ece_bins: Annotated[int, Field(ge=1, le=10_000)]
+    """Bins of the expected calibration error."""
     mistakes: Annotated[int, Field(ge=0, le=200)]
+    """Most confident mistakes that the report shows as pictures."""
 
 
 class ReportParams(Checked):
     """What the report page says of itself."""
 
     title: str
+    """Heading of the report."""
 
 
 class Params(Checked):
     """The whole of params.yaml."""
 
     model: str
-    pool: Annotated[list[str], AfterValidator(_fills_the_places)]
+    """The headline of summary and report: any block, in the pool or not."""
+    pool: Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
+    """The blocks that are trained and may enter the ensemble, one or more."""
     seeds: Annotated[
         list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_unique)
     ]
+    """One training of every model per seed; scores are means over seeds."""
     data: DataParams
     split: SplitParams
     train: TrainSettings
     models: Annotated[dict[str, dict[str, Any]], AfterValidator(_usable_as_file_names)]
+    """The blocks by name: those of params.yaml merged over those of zoo/."""
     ensemble: EnsembleParams
     evaluation: EvaluationParams
     report: ReportParams
@@ -185,19 +201,23 @@ class Params(Checked):
         return self
 
     @property
-    def members(self) -> list[str]:
-        """The model blocks that may enter the ensemble: the pool, without repeats."""
-        return list(dict.fromkeys(self.pool))
-
-    @property
     def run(self) -> list[str]:
         """The model blocks of this run: the headline model, then the pool, without repeats."""
         return list(dict.fromkeys([self.model, *self.pool]))
 
     @property
+    def slots(self) -> dict[str, str]:
+        """Where the files of each block of the run lie: under its name, or as the headline's."""
+        return {name: name if name in self.pool else paths.HEADLINE for name in self.run}
+
+    def block_of(self, slot: str) -> str:
+        """The block that is trained in a slot: of the pool, or the headline's."""
+        return self.model if slot == paths.HEADLINE else slot
+
+    @property
     def example(self) -> str:
         """What the models of the run learn from and are judged on: `image`, or `bag`."""
-        return _facts(self.settings[self.model]).get("example", "image")
+        return METHODS[self.settings[self.model].train.method.name].facts.get("example", "image")
 
     @property
     def encoders(self) -> list[str]:
@@ -222,16 +242,15 @@ class Params(Checked):
                 network.
         """
         block = self.models[name]
-        method = block.get("method")
-        encoder = method.get("encoder") if isinstance(method, dict) else None
-        if encoder is None and _method(block) == "probe":
+        encoder = encoder_of(block)
+        if encoder is None and method_of(block) == "probe":
             raise ValueError(
                 f"models.{name}.method.encoder is missing: name the block whose encoder it begins "
                 "with."
             )
         if encoder is None:
             return block
-        known = {other: of for other, of in self.models.items() if _pretrains(of)}
+        known = {other: of for other, of in self.models.items() if trains_encoder(of)}
         if not isinstance(encoder, str) or encoder not in known:
             raise ValueError(f"models.{name}.method: {unknown('encoder', encoder, known)}")
         training = TrainSettings.model_fields.keys() - {"patches"}
@@ -281,205 +300,41 @@ def _options(arch: Any) -> set[str]:
     return NETWORKS[arch].parameters.keys() - set(NETWORKS.given)
 
 
-def _check_default(params: Params) -> None:
-    """Refuse a method for all blocks that only some can have.
-
-    Raises:
-        ValueError: It trains an encoder, or begins with one.
-    """
-    name = params.train.method.name
-    if "pretrains" in METHODS[name].facts or "encoder" in METHODS[name].parameters:
-        raise ValueError(
-            f"train.method can't be {name}, which is not for all models: set it in a block of "
-            "`models`."
-        )
-
-
-def _pretrains(block: dict[str, Any]) -> bool:
-    """Whether a block, as it is written, trains an encoder."""
-    name = _method(block)
-    return name in [entry.name for entry in METHODS.entries.values() if "pretrains" in entry.facts]
-
-
-def _method(block: dict[str, Any]) -> Any:
-    """The name of a block's method, as it is written; None without one."""
-    method = block.get("method")
-    return method.get("name") if isinstance(method, dict) else method
-
-
-# More of these than any machine or patience has; without a bound they end in a traceback or never.
-_MOST = {"epochs": 100_000, "batch_size": 1_000_000, "threads": 256}
-
-
-def _check_extent(params: Params, name: str) -> None:
-    """Refuse what no run could do, before the first one trains.
-
-    Raises:
-        ValueError: A setting of the block is beyond all use.
-    """
-    for key, most in _MOST.items():
-        if getattr(params.settings[name].train, key) > most:
-            raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
-
-
-def _facts(settings: ModelSettings) -> dict[str, Any]:
-    """What is said of the method of a block."""
-    return METHODS[settings.train.method.name].facts
-
-
-def _check_examples(params: Params) -> None:
-    """Refuse a run whose models are judged on different examples, which can't be compared.
-
-    Raises:
-        ValueError: The run has models of images and of bags, or of different bags.
-    """
-    drawn: dict[str, dict[str, Any]] = {}
-    for name in params.run:
-        facts, options = _facts(params.settings[name]), params.settings[name].train.method.options
-        drawn[name] = {key: options[key] for key in facts.get("examples", ())}
-    kinds: dict[str, list[str]] = {}
-    for name, options in drawn.items():
-        differ = [k for k in options if any(o[k] != options[k] for o in drawn.values() if k in o)]
-        which = ", ".join(f"{key} {options[key]}" for key in differ)
-        kind = f"{_facts(params.settings[name]).get('example', 'image')}s{which and f' ({which})'}"
-        kinds.setdefault(kind, []).append(name)
-    if len(kinds) > 1:
-        found = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
-        alike = next(names for names in kinds.values() if params.model in names)
-        hint = ",".join(in_all_places(alike))
-        raise ValueError(
-            f"model and pool must be judged on the same examples, but are on different ones: "
-            f"{found}. Set them to blocks of one kind, as with -S 'pool=[{hint}]'."
-        )
-    if params.ensemble.teach and params.example != "image":
-        raise ValueError(f"ensemble.teach must be null: {params.example}s teach nobody.")
-
-
-def _check_classifies(params: Params, name: str) -> None:
-    """Refuse a block of the run that trains an encoder alone.
-
-    Raises:
-        ValueError: It does; the message names blocks that begin with it.
-    """
-    if _pretrains(params.models[name]):
-        begin = [other for other in params.models if params.settings[other].encoder == name]
-        raise ValueError(
-            f"models.{name} trains an encoder, which tells no classes: run a block that begins "
-            f"with it ({', '.join(begin) or 'there is none yet'})."
-        )
-
-
-def _check_fit(params: Params, name: str) -> None:
-    """Refuse settings of a block of the run that do not fit its images; other blocks may be.
-
-    Raises:
-        ValueError: A length in pixels, or the number of class weights, is not that of the images,
-            or the method can do nothing with a setting.
-    """
-    try:
-        params.settings[name].train.check_method()
-    except ValueError as error:
-        raise ValueError(f"models.{name}: {error}") from None
-    train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
-    _check_size(params, name)
-    target, weights = train.method.options.get("target", 0), train.class_weights
-    if classes and target >= classes:
-        raise ValueError(
-            f"models.{name}.method.target must be the number of a class, 0 to {classes - 1}, "
-            f"got {target}."
-        )
-    classes = _facts(params.settings[name]).get("classes", classes)
-    if isinstance(weights, list) and classes and len(weights) != classes:
-        raise ValueError(
-            f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
-        )
-    for choice in train.augment:
-        for key in {"pixels", "size", "translate"} & choice.options.keys():
-            if choice.options[key] > side:
-                raise ValueError(
-                    f"models.{name}: {key} of {choice.name} must be at most the image's {side}."
-                )
-    for key, (path, _) in params.settings[name].files.items():
-        if not _inside(path, paths.PRETRAINED):
-            raise ValueError(
-                f"models.{name}.{key} must be a file in {paths.PRETRAINED}/, where DVC sees it "
-                f"change (put a copy or a link there), got '{path}'."
-            )
-    if train.patches and side % train.patches.size:
-        raise ValueError(
-            f"models.{name}.patches.size must divide the image's {side} pixels, "
-            f"got {train.patches.size}."
-        )
-
-
-def _check_size(params: Params, name: str) -> None:
-    """Refuse images that a network says are too large for it.
-
-    Raises:
-        ValueError: They are.
-    """
-    settings, side = params.settings[name], params.data.image_size
-    patches = settings.train.patches
-    seen = patches.size if patches and patches.mode == "shared" else side
-    most = NETWORKS[settings.arch].facts.get("largest_image", seen)
-    if seen > most:
-        remedy = "; set data.size, or leave the block out" if params.data.own else ""
-        raise ValueError(
-            f"models.{name}: {settings.arch} takes images of at most {most} pixels, "
-            f"got {seen}{remedy}."
-        )
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path.parent.is_relative_to(folder) and ".." not in path.parts
-
-
-def in_all_places(names: list[str]) -> list[str]:
-    """A pool of these blocks: they repeat until all its places are filled."""
-    return (names * POOL_PLACES)[:POOL_PLACES]
-
-
 def load_params(path: Path = paths.PARAMS) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml, with the blocks of zoo/ beside it.
 
     Raises:
         ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
     """
-    content = _read_yaml(path)
+    return check_params(read_yaml(path), str(path), zoo=path.parent / paths.ZOO)
+
+
+def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) -> Params:
+    """Check the content of a params.yaml.
+
+    Args:
+        content: Keys and values, as they are written.
+        where: What to call it in messages.
+        zoo: The folder of the other blocks.
+
+    Raises:
+        ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
+    """
     try:
-        params = Params.model_validate(content)
-        for key, names in {"model": [params.model], "pool": params.pool}.items():
-            for name in names:
-                if name not in params.models:
-                    raise ValueError(f"{key}: {unknown('model', name, params.models)}")
-        _check_default(params)
-        for name in params.settings:  # which checks every block
-            _check_extent(params, name)
-        for name in params.run:
-            _check_classifies(params, name)
-        for name in [*params.run, *params.encoders]:
-            _check_fit(params, name)
-        _check_examples(params)
+        params = Params.model_validate(_with_zoo(content, zoo))
+        check_run(params)
     except ValidationError as error:
-        raise ValueError(f"{path}: {explain(error, Params)}") from None
+        raise ValueError(f"{where}: {explain(error, Params)}") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{where}: {error}") from None
     return params
 
 
-def _read_yaml(path: Path) -> Mapping:
-    # DVC reads YAML 1.2 with this parser; another one would see other values (1e-3, yes, 012).
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise ValueError(f"{path}{where}: not valid YAML: {problem}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 at byte {error.start}") from None
-    except FileNotFoundError:
-        raise ValueError(f"{path} not found: run this from the root of the project.") from None
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{path} must hold keys and values, as in the project's first commit.")
-    return content
+def _with_zoo(content: Mapping[str, Any], zoo: Path) -> Mapping[str, Any]:
+    """The content with all blocks as `models`; as it is where `models` is no map of blocks."""
+    models = content.get("models")
+    if not isinstance(models, dict) or not all(
+        isinstance(block, dict) for block in models.values()
+    ):
+        return content
+    return {**content, "models": read_blocks(models, zoo)}

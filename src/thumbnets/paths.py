@@ -6,10 +6,12 @@ PARAMS = Path("params.yaml")
 REQUIREMENTS = Path("requirements.lock")
 STAGES = Path("stages")
 PRETRAINED = Path("pretrained")
-CODE = Path("build/code")
-ENCODER_CODE = CODE / "encoders.json"
+ZOO = Path("zoo")
+INPUTS = Path("build/inputs")
+STAGE_INPUTS = INPUTS / "stages"
 CHECKPOINTS = Path("build/checkpoints")
 RAW = Path("data/raw")
+DATASET = RAW / "dataset"  # a fixed name: DVC empties it before anything checks data.name
 TRAIN = Path("data/processed/train")
 TEST = Path("data/processed/test")
 FINDINGS = Path("data/processed/findings.json")
@@ -21,33 +23,41 @@ VALIDATION = Path("predictions/validation")
 TEST_PREDICTIONS = Path("predictions/test")
 HISTORY = Path("plots/history")
 CONFUSION = Path("plots/confusion")
+HEADLINE = (
+    "headline"  # in place of a block's name: the model that `model` names, in a slot of its own
+)
 SELECTION = Path("ensembles/selection.json")
 TEACHER = Path("teacher")
 METRICS = Path("metrics")
+MODEL_METRICS = METRICS / "models"
 ENSEMBLE_METRICS = METRICS / "ensemble.json"
 SUMMARY = METRICS / "summary.json"
 REPORT = Path("report")
 PLOTS = Path("plots")
 
 
-def raw(dataset: str) -> Path:
-    """The files of a data set as published, decompressed."""
+# A slot is the name of a block in the pool, or HEADLINE. The headline's files lie in a folder of their
+# own, so that another headline makes nothing stale that only the pool is about.
+
+
+def fetched(dataset: str) -> Path:
+    """Files of a data set that `thumbnets fetch` has brought."""
     return RAW / dataset
 
 
-def model_code(model: str) -> Path:
-    """What the training of a model block rests on: settings, and a fingerprint of its code."""
-    return CODE / f"{model}.json"
+def training_inputs(slot: str) -> Path:
+    """What the training of a slot depends on: settings, a fingerprint of its code, files."""
+    return INPUTS / f"{slot}.json"
 
 
-def stage_code(stage: str) -> Path:
-    """A fingerprint of the code of a stage."""
-    return CODE / "stages" / f"{stage}.json"
+def stage_inputs(stage: str) -> Path:
+    """What a stage depends on: the params that it reads, and a fingerprint of its code."""
+    return STAGE_INPUTS / f"{stage}.json"
 
 
-def checkpoint(model: str, seed: int, part: str) -> Path:
+def checkpoint(key: str, part: str) -> Path:
     """The state of a training that is under way."""
-    return CHECKPOINTS / model / f"{seed}-{part}.pt"
+    return CHECKPOINTS / f"{key}-{part}.pt"
 
 
 def encoder(block: str, seed: int) -> Path:
@@ -60,36 +70,55 @@ def embedding(block: str, seed: int) -> Path:
     return ENCODERS / block / f"{seed}.npz"
 
 
-def encoder_of(model: str, seed: int) -> Path:
+def encoder_of(slot: str, seed: int) -> Path:
     """Checksum of the encoder that a training begins with."""
-    return ENCODERS_OF / model / f"{seed}.json"
+    return ENCODERS_OF / slot / f"{seed}.json"
 
 
-def weights(model: str, seed: int) -> Path:
-    """The trained network of one model block and seed."""
-    return WEIGHTS / model / f"{seed}.safetensors"
+def weights_folder(slot: str) -> Path:
+    """The trained networks of a slot, one file per seed."""
+    return _folder(slot, WEIGHTS, "weights")
 
 
-def validation_predictions(model: str, seed: int) -> Path:
-    """Logits of one run on its validation fold."""
-    return VALIDATION / model / f"{seed}.npz"
+def validation_folder(slot: str) -> Path:
+    """Logits of a slot on its validation folds, one file per seed."""
+    return _folder(slot, VALIDATION, "validation")
 
 
-def history(model: str, seed: int) -> Path:
-    """Learning curve of one run, a row an epoch."""
-    return HISTORY / model / f"{seed}.csv"
+def history_folder(slot: str) -> Path:
+    """Learning curves of a slot, one file per seed."""
+    return _folder(slot, HISTORY, "history")
 
 
-def test_predictions(model: str) -> Path:
-    """Test logits of all seeds of a model, and its most confident mistakes."""
-    return TEST_PREDICTIONS / f"{model}.npz"
+def weights(slot: str, seed: int) -> Path:
+    """The trained network of one slot and seed."""
+    return weights_folder(slot) / f"{seed}.safetensors"
 
 
-def metrics(model: str) -> Path:
-    """Test metrics of a model over its seeds."""
-    return METRICS / f"{model}.json"
+def validation_predictions(slot: str, seed: int) -> Path:
+    """Logits of one training on its validation fold."""
+    return validation_folder(slot) / f"{seed}.npz"
 
 
-def confusion(model: str) -> Path:
-    """Actual and predicted class, a row a test image and seed."""
-    return CONFUSION / f"{model}.csv"
+def history(slot: str, seed: int) -> Path:
+    """Learning curve of one training, one row per epoch."""
+    return history_folder(slot) / f"{seed}.csv"
+
+
+def test_predictions(slot: str) -> Path:
+    """Test logits of all seeds of a slot, and its most confident mistakes."""
+    return Path(HEADLINE, "test.npz") if slot == HEADLINE else TEST_PREDICTIONS / f"{slot}.npz"
+
+
+def confusion(slot: str) -> Path:
+    """Actual and predicted class, one row per test image and seed."""
+    return Path(HEADLINE, "confusion.csv") if slot == HEADLINE else CONFUSION / f"{slot}.csv"
+
+
+def metrics(slot: str) -> Path:
+    """Test metrics of a slot over its seeds."""
+    return MODEL_METRICS / f"{slot}.json"
+
+
+def _folder(slot: str, of_pool: Path, name: str) -> Path:
+    return Path(HEADLINE, name) if slot == HEADLINE else of_pool / slot

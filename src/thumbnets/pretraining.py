@@ -70,7 +70,7 @@ def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
         seed=seed,
         watcher=progress,
         checkpoint=Checkpoint(
-            paths.checkpoint(settings.name, seed, "encoder"),
+            paths.checkpoint(f"{settings.name}-{seed}", "encoder"),
             f"{key} {device.type}",
             runtime.checkpoint_seconds(),
         ),
@@ -84,7 +84,7 @@ def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
 def _show(settings: ModelSettings, data: Split, seed: int) -> None:
     """Write what the report shows of an encoder, unless it is there and up to date."""
     weights, path = paths.encoder(settings.name, seed), paths.embedding(settings.name, seed)
-    parts = [weights.read_bytes(), paths.stage_code("pretrain").read_bytes()]
+    parts = [weights.read_bytes(), paths.stage_inputs("pretrain").read_bytes()]
     key = hashlib.sha256(b"".join(parts)).hexdigest()
     if path.exists() and str(read_arrays(path)["key"]) == key:
         return

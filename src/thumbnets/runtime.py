@@ -3,11 +3,13 @@
 Nothing here may change a number: whatever does is a key of params.yaml.
 """
 
+import configparser
 import ctypes
 import importlib
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -166,6 +168,29 @@ def checkpoint_seconds() -> float:
     if not seconds >= 0:
         raise ValueError(f"THUMBNETS_CHECKPOINT_SECONDS must be seconds, 0 or more, got {text!r}")
     return seconds
+
+
+def retrains() -> bool:
+    """Whether `$THUMBNETS_RETRAIN` asks to train even what has been trained before."""
+    return bool(os.environ.get("THUMBNETS_RETRAIN"))
+
+
+def dvc_cache() -> Path | None:
+    """DVC's cache of the project in the working directory, as DVC's settings say; None without DVC.
+
+    Read here, since asking DVC itself takes most of a second.
+    """
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "dvc"
+    cache = None
+    for file in (settings / "config", Path(".dvc/config"), Path(".dvc/config.local")):
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        with suppress(OSError, configparser.Error, UnicodeDecodeError):
+            parser.read_string(file.read_text(encoding="utf-8"))
+        if folder := parser.get("cache", "dir", fallback=None):
+            cache = file.parent / Path(folder).expanduser()
+    if not Path(".dvc").is_dir():
+        return None
+    return cache or Path(".dvc/cache")
 
 
 def wants_traceback() -> bool:

@@ -38,7 +38,7 @@ class Predictions:
 
 
 def read_predictions(name: str) -> Predictions:
-    """Read the test predictions of a model block, or of the `ensemble` that counts.
+    """Read the test predictions of a slot (see `paths`), or of the `ensemble` that counts.
 
     Raises:
         ValueError: An artifact is missing, or the ensemble's are of different runs.

@@ -112,7 +112,7 @@ def cell(text: str) -> str:
 
 
 def to_yaml(params: Params) -> str:
-    """All params with their defaults, blocks of models by name."""
+    """All params of the run, blocks of models by name."""
     content = params.model_dump()
     content["models"] = dict(sorted(content["models"].items()))
     text = io.StringIO()

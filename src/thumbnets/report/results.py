@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from thumbnets import paths
-from thumbnets.artifacts import keep_only, read_arrays, read_csv, read_json
+from thumbnets.artifacts import read_arrays, read_csv, read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.ensembles.members import groups_of
 from thumbnets.evaluation.comparisons import Comparison, compare
@@ -105,17 +105,6 @@ class Results:
         return compare(self.right)
 
 
-def remove_strays(params: Params) -> None:
-    """Remove seeds that `params` no longer name from the folders that the report rests on.
-
-    Raises:
-        ValueError: A run of `params` is missing.
-    """
-    for model in params.run:
-        keep_only(paths.HISTORY / model, [f"{seed}.csv" for seed in params.seeds])
-        keep_only(paths.VALIDATION / model, [f"{seed}.npz" for seed in params.seeds])
-
-
 def read_results(params: Params) -> Results:
     """Read the artifacts of the run that `params` describe.
 
@@ -123,15 +112,16 @@ def read_results(params: Params) -> Results:
         ValueError: An artifact is missing, or holds other seeds than `params`.
     """
     meta = Meta(**read_json(paths.TRAIN / "meta.json"))
-    metrics = {model: read_json(paths.metrics(model)) for model in params.run}
+    slots = params.slots
+    metrics = {model: read_json(paths.metrics(slot)) for model, slot in slots.items()}
     ensemble = read_json(paths.ENSEMBLE_METRICS)
     selection = read_json(paths.SELECTION)
-    predictions = {model: read_predictions(model) for model in params.run}
+    predictions = {model: read_predictions(slot) for model, slot in slots.items()}
     _check_seeds(params, selection, predictions)
     predictions[ENSEMBLE] = read_predictions(ENSEMBLE)
     check_alike(predictions)
-    validation = {model: _validation(model, params) for model in params.run}
-    headline = read_arrays(paths.test_predictions(params.model))
+    validation = {model: _validation(slot, params) for model, slot in slots.items()}
+    headline = read_arrays(paths.test_predictions(slots[params.model]))
     classes = headline["classes"].tolist()
 
     right = {name: accuracy(of_name) for name, of_name in predictions.items()}
@@ -145,7 +135,7 @@ def read_results(params: Params) -> Results:
         ensemble=ensemble,
         summary=read_json(paths.SUMMARY),
         selection=selection,
-        curves={model: _mean_curve(model, params.seeds) for model in params.run},
+        curves={model: _mean_curve(slot, params.seeds) for model, slot in slots.items()},
         validation={
             model: [
                 (arrays[array_name(params.evaluation.tta)], arrays["labels"]) for arrays in runs
@@ -173,13 +163,13 @@ def _check_seeds(
         raise ValueError(f"{paths.SELECTION} is of other seeds than params.yaml: run `dvc repro`.")
     for model, of_model in predictions.items():
         if of_model.seeds != params.seeds:
-            path = paths.test_predictions(model)
+            path = paths.test_predictions(params.slots[model])
             raise ValueError(f"{path} is of other seeds than params.yaml: run `dvc repro`.")
 
 
-def _mean_curve(model: str, seeds: list[int]) -> Curve:
+def _mean_curve(slot: str, seeds: list[int]) -> Curve:
     """Mean over the seeds that reached an epoch; early stopping may end some before others."""
-    curves = [read_csv(paths.history(model, seed)) for seed in seeds]
+    curves = [read_csv(paths.history(slot, seed)) for seed in seeds]
     mean = []
     for number in range(max(map(len, curves))):
         rows = [curve[number] for curve in curves if number < len(curve)]
@@ -188,9 +178,9 @@ def _mean_curve(model: str, seeds: list[int]) -> Curve:
     return mean
 
 
-def _validation(model: str, params: Params) -> list[dict[str, np.ndarray]]:
+def _validation(slot: str, params: Params) -> list[dict[str, np.ndarray]]:
     """What each seed predicted on its validation fold, as `train` wrote it."""
-    return [read_arrays(paths.validation_predictions(model, seed)) for seed in params.seeds]
+    return [read_arrays(paths.validation_predictions(slot, seed)) for seed in params.seeds]
 
 
 def _recognised(arrays: dict[str, np.ndarray], views: str) -> np.ndarray:

@@ -1,0 +1,92 @@
+"""Scoring a model, all its seeds, on the test images: the one reader of the test split."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from thumbnets import paths, runtime
+from thumbnets.data.arrays import read_split
+from thumbnets.evaluation import views
+from thumbnets.evaluation.metrics import score_logits
+from thumbnets.evaluation.mistakes import confident_mistakes
+from thumbnets.evaluation.summaries import over_seeds
+from thumbnets.methods.base import build_method
+from thumbnets.models import count_parameters
+from thumbnets.training.batches import Images
+from thumbnets.training.settings import ModelSettings
+from thumbnets.training.weights import load_weights
+
+
+class Options(Protocol):
+    """How test predictions are made and summed up, see `params.EvaluationParams`."""
+
+    tta: str
+    ece_bins: int
+    mistakes: int
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What is known of a model on the test images.
+
+    Attributes:
+        predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S], `classes` [K],
+            and of the most confident mistakes `mistake_images` and what `confident_mistakes` gives.
+        metrics: As `over_seeds` gives them, with `parameters` and `lr_halvings`.
+        confusion: One row per seed and image, actual and predicted class.
+    """
+
+    predictions: dict[str, np.ndarray]
+    metrics: dict[str, Any]
+    confusion: Iterable[dict[str, str]]
+
+
+def evaluate(
+    settings: ModelSettings, weights: list[Path], seeds: list[int], options: Options
+) -> Evaluated:
+    """Score a model on the test split.
+
+    Args:
+        settings: Settings of its block.
+        weights: The trained network of each seed.
+        seeds: Seeds of the run.
+        options: How predictions are made and summed up.
+
+    Raises:
+        ValueError: Weights or test images are missing or damaged.
+    """
+    runtime.prepare(threads=settings.train.threads)
+    device, test = runtime.device(), read_split(paths.TEST)
+    method = build_method(settings, test.meta)
+    examples = method.examples(Images.of(test, device), "test")
+    labels, classes = examples.labels.cpu().numpy(), method.task.classes
+    classifiers = [load_weights(path, device) for path in weights]
+    tta = options.tta
+    logits = np.stack([views.predict(c, examples, [tta])[tta] for c in classifiers])
+
+    scores = [score_logits(s, labels, ece_bins=options.ece_bins) for s in logits]
+    metrics = over_seeds(scores, classes=classes, images=len(examples))
+    metrics["parameters"] = count_parameters(classifiers[0].network)
+    metrics["lr_halvings"] = sum(classifier.halvings for classifier in classifiers)
+
+    mistakes = confident_mistakes(logits, labels, options.mistakes)
+    predictions = {
+        "logits": logits,
+        "labels": labels,
+        "seeds": np.array(seeds),
+        "classes": np.array(classes),
+        "mistake_images": examples.pictures(mistakes["index"]),
+        **{f"mistake_{name}": values for name, values in mistakes.items()},
+    }
+    return Evaluated(predictions, metrics, _confusion(logits, labels, np.array(classes)))
+
+
+def _confusion(
+    logits: np.ndarray, labels: np.ndarray, names: np.ndarray
+) -> Iterable[dict[str, str]]:
+    for of_seed in logits:
+        for actual, predicted in zip(names[labels], names[of_seed.argmax(1)], strict=True):
+            yield {"actual": actual, "predicted": predicted}

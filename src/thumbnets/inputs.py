@@ -1,0 +1,171 @@
+"""What each stage and each training depends on besides data: build/inputs, written by stage `code`.
+
+A stage reads its params from there and from nowhere else. So what it uses and what makes it stale are
+the same, and DVC sees a change of a param by content: its run-cache would not see one of a key that
+is called `size`.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, TypeAdapter
+
+from thumbnets import paths
+from thumbnets.artifacts import read_json, sha256
+from thumbnets.fingerprint import files_of, fingerprint
+from thumbnets.params import Params
+from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, PACKAGE, Entry
+from thumbnets.training.settings import ModelSettings
+
+# The params that each stage reads. Not among them: `train` has its block, and `pretrain` blocks.
+READS = {
+    "download": ["data"],
+    "preprocess": ["data", "split.folds", "split.seed", "train.augment"],
+    "evaluate": ["evaluation", "seeds"],
+    "ensemble_select": ["pool", "seeds", "ensemble.seeds", "ensemble.steps", "evaluation.tta"],
+    "teach": [
+        *("pool", "seeds", "train.threads"),
+        *("ensemble.objective", "ensemble.rule", "ensemble.seeds", "ensemble.teach"),
+    ],
+    "evaluate_ensemble": ["model", "pool", "seeds", "ensemble", "evaluation.ece_bins"],
+    "report": [
+        *("model", "pool", "seeds", "data", "split", "train", "models"),
+        *("ensemble", "evaluation", "report"),
+    ],
+}
+
+
+def stage_params(stage: str) -> Params:
+    """The params that a stage reads; others are not there.
+
+    Raises:
+        ValueError: Stage `code` has not run.
+    """
+    return _typed(Params, read_json(paths.stage_inputs(stage))["params"])
+
+
+def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
+    """What a stage depends on.
+
+    Args:
+        params: Params of the run.
+        stage: Name of the stage's script.
+
+    Returns:
+        `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `report`
+        has `templates` too. Those of `pretrain` are `encoders`: what the training of each encoder rests on; `probes`: settings of
+        the blocks that begin with one; `begins`: by slot the encoder it begins with, or null.
+    """
+    roots = _stage_roots(params, stage)
+    code = fingerprint(roots, _source(), paths.REQUIREMENTS)
+    if stage == "pretrain":
+        settings = {
+            slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
+        }
+        return {
+            **code,
+            "params": {"seeds": params.seeds},
+            "encoders": {name: training_inputs(params, name) for name in params.encoders},
+            "probes": [
+                params.settings[name].model_dump()
+                for name in params.run
+                if params.settings[name].encoder
+            ],
+            "begins": {slot: block.encoder for slot, block in settings.items()},
+        }
+    written = params.model_dump()
+    written["models"] = {name: params.models[name] for name in [*params.run, *params.encoders]}
+    content = {**code, "params": _subset(written, READS[stage])}
+    if stage == "report":
+        content["templates"] = {path.name: sha256(path) for path in _templates()}
+    return content
+
+
+def training_inputs(params: Params, name: str) -> dict[str, Any]:
+    """What the training of a block depends on: settings, a fingerprint of its code, files it reads.
+
+    Args:
+        params: Params of the run.
+        name: Name of the block.
+
+    Raises:
+        ValueError: A file that the block names is missing.
+    """
+    settings = params.settings[name]
+    roots = training_roots(settings, _source())
+    return {
+        **fingerprint(roots, _source(), paths.REQUIREMENTS),
+        "settings": settings.model_dump(),
+        "files": {
+            key: _checksum(path, f"models.{name}.{key}", remedy)
+            for key, (path, remedy) in settings.files.items()
+        },
+    }
+
+
+def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
+    """Files that the training of a block begins with: the stage, and what the block names."""
+    train = settings.train
+    augmentations = [AUGMENTATIONS[choice.name] for choice in train.augment]
+    named = [NETWORKS[settings.arch], METHODS[train.method.name], *augmentations]
+    return [paths.STAGES / "train.py", *_files(named, source)]
+
+
+def _stage_roots(params: Params, stage: str) -> list[Path]:
+    """Files that a stage begins with: its script, and what it finds by a name in the params."""
+    source, roots = _source(), [paths.STAGES / f"{stage}.py"]
+    if stage == "preprocess":  # it shows what the augmentation does
+        roots += _files((AUGMENTATIONS[choice.name] for choice in params.train.augment), source)
+    if stage == "report":  # it counts what the networks cost
+        roots += [
+            root for name in params.run for root in training_roots(params.settings[name], source)
+        ]
+    return roots
+
+
+def _templates() -> list[Path]:
+    """Files of the report that are no code."""
+    folder = PACKAGE / "report"
+    return sorted(path for path in folder.iterdir() if path.suffix in (".j2", ".css", ".toml"))
+
+
+def _source() -> Path:
+    return PACKAGE.parent.relative_to(Path.cwd())
+
+
+def _files(entries: Iterable[Entry], source: Path) -> list[Path]:
+    return [file for entry in entries for file in files_of(entry.module, source)]
+
+
+def _checksum(path: Path, where: str, remedy: str) -> str:
+    if not path.is_file():
+        raise ValueError(f"{where}: {path} is missing: {remedy}.")
+    return sha256(path)
+
+
+def _subset(content: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
+    """A map with these keys alone; `a.b` is key b of the map a."""
+    chosen: dict[str, Any] = {}
+    for key in keys:
+        *parents, last = key.split(".")
+        source, target = content, chosen
+        for parent in parents:
+            source, target = source[parent], target.setdefault(parent, {})
+        target[last] = source[last]
+    return chosen
+
+
+def _typed(model: type[BaseModel], content: Mapping[str, Any]) -> Any:
+    """An instance with those fields alone that `content` has; stage `code` has checked them."""
+    fields = {}
+    for key, value in content.items():
+        field = model.model_fields[key]
+        kind, rules = field.annotation, field.metadata
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and not rules:
+            fields[key] = _typed(kind, value)
+        else:
+            fields[key] = TypeAdapter(Annotated[kind, *rules] if rules else kind).validate_python(
+                value
+            )
+    return model.model_construct(**fields)

@@ -1,0 +1,158 @@
+"""Blocks of params: those of zoo/, one file per family, and those of params.yaml, merged over them.
+
+A block may begin with another one: `base: NAME`. What it says itself is merged over that.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thumbnets import paths
+from thumbnets.registry import METHODS, unknown
+
+Block = dict[str, Any]
+
+_QUOTED = 200  # characters of a parser's message
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Block:
+    """A map with another one laid over it, key by key.
+
+    Maps below are merged likewise, but one that names its function (`name`) replaces the whole map:
+    the options of one function make no sense for another.
+
+    Args:
+        base: The map below.
+        over: The map whose values win.
+    """
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and "name" not in value:
+            result[key] = merged(below, value)
+        else:
+            result[key] = value
+    return result
+
+
+def read_zoo(folder: Path) -> dict[str, Block]:
+    """The blocks of all files of a folder, as they are written.
+
+    Raises:
+        ValueError: A file is not valid, or two of them have a block of the same name.
+    """
+    found: dict[str, Block] = {}
+    file_of: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        for name, block in read_yaml(path).items():
+            if name in found:
+                raise ValueError(
+                    f"Block {name!r} is in two files, {file_of[name]} and {path}: rename one."
+                )
+            if not isinstance(block, dict):
+                raise ValueError(f"{path}: {name} must be a block of keys and values.")
+            found[name], file_of[name] = block, path
+    return found
+
+
+def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
+    """Every block with what its bases say, bases first; the key `base` is gone.
+
+    Raises:
+        ValueError: A base is no block, or blocks are each other's base.
+    """
+    resolved: dict[str, Block] = {}
+
+    def visit(name: str, users: tuple[str, ...]) -> Block:
+        if name in users:
+            circle = " -> ".join([*users[users.index(name) :], name])
+            raise ValueError(f"models.{name}.base: blocks are each other's base: {circle}.")
+        if name not in resolved:
+            block = blocks[name]
+            base = block.get("base")
+            if base is None:
+                resolved[name] = dict(block)
+            elif not isinstance(base, str) or base not in blocks:
+                raise ValueError(f"models.{name}.base: {unknown('block', base, blocks)}")
+            else:
+                own = {key: value for key, value in block.items() if key != "base"}
+                resolved[name] = merged(visit(base, (*users, name)), own)
+        return resolved[name]
+
+    for name in blocks:
+        visit(name, ())
+    return resolved
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values, as DVC reads it.
+
+    Raises:
+        ValueError: The file is missing, is not UTF-8 or YAML, or holds something else.
+    """
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except FileNotFoundError:
+        raise ValueError(f"{path} not found: run this from the root of the project.") from None
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """Parse YAML 1.2 with DVC's parser; another one would see other values (1e-3, yes, 012).
+
+    Args:
+        text: The content of a file.
+        where: What to call it in messages.
+
+    Raises:
+        ValueError: It is not YAML, or no map.
+    """
+    try:
+        content = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = " ".join(str(getattr(error, "problem", error)).split())[:_QUOTED]
+        raise ValueError(f"{where}{line}: not valid YAML: {problem}") from None
+    except RecursionError:
+        raise ValueError(f"{where}: maps and lists are nested too deep to be params.") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{where} must hold keys and values, as in the project's first commit.")
+    return content
+
+
+def read_blocks(models: Mapping[str, Block], folder: Path = paths.ZOO) -> dict[str, Block]:
+    """All blocks, resolved: those of params.yaml first, merged over those of the zoo.
+
+    Args:
+        models: The blocks of params.yaml.
+        folder: The folder with the files of the zoo.
+
+    Raises:
+        ValueError: As `read_zoo` and `resolve`.
+    """
+    zoo = read_zoo(folder)
+    mine = {name: merged(zoo.get(name, {}), block) for name, block in models.items()}
+    return resolve({**mine, **{name: zoo[name] for name in zoo if name not in mine}})
+
+
+def trains_encoder(block: Block) -> bool:
+    """Whether a resolved block trains an encoder, for others to begin with."""
+    name = method_of(block)
+    return name in [entry.name for entry in METHODS.entries.values() if "pretrains" in entry.facts]
+
+
+def method_of(block: Block) -> Any:
+    """The name of a resolved block's method, as it is written; None without one."""
+    method = block.get("method")
+    return method.get("name") if isinstance(method, dict) else method
+
+
+def encoder_of(block: Block) -> Any:
+    """The block whose encoder a resolved block begins with, as it is written; None without one."""
+    method = block.get("method")
+    return method.get("encoder") if isinstance(method, dict) else None
