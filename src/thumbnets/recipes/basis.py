@@ -66,4 +66,3 @@ def _list_digest(params: Params) -> str:
 def digest(content: Any) -> str:
     """SHA-256 of a value as JSON."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-

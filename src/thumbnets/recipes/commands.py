@@ -19,7 +19,9 @@ def add_commands(command: Command) -> None:
         command: Adds one by its function, and returns its parser.
     """
     running = command(recipe)
-    running.add_argument("files", nargs="+", type=Path, metavar="FILE", help="recipes/DATA/NAME.yaml")
+    running.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="recipes/DATA/NAME.yaml"
+    )
     running.add_argument("--seeds", type=_seeds, help="in place of the recipe's, as 0,1,2")
     running.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
     running.add_argument(
@@ -27,11 +29,17 @@ def add_commands(command: Command) -> None:
     )
     summing = command(results)
     summing.add_argument(
-        "--write", action="store_true", help="bring docs/results.md and the README's table up to date"
+        "--write",
+        action="store_true",
+        help="bring docs/results.md and the README's table up to date",
     )
     verifying = command(verify)
-    verifying.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE", help="or the default run")
-    verifying.add_argument("--trainings", type=int, help="how many, the cheapest first (default: 1)")
+    verifying.add_argument(
+        "recipe", nargs="?", type=Path, metavar="RECIPE", help="or the default run"
+    )
+    verifying.add_argument(
+        "--trainings", type=int, help="how many, the cheapest first (default: 1)"
+    )
     verifying.add_argument(
         "--tolerance",
         type=float,
@@ -39,7 +47,9 @@ def add_commands(command: Command) -> None:
         help="difference of accuracies that passes (default: three times the sd over seeds)",
     )
     verifying.add_argument(
-        "--files", action="store_true", help="hash outputs and cached copies against dvc.lock instead"
+        "--files",
+        action="store_true",
+        help="hash outputs and cached copies against dvc.lock instead",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from thumbnets.recipes.workspace import dvc
+from thumbnets.recipes.workspace import cache_of
 from thumbnets.zoo import read_yaml
 
 Checksums = dict[str, str]  # MD5 by path
@@ -20,7 +20,7 @@ def check_files(root: Path) -> tuple[int, list[str]]:
         How many files were hashed, and a line for each that is not what dvc.lock says. What is not
         there is no fault: `dvc checkout` or `dvc repro` brings it.
     """
-    cache = Path(dvc("cache", "dir", root=root)) / "files/md5"
+    cache = cache_of(root) / "files/md5"
     places, faults = [], []
     for path, checksum in locked(root).items():
         copy = in_cache(cache, checksum)

@@ -114,6 +114,14 @@ def quantity(value: float, metric: str) -> str:
     return f"{100 * value:.2f} %" if metric in ("accuracy", "error") else f"{value:.4g}"
 
 
+def measured(result: Result) -> list[tuple[str, Result]]:
+    """Models of a result in the order of its pool, and its ensemble."""
+    models = result["models"]
+    names = dict.fromkeys([*result["recipe"]["pool"], *models])
+    found = [(name, models[name]) for name in names if name in models]
+    return [*found, *([(ENSEMBLE, result[ENSEMBLE])] if ENSEMBLE in result else [])]
+
+
 def main_metric(result: Result) -> str:
     """What models of a result are compared by: the AUC of bags, the accuracy of images."""
     return "auc" if any("auc" in of for of in result["models"].values()) else "accuracy"
@@ -134,7 +142,10 @@ def in_readme(text: str, table: str) -> str:
 def generated(results: Mapping[RecipeFile, Result | None], root: Path) -> dict[Path, str]:
     """The generated pages by file, with their content."""
     readme = (root / README).read_text(encoding="utf-8")
-    pages = {ALL_RESULTS: all_results_page(results), README: in_readme(readme, readme_table(results))}
+    pages = {
+        ALL_RESULTS: all_results_page(results),
+        README: in_readme(readme, readme_table(results)),
+    }
     pages |= {file.page: result_page(file, of) for file, of in results.items() if of}
     return {path: f"{text.rstrip()}\n" for path, text in pages.items()}
 
@@ -162,6 +173,6 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    functions = (spread, with_interval, bounds, quantity, main_metric)
+    functions = (spread, with_interval, bounds, quantity, measured, main_metric)
     environment.filters |= FILTERS | {function.__name__: function for function in functions}
     return environment.get_template(template).render(**values)

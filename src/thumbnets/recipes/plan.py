@@ -70,6 +70,8 @@ def planned(file: RecipeFile, seeds: list[int] | None) -> Plan:
                 for name in params.run
                 for seed in params.seeds
             ]
+        if place.new:
+            place.remove()
     share = sum(one.cached is not True for one in trainings) / len(trainings)
     hours = file.recipe.core_hours
     of_these = len(params.seeds) / len(file.recipe.seeds)

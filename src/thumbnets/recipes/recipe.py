@@ -144,7 +144,9 @@ class RecipeFile:
         for goal in self.recipe.goals:
             known = [*params.run, ENSEMBLE]
             if goal.of not in known:
-                raise ValueError(f"{self.path}: goals: {unknown('model of the run', goal.of, known)}")
+                raise ValueError(
+                    f"{self.path}: goals: {unknown('model of the run', goal.of, known)}"
+                )
             if goal.metric == "auc" and params.example == "image":
                 raise ValueError(f"{self.path}: goals: only bags have an auc, not {goal.of}.")
         return params

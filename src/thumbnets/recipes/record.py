@@ -105,7 +105,11 @@ def _trainings(params: Params, name: str) -> list[Result]:
                 "model": name,
                 "seed": seed,
                 "weights": sha256(paths.weights(slot, seed)),
-                **{key: round(scores[key], 6) for key in ("accuracy", "nll", "auc") if key in scores},
+                **{
+                    key: round(scores[key], 6)
+                    for key in ("accuracy", "nll", "auc")
+                    if key in scores
+                },
             }
         )
     return rows

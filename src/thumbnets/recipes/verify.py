@@ -200,9 +200,7 @@ def test_accuracy(params: Params, training: Expected) -> float:
     return float((logits.argmax(1) == examples.labels.cpu().numpy()).mean())
 
 
-def compare(
-    expected: Expected, weights: Path, accuracy: float, tolerance: float | None
-) -> Found:
+def compare(expected: Expected, weights: Path, accuracy: float, tolerance: float | None) -> Found:
     """A new training beside what was recorded.
 
     Args:
@@ -249,5 +247,7 @@ def mark_verified(
         "trainings": [{"model": o.expected.model, "seed": o.expected.seed} for o in same],
     }
     write_result(file, result)
-    if left := [n for n in now["code"] if n not in proved and then["code"].get(n) != now["code"][n]]:
+    if left := [
+        n for n in now["code"] if n not in proved and then["code"].get(n) != now["code"][n]
+    ]:
         print(f"not spoken for by these trainings: code of {', '.join(left)}")

@@ -4,20 +4,21 @@ The user's own tree stays as it is. A workspace is kept until its run has succee
 same command goes on where an earlier one was killed.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from thumbnets import paths
+from thumbnets import paths, runtime
 
 FOLDER = Path(".dvc/tmp/recipes")
 # What a number rests on, besides data and the recipe.
@@ -62,11 +63,13 @@ class Workspace:
         folder: The worktree.
         root: Of the project.
         lock: File descriptor that is locked as long as a process of this run is alive.
+        new: Whether no earlier run has left it.
     """
 
     folder: Path
     root: Path
     lock: int
+    new: bool
 
     def run(self, *command: str, env: Mapping[str, str] | None = None) -> None:
         """Run `python -m …` with the code of the workspace.
@@ -109,7 +112,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
     """A workspace at a commit, made or found; nobody else has it meanwhile.
 
@@ -128,10 +131,11 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"{name} runs already, in {folder}: wait for it, or end it.") from None
+        new = not folder.exists()
         _check_out(folder, commit, root)
         _share_cache(folder, root)
         _share_pretrained(folder, root)
-        yield Workspace(folder, root, lock.fileno())
+        yield Workspace(folder, root, lock.fileno(), new)
 
 
 def _check_out(folder: Path, commit: str, root: Path) -> None:
@@ -160,29 +164,26 @@ def _remove(folder: Path, root: Path) -> None:
 
 def _share_cache(folder: Path, root: Path) -> None:
     """The same DVC cache as the project's, so that nothing is trained or kept twice."""
-    local = root / ".dvc/config.local"
-    if local.is_file():  # remotes of the user
-        shutil.copy(local, folder / ".dvc/config.local")
-    dvc("config", "--local", "cache.dir", dvc("cache", "dir", root=root), root=folder)
+    settings = ConfigParser(interpolation=None, strict=False)
+    settings.read(root / ".dvc/config.local", encoding="utf-8")  # remotes of the user
+    if not settings.has_section("cache"):
+        settings.add_section("cache")
+    settings.set("cache", "dir", str(cache_of(root)))
+    with (folder / ".dvc/config.local").open("w", encoding="utf-8") as file:
+        settings.write(file)
 
 
-def dvc(*arguments: str, root: Path) -> str:
-    """What a DVC command prints.
+def cache_of(root: Path) -> Path:
+    """DVC's cache of the project.
 
     Raises:
-        ValueError: It failed: its last line.
+        ValueError: It is no DVC project.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=root,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ValueError(f"dvc {arguments[0]} failed: {reason}")
-    return done.stdout.strip()
+    with contextlib.chdir(root):
+        cache = runtime.dvc_cache()
+        if cache is None:
+            raise ValueError(f"{root} is no DVC project: it has no .dvc.")
+        return cache.resolve()
 
 
 def _share_pretrained(folder: Path, root: Path) -> None:
