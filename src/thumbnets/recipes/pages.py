@@ -111,7 +111,12 @@ def bounds(of: Result, metric: str) -> str:
 
 def quantity(value: float, metric: str) -> str:
     """A value of a metric: fractions of images in percent, an AUC or a loss as it is."""
-    return f"{100 * value:.2f} %" if metric in ("accuracy", "error") else f"{value:.4g}"
+    return f"{_digits(100 * value)} %" if metric in ("accuracy", "error") else f"{value:.4g}"
+
+
+def _digits(value: float) -> str:
+    """Two decimals, and a third one that may decide about a goal."""
+    return f"{value:.3f}".removesuffix("0")
 
 
 def measured(result: Result) -> list[tuple[str, Result]]:

@@ -4,8 +4,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_arrays, read_json, sha256
 from thumbnets.evaluation.metrics import score_logits
@@ -16,6 +14,7 @@ from thumbnets.recipes.recipe import ENSEMBLE, Goal, RecipeFile
 
 STUDENT, WILSON = "Student's over seeds", "Wilson's over test examples"
 _METRICS = ("accuracy", "error", "nll", "ece", "auc")
+_OF_TRAINING = ("accuracy", "nll", "auc")
 
 Result = dict[str, Any]
 
@@ -107,7 +106,7 @@ def _trainings(params: Params, name: str) -> list[Result]:
                 "weights": sha256(paths.weights(slot, seed)),
                 **{
                     key: round(scores[key], 6)
-                    for key in ("accuracy", "nll", "auc")
+                    for key in _OF_TRAINING
                     if key in scores
                 },
             }

@@ -167,7 +167,7 @@ def _train_anew(
 
 
 def cost(params: Params, name: str) -> float:
-    """About what a training costs: multiplications per image times epochs, of the working folder."""
+    """About what a training costs: multiplications per image, times epochs."""
     import torch
 
     from thumbnets.data.arrays import Meta
