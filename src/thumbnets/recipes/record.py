@@ -77,8 +77,9 @@ def outcome(goal: Goal, measured: dict[str, Result]) -> Result:
 
 
 def machine() -> dict[str, Any]:
-    """What bytes may depend on: kind of CPU, cores, release of torch."""
-    return {"cpu": _cpu(), "cores": runtime.cores(), "torch": version("torch")}
+    """What bytes may depend on: kind of CPU, device, release of torch; and the number of cores."""
+    device = runtime.device().type
+    return {"cpu": _cpu(), "cores": runtime.cores(), "device": device, "torch": version("torch")}
 
 
 def _cpu() -> str:
@@ -104,11 +105,7 @@ def _trainings(params: Params, name: str) -> list[Result]:
                 "model": name,
                 "seed": seed,
                 "weights": sha256(paths.weights(slot, seed)),
-                **{
-                    key: round(scores[key], 6)
-                    for key in _OF_TRAINING
-                    if key in scores
-                },
+                **{key: round(scores[key], 6) for key in _OF_TRAINING if key in scores},
             }
         )
     return rows

@@ -179,7 +179,7 @@ def cost(params: Params, name: str) -> float:
     with torch.device("meta"):  # nothing is computed
         network = build_method(settings, meta).network()
     described = describe(network, (meta.channels, meta.image_size, meta.image_size))
-    return described.total.macc * settings.train.epochs * (1 + settings.train.refit)
+    return described.total.multiply_accumulates * settings.train.epochs * (1 + settings.train.refit)
 
 
 def test_accuracy(params: Params, training: Expected) -> float:
