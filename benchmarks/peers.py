@@ -38,7 +38,7 @@ def read(name: str, transform: Callable, train: bool = True) -> Dataset:
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / kind.__name__
         folder.mkdir()
-        (folder / "raw").symlink_to(paths.raw(name).resolve())
+        (folder / "raw").symlink_to(paths.fetched(name).resolve())
         return kind(root, train=train, transform=transform)
 
 

@@ -82,4 +82,4 @@ def _folds(train: Split) -> np.ndarray:
 
 def fetch(dataset: str) -> None:
     """Have a data set's raw files there, before processes read them side by side."""
-    download(get_dataset(dataset), paths.raw(dataset), mirror=runtime.mirror())
+    download(get_dataset(dataset), paths.fetched(dataset), mirror=runtime.mirror())

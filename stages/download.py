@@ -1,4 +1,4 @@
-"""Fetch the raw files of the data set, checksums verified, or list own images: data/raw/dataset/."""
+"""Fetch the raw files of the data set, checksums verified, or list own images: data/raw/dataset."""
 
 import shutil
 from pathlib import Path

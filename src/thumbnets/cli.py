@@ -7,15 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import paths, runtime
-from thumbnets.ahead import stale_trainings, train_ahead
 from thumbnets.artifacts import read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
+from thumbnets.launch.local import missing_trainings, train_ahead
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.stage import run
+from thumbnets.store import project_store
 
 
 def models(arguments: argparse.Namespace) -> None:
@@ -37,7 +38,7 @@ def fetch(arguments: argparse.Namespace) -> None:
     dataset = get_dataset(arguments.dataset)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
-    download(dataset, paths.raw(dataset.name), mirror=runtime.mirror())
+    download(dataset, paths.fetched(dataset.name), mirror=runtime.mirror())
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -47,27 +48,37 @@ def train(arguments: argparse.Namespace) -> None:
     jobs = max(1, runtime.cores() // threads) if arguments.jobs is None else arguments.jobs
     if jobs < 1:
         raise ValueError(f"--jobs must be 1 or more, got {jobs}.")
-    train_ahead(stale_trainings(), params.settings, jobs)
+    settings = {
+        slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
+    }
+    train_ahead(missing_trainings(project_store()), settings, jobs)
 
 
-def _check_model(name: str, params: Params) -> None:
+def _slot(name: str, params: Params) -> str:
+    """Where the files of a block of the run lie.
+
+    Raises:
+        ValueError: There is no such block, or it is not in the run.
+    """
     if name not in params.models:
         raise ValueError(unknown("model", name, params.models))
+    if name not in params.slots:
+        raise ValueError(
+            f"{name} is not in this run: `dvc exp run -S model={name}`, or add it to `pool`."
+        )
+    return params.slots[name]
 
 
-def _weights(model: str, seed: int) -> Path:
-    path = paths.weights(model, seed)
-    _require(path, model, f"{path} not found")
+def _weights(model: str, seed: int, params: Params) -> Path:
+    path = paths.weights(_slot(model, params), seed)
+    _require(path, f"{path} not found")
     return path
 
 
-def _require(path: Path, model: str, missing: str) -> None:
+def _require(path: Path, missing: str) -> None:
     """Refuse a model that was not trained: this file of it is not there."""
     if not path.is_file():
-        raise ValueError(
-            f"{missing}: run `dvc repro`, or `dvc exp run -S model={model}` if it is not in the "
-            "pool."
-        )
+        raise ValueError(f"{missing}: run `dvc repro`.")
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -77,10 +88,10 @@ def predict(arguments: argparse.Namespace) -> None:
 
     params = load_params()
     model = arguments.model or params.model
-    _check_model(model, params)
     seed = params.seeds[0] if arguments.seed is None else arguments.seed
+    weights = _weights(model, seed, params)
     files = image_files(arguments.images)
-    classifier = load_weights(_weights(model, seed), runtime.device())
+    classifier = load_weights(weights, runtime.device())
     for file, (label, probability) in zip(files, predict(classifier, files), strict=True):
         print(f"{file}\t{label}\t{probability:.4f}")
 
@@ -136,9 +147,8 @@ def export(arguments: argparse.Namespace) -> None:
     from thumbnets.training.weights import load_weights
 
     params, name = load_params(), arguments.model
-    _check_model(name, params)
     seed = params.seeds[0] if arguments.seed is None else arguments.seed
-    classifier = load_weights(_weights(name, seed), torch.device("cpu"))
+    classifier = load_weights(_weights(name, seed, params), torch.device("cpu"))
     output = arguments.output or Path(f"{name}-{seed}{SUFFIXES[arguments.format]}")
     difference = export(classifier, arguments.format, output)
     print(f"{output}: largest difference of a logit {difference:.1e}")
@@ -151,17 +161,16 @@ def compare(arguments: argparse.Namespace) -> None:
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 
-    names, known = arguments.names, [*load_params().models, ENSEMBLE]
+    names, params = arguments.names, load_params()
     if len(names) < 2 or len(set(names)) < len(names):
         raise ValueError("Name two or more different models to compare.")
     if arguments.metric not in SCORES:
         raise ValueError(unknown("metric", arguments.metric, SCORES))
-    for name in names:
-        if name not in known:
-            raise ValueError(unknown("model", name, known))
+    slots = {name: name if name == ENSEMBLE else _slot(name, params) for name in names}
+    for name, slot in slots.items():
         if name != ENSEMBLE:
-            _require(paths.test_predictions(name), name, f"{name} has no test predictions")
-    predictions = {name: read_predictions(name) for name in names}
+            _require(paths.test_predictions(slot), f"{name} has no test predictions")
+    predictions = {name: read_predictions(slot) for name, slot in slots.items()}
     check_alike(predictions)
     score = SCORES[arguments.metric]
     scores = {name: score(of_name) for name, of_name in predictions.items()}

@@ -1,8 +1,8 @@
-"""What each stage and each training depends on besides data: build/inputs, written by stage `code`.
+"""What stages and trainings depend on besides data: build/inputs, written by stage `code`.
 
-A stage reads its params from there and from nowhere else. So what it uses and what makes it stale are
-the same, and DVC sees a change of a param by content: its run-cache would not see one of a key that
-is called `size`.
+A stage reads its params from there and from nowhere else. So what it uses and what makes it stale
+are the same, and DVC sees a change of a param by content: its run-cache would not see one of a key
+that is called `size`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -54,8 +54,9 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
 
     Returns:
         `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `report`
-        has `templates` too. Those of `pretrain` are `encoders`: what the training of each encoder rests on; `probes`: settings of
-        the blocks that begin with one; `begins`: by slot the encoder it begins with, or null.
+        has `templates`: their checksums. `pretrain` has `encoders`: what the training of each rests
+        on; `probes`: settings of the blocks that begin with one; `begins`: by slot the encoder that
+        it begins with, or null.
     """
     roots = _stage_roots(params, stage)
     code = fingerprint(roots, _source(), paths.REQUIREMENTS)

@@ -62,20 +62,20 @@ class DataParams(Checked):
 
     name: Annotated[str, AfterValidator(_known_dataset)]
     """The data set: fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters,
-    emnist_digits, cifar10, cifar100, svhn, svhn_extra, stl10, stl10_unlabelled, usps, digits (needs no
-    network), folder (images of your own) or imagenet (the same, with train/ and val/)."""
+    emnist_digits, cifar10, cifar100, svhn, svhn_extra, stl10, stl10_unlabelled, usps, digits (needs
+    no network), folder (images of your own) or imagenet (the same, with train/ and val/)."""
     path: str
     """Folder of the images: one folder per class, or train/ and test/ (or val/) that hold them."""
     size: Pixels
     """Height and width that every image is brought to, pixels."""
     fit: Literal["crop", "pad", "stretch"]
-    """How an image is brought to that size: the largest square in its middle, black bars, or stretched."""
+    """How it is brought to that size: the largest square in its middle, black bars, or stretched."""
     test: Share
     """Share of each class that tests where there is no test/."""
     seed: Annotated[int, Field(ge=0)]
     """Seed of the draw of that share."""
     broken: Literal["refuse", "skip"]
-    """What happens to files that can't be read; skipped ones are listed in data/processed/findings.json."""
+    """Files that can't be read stop the run, or are listed in data/processed/findings.json."""
 
     @model_validator(mode="after")
     def _folder_is_there(self) -> Self:
@@ -112,7 +112,7 @@ class SplitParams(Checked):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     """Seed of the division into folds."""
     rotate: bool
-    """Whether seed s validates on fold s mod folds; seeds 0 to folds - 1 are then a cross-validation."""
+    """Whether seed s validates on fold s mod folds, so that seeds make a cross-validation."""
 
 
 class EnsembleParams(Checked):
@@ -120,8 +120,8 @@ class EnsembleParams(Checked):
 
     rule: Literal["greedy", "best", "all", "weighted", "bagged", "stacking"]
     """The rule that counts, of those that are all fitted on validation images and scored: greedy
-    selection with replacement, the best single model, equal votes, weights of least loss, the mean of
-    greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
+    selection with replacement, the best single model, equal votes, weights of least loss, the mean
+    of greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
     objective: Literal["loss", "accuracy"]
     """What greedy, bagged and best choose for."""
     voting: Literal["soft", "hard"]
@@ -129,11 +129,11 @@ class EnsembleParams(Checked):
     steps: Annotated[int, Field(ge=1, le=10_000)]
     """Choices of a greedy selection."""
     seeds: Annotated[int, Field(ge=1)]
-    """How many seeds make one ensemble, whose members are all trainings of those seeds; it divides the
-    number of `seeds`: 1 scores one ensemble per seed."""
+    """How many seeds make one ensemble, whose members are all trainings of those seeds; it divides
+    the number of `seeds`: 1 scores one ensemble per seed."""
     teach: Annotated[str, AfterValidator(_known_views)] | None
-    """Views (as of evaluation.tta) of the training images that the ensemble is asked about, for blocks
-    with method: distill."""
+    """Views (as of evaluation.tta) of the training images that the ensemble is asked about, for
+    blocks with method: distill."""
 
     @model_validator(mode="after")
     def _has_votes(self) -> Self:

@@ -36,8 +36,8 @@ REPORT = Path("report")
 PLOTS = Path("plots")
 
 
-# A slot is the name of a block in the pool, or HEADLINE. The headline's files lie in a folder of their
-# own, so that another headline makes nothing stale that only the pool is about.
+# A slot is the name of a block in the pool, or HEADLINE. The headline's files lie in a folder of
+# their own, so that another headline makes nothing stale that only the pool is about.
 
 
 def fetched(dataset: str) -> Path:

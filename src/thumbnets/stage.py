@@ -8,6 +8,14 @@ from collections.abc import Callable
 from thumbnets.runtime import wants_traceback
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end (SIGTERM); it does so as for Ctrl-C, children included."""
+
+
+def _terminate(signum: int, frame: object) -> None:
+    raise Terminated
+
+
 def run(main: Callable[..., object], *arguments: object) -> None:
     """Call `main` with the arguments, and exit non-zero if it fails.
 
@@ -15,14 +23,17 @@ def run(main: Callable[..., object], *arguments: object) -> None:
     Anything else is our mistake and keeps its traceback. `$THUMBNETS_DEBUG` shows every traceback.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         main(*arguments)
     except (ValueError, OSError) as error:
         if wants_traceback():
             raise
         sys.exit(f"error: {_one_line(error)}")
+    except Terminated:
+        sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(128 + signal.SIGINT)
 
 
 def run_stage(main: Callable[..., object], *arguments: object) -> None:

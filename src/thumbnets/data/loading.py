@@ -37,7 +37,7 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
     dataset = get_dataset(name)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{name} are images of your own: give the folder that they are in.")
-    raw = paths.raw(name)
+    raw = paths.fetched(name)
     download(dataset, raw, mirror=runtime.mirror())
     return getattr(read_dataset(name, raw), split)
 

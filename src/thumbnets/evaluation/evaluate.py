@@ -33,8 +33,8 @@ class Evaluated:
     """What is known of a model on the test images.
 
     Attributes:
-        predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S], `classes` [K],
-            and of the most confident mistakes `mistake_images` and what `confident_mistakes` gives.
+        predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S],
+            `classes` str [K], and of the most confident mistakes `mistake_images` and what `confident_mistakes` gives.
         metrics: As `over_seeds` gives them, with `parameters` and `lr_halvings`.
         confusion: One row per seed and image, actual and predicted class.
     """

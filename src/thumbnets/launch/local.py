@@ -1,7 +1,7 @@
 """Training several models and seeds at once, ahead of `dvc repro`, which runs one after the other.
 
-The trained states are kept among the checkpoints; the stages find them there, so they still write
-every file themselves, and the numbers are the same.
+Each process runs stage `train`, which puts what it has trained into the store. `dvc repro` finds it
+there, so its stages still write every file themselves, and the numbers are the same.
 """
 
 import json
@@ -15,24 +15,34 @@ from typing import IO
 
 from tqdm import tqdm
 
+from thumbnets.store import Store, training_key
 from thumbnets.training.settings import ModelSettings
 
-Training = tuple[str, str]  # model block and seed
+Training = tuple[str, str]  # slot and seed
 
 
-def stale_trainings() -> list[Training]:
-    """What `dvc repro` would train; brings images and encoders up to date.
+def missing_trainings(store: Store) -> list[Training]:
+    """What `dvc repro` would have to train; brings images and encoders up to date.
+
+    Args:
+        store: Finished trainings, which are not trained again.
 
     Raises:
         ValueError: DVC failed; it has said why.
     """
     if subprocess.run(["dvc", "repro", "pretrain"]).returncode:
         raise ValueError("Images or encoders could not be prepared: see above.")
-    done = subprocess.run(["dvc", "status", "--json", "train"], stdout=subprocess.PIPE, text=True)
+    status = ["dvc", "status", "--json", "train", "train-headline"]
+    done = subprocess.run(status, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise ValueError("`dvc status` failed: see above.")
-    stages = [name.split("@")[1].rsplit("-", 1) for name in json.loads(done.stdout)]
-    return [(model, seed) for model, seed in stages]
+    missing: dict[str, Training] = {}  # by key: the headline may be in the pool
+    for name in json.loads(done.stdout):
+        slot, seed = name.split("@")[1].rsplit("-", 1)
+        key = training_key(slot, int(seed))
+        if not store.has(key):
+            missing.setdefault(key, (slot, seed))
+    return list(missing.values())
 
 
 @dataclass
@@ -67,7 +77,7 @@ class _Process:
 
 
 def _read(file: IO[str]) -> str:
-    """What a child has written; a seek would move the place where it goes on writing."""
+    """What a child has written so far; a seek would move the place where it writes next."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
 
 
@@ -75,20 +85,20 @@ def train_ahead(trainings: list[Training], settings: dict[str, ModelSettings], j
     """Train at most `jobs` at a time, a process each.
 
     Args:
-        trainings: Blocks and seeds.
-        settings: Of each block.
-        jobs: How many at a time.
+        trainings: Slots and seeds.
+        settings: Settings of the block in each slot.
+        jobs: Number of trainings at a time.
 
     Raises:
         ValueError: Some failed; the others are trained all the same.
     """
     epochs = {
-        name: block.train.epochs * (1 + block.train.refit) for name, block in settings.items()
+        slot: block.train.epochs * (1 + block.train.refit) for slot, block in settings.items()
     }
     waiting, failed = list(trainings), []
     running: dict[Training, _Process] = {}
     bar = tqdm(
-        total=sum(epochs[model] for model, _ in trainings),
+        total=sum(epochs[slot] for slot, _ in trainings),
         desc=f"{len(trainings)} trainings, {jobs} at once",
         unit="epoch",
         disable=None if trainings else True,
@@ -112,7 +122,7 @@ def train_ahead(trainings: list[Training], settings: dict[str, ModelSettings], j
                     print(process.epochs[-1], flush=True)
     finally:
         bar.close()
-        for process in running.values():  # interrupted: the checkpoints are kept
+        for process in running.values():  # interrupted: their checkpoints stay
             process.process.kill()
     if failed:
         raise ValueError(f"{len(failed)} of {len(trainings)} failed: {'; '.join(failed)}")

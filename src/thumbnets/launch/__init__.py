@@ -1,0 +1,1 @@
+"""Trainings at once, ahead of `dvc repro`: in processes of this machine."""
