@@ -33,7 +33,7 @@ def test_models_have_mean_sd_and_interval(result):
     found = result["models"]["lenet_300_100"]
     # Student: 0.8 ± 12.706 * 0.05, cut at 1
     assert found["accuracy"]["mean"] == pytest.approx(0.8)
-    assert found["accuracy"]["sd"] == pytest.approx(0.1 / 2**0.5)
+    assert found["accuracy"]["sd"] == pytest.approx(0.1 / 2**0.5, abs=1e-6)
     assert found["accuracy"]["low"] == pytest.approx(0.8 - 12.706 * 0.05, abs=1e-4)
     assert found["accuracy"]["high"] == 1.0
     assert (found["n"], found["interval"], found["parameters"]) == (2, STUDENT, 7)

@@ -243,7 +243,7 @@ def mark_verified(
     proved = [*models, *(_SPOKEN_FOR if scores_hold else ())]
     result["verified"] = {
         "commit": commit,
-        "code": {name: now["code"][name] for name in proved},
+        "code": {name: digest for name, digest in now["code"].items() if name in proved},
         "trainings": [{"model": o.expected.model, "seed": o.expected.seed} for o in same],
     }
     write_result(file, result)
