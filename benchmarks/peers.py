@@ -23,11 +23,12 @@ from torchvision import datasets, transforms
 from benchmarks.process import Measured, answer
 from benchmarks.task import Task, chosen
 from thumbnets import paths
+from thumbnets.choices import Choice
 from thumbnets.data import load
 from thumbnets.data.arrays import Meta
 from thumbnets.models import create_model
 from thumbnets.models.layers import Dropout
-from thumbnets.training.settings import Choice, ModelSettings
+from thumbnets.training.settings import ModelSettings
 
 _TORCHVISION = {"fashion_mnist": datasets.FashionMNIST, "mnist": datasets.MNIST}
 

@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from thumbnets import paths, runtime
+from thumbnets.choices import check_options
 from thumbnets.data.arrays import Split
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
 from thumbnets.params import load_params
 from thumbnets.registry import NETWORKS, unknown
-from thumbnets.training.settings import ModelSettings, TrainSettings, check_options
+from thumbnets.training.settings import ModelSettings, TrainSettings
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import sys
 
 from thumbnets import paths
-from thumbnets.artifacts import keep_only, read_json, write_arrays, write_csv, write_json
+from thumbnets.artifacts import read_json, remove_stale, write_arrays, write_csv, write_json
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 from thumbnets.store import key_of, project_store
@@ -12,7 +12,7 @@ from thumbnets.training.settings import ModelSettings
 
 def main(slot: str) -> None:
     params = stage_params("evaluate")
-    keep_only(paths.weights_folder(slot), [f"{seed}.safetensors" for seed in params.seeds])
+    remove_stale(paths.weights_folder(slot), [f"{seed}.safetensors" for seed in params.seeds])
     weights = [paths.weights(slot, seed) for seed in params.seeds]
     inputs = [paths.stage_inputs("evaluate"), paths.training_inputs(slot), paths.TEST / "meta.json"]
     files = {

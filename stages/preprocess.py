@@ -4,8 +4,8 @@ from thumbnets import paths
 from thumbnets.artifacts import write_json
 from thumbnets.data.arrays import write_split
 from thumbnets.data.preprocess import preprocess
-from thumbnets.data.preview import preview
 from thumbnets.inputs import stage_params
+from thumbnets.report.preview import preview
 from thumbnets.stage import run_stage
 
 

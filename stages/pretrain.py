@@ -5,7 +5,7 @@ with, so that another encoder retrains what rests on it, and nothing else.
 """
 
 from thumbnets import paths
-from thumbnets.artifacts import keep_only, read_json, sha256, write_json
+from thumbnets.artifacts import read_json, remove_stale, sha256, write_json
 from thumbnets.stage import run_stage
 from thumbnets.training.settings import ModelSettings
 
@@ -21,14 +21,14 @@ def main() -> None:
         for block, rests_on in encoders.items():
             pretrain(ModelSettings.model_validate(rests_on["settings"]), seeds, rests_on)
             names = [f"{seed}{end}" for seed in seeds for end in (".safetensors", ".csv")]
-            keep_only(paths.ENCODERS / block, [*names, f"{seeds[0]}.npz"])
+            remove_stale(paths.ENCODERS / block, [*names, f"{seeds[0]}.npz"])
     for slot, encoder in begins.items():
         for seed in seeds:
             of_encoder = {encoder: sha256(paths.encoder(encoder, seed))} if encoder else {}
             write_json(paths.encoder_of(slot, seed), of_encoder)
-        keep_only(paths.ENCODERS_OF / slot, [f"{seed}.json" for seed in seeds])
-    keep_only(paths.ENCODERS_OF, begins)
-    keep_only(paths.ENCODERS, [*encoders, paths.ENCODERS_OF.name])
+        remove_stale(paths.ENCODERS_OF / slot, [f"{seed}.json" for seed in seeds])
+    remove_stale(paths.ENCODERS_OF, begins)
+    remove_stale(paths.ENCODERS, [*encoders, paths.ENCODERS_OF.name])
 
 
 if __name__ == "__main__":

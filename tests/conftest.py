@@ -65,7 +65,7 @@ def root() -> Path:
 @pytest.fixture
 def copied(root, tmp_path) -> Path:
     """A copy of the project's code and params, to be changed."""
-    for folder in ("src", "stages"):
+    for folder in ("src", "stages", "zoo"):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(root / folder, tmp_path / folder, ignore=ignored)
     for file in ("params.yaml", "requirements.lock"):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from thumbnets import artifacts
 from thumbnets.artifacts import (
-    keep_only,
     read_arrays,
     read_csv,
     read_json,
+    remove_stale,
     write_array,
     write_arrays,
     write_bytes,
@@ -133,21 +133,21 @@ def test_a_target_that_can_not_be_written_leaves_nothing_behind(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def test_keep_only_removes_strays_and_asks_for_what_is_missing(tmp_path):
+def test_remove_stale_removes_strays_and_asks_for_what_is_missing(tmp_path):
     for name in ("0.npz", "1.npz", "2.npz"):
         (tmp_path / name).touch()
-    keep_only(tmp_path, ["2.npz", "0.npz"])
+    remove_stale(tmp_path, ["2.npz", "0.npz"])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0.npz", "2.npz"]
     with pytest.raises(ValueError, match=r"3\.npz is missing: run `dvc repro`, or `dvc pull`"):
-        keep_only(tmp_path, ["0.npz", "3.npz"])
+        remove_stale(tmp_path, ["0.npz", "3.npz"])
     assert (tmp_path / "2.npz").exists()  # nothing is removed when something is missing
     with pytest.raises(ValueError, match=r"nowhere/a is missing"):
-        keep_only(tmp_path / "nowhere", ["a"])
+        remove_stale(tmp_path / "nowhere", ["a"])
 
 
-def test_keep_only_removes_a_stray_folder(tmp_path):
+def test_remove_stale_removes_a_stray_folder(tmp_path):
     (tmp_path / "old").mkdir()
-    keep_only(tmp_path, [])
+    remove_stale(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from thumbnets import fingerprint as fingerprints
+from thumbnets.choices import Choice
 from thumbnets.fingerprint import WITHOUT_EFFECT, fingerprint
 from thumbnets.params import load_params
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS
-from thumbnets.training.settings import Choice
 
 TREE = {
     "stages/run.py": "from package.main import go\n\ngo()\n",
@@ -171,14 +171,16 @@ def test_a_syntax_error_is_one_line(take):
 
 def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint]:
     """What `stages.code` would write for the tree at `root`, by stage and `model:`name."""
-    from stages.code import stage_roots, training_roots
+    from thumbnets.inputs import READS, stage_roots, training_roots
 
     monkeypatch.chdir(root)
     _forget()
     source, lock = Path("src"), Path("requirements.lock")
-    scripts = sorted(Path("stages").glob("[!_]*.py"))
     params = load_params()
-    found = {s.stem: fingerprint(stage_roots(s, params, source), source, lock) for s in scripts}
+    stages = [*READS, "pretrain"]
+    found = {
+        stage: fingerprint(stage_roots(params, stage, source), source, lock) for stage in stages
+    }
     for name, settings in params.settings.items():
         found[f"model:{name}"] = fingerprint(training_roots(settings, source), source, lock)
     return found
@@ -223,7 +225,8 @@ def test_what_training_does_not_use_changes_no_model(copied, monkeypatch):
 def test_a_network_changes_the_models_made_of_it(copied, monkeypatch):
     changed = _changed(copied, monkeypatch, "src/thumbnets/models/cnn_c.py")
     settings = load_params().settings
-    assert changed == {f"model:{name}" for name in settings if settings[name].arch == "cnn_c"}
+    made = {f"model:{name}" for name in settings if settings[name].arch == "cnn_c"}
+    assert changed == made | {"report"}  # which counts what cnn_c costs
 
 
 def test_a_method_changes_the_models_that_learn_by_it(copied, monkeypatch):
@@ -234,7 +237,7 @@ def test_a_method_changes_the_models_that_learn_by_it(copied, monkeypatch):
 
 
 def test_an_augmentation_changes_the_models_that_use_it(copied, monkeypatch):
-    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/blanks.py")
+    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/erasing.py")
     settings = load_params().settings
     used = {name: {choice.name for choice in of.train.augment} for name, of in settings.items()}
     assert _models(changed) == {name for name in used if used[name] & {"cutout", "erasing"}}
@@ -242,9 +245,9 @@ def test_an_augmentation_changes_the_models_that_use_it(copied, monkeypatch):
 
 
 def test_a_previewed_augmentation_changes_what_draws_the_preview(copied, monkeypatch):
-    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/moves.py")
+    changed = _changed(copied, monkeypatch, "src/thumbnets/data/augment/geometric.py")
     assert "shift" in {choice.name for choice in load_params().train.augment}
-    assert {name for name in changed if not name.startswith("model:")} == {"preprocess"}
+    assert {name for name in changed if not name.startswith("model:")} == {"preprocess", "report"}
 
 
 @pytest.mark.parametrize(
@@ -266,7 +269,7 @@ def test_the_training_code_changes_every_model(copied, monkeypatch, file):
 def test_metrics_change_what_scores_and_not_what_prepares(copied, monkeypatch):
     changed = _changed(copied, monkeypatch, "src/thumbnets/evaluation/metrics.py")
     assert {"evaluate", "ensemble_select", "evaluate_ensemble"} <= changed
-    assert not {"download", "preprocess", "train"} & changed
+    assert not {"download", "preprocess"} & changed
 
 
 IMPORTED = """

@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from thumbnets.params import POOL_PLACES
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 POOL = ["mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn"]
@@ -54,6 +53,10 @@ class Project:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", "state")
 
+    def changed(self) -> set[str]:
+        """Files that differ from the last commit, and new ones that git does not ignore."""
+        return {line[3:] for line in self.run("git", "status", "--porcelain").splitlines()}
+
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace a text that occurs in a file."""
         path = self.folder / file
@@ -87,8 +90,8 @@ def clone(folder: Path) -> Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A clone in which the whole pipeline has run on `digits` and is committed."""
     project = clone(tmp_path_factory.mktemp("clone"))
-    stages = project.stages_run("dvc", "repro")
-    assert len([s for s in stages if s.startswith("train@")]) == len(POOL)
+    printed = project.run("dvc", "repro")
+    assert trainings(printed) == sorted(f"{model}, seed 0" for model in POOL)
     project.commit()
     return project
 
@@ -102,9 +105,22 @@ def restored(project: Project):
     project.run("dvc", "checkout", "-q")
 
 
-def trained(stages: list[str]) -> set[str]:
-    """The trainings among them; DVC's order of independent stages is not fixed."""
-    return {stage for stage in stages if stage.startswith("train@")}
+def trainings(printed: str) -> list[str]:
+    """What was trained, and not found: model and seed, sorted, since DVC's order is not fixed."""
+    return sorted(re.findall(r"^(\w+, seed \d+): epoch 1/", printed, flags=re.M))
+
+
+def lock_entries(project: Project) -> dict[str, dict]:
+    """The entries of dvc.lock by stage."""
+    return YAML(typ="safe").load((project.folder / "dvc.lock").read_text())["stages"]
+
+
+def pool_of(project: Project, *models: str) -> None:
+    """Write a pool, and the first of it as the headline."""
+    text = (project.folder / "params.yaml").read_text()
+    start, end = text.index("model:"), text.index("seeds:")
+    lists = f"model: {models[0]}\npool: [{', '.join(models)}]\n"
+    (project.folder / "params.yaml").write_text(text[:start] + lists + text[end:])
 
 
 def test_everything_is_written(project: Project):
@@ -122,44 +138,105 @@ def test_a_second_run_runs_nothing(project: Project):
 
 
 def test_another_headline_model_trains_nothing_and_shows_in_the_metrics(restored: Project):
-    stages = restored.stages_run("dvc", "exp", "run", "-S", "model=cnn_c")
-    assert stages == ["code", "pretrain", "evaluate-ensemble", "report"]
+    printed = restored.run("dvc", "exp", "run", "-S", "model=cnn_c")
+    assert trainings(printed) == []
     changes = restored.run("dvc", "metrics", "diff", "main")
     assert re.search(r"model\.accuracy\s+0\.\d+\s+0\.\d+\s+-?0\.\d+", changes)
 
 
-def test_a_model_outside_the_pool_is_trained_alone(restored: Project):
-    stages = restored.stages_run("dvc", "exp", "run", "-S", "model=lenet_300_100")
-    assert trained(stages) == {"train@lenet_300_100-0"}
-    assert "ensemble-select" not in stages
+def test_a_headline_outside_the_pool_is_trained_alone_and_then_enters_it_untrained(
+    restored: Project,
+):
+    before = lock_entries(restored)
+    printed = restored.run("dvc", "exp", "run", "-S", "model=lenet_300_100")
+    assert trainings(printed) == ["lenet_300_100, seed 0"]
+    assert restored.changed() == {
+        *("params.yaml", "dvc.lock", "report/index.html", "report/report.md"),
+        *("metrics/models/headline.json", "metrics/summary.json"),
+    }
+    by_option = lock_entries(restored)
+    assert {stage for stage in before if before[stage] != by_option[stage]} == {
+        *("code", "train-headline@headline-0", "evaluate-headline@headline"),
+        *("evaluate-ensemble", "report"),
+    }
+    # A hand edit ends with the same bytes as the option.
+    lock = (restored.folder / "dvc.lock").read_text()
+    restored.run("git", "reset", "-q", "--hard")
+    restored.edit("params.yaml", "model: mlp4", "model: lenet_300_100")
+    assert trainings(restored.run("dvc", "repro")) == []
+    assert (restored.folder / "dvc.lock").read_text() == lock
+    # What the headline has learnt is found when the block enters the pool, which lost others.
+    printed = restored.run("dvc", "exp", "run", "-S", "pool=[tiny_cnn,lenet_300_100,mlp4]")
+    assert trainings(printed) == []
+    assert not (restored.folder / "weights/cnn_c").exists()
+    assert not (restored.folder / "metrics/models/cnn_c.json").exists()
+
+
+def test_what_earlier_runs_left_changes_no_byte(restored: Project):
+    stale = ["weights/gone/0.safetensors", "predictions/validation/mlp4/9.npz"]
+    for name in [*stale, "metrics/models/gone.json"]:
+        (restored.folder / name).parent.mkdir(exist_ok=True)
+        (restored.folder / name).write_text("stale")
+    assert trainings(restored.run("dvc", "repro")) == []
+    assert restored.changed() == set()
+    assert not (restored.folder / "weights/gone").exists()
+
+
+def test_a_pool_of_one_and_what_an_experiment_elsewhere_has_trained(restored: Project):
+    one = ["-S", "pool=[lenet_300_100]", "-S", "model=lenet_300_100", "-S", "seeds=[0,1]"]
+    printed = restored.run("dvc", "exp", "run", "--temp", *one)
+    assert "lenet_300_100, seed 1" in trainings(printed) and restored.changed() == set()
+    assert {line.split(",")[0] for line in trainings(printed)} == {"lenet_300_100"}
+    printed = restored.run("dvc", "exp", "run", *one)
+    assert trainings(printed) == []
+    summary = json.loads((restored.folder / "metrics/summary.json").read_text())
+    assert summary["model"]["name"] == "lenet_300_100" and summary["model"]["seeds"] == 2
+    models = sorted(path.name for path in (restored.folder / "metrics/models").iterdir())
+    assert models == ["headline.json", "lenet_300_100.json"]
+
+
+def test_a_size_changed_there_and_back_is_answered_by_its_own_images(tmp_path: Path):
+    """DVC's run-cache does not see a change of a param called `size`."""
+    photos(tmp_path / "photos")
+    project = clone(tmp_path / "clone")
+    own = {"name: digits": "name: folder", "path: images": f"path: {tmp_path / 'photos'}"}
+    for old, new in {**own, "size: 32": "size: 16", "broken: refuse": "broken: skip"}.items():
+        project.edit("params.yaml", old, new)
+    project.edit("params.yaml", "folds: 12", "folds: 4")
+    sizes = []
+    for old, new in (("size: 16", "size: 16"), ("size: 16", "size: 24"), ("size: 24", "size: 16")):
+        project.edit("params.yaml", old, new)
+        project.run("dvc", "repro", "preprocess")
+        meta = json.loads((project.folder / "data/processed/train/meta.json").read_text())
+        sizes.append(meta["image_size"])
+    assert sizes == [16, 24, 16]
+
+
+def test_no_stage_in_the_run_cache_has_params(project: Project):
+    """Their keys `size` and `nfiles` would not count there; build/inputs has them by content."""
+    stages = YAML(typ="safe").load((project.folder / "dvc.yaml").read_text())["stages"]
+    assert [name for name, stage in stages.items() if "params" in stage] == ["code"]
+    assert stages["code"]["outs"] == [{"build/inputs": {"persist": True}}]
+    used = [path for path in (project.folder / ".dvc/cache/runs").rglob("*") if path.is_file()]
+    assert used and not any("stages.code" in path.read_text() for path in used)
 
 
 def test_a_learning_rate_retrains_one_model(restored: Project):
-    stages = restored.stages_run(
-        "dvc", "exp", "run", "-S", "model=cnn_c", "-S", "models.cnn_c.lr=0.02"
-    )
-    assert trained(stages) == {"train@cnn_c-0"}
-    assert [s for s in stages if s.startswith("evaluate@")] == ["evaluate@cnn_c"]
+    printed = restored.run("dvc", "exp", "run", "-S", "model=cnn_c", "-S", "models.cnn_c.lr=0.02")
+    assert trainings(printed) == ["cnn_c, seed 0"]
+    assert re.findall(r"Running stage '(evaluate@\w+)'", printed) == ["evaluate@cnn_c"]
 
 
 def test_a_seed_more_trains_only_that_seed_and_a_seed_less_leaves_no_trace(restored: Project):
-    text = (restored.folder / "params.yaml").read_text()
-    pool = f"pool: [cnn_a{', mlp4' * (POOL_PLACES - 1)}]\n\n"
-    small = text[: text.index("pool:")] + pool + text[text.index("seeds:") :]
-    (restored.folder / "params.yaml").write_text(small)
-    assert trained(restored.stages_run("dvc", "repro")) == set()
-    before = entries(restored.folder / "dvc.lock")
-    restored.edit("params.yaml", "seeds: [0]", "seeds: [0, 1]")
-    assert trained(restored.stages_run("dvc", "repro")) == {"train@mlp4-1", "train@cnn_a-1"}
-    restored.edit("params.yaml", "seeds: [0, 1]", "seeds: [0]")
-    assert trained(restored.stages_run("dvc", "repro")) == set()
-    assert entries(restored.folder / "dvc.lock") == before
-
-
-def entries(lock: Path) -> dict[str, str]:
-    """The entries of a lock file, but for a seed that is no longer asked for."""
-    found = re.split(r"^  (?=\S)", lock.read_text().partition("stages:\n")[2], flags=re.M)
-    return {e.split(":")[0]: e for e in found if e and not re.match(r"train@\w+-1:", e)}
+    pool_of(restored, "cnn_a", "mlp4")
+    assert trainings(restored.run("dvc", "repro")) == []
+    before = lock_entries(restored)
+    restored.edit("params.yaml", "- 0\n", "- 0\n- 1\n")
+    assert trainings(restored.run("dvc", "repro")) == ["cnn_a, seed 1", "mlp4, seed 1"]
+    restored.edit("params.yaml", "- 0\n- 1\n", "- 0\n")
+    assert trainings(restored.run("dvc", "repro")) == []
+    after = lock_entries(restored)
+    assert {stage: after[stage] for stage in before} == before
 
 
 def test_code_that_says_the_same_retrains_nothing(restored: Project):
@@ -179,14 +256,15 @@ def test_code_that_says_the_same_retrains_nothing(restored: Project):
 
 def test_an_edit_to_a_network_retrains_that_network(restored: Project):
     restored.edit("src/thumbnets/models/cnn_a.py", "    return nn", "    _ = 0\n    return nn")
-    assert trained(restored.stages_run("dvc", "repro")) == {"train@cnn_a-0"}
+    assert trainings(restored.run("dvc", "repro")) == ["cnn_a, seed 0"]
 
 
 def test_an_edit_to_the_loop_makes_all_trainings_stale(restored: Project):
     restored.edit("src/thumbnets/training/loop.py", "_MOST_HALVINGS = 3", "_MOST_HALVINGS = 3 + 0")
     restored.run("dvc", "repro", "code")
     stale = restored.run("dvc", "status")
-    assert set(re.findall(r"^(train@\S+):", stale, flags=re.M)) == {f"train@{m}-0" for m in POOL}
+    trains = {*(f"train@{model}-0" for model in POOL), "train-headline@headline-0"}
+    assert set(re.findall(r"^(train\S*@\S+):", stale, flags=re.M)) == trains
 
 
 def test_push_clone_pull_leaves_nothing_to_run(project: Project, tmp_path: Path):
@@ -204,8 +282,8 @@ def test_push_clone_pull_leaves_nothing_to_run(project: Project, tmp_path: Path)
 def test_an_empty_cache_ends_with_the_same_bytes(project: Project, tmp_path: Path):
     project.run("git", "clone", "-q", str(project.folder), str(tmp_path / "other"))
     fresh = Project(tmp_path / "other")
-    stages = fresh.stages_run("dvc", "repro", "evaluate@mlp4", "evaluate@tiny_cnn")
-    assert trained(stages) == {"train@mlp4-0", "train@tiny_cnn-0"}
+    printed = fresh.run("dvc", "repro", "evaluate@mlp4", "evaluate@tiny_cnn")
+    assert trainings(printed) == ["mlp4, seed 0", "tiny_cnn, seed 0"]
     assert fresh.run("git", "status", "--porcelain") == ""  # dvc.lock and metrics/
 
 
@@ -216,8 +294,8 @@ def test_a_killed_repro_goes_on_and_ends_with_the_same_bytes(tmp_path: Path):
     expected = (project.folder / "dvc.lock").read_text()
     project.run("git", "checkout", "dvc.lock")
     shutil.rmtree(project.folder / ".dvc/cache/runs")
+    shutil.rmtree(project.folder / ".dvc/cache/finished")
     shutil.rmtree(project.folder / "weights")
-    kept = project.folder / "build/checkpoints/cnn_a/0-folds.pt"
     killed = subprocess.Popen(
         ["dvc", "repro", "train@cnn_a-0"],
         cwd=project.folder,
@@ -230,11 +308,12 @@ def test_a_killed_repro_goes_on_and_ends_with_the_same_bytes(tmp_path: Path):
     assert any("epoch 5/40" in line for line in killed.stdout)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
-    assert kept.exists() and not (project.folder / "weights").exists()
+    (checkpoint,) = (project.folder / "build/checkpoints").iterdir()
+    assert not (project.folder / "weights").exists()
     printed = project.run("dvc", "repro", "train@cnn_a-0")
     assert "epoch 40/40" in printed and "epoch 4/40" not in printed
     assert (project.folder / "dvc.lock").read_text() == expected
-    assert not kept.exists()
+    assert not checkpoint.exists()
 
 
 @pytest.mark.parametrize(
@@ -245,7 +324,7 @@ def test_a_killed_repro_goes_on_and_ends_with_the_same_bytes(tmp_path: Path):
             "batch_sise: 128",
             "Unknown key 'train.batch_sise'. Did you mean 'batch_size'",
         ),
-        ("lr: 0.1", "lr: -1", "train.lr must be greater than 0, got -1"),
+        ("  lr: 0.1\n", "  lr: -1\n", "train.lr must be greater than 0, got -1"),
         ("model: mlp4", "model: mlp44", "Did you mean 'mlp4'"),
         ("name: digits", "name: digitz", "Did you mean digits"),
     ],
@@ -268,7 +347,7 @@ def test_nothing_that_chooses_depends_on_the_test_split(project: Project):
     readers = re.findall(
         r"^  (\S+):\n(?:    .*\n)*?    - path: data/processed/test\n", listed, re.M
     )
-    assert {r.split("@")[0] for r in readers} == {"evaluate", "preprocess"}
+    assert {r.split("@")[0] for r in readers} == {"evaluate", "evaluate-headline", "preprocess"}
 
 
 def json_graph(project: Project) -> dict[str, set[str]]:
@@ -306,14 +385,10 @@ def photos(folder: Path) -> None:
 def test_images_of_your_own_from_a_folder_to_a_prediction(tmp_path: Path):
     photos(tmp_path / "photos")
     project = clone(tmp_path / "clone")
-    text = (project.folder / "params.yaml").read_text()
-    pool = f"pool: [{', '.join(['lenet_300_100'] * POOL_PLACES)}]\n\n"
-    small = text[: text.index("pool:")] + pool + text[text.index("seeds:") :]
-    (project.folder / "params.yaml").write_text(small)
-    project.edit("params.yaml", "model: mlp4", "model: lenet_300_100")
-    project.edit("params.yaml", "lenet_300_100, epochs: 20", "lenet_300_100, epochs: 2")
+    pool_of(project, "lenet_300_100")
+    project.edit("params.yaml", "models:", "models:\n  lenet_300_100: {epochs: 2}\n #")
     project.edit("params.yaml", "folds: 12", "folds: 4")
-    project.edit("params.yaml", "class_weights: null", "class_weights: balanced")
+    project.edit("params.yaml", "class_weights:", "class_weights: balanced")
     own = ["-S", "data.name=folder", "-S", f"data.path={tmp_path / 'photos'}", "-S", "data.size=16"]
     refused = project.run("dvc", "exp", "run", *own, fails=True)
     assert "1 of 32 images can't be read: blue/broken.jpg (cannot identify" in refused
@@ -338,4 +413,4 @@ def test_images_of_your_own_from_a_folder_to_a_prediction(tmp_path: Path):
     assert project.stages_run("dvc", "repro") == ["download"]
     Image.new("RGB", (30, 30), (250, 0, 0)).save(tmp_path / "photos/red/0.png")
     stages = project.stages_run("dvc", "repro")
-    assert stages[:2] == ["download", "preprocess"] and trained(stages) == {"train@lenet_300_100-0"}
+    assert stages[:2] == ["download", "preprocess"] and "train@lenet_300_100-0" in stages

@@ -12,6 +12,8 @@ from stages.pretrain import main
 from thumbnets import paths, pretraining
 from thumbnets.artifacts import read_arrays, read_csv, sha256, write_json
 from thumbnets.data.arrays import Meta, Split, write_split
+from thumbnets.inputs import stage_inputs
+from thumbnets.params import load_params
 from thumbnets.training.weights import read_key
 
 
@@ -40,8 +42,12 @@ class Stage:
 
     def run(self, *encoders: str) -> list[str]:
         """Run it for a run that needs these encoders; returns what it trained."""
-        write_json(paths.ENCODER_CODE, {encoder: self.code for encoder in encoders})
-        write_json(paths.stage_code("pretrain"), self.own_code)
+        params = load_params(self.params)
+        inputs = stage_inputs(params, "pretrain") | {"modules": self.own_code}
+        assert [*inputs["encoders"]] == [*encoders]
+        for rests_on in inputs["encoders"].values():
+            rests_on["modules"] = self.code
+        write_json(paths.stage_inputs("pretrain"), inputs, exact=True)
         self.trained.clear()
         main()
         return list(self.trained)
@@ -59,10 +65,11 @@ def stage(copied, monkeypatch):
     write_split(paths.TRAIN, Split(images, digits.target[:96], meta, fold))
     stage = Stage(monkeypatch, copied / "params.yaml")
     stage.edit("model: mlp4", "model: simclr_mnist_linear")
-    text = stage.params.read_text()
-    start = text.index("  simclr_mnist:")
-    block = "  simclr_mnist: {arch: lenet_300_100, method: simclr, epochs: 1}\n"
-    stage.params.write_text(text[:start] + block + text[text.index("  simclr_mnist_linear") :])
+    zoo = copied / "zoo/simclr.yaml"
+    text = zoo.read_text()
+    start, end = text.index("simclr_mnist:"), text.index("simclr_mnist_linear:")
+    block = "simclr_mnist: {arch: lenet_300_100, method: simclr, epochs: 1}\n"
+    zoo.write_text(text[:start] + block + text[end:])
     return stage
 
 
@@ -77,14 +84,14 @@ def files() -> list[str]:
 def test_trains_once_and_says_what_each_model_begins_with(stage):
     assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
     checksum = sha256(paths.encoder("simclr_mnist", 0))
-    assert begins("simclr_mnist_linear") == {"simclr_mnist": checksum}
+    assert begins("headline") == {"simclr_mnist": checksum}
     assert begins("mlp4") == {}
     assert [row["epoch"] for row in read_csv(paths.ENCODERS / "simclr_mnist/0.csv")] == ["1"]
     assert stage.run("simclr_mnist") == []
     stage.edit("model: simclr_mnist_linear", "model: simclr_mnist_finetune")
     assert stage.run("simclr_mnist") == []
-    assert begins("simclr_mnist_finetune") == {"simclr_mnist": checksum}
-    assert not (paths.ENCODERS_OF / "simclr_mnist_linear").exists()
+    assert begins("headline") == {"simclr_mnist": checksum}
+    assert {path.name for path in paths.ENCODERS_OF.iterdir()} == {*POOL, "headline"}
 
 
 @pytest.mark.parametrize(
@@ -104,10 +111,10 @@ def test_a_probe_that_could_not_be_trained_is_refused_before_its_encoder_is(stag
 def test_a_seed_more_trains_one_and_a_seed_less_removes_it(stage):
     stage.run("simclr_mnist")
     before = files()
-    stage.edit("seeds: [0]", "seeds: [0, 1]")
+    stage.edit("- 0\n", "- 0\n- 1\n")
     assert stage.run("simclr_mnist") == ["simclr_mnist 1"]
-    assert begins("simclr_mnist_linear", 1) != begins("simclr_mnist_linear", 0)
-    stage.edit("seeds: [0, 1]", "seeds: [0]")
+    assert begins("headline", 1) != begins("headline", 0)
+    stage.edit("- 0\n- 1\n", "- 0\n")
     assert stage.run("simclr_mnist") == []
     assert files() == before
 
@@ -127,7 +134,7 @@ def test_other_code_or_images_train_it_anew(stage):
 
 def test_other_code_of_the_stage_draws_the_map_anew_and_keeps_the_encoder(stage, monkeypatch):
     stage.run("simclr_mnist")
-    checksum, path = begins("simclr_mnist_linear"), paths.embedding("simclr_mnist", 0)
+    checksum, path = begins("headline"), paths.embedding("simclr_mnist", 0)
     drawn = read_arrays(path)
     assert drawn["map"].shape == (24, 2) and drawn["labels"].shape == (24,)
     path.write_bytes(path.read_bytes() + b"kept")
@@ -139,7 +146,7 @@ def test_other_code_of_the_stage_draws_the_map_anew_and_keeps_the_encoder(stage,
     assert again.pop("key") != drawn.pop("key")
     for name in drawn:
         np.testing.assert_array_equal(again[name], drawn[name])
-    assert begins("simclr_mnist_linear") == checksum
+    assert begins("headline") == checksum
 
 
 def test_an_encoder_that_was_taken_away_is_back_at_once_with_the_same_bytes(
@@ -163,7 +170,7 @@ def test_a_run_without_probes_has_no_encoders_and_needs_no_torch(stage, python):
     stage.run("simclr_mnist")
     stage.edit("model: simclr_mnist_linear", "model: mlp4")
     assert stage.run() == []
-    assert files() == sorted(f"of-models/{m}/0.json" for m in POOL)
+    assert files() == sorted(f"of-models/{m}/0.json" for m in [*POOL, "headline"])
     python("import sys; import stages.pretrain; assert 'torch' not in sys.modules")
 
 

@@ -11,7 +11,8 @@ import pytest
 from thumbnets.artifacts import read_json, write_arrays, write_json
 from thumbnets.ensembles.rules import RULES
 from thumbnets.evaluation.summaries import over_seeds
-from thumbnets.params import POOL_PLACES, load_params
+from thumbnets.inputs import READS
+from thumbnets.params import load_params
 from thumbnets.stage import run
 
 
@@ -98,7 +99,11 @@ def edit(params: Path, before: str, after: str) -> None:
 def test_a_stage_without_its_inputs_says_so(stage, copied):
     done = stage("evaluate_ensemble")
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == "error: metrics/mlp4.json is missing: run `dvc repro`.\n"
+    missing = "error: build/inputs/stages/evaluate_ensemble.json is missing: run `dvc repro`.\n"
+    assert done.stderr == missing
+    assert stage("code").returncode == 0
+    done = stage("evaluate_ensemble")
+    assert done.stderr == "error: metrics/models/mlp4.json is missing: run `dvc repro`.\n"
     (copied / "params.yaml").unlink()
     done = stage("code")
     assert done.returncode == 1
@@ -115,11 +120,12 @@ def test_code_stops_at_a_bad_param(stage, copied):
 
 def test_code_writes_a_file_for_every_stage_and_model(stage, copied):
     assert stage("code").returncode == 0
-    stages = {path.stem for path in (copied / "stages").glob("[!_]*.py")}
-    code = copied / "build" / "code"
-    assert {path.stem for path in (code / "stages").iterdir()} == stages
-    models = load_params(copied / "params.yaml").models
-    assert {path.stem for path in code.glob("*.json")} == {*models, "encoders"}
+    stages = {path.stem for path in (copied / "stages").glob("[!_]*.py")} - {"code", "train"}
+    code = copied / "build" / "inputs"
+    assert {path.stem for path in (code / "stages").iterdir()} == stages == {*READS, "pretrain"}
+    pool = load_params(copied / "params.yaml").pool
+    assert {path.stem for path in code.glob("*.json")} == {*pool, "headline"}
+    assert (code / "headline.json").read_bytes() == (code / "mlp4.json").read_bytes()
     first = {path: path.read_bytes() for path in code.rglob("*.json")}
     assert str(copied).encode() not in b"".join(first.values())
     assert stage("code").returncode == 0
@@ -130,24 +136,24 @@ def test_settings_reach_the_training_as_they_were_given(stage, copied):
     given = "cnn_c: {arch: cnn_c, momentum: 0.123456789, weight_decay: 2.5e-7,"
     edit(copied / "params.yaml", "cnn_c: {arch: cnn_c,", given)
     assert stage("code").returncode == 0
-    train = read_json(copied / "build" / "code" / "cnn_c.json")["settings"]["train"]
+    train = read_json(copied / "build" / "inputs" / "cnn_c.json")["settings"]["train"]
     assert (train["momentum"], train["weight_decay"]) == (0.123456789, 2.5e-7)
 
 
 @pytest.mark.parametrize("seeds", [[5, 3], [9, 10]])
 def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     """Of each seed the chosen model is always right and the other always wrong."""
-    edit(copied / "params.yaml", "seeds: [0]", f"seeds: {seeds}")
     text = (copied / "params.yaml").read_text()
-    pool = ["mlp4", *["cnn_a"] * (POOL_PLACES - 1)]
-    start, end = text.index("pool:"), text.index("seeds:")
-    (copied / "params.yaml").write_text(f"{text[:start]}pool: {pool}\n\n{text[end:]}")
+    start, end = text.index("pool:"), text.index("data:")
+    lists = f"pool: [mlp4, cnn_a]\nseeds: {seeds}\n"
+    (copied / "params.yaml").write_text(text[:start] + lists + text[end:])
+    assert stage("code").returncode == 0
     labels, classes = np.arange(20) % 2, np.array(["zebra", "ant"])
     right, wrong = np.eye(2)[labels] * 9, np.eye(2)[1 - labels] * 9
     for model, logits in {"mlp4": [right, wrong], "cnn_a": [wrong, right]}.items():
         scores = [{"accuracy": 0.5, "recall": [0.5, 0.5]}] * 2
         metrics = over_seeds(scores, classes=classes.tolist(), images=20) | {"parameters": 1}
-        write_json(copied / "metrics" / f"{model}.json", metrics)
+        write_json(copied / "metrics" / "models" / f"{model}.json", metrics)
         path = copied / "predictions" / "test" / f"{model}.npz"
         write_arrays(path, logits=np.stack(logits), labels=labels, classes=classes)
     chosen = {
@@ -157,4 +163,4 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     write_json(copied / "ensembles" / "selection.json", chosen)
     done = stage("evaluate_ensemble")
     assert done.returncode == 0, done.stderr
-    assert read_json(copied / "metrics" / "ensemble.json")["counted"]["accuracy"]["mean"] == 1.0
+    assert read_json(copied / "metrics" / "ensemble.json")["selected"]["accuracy"]["mean"] == 1.0

@@ -95,6 +95,8 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Read the rows of a CSV file with a header."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: run `dvc repro`.")
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -146,7 +148,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def keep_only(folder: Path, names: Iterable[str]) -> None:
+def remove_stale(folder: Path, names: Iterable[str]) -> None:
     """Remove entries of a folder that no run of params.yaml has written.
 
     A seed or model that was taken off the list leaves its files behind. A stage that depends on

@@ -156,8 +156,9 @@ def export(arguments: argparse.Namespace) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
+    from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import ENSEMBLE, SCORES, check_alike, read_predictions
+    from thumbnets.evaluation.predictions import SCORES, check_alike, read_predictions
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 
@@ -170,7 +171,10 @@ def compare(arguments: argparse.Namespace) -> None:
     for name, slot in slots.items():
         if name != ENSEMBLE:
             _require(paths.test_predictions(slot), f"{name} has no test predictions")
-    predictions = {name: read_predictions(slot) for name, slot in slots.items()}
+    predictions = {
+        name: read_ensemble_predictions() if name == ENSEMBLE else read_predictions(slot)
+        for name, slot in slots.items()
+    }
     check_alike(predictions)
     score = SCORES[arguments.metric]
     scores = {name: score(of_name) for name, of_name in predictions.items()}

@@ -15,7 +15,7 @@ from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256
 from thumbnets.fingerprint import files_of, fingerprint
 from thumbnets.params import Params
-from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, PACKAGE, Entry
+from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, Entry
 from thumbnets.training.settings import ModelSettings
 
 # The params that each stage reads. Not among them: `train` has its block, and `pretrain` blocks.
@@ -58,8 +58,8 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
         on; `probes`: settings of the blocks that begin with one; `begins`: by slot the encoder that
         it begins with, or null.
     """
-    roots = _stage_roots(params, stage)
-    code = fingerprint(roots, _source(), paths.REQUIREMENTS)
+    roots = stage_roots(params, stage, paths.SOURCE)
+    code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS)
     if stage == "pretrain":
         settings = {
             slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
@@ -94,9 +94,9 @@ def training_inputs(params: Params, name: str) -> dict[str, Any]:
         ValueError: A file that the block names is missing.
     """
     settings = params.settings[name]
-    roots = training_roots(settings, _source())
+    roots = training_roots(settings, paths.SOURCE)
     return {
-        **fingerprint(roots, _source(), paths.REQUIREMENTS),
+        **fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS),
         "settings": settings.model_dump(),
         "files": {
             key: _checksum(path, f"models.{name}.{key}", remedy)
@@ -113,26 +113,21 @@ def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
     return [paths.STAGES / "train.py", *_files(named, source)]
 
 
-def _stage_roots(params: Params, stage: str) -> list[Path]:
+def stage_roots(params: Params, stage: str, source: Path) -> list[Path]:
     """Files that a stage begins with: its script, and what it finds by a name in the params."""
-    source, roots = _source(), [paths.STAGES / f"{stage}.py"]
+    roots = [paths.STAGES / f"{stage}.py"]
     if stage == "preprocess":  # it shows what the augmentation does
         roots += _files((AUGMENTATIONS[choice.name] for choice in params.train.augment), source)
     if stage == "report":  # it counts what the networks cost
-        roots += [
-            root for name in params.run for root in training_roots(params.settings[name], source)
-        ]
+        for name in params.run:
+            roots += training_roots(params.settings[name], source)
     return roots
 
 
 def _templates() -> list[Path]:
     """Files of the report that are no code."""
-    folder = PACKAGE / "report"
+    folder = paths.SOURCE / "thumbnets" / "report"
     return sorted(path for path in folder.iterdir() if path.suffix in (".j2", ".css", ".toml"))
-
-
-def _source() -> Path:
-    return PACKAGE.parent.relative_to(Path.cwd())
 
 
 def _files(entries: Iterable[Entry], source: Path) -> list[Path]:

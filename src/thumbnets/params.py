@@ -10,19 +10,14 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from thumbnets import paths
 from thumbnets.checks import check_run
+from thumbnets.choices import Checked, check_options, explain
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.folder import FolderRule
+from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
-from thumbnets.evaluation.views import VIEWS
 from thumbnets.options import Pixels, Share
 from thumbnets.registry import METHODS, NETWORKS, unknown
-from thumbnets.training.settings import (
-    Checked,
-    ModelSettings,
-    TrainSettings,
-    check_options,
-    explain,
-)
+from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.zoo import encoder_of, method_of, read_blocks, read_yaml, trains_encoder
 
 
@@ -69,7 +64,7 @@ class DataParams(Checked):
     size: Pixels
     """Height and width that every image is brought to, pixels."""
     fit: Literal["crop", "pad", "stretch"]
-    """How it is brought to that size: the largest square in its middle, black bars, or stretched."""
+    """How it gets that size: the largest square in its middle, black bars, or stretched."""
     test: Share
     """Share of each class that tests where there is no test/."""
     seed: Annotated[int, Field(ge=0)]

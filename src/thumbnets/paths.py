@@ -4,6 +4,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 REQUIREMENTS = Path("requirements.lock")
+SOURCE = Path("src")
 STAGES = Path("stages")
 PRETRAINED = Path("pretrained")
 ZOO = Path("zoo")

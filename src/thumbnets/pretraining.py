@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from thumbnets import paths, runtime
-from thumbnets.artifacts import read_arrays, write_arrays, write_csv
+from thumbnets.artifacts import read_arrays, read_json, write_arrays, write_csv
 from thumbnets.data.arrays import Split, read_split
-from thumbnets.evaluation.embedding import MOST, embedding
+from thumbnets.evaluation.embedding import MAX_IMAGES, embedding
 from thumbnets.methods.base import build_method
 from thumbnets.methods.simclr import pretraining_images
 from thumbnets.training.checkpoint import Checkpoint
@@ -84,12 +84,12 @@ def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
 def _show(settings: ModelSettings, data: Split, seed: int) -> None:
     """Write what the report shows of an encoder, unless it is there and up to date."""
     weights, path = paths.encoder(settings.name, seed), paths.embedding(settings.name, seed)
-    parts = [weights.read_bytes(), paths.stage_inputs("pretrain").read_bytes()]
-    key = hashlib.sha256(b"".join(parts)).hexdigest()
+    code = json.dumps(read_json(paths.stage_inputs("pretrain"))["modules"], sort_keys=True)
+    key = hashlib.sha256(weights.read_bytes() + code.encode()).hexdigest()
     if path.exists() and str(read_arrays(path)["key"]) == key:
         return
     runtime.prepare(threads=settings.train.threads)
-    chosen = np.flatnonzero(settings.validates(data.fold, seed))[:MOST]
+    chosen = np.flatnonzero(settings.validates(data.fold, seed))[:MAX_IMAGES]
     images, labels = np.ascontiguousarray(data.images[chosen]), data.labels[chosen]
     features = load_weights(weights, runtime.device()).logits(torch.from_numpy(images))
     write_arrays(path, key=np.array(key), **embedding(features, images, labels))

@@ -7,7 +7,7 @@ whole. Stage `code` removes them when params change; the stages that sum up do s
 from pathlib import Path
 
 from thumbnets import paths
-from thumbnets.artifacts import keep_only
+from thumbnets.artifacts import remove_stale
 from thumbnets.params import Params
 
 
@@ -20,7 +20,7 @@ def remove_stale_runs(params: Params, *folders: Path) -> None:
     """
     for folder, names in _expected(params).items():
         if not folders or any(folder.is_relative_to(given) for given in folders):
-            keep_only(folder, names)
+            remove_stale(folder, names)
 
 
 def _expected(params: Params) -> dict[Path, list[str]]:

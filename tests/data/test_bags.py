@@ -122,7 +122,7 @@ REFUSED = [
     ([9, 9], {}, "but 2 of 2 are of it"),
 ]
 ALL_ALIKE = [  # which balanced bags never are
-    ([9] * 90 + [0], {}, "5 of 5 bags are positive, so there is nothing to tell apart"),
+    ([9] * 90 + [0], {}, "5 of 5 bags are positive, so there is one class only"),
     ([9] + [0] * 999, {"mean": 1.0, "spread": 0.0}, "0 of 5 bags are positive"),
 ]
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from thumbnets.choices import Choice
 from thumbnets.data.mix import beta, cut, cutmix, mixer, mixup
 from thumbnets.registry import MIXES
-from thumbnets.training.settings import Choice
 
 
 def generator(seed: int = 0) -> torch.Generator:

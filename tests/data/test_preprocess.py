@@ -132,7 +132,7 @@ def test_duplicates_are_found(monkeypatch, tmp_path):
         test=[2, 2],
         repeated=1,  # y is v once more
         leaked=2,  # b is v, with another class, and d is x
-        leaked_otherwise=1,
+        leaked_other_label=1,
         examples=[["b", "v"], ["d", "x"]],
         broken=[],
     )

@@ -45,11 +45,11 @@ def score(selection: dict, seeds: tuple[int, ...] = (0, 1), size: int = 1, **cha
 
 def test_an_ensemble_of_one_is_its_member():
     result = score({"0": votes(0, a=3), "1": votes(1, a=1)})
-    accuracy = result["counted"]["accuracy"]
+    accuracy = result["selected"]["accuracy"]
     assert accuracy["mean"] == pytest.approx((0.5 + 1) / 2)
     none = {"mean": 0, "low": 0, "high": 0}
     assert result["members"] == {"a": {"trainings": 1, "weight": 1, "gain": none}}
-    assert result["counted"]["nll"]["mean"] == pytest.approx(
+    assert result["selected"]["nll"]["mean"] == pytest.approx(
         -(2 * np.log(RIGHT) + 2 * np.log(WRONG) + 4 * np.log(RIGHT)) / 8
     )
 
@@ -60,7 +60,7 @@ def test_every_seed_has_its_own_members_and_weights():
         {"a": (0.25 + 1) / 2, "b": 0.125, "c": 0.25}
     )
     # Seed 0, weights 1 : 1 : 2 on rrww, wwrr, rwrw: image 1 and 3 right (0.75 of the weight).
-    assert result["counted"]["accuracy"]["mean"] == pytest.approx((0.5 + 1) / 2)
+    assert result["selected"]["accuracy"]["mean"] == pytest.approx((0.5 + 1) / 2)
     right = np.array([[True, False, True, False], [True] * 4])
     of_b = POOL["b"].argmax(2) == LABELS
     gain = paired_gain(right, of_b)
@@ -72,8 +72,8 @@ def test_several_seeds_may_make_one_ensemble():
     for rule in RULES:  # a of both seeds and b of one: rrww, rrrr, wwrr
         chosen["0 1"][rule] = {"votes": {"a-0": 2, "a-1": 1, "b-0": 1}}
     result = score(chosen, size=2)
-    accuracy = result["counted"]["accuracy"]
-    assert accuracy["mean"] == 1.0 and accuracy["sd"] is None and result["counted"]["seeds"] == 1
+    accuracy = result["selected"]["accuracy"]
+    assert accuracy["mean"] == 1.0 and accuracy["sd"] is None and result["selected"]["seeds"] == 1
     a, b = result["members"]["a"], result["members"]["b"]
     assert (a["trainings"], a["weight"]) == (2, 0.75) and (b["trainings"], b["weight"]) == (1, 0.25)
     # Beside the mean of the two trainings of a, right on 2 and 4 of 4, and of b, on 2 and 0.
@@ -85,7 +85,7 @@ def test_the_rule_and_the_voting_that_count():
     selection = {str(seed): votes(seed, a=1) | {"all": votes(seed, b=1)["all"]} for seed in (0, 1)}
     by_loss, by_all = (score(selection, rule=rule) for rule in ("greedy_loss", "all"))
     assert list(by_loss["members"]) == ["a"] and list(by_all["members"]) == ["b"]
-    assert by_all["counted"]["accuracy"]["mean"] == pytest.approx(0.25)
+    assert by_all["selected"]["accuracy"]["mean"] == pytest.approx(0.25)
     assert by_loss["rules"] == by_all["rules"] and set(by_all["rules"]) == set(RULES)
     for rule, mean in (("greedy_loss", 0.75), ("all", 0.25)):
         for voting in ("soft", "hard"):
@@ -108,11 +108,11 @@ def test_diversity_is_that_of_the_members():
 
 def test_hard_votes_have_no_probabilities_to_score():
     result = score({"0": votes(0, a=1, c=1, b=1), "1": votes(1, a=1)}, voting="hard")
-    counted = result["counted"]
+    selected = result["selected"]
     # Majority of rrww, wwrr, rwrw: r w r w.
-    assert counted["accuracy"]["mean"] == pytest.approx((0.5 + 1) / 2)
-    assert not {"nll", "ece", "top2"} & set(counted)
-    assert {"accuracy", "error", "macro_f1", "recall", "wilson"} <= set(counted)
+    assert selected["accuracy"]["mean"] == pytest.approx((0.5 + 1) / 2)
+    assert not {"nll", "ece", "top2"} & set(selected)
+    assert {"accuracy", "error", "macro_f1", "recall", "wilson"} <= set(selected)
 
 
 def test_the_order_of_seeds_in_the_file_does_not_matter():
@@ -121,12 +121,12 @@ def test_the_order_of_seeds_in_the_file_does_not_matter():
     results = [score(selection, seeds=(10, 3)) for selection in (chosen, turned)]
     assert results[0] == results[1]
     # Seed 10 comes first: a is right on half the images; then b, never right.
-    assert results[0]["counted"]["accuracy"]["mean"] == pytest.approx(0.25)
+    assert results[0]["selected"]["accuracy"]["mean"] == pytest.approx(0.25)
 
 
 def test_recall_is_by_class():
     selection = {"0": votes(0, c=1), "1": votes(1, c=1)}
-    recall = score(selection, classes=["zebra", "ant"])["counted"]["recall"]
+    recall = score(selection, classes=["zebra", "ant"])["selected"]["recall"]
     # c on labels 0101: rwrw is right on all of the first class, rwwr on half of each.
     assert recall["zebra"]["mean"] == pytest.approx(0.75)
     assert recall["ant"]["mean"] == pytest.approx(0.25)

@@ -120,13 +120,13 @@ def test_what_was_chosen_beforehand_stays():
 
 def test_bags_by_hand(monkeypatch):
     """With every bag the whole library, the mean of the bags is the one selection."""
-    monkeypatch.setattr(selection, "_DRAWN", 1.0)
-    monkeypatch.setattr(selection, "_KEPT", 1.0)
+    monkeypatch.setattr(selection, "_BAG_FRACTION", 1.0)
+    monkeypatch.setattr(selection, "_LIBRARY_FRACTION", 1.0)
     weights = select_in_bags(EXAMPLE, LABELS, objective="loss", steps=6)
     assert weights == pytest.approx([1 / 3, 1 / 3, 1 / 3])
     # Kept are two of three, the best: 1 and 2. A half would be one, but a bag has two at least.
-    monkeypatch.setattr(selection, "_DRAWN", 0.5)
-    monkeypatch.setattr(selection, "_KEPT", 0.6)
+    monkeypatch.setattr(selection, "_BAG_FRACTION", 0.5)
+    monkeypatch.setattr(selection, "_LIBRARY_FRACTION", 0.6)
     both = EXAMPLE[1:]
     begin = sorted_start(both, LABELS, objective="loss", most=6)
     votes = select(both, LABELS, objective="loss", steps=6, begin=begin)

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from thumbnets.data.views import VIEWS, transformed
 from thumbnets.ensembles.teaching import chosen, teach
-from thumbnets.evaluation.views import VIEWS, transformed
 from thumbnets.training.batches import Images
 
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from thumbnets.evaluation.calibration import HOTTEST, calibrate, fit_temperature, reliability
+from thumbnets.evaluation.calibration import (
+    MAX_TEMPERATURE,
+    calibrate,
+    fit_temperature,
+    reliability,
+)
 from thumbnets.evaluation.metrics import calibration_error, score_logits
 
 
@@ -45,8 +50,8 @@ def test_the_temperature_follows_the_scale_and_makes_the_loss_least():
 
 
 def test_temperatures_are_bounded():
-    assert fit_temperature(*sure(3, 5, 0)) == pytest.approx(1 / HOTTEST, rel=1e-3)
-    assert fit_temperature(*sure(3, 0, 5)) == pytest.approx(HOTTEST, rel=1e-3)
+    assert fit_temperature(*sure(3, 5, 0)) == pytest.approx(1 / MAX_TEMPERATURE, rel=1e-3)
+    assert fit_temperature(*sure(3, 0, 5)) == pytest.approx(MAX_TEMPERATURE, rel=1e-3)
 
 
 def test_reliability_by_hand():

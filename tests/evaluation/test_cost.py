@@ -118,7 +118,7 @@ def test_what_can_not_be_seen_is_refused_or_named():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         hidden = torch.jit.script(nn.ReLU())
-    with pytest.raises(ValueError, match="TorchScript lets no one see"):
+    with pytest.raises(ValueError, match="TorchScript cannot be traced"):
         of(nn.Sequential(hidden), (2, 4, 4))
 
     class Through(nn.Module):

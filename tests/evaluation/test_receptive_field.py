@@ -7,12 +7,12 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from source_networks import NETWORKS
 from torch import nn
 
 from thumbnets.evaluation.cost import describe
 from thumbnets.models import create_model
 from thumbnets.models.patches import PatchOrder, SharedPatches
-from thumbnets.report.source_networks import NETWORKS
 
 FASHION = {"in_channels": 1, "image_size": 28, "num_classes": 10}
 

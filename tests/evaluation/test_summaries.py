@@ -79,7 +79,7 @@ def test_summary_compares_the_ensemble_with_its_best_member_on_the_test():
         }
         for name, gain in gains.items()
     }
-    result = summary("head", models, {"counted": metrics(0.92), "members": members})
+    result = summary("head", models, {"selected": metrics(0.92), "members": members})
     assert result["model"]["name"] == "head" and result["model"]["accuracy"] == 0.7
     ensemble = result["ensemble"]
     assert ensemble["best_member"] == "b"  # c is better, but no member
@@ -87,5 +87,5 @@ def test_summary_compares_the_ensemble_with_its_best_member_on_the_test():
     assert (ensemble["members"], ensemble["parameters"]) == (2, 200)
     assert ensemble["accuracy"] == 0.92
     members["a"]["trainings"] = 3
-    ensemble = summary("head", models, {"counted": metrics(0.92), "members": members})["ensemble"]
+    ensemble = summary("head", models, {"selected": metrics(0.92), "members": members})["ensemble"]
     assert (ensemble["members"], ensemble["parameters"]) == (4, 400)

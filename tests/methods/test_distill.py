@@ -6,7 +6,7 @@ import torch
 
 from thumbnets.artifacts import write_arrays
 from thumbnets.data.arrays import Split
-from thumbnets.evaluation.views import VIEWS, transformed
+from thumbnets.data.views import VIEWS, transformed
 from thumbnets.methods.base import build_method
 from thumbnets.training.batches import Images, Streams
 from thumbnets.training.loop import fit

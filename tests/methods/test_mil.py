@@ -254,7 +254,7 @@ def test_a_target_that_is_no_class_is_refused(settings_of, meta):
 
 def test_a_network_without_a_linear_head_is_refused(settings_of, meta):
     method = build_method(settings_of("tiny_cnn"), replace(meta, image_size=28))
-    with pytest.raises(ValueError, match="models.toy: a network is needed that ends in a linear"):
+    with pytest.raises(ValueError, match="models.toy: the network must end in a linear layer"):
         method.network()
 
 

@@ -181,5 +181,5 @@ def test_nothing_in_it_is_left_to_chance(network):
 
 def test_a_network_without_a_linear_head_is_refused():
     tiny = create_model("tiny_cnn", in_channels=1, image_size=28, num_classes=10)
-    with pytest.raises(ValueError, match="ends in a linear layer.*this one ends in Flatten"):
+    with pytest.raises(ValueError, match="must end in a linear layer.*it ends in Flatten"):
         BagNetwork(tiny, "mean", 1)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, max_pool2d
 
+from thumbnets.choices import Choice
 from thumbnets.models import create_model
 from thumbnets.models.micro_cnn import DerivativeConv2d
 from thumbnets.training.initialisation import initialise
-from thumbnets.training.settings import Choice
 
 
 def test_derivatives_of_a_ramp_and_of_a_bowl():

@@ -19,7 +19,7 @@ from thumbnets.evaluation.metrics import score_logits, to_probabilities
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds, summary
 from thumbnets.evaluation.views import VIEWS, array_name
-from thumbnets.params import POOL_PLACES, EnsembleParams, Params
+from thumbnets.params import EnsembleParams, Params
 
 N = 40  # test images, and validation images
 RIGHT = {"mlp4": [36, 32], "cnn_c": [38, 38], "mlp4_patches": [20, 20]}  # of N, by model and seed
@@ -47,7 +47,7 @@ EVEN = {  # what was found when looking at the images: nothing
     "test": [14, 13, 13],
     "repeated": 0,
     "leaked": 0,
-    "leaked_otherwise": 0,
+    "leaked_other_label": 0,
     "examples": [],
     "broken": [],
 }
@@ -92,8 +92,7 @@ def make_params(train_settings) -> Callable[..., Params]:
         content |= changes
         content["data"] = DATA | content["data"]
         content["ensemble"] = ENSEMBLE | content["ensemble"]
-        places = content["pool"] * POOL_PLACES  # a name that repeats leaves a place empty
-        return Params.model_validate(content | {"pool": places[:POOL_PLACES]})
+        return Params.model_validate(content)
 
     return make
 
@@ -110,37 +109,37 @@ def make_run(
         seen = replace(meta, classes=CLASSES, image_size=28, sha256="ab" * 32)
         write_json(paths.TRAIN / "meta.json", asdict(seen))
         write_json(paths.FINDINGS, EVEN)
-        for model in params.run:
+        for model, slot in params.slots.items():
             for seed in params.seeds:
-                _write_training(model, seed)
-            _write_evaluation(params, model)
+                _write_training(model, slot, seed)
+            _write_evaluation(params, model, slot)
         _write_ensemble(params)
         return params
 
     return make
 
 
-def _write_training(model: str, seed: int) -> None:
+def _write_training(model: str, slot: str, seed: int) -> None:
     logits, labels = toy_logits(RIGHT[model][seed % 2], N, seed)
-    path = paths.validation_predictions(model, seed)
+    path = paths.validation_predictions(slot, seed)
     views = {array_name(name): under_views(logits, name) for name in VIEWS}
     write_arrays(path, labels=labels, indices=np.arange(N), **views)
     scores = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
     epochs = range(1, 3 + seed)
     rows = ({"epoch": e, "lr": 0.1} | dict.fromkeys(scores, 0.5 + 0.1 * seed) for e in epochs)
-    write_csv(paths.history(model, seed), rows)
+    write_csv(paths.history(slot, seed), rows)
 
 
-def _write_evaluation(params: Params, model: str) -> None:
+def _write_evaluation(params: Params, model: str, slot: str) -> None:
     runs = [toy_logits(RIGHT[model][seed % 2], N, seed) for seed in params.seeds]
     logits, labels = np.stack([run[0] for run in runs]), runs[0][1]
     scores = [score_logits(of_seed, labels, ece_bins=15) for of_seed in logits]
     metrics = over_seeds(scores, classes=CLASSES, images=N)
     metrics |= {"parameters": 1234567, "lr_halvings": HALVINGS[model] * len(params.seeds)}
-    write_json(paths.metrics(model), metrics)
+    write_json(paths.metrics(slot), metrics)
     mistakes = confident_mistakes(logits, labels, params.evaluation.mistakes)
     write_arrays(
-        paths.test_predictions(model),
+        paths.test_predictions(slot),
         logits=logits,
         labels=labels,
         seeds=np.array(params.seeds),
@@ -151,10 +150,10 @@ def _write_evaluation(params: Params, model: str) -> None:
 
 
 def _write_ensemble(params: Params) -> None:
-    selection, ensemble = _ensembles(tuple(params.members), tuple(params.seeds), params.ensemble)
+    selection, ensemble = _ensembles(tuple(params.pool), tuple(params.seeds), params.ensemble)
     write_json(paths.SELECTION, selection)
     write_json(paths.ENSEMBLE_METRICS, ensemble)
-    metrics = {model: read_json(paths.metrics(model)) for model in params.run}
+    metrics = {model: read_json(paths.metrics(slot)) for model, slot in params.slots.items()}
     write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Generator, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
+from thumbnets.choices import Choice
 from thumbnets.models.layers import Dropout
 from thumbnets.registry import AVERAGES
 from thumbnets.training.averaging import build_average
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
-from thumbnets.training.settings import Choice
 
 EPOCHS, STEPS = 2, 10
 ALWAYS = {"ema": {"name": "ema"}, "swa": {"name": "swa", "start": 0.0}}

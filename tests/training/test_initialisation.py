@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from thumbnets.choices import Choice
 from thumbnets.registry import INITIALISATIONS
 from thumbnets.training.initialisation import initialise
-from thumbnets.training.settings import Choice
 
 RULES = [name for name in INITIALISATIONS.entries if name != "default"]
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Generator, nn
 
+from thumbnets.choices import Choice
 from thumbnets.registry import OPTIMIZERS
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer, orthogonalise
-from thumbnets.training.settings import Choice
 
 LR, M, DECAY = 0.1, 0.9, 0.01
 

@@ -5,8 +5,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from thumbnets.choices import check_options, explain
 from thumbnets.registry import OPTIMIZERS
-from thumbnets.training.settings import ModelSettings, check_options, explain
+from thumbnets.training.settings import ModelSettings
 
 
 def test_a_choice_is_a_name_or_a_name_with_options(train_settings):

@@ -1,7 +1,7 @@
 """Processed arrays: what `preprocess` writes and training and evaluation read.
 
-Images that are large beside the memory stay on disk: they are read through a memory map and in
-chunks, and what was read of the map is let go of at once. The numbers do not depend on it.
+Images that are large compared with the memory stay on disk: they are read through a memory map in
+chunks, and the pages already read are released at once. The numbers do not depend on it.
 """
 
 import mmap
@@ -15,13 +15,13 @@ from tqdm import tqdm
 from thumbnets import runtime
 from thumbnets.artifacts import read_json, replacing, write_array, write_json
 
-MAPPED_FROM = 1 / 4  # of the memory: larger arrays of images are mapped
-CHUNK = 1 << 25  # bytes of images that are looked at together
+MAPPED_FROM = 1 / 4  # fraction of the memory; larger arrays of images are mapped
+CHUNK = 1 << 25  # bytes of images that are processed together
 
 
 @dataclass(frozen=True)
 class Meta:
-    """What is known of a split besides its pixels.
+    """Metadata of a split.
 
     Attributes:
         dataset: Name of the data set.
@@ -29,10 +29,10 @@ class Meta:
         channels: Channels of an image.
         image_size: Height and width in pixels.
         mean: Mean of each channel over the training split, as a fraction of 255.
-        std: Standard deviation of each channel, likewise.
+        std: Standard deviation of each channel, as a fraction of 255.
         counts: Images of each class in this split.
         sha256: Checksum of the pixels followed by the labels.
-        fit: How an image of another size is brought to `image_size`, see `images.read_image`.
+        fit: Way of resizing an image of another size to `image_size`, see `images.read_image`.
     """
 
     dataset: str
@@ -62,7 +62,7 @@ class Split:
     Attributes:
         images: uint8 [N, C, H, W].
         labels: int64 [N].
-        meta: What is known of them.
+        meta: Metadata of the split.
         fold: int16 [N], the fold of each image; only in the training split.
         unlabelled: uint8 [M, C, H, W], images for pre-training, mapped; only in the training split
             of a data set that has them.
@@ -76,26 +76,26 @@ class Split:
 
     @property
     def identity(self) -> bytes:
-        """All that a training knows of these images: checksum, normalisation and folds."""
+        """Bytes of all that a training depends on: checksum, normalisation and folds."""
         return repr(self.meta).encode() + self.fold.tobytes()
 
 
 def at_once(image_bytes: int, most: int) -> int:
-    """How many images are looked at together: `most`, or fewer if they are large; two or more."""
+    """Number of images in a chunk: `most`, or fewer if they are large; at least two."""
     return max(2, min(most, CHUNK // image_bytes))
 
 
 def chunks(images: np.ndarray, doing: str | None = None) -> Iterator[np.ndarray]:
-    """Consecutive images, contiguous in memory; with `doing`, a bar where a terminal is."""
+    """Consecutive images, contiguous in memory; with `doing`, a progress bar on a terminal."""
     size = max(1, CHUNK // max(1, images[:1].nbytes))
     starts = range(0, len(images), size)
     for start in tqdm(starts, doing, leave=False, delay=2, disable=None if doing else True):
         yield np.ascontiguousarray(images[start : start + size])
-        let_go(images)
+        release_pages(images)
 
 
-def let_go(array: np.ndarray) -> None:
-    """If an array is mapped, give the memory back that holds what was read of it."""
+def release_pages(array: np.ndarray) -> None:
+    """Release the pages already read of an array, if it is memory-mapped."""
     base = array.base
     while isinstance(base, np.ndarray):
         base = base.base
@@ -117,7 +117,7 @@ def write_split(folder: Path, split: Split) -> None:
 
 
 def _write_images(path: Path, images: np.ndarray) -> None:
-    """Write the bytes of `np.save`, without ever holding all images."""
+    """Write the bytes of `np.save`, chunk by chunk."""
     described = {"descr": images.dtype.str, "fortran_order": False, "shape": images.shape}
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, described)
@@ -126,7 +126,7 @@ def _write_images(path: Path, images: np.ndarray) -> None:
 
 
 def _read_images(path: Path) -> np.ndarray:
-    """Into memory, or mapped where they are large beside it; mapped ones are changed in memory."""
+    """Read into memory, or map if large compared with it (copy-on-write)."""
     mapped = path.stat().st_size > runtime.memory() * MAPPED_FROM
     return np.load(path, mmap_mode="c" if mapped else None)
 

@@ -1,7 +1,7 @@
-"""Bags of images: drawn as the two loaders of attention-based MIL draw them, and held in a row.
+"""Bags of images: drawn as in the two loaders of attention-based MIL, and stored one after another.
 
-Bags differ in size. A batch of them is one tensor of all their images, bag after bag, with their
-sizes: no image is computed that is not there, and nothing loops over bags.
+Bags differ in size. A batch of bags is one tensor of all their images, bag after bag, with the
+sizes: there is no padding, and no loop over bags.
 """
 
 from collections.abc import Callable
@@ -18,12 +18,12 @@ class Drawing:
     """How bags are drawn.
 
     Attributes:
-        target: The class that makes a bag positive.
+        target: Class that makes a bag positive.
         mean: Mean size of a bag, before it is truncated to a whole number (so sizes average half
             an image less).
         spread: Standard deviation of the size (the source's code calls it a variance).
-        balanced: Positive and negative bags by turns, beginning with a positive one; otherwise
-            whatever is drawn.
+        balanced: Whether positive and negative bags alternate, beginning with a positive one; false
+            keeps all bags as drawn.
     """
 
     target: int
@@ -37,10 +37,10 @@ class Drawing:
         Args:
             labels: int64 [M], the class of each image.
             count: Number of bags, N.
-            seed: Of the generator.
+            seed: Seed of the generator.
 
         Returns:
-            int64 [I], which images, bag after bag; int64 [N], the sizes of the bags, 1 or more.
+            Indices of images, int64 [I], bag after bag; sizes of the bags, int64 [N], 1 or more.
 
         Raises:
             ValueError: There is no image, none of the target class, none of another, or all bags
@@ -60,8 +60,8 @@ class Drawing:
         positive = sum(bool(hits[bag].any()) for bag in bags)
         if not 0 < positive < count:
             raise ValueError(
-                f"{positive} of {count} bags are positive, so there is nothing to tell apart: "
-                "draw more bags, write another mean size, or drawing: balanced."
+                f"{positive} of {count} bags are positive, so there is one class only: "
+                "draw more bags, change their mean size, or write drawing: balanced."
             )
         return np.concatenate(bags), sizes
 
@@ -80,7 +80,9 @@ class Drawing:
         while len(bags) < count:
             size = self._size(random)
             drawn = random.randint(0, len(hits), size)
-            if len(bags) % 2:  # a negative bag's first images are drawn for nothing but its size
+            if (
+                len(bags) % 2
+            ):  # these draws decide the size of a negative bag alone, as in the source
                 bags.append(_misses(random, hits, size))
             elif hits[drawn].any():
                 bags.append(drawn)
@@ -88,7 +90,7 @@ class Drawing:
 
 
 def _misses(random: np.random.RandomState, hits: np.ndarray, size: int) -> np.ndarray:
-    """Images that are not of the target class, drawn one by one."""
+    """Indices of images that are not of the target class, drawn one by one."""
     found: list[int] = []
     while len(found) < size:
         drawn = random.randint(0, len(hits))
@@ -99,11 +101,11 @@ def _misses(random: np.random.RandomState, hits: np.ndarray, size: int) -> np.nd
 
 @dataclass(frozen=True)
 class Bags:
-    """Some bags, in the place of a batch of images; as many as `len` says.
+    """A batch of bags, in place of a batch of images; `len` is the number of bags.
 
     Attributes:
-        images: [I, C, H, W], all their images, bag after bag.
-        sizes: int64 [N] on the CPU, images of each.
+        images: [I, C, H, W], images of all bags, bag after bag.
+        sizes: int64 [N] on the CPU, number of images of each bag.
     """
 
     images: Tensor
@@ -114,12 +116,12 @@ class Bags:
 
     @property
     def device(self) -> torch.device:
-        """Where the images are."""
+        """Device of the images."""
         return self.images.device
 
     @cached_property
     def of(self) -> Tensor:
-        """The bag that each image is of: int64 [I], on the device of the images."""
+        """Index of the bag of each image: int64 [I], on the device of the images."""
         return torch.arange(len(self)).repeat_interleave(self.sizes).to(self.device)
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> "Bags":
@@ -131,7 +133,7 @@ class Bags:
         return self._cut(whole(self.sizes, size))
 
     def tensor_split(self, parts: int) -> list["Bags"]:
-        """That many parts of about as many bags each, the larger ones first."""
+        """Split into `parts` batches of nearly equal numbers of bags, the larger ones first."""
         return self._cut([len(part) for part in self.sizes.tensor_split(parts)])
 
     def _cut(self, counts: list[int]) -> list["Bags"]:

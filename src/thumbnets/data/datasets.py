@@ -1,17 +1,14 @@
-"""The table of data sets: what each is called, which files it consists of, how they are read.
+"""The table of data sets: names, files and readers.
 
 A new data set is one row of `DATASETS` (and a reader, if none in `readers.py` fits its format).
 Free of torch and scikit-learn at import, because the CLI lists this table.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 
+from thumbnets.data.dataset import Archive, Dataset, OwnImages
 from thumbnets.data.readers import (
-    Content,
     read_cifar,
     read_digits,
     read_emnist,
@@ -21,112 +18,6 @@ from thumbnets.data.readers import (
     read_svhn,
     read_usps,
 )
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One official file of a data set.
-
-    Attributes:
-        name: File name on the official mirrors, e.g. `train-images-idx3-ubyte.gz`.
-        sha256: SHA-256 of the file, hexadecimal; if `unpacked`, of its decompressed content.
-        size: Its length in bytes, likewise; None where no source states it.
-        unpacked: Whether the content is described and kept, as gzip containers differ by mirror.
-    """
-
-    name: str
-    sha256: str
-    size: int | None
-    unpacked: bool = True
-
-    @property
-    def file(self) -> str:
-        """Name of the file in `data/raw/<dataset>/`."""
-        return self.name.removesuffix(".gz") if self.unpacked else self.name
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One data set.
-
-    Attributes:
-        name: As in params.yaml (`data.name`) and `data/raw/<name>/`.
-        title: As in the report.
-        classes: Class names, in the order of the labels; empty where the files tell.
-        folder: Its folder below a mirror.
-        mirrors: Official addresses, each a folder of the archives.
-        archives: The files it consists of.
-        reader: Turns its folder of files and the class names into its content.
-        package: Debian package that holds the archives, if any.
-        bundled: Folder of an installed Python package that holds the archives, if any.
-        image_size: Height and width that the reader gives, in pixels.
-        channels: Of an image.
-        class_count: Number of classes where the files tell their names.
-    """
-
-    name: str
-    title: str
-    classes: tuple[str, ...]
-    folder: str
-    mirrors: tuple[str, ...]
-    archives: tuple[Archive, ...]
-    reader: Callable[[Path, tuple[str, ...]], Content]
-    package: str | None = None
-    bundled: str | None = None
-    image_size: int = 28
-    channels: int = 1
-    class_count: int = 0
-
-    @property
-    def shape(self) -> dict[str, int]:
-        """The arguments that fit a network to the data."""
-        return {
-            "in_channels": self.channels,
-            "image_size": self.image_size,
-            "num_classes": len(self.classes) or self.class_count,
-        }
-
-    def read(self, raw_folder: Path) -> Content:
-        """Read the files that `download` wrote.
-
-        Args:
-            raw_folder: `data/raw/<name>/`.
-
-        Raises:
-            ValueError: A file is damaged, or its labels do not fit the images or the classes.
-            FileNotFoundError: A file is missing.
-        """
-        return self.reader(raw_folder, self.classes)
-
-
-@dataclass(frozen=True)
-class OwnImages:
-    """A data set of image files that the user has in a folder, `data.path`; see `folder.py`.
-
-    Attributes:
-        name: As in params.yaml (`data.name`).
-        title: As in the report.
-    """
-
-    name: str
-    title: str
-
-    @property
-    def archives(self) -> tuple[Archive, ...]:
-        """Nothing is fetched."""
-        return ()
-
-    @property
-    def shape(self) -> dict[str, int]:
-        """Known once the images are processed.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(
-            f"{self.name}: classes and channels are known once the images are there: run "
-            f"`dvc exp run -S data.name={self.name} preprocess` first."
-        )
 
 
 def get_dataset(name: str) -> Dataset | OwnImages:

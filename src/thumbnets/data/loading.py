@@ -13,21 +13,22 @@ from thumbnets.data.preprocess import read_dataset
 
 
 def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: Any) -> Split:
-    """Images and labels of a data set by name, of a folder of images, or of what was preprocessed.
+    """Load images and labels of a known data set, a folder of images, or a preprocessed folder.
 
     Args:
         name_or_folder: A known data set, fetched to data/raw/<name> if it is not there; a folder
             that `preprocess` has written, such as data/processed; or a folder of images with a
             folder for each class.
-        split: Which part.
-        **rule: For a folder of images `size`, `fit`, `test`, `seed` and `broken`, as `FolderRule`.
+        split: Name of the split.
+        **rule: Options of a folder of images: `size`, `fit`, `test`, `seed` and `broken`, see
+            `FolderRule`.
 
     Returns:
-        images uint8 [N, C, H, W], labels int64 [N], and what is known of them. Folds only from a
-        folder that `preprocess` has written. Large images are memory maps.
+        images uint8 [N, C, H, W], labels int64 [N], and metadata. Folds only from a folder that
+        `preprocess` has written. Large arrays of images are memory-mapped.
 
     Raises:
-        ValueError: None of these is there, or no source has the files.
+        ValueError: Neither a data set nor a folder has this name, or no source has the files.
     """
     name, folder = str(name_or_folder), Path(name_or_folder)
     if name not in DATASETS and (folder / split / "meta.json").is_file():

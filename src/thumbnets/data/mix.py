@@ -1,6 +1,6 @@
-"""Mixes: two images of a batch become one, and its target a share of each label.
+"""Mixes: two images of a batch are combined, and their labels are weighted accordingly.
 
-Each blends a normalised batch with itself in another order, with one share for the whole batch, as
+Each blends a normalised batch with a permutation of itself, with one weight for the whole batch, as
 the papers' code does.
 """
 
@@ -9,15 +9,19 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
+from thumbnets.choices import Choice
 from thumbnets.options import Concentration
 from thumbnets.registry import MIXES
-from thumbnets.training.settings import Choice
 
 Mix = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 
 
 def mixer(choice: Choice | None, classes: int) -> Mix:
-    """The chosen mix for labels of so many classes; without a choice, one that changes nothing.
+    """The chosen mix, or the identity without a choice.
+
+    Args:
+        choice: Name and options of the mix.
+        classes: Number of classes.
 
     Returns:
         A function of float32 images [N, C, H, W], labels int64 [N] and a generator on their
@@ -98,12 +102,12 @@ def _one_hot(labels: Tensor, classes: int) -> Tensor:
 
 
 def cut(length: int, side: float, centre: float) -> slice:
-    """Where a rectangle lies on an axis of `length` pixels, cut off at the edges.
+    """Extent of a rectangle along an axis of `length` pixels, cut off at the edges.
 
     Args:
         length: Pixels of the axis.
         side: Side of the rectangle as a fraction of the axis.
-        centre: Its centre as a fraction of the axis, in [0, 1).
+        centre: Centre of the rectangle as a fraction of the axis, in [0, 1).
     """
     half = int(length * side) // 2
     middle = int(length * centre)
@@ -113,5 +117,7 @@ def cut(length: int, side: float, centre: float) -> slice:
 def beta(alpha: float, generator: Generator) -> Tensor:
     """One draw from Beta(alpha, alpha): float64, on the generator's device."""
     shape = torch.full((2,), alpha, dtype=torch.float64, device=generator.device)
-    one, other = torch._standard_gamma(shape, generator)  # all that torch has with a generator
+    one, other = torch._standard_gamma(
+        shape, generator
+    )  # the only sampler of torch that takes a generator
     return one / (one + other)

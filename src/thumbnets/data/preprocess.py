@@ -1,4 +1,4 @@
-"""From raw files to the arrays that training and evaluation read."""
+"""From raw files to the arrays that training and evaluation read: statistics, folds, duplicates."""
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +13,7 @@ from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.folder import FolderRule, read_folder
 from thumbnets.data.readers import Content, Part
 
-_EXAMPLES = 20  # of duplicates that findings name
+_MAX_EXAMPLES = 20  # pairs of duplicates in the findings
 
 
 def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
@@ -22,20 +22,20 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray
     Args:
         labels: int64 [N].
         folds: Number of folds.
-        seed: Seeds the division.
+        seed: Seed of the division.
 
     Returns:
         int16 [N], the fold of each image.
 
     Raises:
-        ValueError: A class has fewer images than there are folds, so that a fold would lack it.
+        ValueError: A class has fewer images than there are folds.
     """
     counts = np.bincount(labels)
     rare = int(np.where(counts, counts, len(labels)).argmin())
     if counts[rare] < folds:
         raise ValueError(
             f"split.folds is {folds}, but class {rare} has only {counts[rare]} training images: "
-            "a fold would be without it. Use fewer folds, or more images of it."
+            "some fold would have none. Use fewer folds, or add images of the class."
         )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     fold = np.empty(len(labels), np.int16)
@@ -63,33 +63,33 @@ def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a look at all images found, for the report. No training rests on it.
+    """Properties of the data set for the report. No training depends on them.
 
     Attributes:
-        train, test: Images of each class.
-        repeated: Training images whose pixels an earlier one has.
-        leaked: Test images whose pixels a training image has.
-        leaked_otherwise: Those of them that have another class than that training image.
-        examples: Some of the leaked: test image and training image, as files or numbers.
-        broken: Files that were left out because they can't be read.
+        train, test: Number of images of each class.
+        repeated: Number of training images identical to an earlier one.
+        leaked: Number of test images identical to a training image.
+        leaked_other_label: Number of leaked images with another label than that training image.
+        examples: Pairs of test and training image, as files or indices, of some leaked images.
+        broken: Files that were left out because they could not be read.
     """
 
     train: list[int]
     test: list[int]
     repeated: int
     leaked: int
-    leaked_otherwise: int
+    leaked_other_label: int
     examples: list[list[str]]
     broken: list[str]
 
     def as_json(self) -> dict[str, Any]:
-        """As it is written."""
+        """The findings as they are written to JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set as it is trained and tested on."""
+    """A data set ready for training and testing, with its findings."""
 
     train: Split
     test: Split
@@ -97,12 +97,12 @@ class Prepared:
 
 
 def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepared:
-    """Read a data set's raw files and describe them.
+    """Read a data set's raw files, and compute checksums and statistics.
 
     Args:
         name: Name of the data set.
         raw: Folder of its raw files.
-        rule: How the user's own images are read.
+        rule: Options for reading the user's own images.
 
     Returns:
         Both splits, without folds; the mean and standard deviation of both are those of train.
@@ -115,7 +115,7 @@ def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepar
     content = read_folder(raw, rule) if own else dataset.read(raw)
     mean, std = channel_statistics(content.train.images)
     if min(std) == 0:
-        raise ValueError(f"{raw}: all training images of {name} are the same plain colour.")
+        raise ValueError(f"{raw}: all training images of {name} have the same single colour.")
     counts = {part: _counts(of, content) for part, of in content.parts.items()}
     digests = {}
 
@@ -159,7 +159,7 @@ def _checksums(images: np.ndarray, labels: np.ndarray) -> tuple[str, list[bytes]
 
 
 def _duplicates(content: Content, train: list[bytes], test: list[bytes]) -> dict[str, Any]:
-    """Images with the same pixels, by digests; of several training images the first is named."""
+    """Find images with the same pixels by digest; among training images the first one is named."""
     first: dict[bytes, int] = {}
     for number, digest in enumerate(train):
         first.setdefault(digest, number)
@@ -167,11 +167,11 @@ def _duplicates(content: Content, train: list[bytes], test: list[bytes]) -> dict
     return {
         "repeated": len(train) - len(first),
         "leaked": len(leaked),
-        "leaked_otherwise": sum(
+        "leaked_other_label": sum(
             int(content.test.labels[a] != content.train.labels[b]) for a, b in leaked
         ),
         "examples": [
-            [_name(content.test, a), _name(content.train, b)] for a, b in leaked[:_EXAMPLES]
+            [_name(content.test, a), _name(content.train, b)] for a, b in leaked[:_MAX_EXAMPLES]
         ],
     }
 
@@ -189,8 +189,8 @@ def preprocess(
         name: Name of the data set.
         raw: Folder of its raw files.
         folds: Number of folds of the training images.
-        seed: Seeds the division into folds.
-        rule: How the user's own images are read.
+        seed: Seed of the division into folds.
+        rule: Options for reading the user's own images.
 
     Returns:
         The training split has `fold`.

@@ -1,4 +1,4 @@
-"""Names: of the rules by which an ensemble is made, and of who may vote.
+"""Names of the rules by which an ensemble is made, and of its members.
 
 Members are trainings, each called by its model block and seed, in groups of seeds. `ensemble.seeds`
 says how many seeds of a run make one ensemble. With 1 the members are the models of the pool, and
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-BY_OBJECTIVE = ("best", "greedy", "bagged")  # rules that choose, for least loss or best accuracy
+BY_OBJECTIVE = ("best", "greedy", "bagged")  # rules that are fitted for each objective
 
 
 def rule_of(rule: str, objective: str) -> str:
-    """A rule's full name, as all of them are fitted: `greedy_loss`, but `weighted`."""
+    """Full name of a rule: `greedy_loss`; `weighted`, which has no objective."""
     return f"{rule}_{objective}" if rule in BY_OBJECTIVE else rule
 
 
@@ -21,15 +21,15 @@ def groups_of(seeds: list[int], size: int) -> dict[str, list[int]]:
     """The seeds of each ensemble, by a name made of them: `0`, or `0 1 2`.
 
     Args:
-        seeds: Of the run; `size` divides how many there are.
-        size: Seeds of one ensemble.
+        seeds: Seeds of the run, one training each; their number is a multiple of `size`.
+        size: Number of seeds of one ensemble.
     """
     groups = (seeds[first : first + size] for first in range(0, len(seeds), size))
     return {" ".join(map(str, group)): group for group in groups}
 
 
 def training(model: str, seed: int) -> str:
-    """A training by the name that DVC has for it; no block's name holds a hyphen."""
+    """Name of a training, as in DVC; names of blocks have no hyphen."""
     return f"{model}-{seed}"
 
 
@@ -39,7 +39,7 @@ def model_of(training: str) -> str:
 
 
 def by_training(arrays: Mapping[str, np.ndarray], seeds: list[int]) -> dict[str, np.ndarray]:
-    """[S, …] of each model, taken apart into […] of each training."""
+    """Split arrays [S, …] of each model into arrays […] of each training."""
     return {
         training(model, seed): of_seed
         for model, of_model in arrays.items()

@@ -1,7 +1,7 @@
-"""Every rule by which members become an ensemble; which of them counts, params.yaml says.
+"""Every rule by which members are combined into an ensemble; params.yaml selects one.
 
-A rule is fitted on validation images alone. Most give each member a weight, with which it votes
-softly or hard; stacking gives a regression.
+A rule is fitted on validation images alone. Most rules give each member a weight for soft or hard
+votes; stacking fits a regression.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from thumbnets.ensembles.voting import VOTES
 from thumbnets.ensembles.weighting import fit_weights
 
 STACKING = "stacking"
-BEST = "best_accuracy"  # what the others are to gain on: the best single member
+BEST = "best_accuracy"  # the baseline of the others: the best single member
 
 Ensemble = dict[str, Any]
 
@@ -36,12 +36,12 @@ def _weighted(probabilities: np.ndarray, labels: np.ndarray, *, steps: int) -> n
     return fit_weights(probabilities, labels)
 
 
-_CHOOSING = dict(zip(BY_OBJECTIVE, (_best, select, select_in_bags), strict=True))
+_BY_OBJECTIVE_RULES = dict(zip(BY_OBJECTIVE, (_best, select, select_in_bags), strict=True))
 
-# float [M, N, K] and labels int64 [N] of validation images to weights [M].
+# Functions of probabilities [M, N, K] and labels int64 [N] of validation images: weights [M].
 _WEIGHTS: dict[str, Callable[..., np.ndarray]] = {"all": _all, "weighted": _weighted} | {
     rule_of(rule, objective): partial(function, objective=objective)
-    for rule, function in _CHOOSING.items()
+    for rule, function in _BY_OBJECTIVE_RULES.items()
     for objective in OBJECTIVES
 }
 
@@ -54,19 +54,20 @@ def fit_rules(
     """Fit every rule.
 
     Args:
-        names: The members.
+        names: Names of the members.
         probabilities: float [M, N, K] on validation images.
         labels: int64 [N].
-        steps: How many choices the greedy selections make.
+        steps: Number of steps of the greedy selections.
 
     Returns:
-        By rule an ensemble: `votes` (of each member that has any: how often it was chosen, or its
-        weight) or what `fit_stack` gives; `validation_loss` and `validation_accuracy` of its soft
-        vote on the same images, of stacking held out from its fit.
+        An ensemble for each rule: `votes` (for each member with a positive weight, its weight or
+            how
+        often it was chosen), or the regression from `fit_stack`; `validation_loss` and
+        `validation_accuracy` of its soft vote on the same images (of stacking: cross-validated).
     """
     ensembles: dict[str, Ensemble] = {}
-    for rule, weigh in _WEIGHTS.items():
-        weights = weigh(probabilities, labels, steps=steps).tolist()
+    for rule, fit in _WEIGHTS.items():
+        weights = fit(probabilities, labels, steps=steps).tolist()
         ensembles[rule] = {"votes": {n: w for n, w in zip(names, weights, strict=True) if w}}
     by_name = dict(zip(names, probabilities, strict=True))
     predicted = {rule: combine(fitted, by_name, "soft") for rule, fitted in ensembles.items()}
@@ -78,7 +79,7 @@ def fit_rules(
 
 
 def members_of(ensemble: Ensemble) -> list[str]:
-    """The members that have a say."""
+    """Names of the members with a positive weight."""
     return list(ensemble["votes"] if "votes" in ensemble else ensemble["members"])
 
 
@@ -86,9 +87,9 @@ def combine(ensemble: Ensemble, probabilities: dict[str, np.ndarray], voting: st
     """Predictions of an ensemble.
 
     Args:
-        ensemble: As `fit_rules` gives it.
+        ensemble: Ensemble from `fit_rules`.
         probabilities: float [N, K] of each member.
-        voting: A key of `VOTES`; a regression has no votes, and does not ask.
+        voting: Kind of vote, a key of `VOTES`; ignored by a regression.
 
     Returns:
         float [N, K].

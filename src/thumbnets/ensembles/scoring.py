@@ -1,4 +1,4 @@
-"""Test scores of the ensembles of every rule, beside the best single model and each member."""
+"""Test scores of every rule's ensembles, with gains over the best single model and each member."""
 
 from dataclasses import asdict
 from typing import Any
@@ -13,10 +13,10 @@ from thumbnets.evaluation.metrics import score_probabilities
 from thumbnets.evaluation.statistics import paired_gain
 from thumbnets.evaluation.summaries import Scores, over_seeds
 
-# Shares of votes are no probabilities: these scores mean nothing for them.
+# Scores that need probabilities, which shares of hard votes are not.
 _PROBABILISTIC = ("nll", "ece", "top2")
 
-_TOLD = ("accuracy", "wilson", "nll", "ece")  # of the rules that do not count
+_REPORTED = ("accuracy", "wilson", "nll", "ece")  # scores of rules that are not selected
 
 
 def score_ensembles(
@@ -30,22 +30,22 @@ def score_ensembles(
     classes: list[str],
     ece_bins: int,
 ) -> dict[str, Any]:
-    """Score every rule and voting, and the counted one against each of its members.
+    """Score every rule and voting, and the selected ensemble against each of its members.
 
     Args:
-        selection: By group and rule, as `fit_rules` gives it.
+        selection: Ensembles by group and rule, from `fit_rules`.
         probabilities: float [N, K] of each training.
         labels: int64 [N].
-        groups: The trainings of each group, in the order of the run.
-        rule: The rule that counts, one of `RULES`.
-        voting: The voting that counts.
+        groups: Names of the trainings of each group, in the order of the run.
+        rule: Selected rule, one of `RULES`.
+        voting: Selected kind of vote.
         classes: Names of the classes.
-        ece_bins: Bins of the calibration error.
+        ece_bins: Number of bins of the calibration error.
 
     Returns:
-        `counted`: scores over groups of the ensemble that counts; `members`: for each model of it
-        its mean weight (None of a regression's), the `trainings` of it that vote (the most in any
-        group), and the gain of the ensemble over it, paired over images and groups. `rules`: for
+        `selected`: scores of the selected ensemble over groups; `members`: for each of its models
+        the mean weight (None for a regression), the number of member `trainings` (largest of all
+        groups), and the gain of the ensemble over it, paired over images and groups. `rules`: for
         every rule and voting accuracy, loss, calibration and the gain over the best single member;
         `trainings` by model; `diversity` of the members.
     """
@@ -54,24 +54,24 @@ def score_ensembles(
         for r in RULES
         for v in (VOTES if r != STACKING else ["soft"])
     }
-    right = {key: p.argmax(2) == labels for key, p in predicted.items()}
-    best = right[BEST, "soft"]
+    correct = {key: p.argmax(2) == labels for key, p in predicted.items()}
+    best = correct[BEST, "soft"]
     scores = {
         key: _scores(p, labels, voting=key[1], classes=classes, ece_bins=ece_bins)
         for key, p in predicted.items()
     }
     rules: dict[str, Any] = {r: _composition(selection, r) for r in RULES}
     for (r, v), found in scores.items():
-        told = {name: found[name] for name in _TOLD if name in found}
-        rules[r][v] = told | {"gain": asdict(paired_gain(right[r, v], best))}
+        reported = {name: found[name] for name in _REPORTED if name in found}
+        rules[r][v] = reported | {"gain": asdict(paired_gain(correct[r, v], best))}
     for r, found in _diversities(selection, probabilities, labels, groups, len(classes)).items():
         rules[r]["diversity"] = found
     return {
         "rule": rule,
         "voting": voting,
-        "counted": scores[rule, voting],
+        "selected": scores[rule, voting],
         "rules": rules,
-        "members": _members(selection, rule, right[rule, voting], probabilities, labels, groups),
+        "members": _members(selection, rule, correct[rule, voting], probabilities, labels, groups),
     }
 
 
@@ -85,7 +85,7 @@ def _scores(
 
 
 def _composition(selection: dict[str, dict[str, Ensemble]], rule: str) -> dict[str, Any]:
-    """How many trainings of each model have a say, the most in any group."""
+    """Number of member trainings of each model, the largest of all groups."""
     counts = [
         [model_of(name) for name in members_of(of_group[rule])] for of_group in selection.values()
     ]
@@ -100,7 +100,7 @@ def _diversities(
     groups: dict[str, list[str]],
     classes: int,
 ) -> dict[str, dict[str, float | None]]:
-    """By rule the diversity of the members, whatever their weights: means over groups."""
+    """Diversity of the members of each rule, not weighted: means over groups."""
     found: dict[str, list[dict]] = {rule: [] for rule in RULES}
     for group, trainings in groups.items():
         predicted = np.stack([probabilities[name].argmax(1) for name in trainings])
@@ -121,30 +121,32 @@ def _mean(found: list[dict[str, float | None]], name: str) -> float | None:
 def _members(
     selection: dict[str, dict[str, Ensemble]],
     rule: str,
-    right: np.ndarray,
+    correct: np.ndarray,
     probabilities: dict[str, np.ndarray],
     labels: np.ndarray,
     groups: dict[str, list[str]],
 ) -> dict[str, Any]:
-    """Each model of the ensembles that count, beside them."""
+    """Each model of the selected ensembles, with their gain over it."""
     trainings = _composition(selection, rule)["trainings"]
     return {
         model: {
             "trainings": count,
             "weight": _mean_weight(selection, rule, model),
-            "gain": asdict(paired_gain(right, _mean_right(model, probabilities, labels, groups))),
+            "gain": asdict(
+                paired_gain(correct, _mean_correct(model, probabilities, labels, groups))
+            ),
         }
         for model, count in trainings.items()
     }
 
 
-def _mean_right(
+def _mean_correct(
     model: str,
     probabilities: dict[str, np.ndarray],
     labels: np.ndarray,
     groups: dict[str, list[str]],
 ) -> np.ndarray:
-    """Share of a model's trainings of a group that recognise an image, float [groups, N]."""
+    """Share of a model's trainings of each group that classify an image correctly, [groups, N]."""
     return np.stack(
         [
             np.mean(

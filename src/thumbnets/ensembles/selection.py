@@ -13,19 +13,19 @@ import numpy as np
 _TOLERANCE = 1e-12  # objectives closer than this are equal: rounding must not choose a member
 
 _BAGS = 20
-_KEPT = 0.8  # of the library, the best ones, is what bags are drawn from
-_DRAWN = 0.5  # of those kept, for each bag
+_LIBRARY_FRACTION = 0.8  # of all members, the best ones, from which bags are drawn
+_BAG_FRACTION = 0.5  # of the library, drawn for each bag
 
 Score = tuple[float, ...]
 
 
 def least_loss(probabilities: np.ndarray, labels: np.ndarray) -> Score:
-    """Mean negative log-likelihood in nats, to be made small."""
+    """Mean negative log-likelihood in nats, to be minimised."""
     return (nll(probabilities, labels),)
 
 
 def best_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Score:
-    """Error, to be made small; equal errors, which are common, are ranked by loss."""
+    """Error, to be minimised; equal errors, which are common, are ranked by loss."""
     return (float(np.mean(probabilities.argmax(1) != labels)), nll(probabilities, labels))
 
 
@@ -36,18 +36,18 @@ OBJECTIVES: dict[str, Callable[[np.ndarray, np.ndarray], Score]] = {
 
 
 def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood in nats; finite also for a certain mistake."""
+    """Mean negative log-likelihood in nats; finite also where a label has probability 0."""
     of_label = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(of_label, np.finfo(float).tiny)).mean())
 
 
 def rank(probabilities: np.ndarray, labels: np.ndarray, *, objective: str) -> list[int]:
-    """The members by their score alone, the best first; of equal ones the first.
+    """Rank members by their own scores, the best first; equal ones stay in their order.
 
     Args:
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
-        objective: A key of `OBJECTIVES`.
+        objective: Name of the objective, a key of `OBJECTIVES`.
     """
     scores = {m: OBJECTIVES[objective](p, labels) for m, p in enumerate(probabilities)}
     ranked = []
@@ -66,17 +66,17 @@ def select(
     steps: int,
     begin: list[int] | None = None,
 ) -> np.ndarray:
-    """Choose members one by one, each time the one that makes the mean of probabilities best.
+    """Choose members one by one, each time the one that improves the mean of probabilities most.
 
-    A member may be chosen again, which gives it more weight. Of the ensembles on the way the best
-    one is kept, of equal ones the smallest; among equal members the first is chosen.
+    A member may be chosen again, which gives it more weight. The best of the ensembles of all sizes
+    is kept, the smallest of equal ones; among equal members the first one is chosen.
 
     Args:
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
-        objective: A key of `OBJECTIVES`.
-        steps: How many choices are made, those of `begin` among them.
-        begin: Members that are chosen beforehand.
+        objective: Name of the objective, a key of `OBJECTIVES`.
+        steps: Number of choices, including those of `begin`.
+        begin: Indices of members that are chosen beforehand.
 
     Returns:
         int64 [M], how often each member was chosen: its weight.
@@ -92,8 +92,8 @@ def select(
         total = total + probabilities[best]
         chosen.append(best)
         scores.append(candidates[best])
-    kept = chosen[: smallest + _first_best(scores)]
-    return np.bincount(kept, minlength=len(probabilities))
+    selected = chosen[: smallest + _first_best(scores)]
+    return np.bincount(selected, minlength=len(probabilities))
 
 
 def sorted_start(
@@ -104,8 +104,8 @@ def sorted_start(
     Args:
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
-        objective: A key of `OBJECTIVES`.
-        most: How many there may be.
+        objective: Name of the objective, a key of `OBJECTIVES`.
+        most: Largest number of members.
     """
     ranked = rank(probabilities, labels, objective=objective)[:most]
     sizes = np.arange(1, len(ranked) + 1)[:, None, None]
@@ -118,22 +118,24 @@ def select_in_bags(
 ) -> np.ndarray:
     """Mean weights of selections from random halves (two or more) of the better of the library.
 
-    A selection from everything may find an ensemble that suits the validation images by chance;
-    many from parts of it agree on what is more than that. Each begins with `sorted_start`. Bags are
+    A selection from all members may overfit the validation images; the mean over bags is more
+    robust. Each selection begins with `sorted_start`. Bags are
     drawn from the members' ranks, so the order of the pool does not matter.
 
     Args:
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
-        objective: A key of `OBJECTIVES`.
-        steps: How many choices are made from each bag.
+        objective: Name of the objective, a key of `OBJECTIVES`.
+        steps: Number of choices from each bag.
 
     Returns:
         float [M], sums to 1.
     """
     ranked = rank(probabilities, labels, objective=objective)
-    library = np.array(ranked[: ceil(_KEPT * len(ranked))])
-    size = min(len(library), max(2, ceil(_DRAWN * len(library))))  # of one there is no choice
+    library = np.array(ranked[: ceil(_LIBRARY_FRACTION * len(ranked))])
+    size = min(
+        len(library), max(2, ceil(_BAG_FRACTION * len(library)))
+    )  # of one there is no choice
     rng = np.random.default_rng(0)
     weights = np.zeros(len(probabilities))
     for _ in range(_BAGS):
@@ -146,7 +148,7 @@ def select_in_bags(
 
 
 def _first_best(scores: list[Score]) -> int:
-    """Index of the smallest tuple, the first of those that are equal but for rounding."""
+    """Index of the smallest tuple, the first of those that are equal up to rounding."""
     best = 0
     for index, score in enumerate(scores):
         for value, held in zip(score, scores[best], strict=True):

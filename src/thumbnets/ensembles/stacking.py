@@ -1,4 +1,4 @@
-"""Stacking: a logistic regression learns from the members' predictions.
+"""Stacking: a logistic regression on the members' predictions.
 
 Source: Wolpert 1992, "Stacked generalization", Neural Networks 5; in the form called blending,
 where the members have not seen the images that the regression learns from.
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from thumbnets.ensembles.selection import nll
 
-_LEAST = 1e-7  # probabilities are cut off there before their logarithm is taken
+_MIN_PROBABILITY = 1e-7  # smaller probabilities are raised to this before their logarithm is taken
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # inverse strengths of the L2 penalty
 _FOLDS = 5
 
@@ -24,18 +24,18 @@ def fit_stack(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Fit a multinomial logistic regression to log-probabilities, penalised by L2.
 
-    The strength of the penalty is that of the least loss in a cross-validation within the images.
+    The strength of the penalty is chosen by cross-validation on the same images, for least loss.
 
     Args:
-        names: The members.
+        names: Names of the members.
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
 
     Returns:
         The regression: `members`; `classes`, C of the K that occur among the labels;
         `coefficients` [C, M * K] of the log-probabilities, member after member, and `intercepts`
-        [C], of the logits. Then float [N, K], what regressions without an image predict for it:
-        what the fit is worth, as its own predictions flatter it.
+        [C], of the logits. Then the cross-validated predictions float [N, K], since those of the
+        regression itself would be too optimistic.
     """
     features, classes = _features(probabilities), probabilities.shape[2]
     penalties = tqdm(_PENALTIES, "stacking", leave=False, delay=2, disable=None)
@@ -45,19 +45,21 @@ def fit_stack(
 
 
 def _held_out(features: np.ndarray, labels: np.ndarray, classes: int, penalty: float) -> np.ndarray:
-    from sklearn.model_selection import KFold  # half a second, only this needs it
+    from sklearn.model_selection import (
+        KFold,
+    )  # takes half a second, and only this function needs it
 
-    predicted = np.full((len(labels), classes), 1 / classes)  # all there is to say of one image
+    predicted = np.full((len(labels), classes), 1 / classes)  # of a single image: uniform
     if len(labels) > 1:
         folds = KFold(min(_FOLDS, len(labels)), shuffle=True, random_state=0)
         for fitted, held in folds.split(features):
             regression = fit_regression(features[fitted], labels[fitted], penalty)
             predicted[held] = _predict(regression, features[held], classes)
-    return np.maximum(predicted, _LEAST)
+    return np.maximum(predicted, _MIN_PROBABILITY)
 
 
 def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> dict[str, Any]:
-    """One regression, as `fit_stack` returns it but for the members.
+    """Fit one regression; returns it as `fit_stack` does, without the members.
 
     Args:
         features: float [N, F].
@@ -69,9 +71,9 @@ def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> 
     classes = np.unique(labels)
     coefficients, intercepts = np.zeros((len(classes), features.shape[1])), np.zeros(len(classes))
     if len(classes) > 1:
-        # Members say nearly the same, which takes methods without the second derivative for ever.
+        # Members are nearly collinear: methods without second derivatives converge too slowly.
         regression = LogisticRegression(C=penalty, solver="newton-cg").fit(features, labels)
-        # Of two classes it gives the logit of the second alone.
+        # With two classes there is the logit of the second one alone.
         coefficients[-len(regression.coef_) :] = regression.coef_
         intercepts[-len(regression.coef_) :] = regression.intercept_
     return {
@@ -82,21 +84,21 @@ def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> 
 
 
 def stacked(stack: dict[str, Any], probabilities: np.ndarray) -> np.ndarray:
-    """What a regression makes of its members' predictions.
+    """Predictions of a regression from those of its members.
 
     Args:
-        stack: As `fit_stack` gives it.
-        probabilities: float [M, N, K] of its members, in their order.
+        stack: Regression from `fit_stack`.
+        probabilities: float [M, N, K], members in the order of the regression.
 
     Returns:
-        float [N, K]; 0 for a class that it has never seen.
+        float [N, K]; 0 for a class without validation images.
     """
     return _predict(stack, _features(probabilities), probabilities.shape[2])
 
 
 def _features(probabilities: np.ndarray) -> np.ndarray:
     """Log-probabilities float [N, M * K], member after member."""
-    logarithms = np.log(np.maximum(probabilities, _LEAST))
+    logarithms = np.log(np.maximum(probabilities, _MIN_PROBABILITY))
     return logarithms.transpose(1, 0, 2).reshape(probabilities.shape[1], -1)
 
 

@@ -1,13 +1,14 @@
-"""What an ensemble says of the training images, for networks that learn from it (`distill`)."""
+"""Predictions of an ensemble for the training images, which method `distill` learns from."""
 
 from collections.abc import Iterable
 
 import numpy as np
 from tqdm import tqdm
 
+from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.rules import Ensemble, combine, members_of
 from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.evaluation.views import VIEWS, predict_view
+from thumbnets.evaluation.views import predict_view
 from thumbnets.training.batches import Images
 from thumbnets.training.classifier import Classifier
 
@@ -21,10 +22,10 @@ def teach(
     """Log-probabilities of the mean of the selected ensembles, view by view.
 
     Args:
-        ensembles: Those of all groups of seeds.
-        members: The classifier of each training that has a say.
-        images: The training images.
-        views: A key of `VIEWS`.
+        ensembles: Ensembles of all groups of seeds.
+        members: Classifier of each member training.
+        images: Training images.
+        views: Set of views, a key of `VIEWS`.
 
     Returns:
         float32 [V, N, K].
@@ -41,5 +42,5 @@ def teach(
 
 
 def chosen(ensembles: Iterable[Ensemble]) -> list[str]:
-    """The trainings that have a say in any of the ensembles, sorted."""
+    """Names of the member trainings of all ensembles, sorted."""
     return sorted({name for ensemble in ensembles for name in members_of(ensemble)})

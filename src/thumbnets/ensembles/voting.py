@@ -17,10 +17,10 @@ def soft_vote(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def hard_vote(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of the votes that each class gets, each member voting for its likeliest class.
+    """Share of votes for each class, where each member votes for its likeliest class.
 
-    A tie goes to the lower class (`argmax` of the result takes the first), so that the order of the
-    pool does not matter; in the code of RMDL it goes to the class whose voter comes first.
+    Ties go to the lower class (by `argmax` of the result), so that the order of the pool does not
+    matter; in the code of RMDL they go to the class of the first member.
 
     Args:
         probabilities: float [M, N, K].

@@ -4,21 +4,21 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-_PLACES = 6  # a weight of less is that of a member that has no say
+_DECIMALS = 6  # of a weight; smaller weights become 0
 
 
 @threadpool_limits.wrap(limits=1)  # many small products: quicker, and the same on any machine
 def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The weights, none below zero, whose mean of probabilities has the least loss.
+    """Non-negative weights whose weighted mean of probabilities has the least loss.
 
-    The loss (mean negative log-likelihood) is convex in the weights, so there is one least value.
+    The loss (mean negative log-likelihood) is convex in the weights, so every minimum is global.
 
     Args:
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
 
     Returns:
-        float [M], sums to 1 but for rounding to 6 places.
+        float [M], sums to 1 up to rounding to 6 decimals.
     """
     of_label = probabilities[:, np.arange(len(labels)), labels]  # [M, N]
     of_label = np.maximum(of_label, np.finfo(float).eps)  # certain mistakes of all: finite
@@ -38,4 +38,4 @@ def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         options={"ftol": 1e-12, "maxiter": 1000},
     )
     weights = np.maximum(found.x, 0)
-    return (weights / weights.sum()).round(_PLACES)
+    return (weights / weights.sum()).round(_DECIMALS)

@@ -1,4 +1,4 @@
-"""Whether confidence can be believed: reliability, and a temperature that mends it."""
+"""Calibration: reliability of predicted probabilities, and temperature scaling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from scipy.special import log_softmax
 
 from thumbnets.evaluation.metrics import bin_of, score_logits
 
-HOTTEST = 20.0  # temperatures from 1 / HOTTEST on are looked at
+MAX_TEMPERATURE = 20.0  # temperatures are searched from 1 / MAX_TEMPERATURE to this
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """What a classifier's confidence is worth, a value for each bin that holds images.
+    """Reliability of a classifier's confidence, one value for each bin that holds images.
 
     Attributes:
         confidence: float [B], mean probability of the predicted class.
-        accuracy: float [B], share of images that are recognised.
-        share: float [B], share of all images that lie in the bin.
+        accuracy: float [B], share of images that are classified correctly.
+        share: float [B], share of all images in the bin.
     """
 
     confidence: np.ndarray
@@ -29,13 +29,13 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A classifier on the test images, before and after its temperature; means over seeds.
+    """A classifier on the test images, before and after temperature scaling; means over seeds.
 
     Attributes:
-        temperature: What logits are divided by.
+        temperature: Divisor of the logits.
         ece: Expected calibration error before and after.
         nll: Negative log-likelihood in nats, before and after.
-        reliability: Of all seeds' predictions together, before and after.
+        reliability: Reliability of all seeds' predictions together, before and after.
     """
 
     temperature: float
@@ -45,10 +45,10 @@ class Calibration:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes the negative log-likelihood least, from 1/20 to 20.
+    """The temperature from 1/20 to 20 with the smallest negative log-likelihood.
 
     Args:
-        logits: float [N, K], of images that the network was not trained on.
+        logits: float [N, K], images that the network was not trained on.
         labels: int64 [N].
 
     Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
@@ -58,8 +58,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         scaled = log_softmax(logits.astype(float) / np.exp(logarithm), axis=1)
         return -scaled[np.arange(len(labels)), labels].mean()
 
-    # The loss is convex in the inverse temperature, so it has one valley in the logarithm too.
-    bound = np.log(HOTTEST)
+    # The loss is convex in the inverse temperature, so it is unimodal in the logarithm too.
+    bound = np.log(MAX_TEMPERATURE)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
 
@@ -70,7 +70,7 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int) -> Reliabilit
     Args:
         logits: float [N, K].
         labels: int64 [N].
-        bins: How many; those without an image are left out.
+        bins: Number of bins; those without an image are left out.
 
     Source: Guo et al. 2017, section 2.
     """
@@ -79,10 +79,10 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int) -> Reliabilit
     index = bin_of(confidence, bins)
     counts = np.bincount(index, minlength=bins)
     held = counts > 0
-    right = np.bincount(index, log_probabilities.argmax(1) == labels, bins)
+    correct = np.bincount(index, log_probabilities.argmax(1) == labels, bins)
     return Reliability(
         confidence=np.bincount(index, confidence, bins)[held] / counts[held],
-        accuracy=right[held] / counts[held],
+        accuracy=correct[held] / counts[held],
         share=counts[held] / len(labels),
     )
 
@@ -94,13 +94,13 @@ def calibrate(
     *,
     bins: int,
 ) -> Calibration:
-    """Fit a temperature for each seed on its validation images, and see what it does to the test.
+    """Fit a temperature for each seed on its validation images, and score it on the test images.
 
     Args:
-        validation: For each seed logits float [V, K] and labels int64 [V] of its validation fold.
+        validation: Logits float [V, K] and labels int64 [V] of the validation fold of each seed.
         logits: float [S, N, K], test images.
         labels: int64 [N].
-        bins: Of the calibration error.
+        bins: Number of bins of the calibration error.
     """
     temperatures = [fit_temperature(*of_seed) for of_seed in validation]
     versions = logits, logits / np.array(temperatures)[:, None, None]

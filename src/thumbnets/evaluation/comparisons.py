@@ -1,4 +1,4 @@
-"""Which of several classifiers is better: tests that are paired over test images and seeds."""
+"""Comparisons of classifiers: McNemar's test, and tests paired over test images and seeds."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -8,38 +8,39 @@ from scipy import stats
 
 from thumbnets.evaluation.statistics import Estimate, paired_gain, superiority
 
-ALPHA = 0.01  # "better" is said of a smaller p, after Holm's correction
+ALPHA = 0.01  # level of significance, after Holm's correction
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
-    """Exact two-sided p of McNemar's test, of two trainings on the same images.
+    """Two-sided p-value of the exact McNemar test of two trainings on the same images.
 
     Args:
-        a: bool [N], whether the image is recognised.
-        b: Likewise.
+        a: bool [N], whether one classifies each image correctly.
+        b: bool [N], whether the other does.
 
     Source: Dietterich 1998, Neural Computation 10, section 3.1; exact: the binomial distribution
-    of the images that only one of the two recognises.
+    of the images that only one of the two classifies correctly.
     """
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def paired_test(a: np.ndarray, b: np.ndarray) -> float:
-    """Two-sided p of a mean gain of zero, where both images and seeds are a sample.
+    """Two-sided p-value of a mean gain of zero, with both images and seeds as random samples.
 
-    The seeds share their images, so their results are not independent of each other: all of them
-    in one McNemar's test would claim too much. The variance of the gain is that of a two-way
-    layout, seeds by images, and the degrees of freedom are few where the seeds make most of it.
+    The seeds share their images, so their results are not independent: one McNemar test of all of
+    them would give p-values that are too small. The variance of the gain is that of a two-way
+    layout, seeds by images, and the degrees of freedom are few where seeds contribute most of it.
     With a single seed this is Student's paired test over images.
 
     Args:
         a: bool or float [S, N], score of each seed and image.
-        b: Likewise, same seeds and images.
+        b: bool or float [S, N], the same for the other; same seeds and images.
 
-    Source: Hillis, Berbaum and Metz 2008, Academic Radiology 15: many readers (here seeds) judge
-    the same cases (images). Here the mean square of seeds is at least that of the rest, which it
-    is but for chance: without this, two or three seeds that agree by luck claim too much.
+    Source: Hillis, Berbaum and Metz 2008, Academic Radiology 15: many readers (here seeds) rate
+    the same cases (images). Here the mean square of seeds is at least that of the rest, as
+    its expectation is: otherwise two or three seeds that agree by chance give p-values that are
+    too small.
     """
     gain = a.astype(float) - b
     seeds, images = gain.shape
@@ -60,7 +61,7 @@ def paired_test(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def holm(p: list[float]) -> list[float]:
-    """p-values, adjusted so that the chance of any wrong claim among all of them is kept.
+    """p-values adjusted for multiple tests, which controls the family-wise error rate.
 
     Source: Holm 1979, Scand. J. Stat. 6, in the form of adjusted p-values.
     """
@@ -76,14 +77,14 @@ class Comparison:
     """Two classifiers on the same images and seeds.
 
     Attributes:
-        a: Name of one.
+        a: Name of one classifier.
         b: Name of the other.
-        gain: How much better a scores than b.
-        p: Of no gain, after Holm's correction for all pairs of the table. With one seed exact
-            McNemar's for accuracies, else `paired_test`.
-        mcnemar: Exact p, the median over seeds, not corrected; None for scores other than
-            accuracy, and for the mean accuracy of an ensemble's seeds. It is about these trainings,
-            not about new ones.
+        gain: Mean score of a less that of b.
+        p: p-value of no gain, after Holm's correction for all pairs of the table: of the exact
+            McNemar test for accuracies of one seed, else of `paired_test`.
+        mcnemar: p-value of the exact McNemar test, median over seeds, not corrected; None for
+            scores other than accuracy, and for the mean accuracy of an ensemble's seeds. It is
+            about these trainings, not about new ones.
         superiority: Probability that a training of a scores better than one of b; None for a
             single seed, or a single ensemble.
     """
@@ -97,12 +98,12 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Of a: `better`, `worse` or `no difference shown`."""
+        """Verdict on a: `better`, `worse` or `no difference shown`."""
         return verdict(self.gain.mean, self.p)
 
 
 def verdict(gain: float, p: float) -> str:
-    """What may be said of a gain with a corrected p."""
+    """Verdict on a gain with its corrected p-value."""
     if p >= ALPHA:
         return "no difference shown"
     return "better" if gain > 0 else "worse"
@@ -113,7 +114,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
 
     Args:
         scores: bool or float [S, N] by name, the higher the better; same seeds and images. An
-            ensemble of several seeds each has fewer rows.
+            ensemble of several seeds has fewer rows.
     """
     pairs = list(combinations(scores, 2))
     paired = [_paired(scores[a], scores[b]) for a, b in pairs]
@@ -136,7 +137,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
 
 
 def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both with as many rows: where one is of ensembles, the other's means over their seeds."""
+    """Bring both to the same number of rows, by means over the seeds of each ensemble."""
     rows = min(len(a), len(b))
     a, b = (
         scores if len(scores) == rows else scores.reshape(rows, -1, scores.shape[1]).mean(1)

@@ -1,11 +1,11 @@
-"""What a network costs: operations, activations and parameters of each layer, for one image.
+"""Cost of a network: operations, activations and parameters of each layer, for one image.
 
-Counted as by the Netscope CNN analyser, with which SimpleNet's source made its table. A bias is
-not counted, pooling counts every value of every window, dropout counts as comparisons (so a
-network is counted with it), a batch norm with weights as two layers (norm and scale), and every
-layer's output as activations, also one computed in place; the image is an activation as well. What
-only changes the shape counts nothing: the source's inner product flattens by itself. Functions that
-the source has no rule for are counted in the same spirit (`_RULES`), or named as not counted.
+The rules are those of the Netscope CNN analyser, with which SimpleNet's source made its table. A
+bias is not counted, pooling counts every value of every window, dropout counts as comparisons
+(although evaluation does not apply it), a batch norm with weights as two layers (norm and scale),
+and every layer's output as activations, also one computed in place; the image is an activation as
+well. Reshaping is free, since the source's inner product flattens its input. Functions without a
+rule in the source have rules like theirs here (`_RULES`), or are listed as not counted.
 
 Source: Hasanpour et al. 2016, arXiv:1608.06037, appendix; github.com/dgschwend/netscope.
 """
@@ -48,13 +48,13 @@ class LayerCost:
     """One layer of a network.
 
     Attributes:
-        name: Its kind and number, `Conv2d-1`.
+        name: Kind and number, `Conv2d-1`.
         kind: Type of the module, or name of the function.
-        shape: Of its output, without the number of images.
-        parameters: Learnable values that it uses and no layer before it.
-        cost: Of all that it computes.
-        field: Its receptive field.
-        uncounted: Functions that no rule counts.
+        shape: Shape of the output, without the batch dimension.
+        parameters: Number of learnable values that it is the first layer to use.
+        cost: Cost of all its calls.
+        field: Receptive fields before and after it.
+        uncounted: Names of functions without a rule.
     """
 
     name: str
@@ -66,7 +66,7 @@ class LayerCost:
     uncounted: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """All that is known, in lists and dicts; kernel, stride and padding where it has them."""
+        """The layer as lists and dicts; with kernel, stride and padding where it has them."""
         field = {"size": self.field.after.size, "jump": self.field.after.jump}
         return {
             "name": self.name,
@@ -83,10 +83,10 @@ class Description:
 
     Attributes:
         image: Channels, height and width of the image.
-        layers: In the order they ran.
-        parameters: Learnable values of the network.
-        trainable: Those that a training changes.
-        unused: Those that no layer used.
+        layers: Layers in the order they ran.
+        parameters: Number of learnable values of the network.
+        trainable: Number of values that require gradients.
+        unused: Number of values that no layer used.
     """
 
     image: tuple[int, ...]
@@ -97,7 +97,7 @@ class Description:
 
     @property
     def total(self) -> Cost:
-        """Of all layers, with the image among the activations."""
+        """Cost of all layers, with the image among the activations."""
         image = Cost(activations=math.prod(self.image))
         return sum((layer.cost for layer in self.layers), image)
 
@@ -113,11 +113,11 @@ class Description:
 
     @property
     def uncounted(self) -> dict[str, int]:
-        """How often each function ran that no rule counts."""
+        """Number of calls of each function without a rule."""
         return dict(sorted(Counter(n for layer in self.layers for n in layer.uncounted).items()))
 
     def as_dict(self) -> dict[str, Any]:
-        """All that is known, in lists and dicts."""
+        """The description as lists and dicts."""
         return {
             "image": list(self.image),
             "layers": [layer.as_dict() for layer in self.layers],
@@ -140,22 +140,25 @@ def describe(network: nn.Module, image_shape: tuple[int, int, int]) -> Descripti
     """Count what a network costs.
 
     Args:
-        network: Takes images float32 [N, C, H, W]; on any device (on `meta` nothing is computed).
+        network: Module that takes images float32 [N, C, H, W], on any device (on `meta` nothing is
+            computed).
         image_shape: C, H and W of one image.
 
     Returns:
-        Its layers. Modules without parts are layers, and functions called outside of them; those
-        that only rearrange values are left out.
+        Its layers: modules without submodules, and functions called outside of them, except those
+        that only rearrange values.
     """
     parameters = list(network.parameters())
     device = parameters[0].device if parameters else torch.device("cpu")
     image = torch.zeros(1, *image_shape, device=device)
     layers = trace(network, image)
     steps = receptive_fields(layers, image)
-    shown = [(layer, step) for layer, step in zip(layers, steps, strict=True) if _shows(layer)]
+    counted = [
+        (layer, step) for layer, step in zip(layers, steps, strict=True) if _is_counted(layer)
+    ]
     return Description(
         image=tuple(image_shape),
-        layers=tuple(_layer(number, *pair) for number, pair in enumerate(shown, 1)),
+        layers=tuple(_layer(number, *pair) for number, pair in enumerate(counted, 1)),
         parameters=_values(parameters),
         trainable=_values(p for p in parameters if p.requires_grad),
         unused=_values(parameters) - _values(p for layer in layers for p in layer.parameters),
@@ -166,7 +169,7 @@ def _values(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def _shows(layer: Layer) -> bool:
+def _is_counted(layer: Layer) -> bool:
     return layer.is_module or layer.kind not in REARRANGING | COPYING or _concatenates(layer.kind)
 
 
@@ -191,7 +194,7 @@ def _layer(number: int, layer: Layer, step: Step) -> LayerCost:
 
 
 def cost_of(call: Call) -> Cost | None:
-    """What one function costs; None if no rule counts it."""
+    """Cost of one call; None if there is no rule for its function."""
     if _concatenates(call.name):
         return Cost(activations=call.output.numel())
     if call.name in REARRANGING | COPYING | {"pad"}:
@@ -209,7 +212,7 @@ def _outputs(call: Call) -> int:
 
 
 def _each(**counts: int) -> Callable[[Call], Cost]:
-    """A rule for functions of single values: so many operations for each of the output."""
+    """A rule for elementwise functions: numbers of operations per value of the output."""
 
     def rule(call: Call) -> Cost:
         n = _outputs(call)
@@ -219,7 +222,7 @@ def _each(**counts: int) -> Callable[[Call], Cost]:
 
 
 def _inputs(**counts: int) -> Callable[[Call], Cost]:
-    """A rule for functions that reduce values: so many operations for each of the input."""
+    """A rule for reductions: numbers of operations per value of the input."""
 
     def rule(call: Call) -> Cost:
         n = call.inputs[0].numel()
@@ -253,8 +256,8 @@ def _pooling(operation: str) -> Callable[[Call], Cost]:
     def rule(call: Call) -> Cost:
         if call.name.startswith("adaptive"):
             sides = zip(call.inputs[0].shape[-2:], call.output.shape[-2:], strict=True)
-            maps = math.prod(call.output.shape[:-2])
-            seen = maps * math.prod(sum(adaptive_lengths(n, out)) for n, out in sides)
+            channels = math.prod(call.output.shape[:-2])
+            seen = channels * math.prod(sum(adaptive_lengths(n, out)) for n, out in sides)
         else:
             seen = _outputs(call) * math.prod(window_of(call).kernel)
         if seen == _outputs(call) == call.inputs[0].numel():  # windows of one value
@@ -268,7 +271,7 @@ def _norm(*, affine: int, statistics: bool) -> Callable[[Call], Cost]:
     """A norm, and where it has weights a scale after it.
 
     Args:
-        affine: Place of the weights among the arguments.
+        affine: Position of the weights among the arguments.
         statistics: Whether mean and variance are those of its input: n additions and n
             multiply-accumulates more.
     """
@@ -296,10 +299,10 @@ def _recurrent(*, gates: int, squashed: int = 0, products: int = 0, **others: in
     """All steps, layers and directions of a recurrent layer.
 
     Args:
-        gates: How many a unit has.
-        squashed: Sigmoids and tanhs of one unit in one step.
-        products: Its multiply-accumulates besides those of the gates.
-        **others: Other operations of one unit in one step.
+        gates: Number of gates of a unit.
+        squashed: Number of sigmoids and tanhs of one unit in one step.
+        products: Number of multiply-accumulates of one unit besides those of the gates.
+        **others: Number of other operations of one unit in one step.
     """
 
     def rule(call: Call) -> Cost | None:
@@ -362,7 +365,7 @@ _RULES: dict[str, Callable[[Call], Cost | None]] = {
     "logsumexp": _inputs(comparisons=1, additions=1, exponentials=1),
     "mul": _each(multiply_accumulates=1),
     **dict.fromkeys(("add", "sub", "rsub"), _each(additions=1)),
-    # in the same spirit
+    # not of the source
     "div": _each(divisions=1),
     **dict.fromkeys(
         ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed_convolution

@@ -1,4 +1,4 @@
-"""How differently several classifiers err: three measures, each of a pair.
+"""Diversity of classifiers: three measures of pairs.
 
 Source: Kuncheva and Whitaker 2003, "Measures of diversity in classifier ensembles", Machine
 Learning 51; kappa of the predicted classes as in Margineantu and Dietterich 1997, ICML.
@@ -11,13 +11,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Diversity:
-    """Of all pairs of M classifiers, float [M, M]; NaN where a measure has no value.
+    """Measures of all pairs of M classifiers, float [M, M]; NaN where one is not defined.
 
     Attributes:
         disagreement: Share of images for which they predict different classes.
-        q: Yule's Q of being right: 1 if both err on the same images, 0 if independently, -1 if
-            never both.
-        kappa: Cohen's kappa of the predicted classes: 1 if always the same, 0 if as often as by
+        q: Yule's Q of being correct: 1 if both err on the same images, 0 if they err
+            independently, -1 if never both.
+        kappa: Cohen's kappa of the predicted classes: 1 if they always agree, 0 if as often as by
             chance.
     """
 
@@ -26,7 +26,7 @@ class Diversity:
     kappa: np.ndarray
 
     def means(self, members: list[int]) -> dict[str, float | None]:
-        """Of each measure the mean over all pairs of some of them; None if no pair has a value."""
+        """Mean of each measure over all pairs of `members`; None if it is defined for no pair."""
         first, second = np.triu_indices(len(members), 1)
         place = np.array(members)
         pairs = {k: values[place[first], place[second]] for k, values in vars(self).items()}
@@ -40,15 +40,15 @@ def diversity(predicted: np.ndarray, labels: np.ndarray, classes: int) -> Divers
     Args:
         predicted: Classes int64 [M, N].
         labels: int64 [N].
-        classes: How many there are.
+        classes: Number of classes.
     """
     images = len(labels)
-    right = (predicted == labels).astype(float)
-    both, neither = right @ right.T, (1 - right) @ (1 - right).T
-    first, second = right @ (1 - right).T, (1 - right) @ right.T
-    says = (predicted == np.arange(classes)[:, None, None]).astype(float)  # [K, M, N]
-    same = sum(of_class @ of_class.T for of_class in says) / images
-    shares = says.mean(2)  # [K, M]
+    correct = (predicted == labels).astype(float)
+    both, neither = correct @ correct.T, (1 - correct) @ (1 - correct).T
+    first, second = correct @ (1 - correct).T, (1 - correct) @ correct.T
+    votes = (predicted == np.arange(classes)[:, None, None]).astype(float)  # [K, M, N]
+    same = sum(of_class @ of_class.T for of_class in votes) / images
+    shares = votes.mean(2)  # [K, M]
     by_chance = shares.T @ shares
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
         return Diversity(

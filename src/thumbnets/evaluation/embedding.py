@@ -1,14 +1,14 @@
-"""What an encoder holds alike: a map of its features, and the nearest neighbours of some images."""
+"""Embedding of an encoder's features: a map, and the nearest neighbours of some images."""
 
 import numpy as np
 from sklearn.manifold import TSNE
 
-MOST = 2000  # images on the map, and among those that are neighbours
+MAX_IMAGES = 2000  # images on the map, and candidates for neighbours
 _QUERIES, _NEIGHBOURS = 10, 8
 
 
 def embedding(features: np.ndarray, images: np.ndarray, labels: np.ndarray) -> dict:
-    """Both, of the same images.
+    """Map of the features of images, and the nearest neighbours of some of them.
 
     Args:
         features: float32 [N, D], N being 2 or more.
@@ -36,14 +36,14 @@ def embedding(features: np.ndarray, images: np.ndarray, labels: np.ndarray) -> d
 
 
 def nearest(directions: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Each query, and then its nearest neighbours, nearest first.
+    """Indices of each query and of its nearest neighbours, nearest first.
 
     Args:
         directions: float [N, D], of length 1.
-        queries: int64 [Q], places among them.
+        queries: int64 [Q], indices among them.
 
     Returns:
-        int64 [Q, 1 + M], places; M is 8, or all others if there are fewer.
+        int64 [Q, 1 + M], indices; M is 8, or all others if there are fewer.
     """
     similar = directions[queries] @ directions.T
     similar[np.arange(len(queries)), queries] = np.inf

@@ -21,7 +21,7 @@ from thumbnets.training.weights import load_weights
 
 
 class Options(Protocol):
-    """How test predictions are made and summed up, see `params.EvaluationParams`."""
+    """Options of prediction and scoring, see `params.EvaluationParams`."""
 
     tta: str
     ece_bins: int
@@ -30,12 +30,13 @@ class Options(Protocol):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What is known of a model on the test images.
+    """Test predictions and scores of a model.
 
     Attributes:
         predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S],
-            `classes` str [K], and of the most confident mistakes `mistake_images` and what `confident_mistakes` gives.
-        metrics: As `over_seeds` gives them, with `parameters` and `lr_halvings`.
+            `classes` str [K]; of the most confident mistakes `mistake_images`, and what
+            `confident_mistakes` gives.
+        metrics: Scores from `over_seeds`, with `parameters` and `lr_halvings`.
         confusion: One row per seed and image, actual and predicted class.
     """
 
@@ -51,9 +52,9 @@ def evaluate(
 
     Args:
         settings: Settings of its block.
-        weights: The trained network of each seed.
+        weights: Weights file of each seed.
         seeds: Seeds of the run.
-        options: How predictions are made and summed up.
+        options: Options of prediction and scoring.
 
     Raises:
         ValueError: Weights or test images are missing or damaged.

@@ -42,7 +42,7 @@ def score_probabilities(
 
     Returns:
         accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and recall, one
-        fraction a class. A class without images has recall and F1 of 0. Of two classes that both
+        fraction per class. A class without images has recall and F1 of 0. Of two classes that both
         have images also `auc`.
     """
     return score_log_probabilities(to_log_probabilities(probabilities), labels, ece_bins=ece_bins)
@@ -64,21 +64,21 @@ def score_log_probabilities(
     predicted = log_probabilities.argmax(1)
     correct = predicted == labels
     of_label = log_probabilities[np.arange(n), labels]
-    # Among equal scores the lower class counts as ranked first, as in argmax.
-    ahead = (log_probabilities > of_label[:, None]) | (
+    # Among equal scores the lower class is ranked first, as in argmax.
+    ranked_higher = (log_probabilities > of_label[:, None]) | (
         (log_probabilities == of_label[:, None]) & (np.arange(classes) < labels[:, None])
     )
     matrix = confusion_matrix(labels, predicted, classes)
     two = classes == 2 and 0 < labels.sum() < n
-    right, actual, claimed = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    correct_counts, actual, claimed = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
     return {
         "accuracy": float(correct.mean()),
         "error": float(1 - correct.mean()),
-        "top2": float((ahead.sum(1) < 2).mean()),
+        "top2": float((ranked_higher.sum(1) < 2).mean()),
         "nll": float(-of_label.mean()),
         "ece": calibration_error(np.exp(log_probabilities.max(1)), correct, ece_bins),
-        "macro_f1": float((2 * right / np.maximum(actual + claimed, 1)).mean()),
-        "recall": (right / np.maximum(actual, 1)).tolist(),
+        "macro_f1": float((2 * correct_counts / np.maximum(actual + claimed, 1)).mean()),
+        "recall": (correct_counts / np.maximum(actual, 1)).tolist(),
         **({"auc": area_under_curve(np.diff(log_probabilities)[:, 0], labels)} if two else {}),
     }
 
@@ -98,7 +98,7 @@ def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def to_log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """Logarithms; a probability that has underflowed costs much, but not infinitely much."""
+    """Logarithms of probabilities; zeros (underflow) are replaced by the smallest normal float."""
     return np.log(np.maximum(probabilities, np.finfo(float).tiny))
 
 

@@ -11,7 +11,7 @@ def confident_mistakes(logits: np.ndarray, labels: np.ndarray, count: int) -> di
     Args:
         logits: float [S, N, K].
         labels: int64 [N].
-        count: How many at most.
+        count: Largest number of mistakes to return.
 
     Returns:
         `index` int64 [M], `predicted` int64 [M] and `confidence` float32 [M].

@@ -1,4 +1,4 @@
-"""Test predictions of a run: of a model as `evaluate` wrote them, of the ensemble put together."""
+"""Test predictions of a model, as stage `evaluate` wrote them, and scores to compare models by."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,18 @@ import numpy as np
 from scipy.special import log_softmax
 
 from thumbnets import paths
-from thumbnets.artifacts import read_arrays, read_json
-from thumbnets.ensembles.members import by_training, model_of
-from thumbnets.ensembles.rules import combine, members_of
-from thumbnets.evaluation.metrics import to_log_probabilities
-
-ENSEMBLE = "ensemble"  # which no model block can be called
+from thumbnets.artifacts import read_arrays
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one classifier, on all test images.
+    """Predictions of one classifier on all test images.
 
     Attributes:
-        log_probabilities: float [S, N, K], of a hard vote logarithms of the shares of votes. Of
-            ensembles with several seeds each there are S / seeds instead.
+        log_probabilities: float [S, N, K]; of a hard vote, logarithms of the shares of votes. An
+            ensemble with several seeds has one row per group of seeds.
         labels: int64 [N].
-        seeds: S seeds, one a training.
+        seeds: Seeds of the run, one training each.
         hard: Whether it is a hard vote, whose shares are no probabilities.
     """
 
@@ -38,13 +33,11 @@ class Predictions:
 
 
 def read_predictions(name: str) -> Predictions:
-    """Read the test predictions of a slot (see `paths`), or of the `ensemble` that counts.
+    """Read the test predictions of a slot (see `paths`).
 
     Raises:
-        ValueError: An artifact is missing, or the ensemble's are of different runs.
+        ValueError: The file is missing or damaged, or of an older version.
     """
-    if name == ENSEMBLE:
-        return _read_ensemble()
     arrays = read_arrays(paths.test_predictions(name))
     if "seeds" not in arrays:
         path = paths.test_predictions(name)
@@ -56,38 +49,8 @@ def read_predictions(name: str) -> Predictions:
     )
 
 
-def _read_ensemble() -> Predictions:
-    counted, selection = read_json(paths.ENSEMBLE_METRICS), read_json(paths.SELECTION)
-    if counted.get("rule") not in next(iter(selection.values())):
-        raise ValueError(f"{paths.SELECTION} is of an older version: run `dvc repro`.")
-    ensembles = {group: of_group[counted["rule"]] for group, of_group in selection.items()}
-    names = sorted({model_of(t) for chosen in ensembles.values() for t in members_of(chosen)})
-    members = {name: read_predictions(name) for name in names}
-    check_alike(members)
-    first = members[names[0]]
-    # JSON sorts groups by their names; what counts is the order of the seeds.
-    groups = sorted(ensembles, key=lambda group: _place(group, first.seeds))
-    if [int(seed) for group in groups for seed in group.split()] != first.seeds:
-        raise ValueError(f"{paths.SELECTION} is of other seeds than {names[0]}: run `dvc repro`.")
-    probabilities = by_training(
-        {name: np.exp(member.log_probabilities) for name, member in members.items()}, first.seeds
-    )
-    voted = [combine(ensembles[group], probabilities, counted["voting"]) for group in groups]
-    return Predictions(
-        log_probabilities=to_log_probabilities(np.stack(voted)),
-        labels=first.labels,
-        seeds=first.seeds,
-        hard=counted["voting"] == "hard",
-    )
-
-
-def _place(group: str, seeds: list[int]) -> int:
-    first = int(group.split()[0])
-    return seeds.index(first) if first in seeds else -1
-
-
 def check_alike(predictions: dict[str, Predictions]) -> None:
-    """Refuse predictions by name that can't be paired.
+    """Check that predictions, by name, can be paired.
 
     Raises:
         ValueError: Two of them are of other seeds or other test images.
@@ -107,7 +70,7 @@ def check_alike(predictions: dict[str, Predictions]) -> None:
 
 
 def accuracy(predictions: Predictions) -> np.ndarray:
-    """Whether each test image is recognised, bool [S, N]."""
+    """Whether each test image is classified correctly, bool [S, N]."""
     return predictions.predicted == predictions.labels
 
 
@@ -123,5 +86,5 @@ def nll(predictions: Predictions) -> np.ndarray:
     return predictions.log_probabilities[:, np.arange(len(labels)), labels]
 
 
-# What classifiers are compared by: a score of each seed and image, the higher the better.
+# Scores that classifiers are compared by: of each seed and image, the higher the better.
 SCORES = {"accuracy": accuracy, "nll": nll}

@@ -1,4 +1,4 @@
-"""Receptive fields: how much of the image a value of each layer depends on.
+"""Receptive fields: the part of the image that a value of each layer depends on.
 
 Sizes follow the usual recurrence over kernels and strides, which counts padding as image: a field
 may be larger than the image. Where branches meet, the largest field counts.
@@ -21,12 +21,12 @@ Pair = tuple[int, int]  # down and across
 
 @dataclass(frozen=True)
 class Window:
-    """What a convolution or a pooling moves over its input.
+    """The window that a convolution or a pooling moves over its input.
 
     Attributes:
-        kernel: Its height and width, with the gaps of a dilation.
-        stride: By how many values it moves.
-        padding: Values before the first.
+        kernel: Height and width, including the gaps of a dilation.
+        stride: Step between windows, down and across.
+        padding: Number of values added above and on the left.
     """
 
     kernel: Pair
@@ -39,8 +39,8 @@ class Field:
     """Receptive fields of the values of a tensor, in pixels of the image.
 
     Attributes:
-        size: Height and width.
-        jump: From one value of a map to the next.
+        size: Height and width of a field.
+        jump: Distance between neighbouring values of a feature map, in pixels of the image.
         centre: Row, and column, of the middle of each value's field: float, in the shape of the
             tensor. They tell which values are neighbours, also where maps are cut up or flattened.
     """
@@ -52,12 +52,12 @@ class Field:
 
 @dataclass(frozen=True)
 class Step:
-    """What one layer makes of receptive fields.
+    """The receptive fields before and after one layer.
 
     Attributes:
-        before, after: Of its input and its output.
-        window: Of a convolution or pooling.
-        shape_in, shape_out: Of its input and its output, with the images.
+        before, after: Receptive fields of its input and its output.
+        window: Window of a convolution or pooling; None of other layers.
+        shape_in, shape_out: Shapes of its input and its output, with the batch dimension.
     """
 
     before: Field
@@ -71,11 +71,11 @@ def receptive_fields(layers: list[Layer], image: Tensor) -> list[Step]:
     """Follow the receptive fields through the layers of `trace`.
 
     Args:
-        layers: What the network did.
-        image: [1, C, H, W], with which it was traced.
+        layers: Layers of the network, as `trace` returns them.
+        image: float [1, C, H, W], the image that it was traced with.
 
     Returns:
-        One step a layer.
+        One step per layer.
     """
     fields = {id(image): _of_pixels(image)}
     steps, last = [], image
@@ -86,7 +86,7 @@ def receptive_fields(layers: list[Layer], image: Tensor) -> list[Step]:
             window = window or window_of(call)
             _follow(call, fields)
         output = last if layer.output is None else layer.output
-        if id(output) not in fields:  # computed in a way that can't be seen
+        if id(output) not in fields:  # computed by functions that were not recorded
             fields[id(output)] = _over_all([before], output.shape)
         after, last = fields[id(output)], output
         steps.append(Step(before, after, window, tuple(inputs[0].shape), tuple(output.shape)))
@@ -99,14 +99,14 @@ def _of_pixels(image: Tensor) -> Field:
 
 
 def _largest(fields: list[Field]) -> Field:
-    """Of inputs that meet: centres and jump of the largest tensor, the largest size."""
+    """Field of several inputs: centres and jump of the largest tensor, the largest size."""
     first = max(fields, key=lambda field: field.centre[0].numel())
     rows, columns = zip(*(field.size for field in fields), strict=True)
     return replace(first, size=(max(rows), max(columns)))
 
 
 def _follow(call: Call, fields: dict[int, Field]) -> None:
-    """Give the outputs of a call their fields."""
+    """Compute the fields of the outputs of a call."""
     known = [fields[id(tensor)] for tensor in call.inputs]
     largest = _largest(known)
     if call.name in REARRANGING:
@@ -116,7 +116,7 @@ def _follow(call: Call, fields: dict[int, Field]) -> None:
     elif call.name in _MIXED_DIMS:
         dims = _MIXED_DIMS[call.name](call)
         found = [_over(known[0], dims, output.shape) for output in call.outputs]
-    elif call.name not in _MIXING_ALL and call.output.shape == largest.centre[0].shape:
+    elif call.name not in _MIXING_EVERYTHING and call.output.shape == largest.centre[0].shape:
         found = [largest] * len(call.outputs)  # each value by itself
     else:
         found = [_over_all(known, output.shape) for output in call.outputs]
@@ -124,7 +124,7 @@ def _follow(call: Call, fields: dict[int, Field]) -> None:
 
 
 def _rearranged(call: Call, fields: dict[int, Field]) -> list[Field]:
-    """Move the centres as the values were moved: by the same function."""
+    """Rearrange the centres by the same function as the values."""
 
     def moved(axis: int) -> list[Tensor]:
         def centre(value: Any) -> Any:
@@ -183,7 +183,7 @@ def _through(window: Window, field: Field, shape: torch.Size) -> Field:
             first = first + ((kernel - 1) / 2 - window.padding[axis]) * step
             along = torch.arange(shape[dim]) * step * window.stride[axis]
             middle = first + (along[:, None] if axis == 0 else along)
-        else:  # what lies side by side came from anywhere
+        else:  # neighbouring values come from arbitrary positions
             size.append(field.size[axis] + int(centre.max() - centre.min()))
             middle = (
                 centre.amin((1, 2, 3), keepdim=True) + centre.amax((1, 2, 3), keepdim=True)
@@ -201,7 +201,7 @@ def _runs_along(centre: Tensor, dim: int, step: int) -> bool:
 
 
 def _over(field: Field, dims: tuple[int, ...], shape: torch.Size) -> Field:
-    """Every value of the output rests on all values along some dimensions of the input."""
+    """Field of an output of which every value depends on all values along `dims` of the input."""
     size, centres = [], []
     for axis, centre in enumerate(map(_once, field.centre)):
         low, high = centre.amin(dims, keepdim=True), centre.amax(dims, keepdim=True)
@@ -213,7 +213,7 @@ def _over(field: Field, dims: tuple[int, ...], shape: torch.Size) -> Field:
 
 
 def _over_all(fields: list[Field], shape: torch.Size) -> Field:
-    """Every value of the output may rest on all values of the inputs."""
+    """Field of an output of which every value may depend on all values of the inputs."""
     whole = [_over(f, tuple(range(f.centre[0].dim())), f.centre[0].shape) for f in fields]
     largest = _largest(whole)
     return replace(largest, centre=tuple(c.flatten()[0].expand(shape) for c in largest.centre))
@@ -237,7 +237,7 @@ def window_of(call: Call) -> Window | None:
     if call.name in ("adaptive_avg_pool2d", "adaptive_max_pool2d"):
         sides = list(zip(call.inputs[0].shape[-2:], call.output.shape[-2:], strict=True))
         kernel = tuple(max(adaptive_lengths(n, out)) for n, out in sides)
-        # A global one moves nowhere: stride 1, as in the source's table.
+        # A global pooling has stride 1, as in the source's table.
         return Window(kernel, tuple(1 if out == 1 else n // out for n, out in sides), (0, 0))
     if call.name == "pad" and call.output.dim() == 4:
         sides = call.argument(1, "pad")  # left, right, above, below
@@ -282,7 +282,7 @@ _MIXED_DIMS: dict[str, Callable[[Call], tuple[int, ...]]] = {
     ),
 }
 # Functions that mix all values, though their output may look like their input.
-_MIXING_ALL = frozenset(
+_MIXING_EVERYTHING = frozenset(
     "lstm gru rnn_tanh rnn_relu matmul bmm mm einsum scaled_dot_product_attention "
     "multi_head_attention_forward".split()
 )

@@ -1,4 +1,4 @@
-"""What a measured score is worth: intervals over seeds, over images, and of differences."""
+"""Statistics of scores: intervals over seeds, over images, and of differences."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from scipy import stats
 
 LEVEL = 0.95
 _RESAMPLES = 10_000
-_CELLS = 4_000_000  # of a table of draws that is held at once
+_MAX_CELLS = 4_000_000  # values of a table of draws that is held at once
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ def t_interval(values: np.ndarray) -> Interval | None:
     """Student's 95 % interval of the mean of independent values; None for a single one.
 
     Args:
-        values: float [S], one a seed.
+        values: float [S], one per seed.
     """
     if len(values) < 2:
         return None
@@ -31,7 +31,7 @@ def t_interval(values: np.ndarray) -> Interval | None:
 
 
 def wilson_interval(share: float, n: int) -> Interval:
-    """Wilson's 95 % interval of a share that was seen in `n` trials.
+    """Wilson's 95 % interval of a proportion that was observed in `n` trials.
 
     Args:
         share: Fraction of successes; over several seeds, their mean.
@@ -66,16 +66,16 @@ class Estimate:
 
 
 def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """How much better a scores than b in the mean, with a 95 % interval over images and seeds.
+    """Mean score of a less that of b, with a 95 % interval over images and seeds.
 
     Images and seeds are drawn with replacement, independently of each other; a pair stays a pair.
-    A single seed tells nothing of what new trainings would give, and a few tell too little: with S
-    seeds their share of the variance comes out (S - 1) / S as large as it is.
+    With a single seed the interval does not cover new trainings, and with S seeds the variance
+    between seeds is underestimated by the factor (S - 1) / S.
 
     Args:
         a: bool or float [S, N], score of each seed and image, the higher the better: whether the
-            image is recognised, or the log-likelihood of its label.
-        b: Likewise, same seeds and images.
+            image is classified correctly, or the log-likelihood of its label.
+        b: bool or float [S, N], the same for the other; same seeds and images.
 
     Source: Efron and Tibshirani 1993, chapter 13 (percentile interval).
     """
@@ -90,13 +90,13 @@ def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     """Probability that a training of a scores better than one of b; None for a single seed.
 
     It is the share of all pairs of a seed of a with a seed of b, ties counted half. The interval
-    is that of `paired_gain`: as narrow as a point where every training of a is far ahead.
+    is a bootstrap as in `paired_gain`, of width zero where every training of a is far better.
 
     Args:
         a: bool or float [S, N], as for `paired_gain`.
-        b: Likewise.
+        b: bool or float [S, N], the same for the other.
 
-    Source: Bouthillier et al. 2021, arXiv:2103.03098, section 4 (who pair the seeds).
+    Source: Bouthillier et al. 2021, arXiv:2103.03098, section 4 (there with paired seeds).
     """
     seeds = len(a)
     if seeds < 2:
@@ -121,7 +121,7 @@ def _drawn_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # pattern occurs.
     patterns, counts = np.unique(values.T, axis=0, return_counts=True)
     images = values.shape[1]
-    at_once = -(-_CELLS // len(counts))
+    at_once = -(-_MAX_CELLS // len(counts))
     sizes = [min(at_once, _RESAMPLES - done) for done in range(0, _RESAMPLES, at_once)]
     return np.concatenate([_occurrences(counts, n, rng) @ patterns for n in sizes]) / images
 

@@ -1,4 +1,4 @@
-"""Metrics files: scores of a model or ensemble over its seeds, with what they are worth."""
+"""Metrics files: scores of a model or ensemble over its seeds, with intervals."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,28 +11,28 @@ Scores = dict[str, Any]
 
 
 def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int) -> Scores:
-    """Sum up the scores of all seeds.
+    """Summarise the scores of all seeds.
 
     Args:
-        scores: One dictionary a seed, as `metrics.score_logits` gives them.
+        scores: Scores of each seed, from `metrics.score_logits`.
         classes: Names of the classes.
         images: Number of test images.
 
     Returns:
-        For each score mean, sd and 95 % t-interval over seeds (None where n is 1; cut to 0..1 for
-        fractions); recall by class; `wilson`, the interval of the mean accuracy as a sample of
+        For each score mean, sd and 95 % t-interval over seeds (None where n is 1; clipped to 0..1
+        for fractions); recall by class; `wilson`, the interval of the mean accuracy as a sample of
         test images; seeds and images.
     """
     names = [name for name in scores[0] if name != "recall"]
-    summary: Scores = {name: _summed_up([s[name] for s in scores], name) for name in names}
+    summary: Scores = {name: _summary_of([s[name] for s in scores], name) for name in names}
     recalls = np.array([s["recall"] for s in scores])
-    summary["recall"] = {name: _summed_up(recalls[:, i], name) for i, name in enumerate(classes)}
+    summary["recall"] = {name: _summary_of(recalls[:, i], name) for i, name in enumerate(classes)}
     wilson = wilson_interval(summary["accuracy"]["mean"], images)
     summary["wilson"] = {"low": wilson.low, "high": wilson.high}
     return summary | {"seeds": len(scores), "images": images}
 
 
-def _summed_up(values: Sequence[float], name: str) -> dict[str, float | None]:
+def _summary_of(values: Sequence[float], name: str) -> dict[str, float | None]:
     result = summarise(np.array(values))
     if name != "nll" and result["ci_low"] is not None:  # all others are fractions
         result |= {"ci_low": max(result["ci_low"], 0.0), "ci_high": min(result["ci_high"], 1.0)}
@@ -50,8 +50,8 @@ def accuracy_interval(scores: Scores) -> Interval:
 def headline(scores: Scores) -> Scores:
     """The scores as single numbers under fixed keys, for `dvc metrics diff`.
 
-    The interval of the accuracy is that of the mean over seeds; with a single seed there is none,
-    and it is Wilson's, of the test images. `accuracy_interval` says which.
+    The interval of the accuracy is Student's over seeds; with a single seed it is Wilson's over the
+    test images. The value of the key `accuracy_interval` says which.
     """
     means = {
         name: value["mean"]
@@ -68,16 +68,16 @@ def headline(scores: Scores) -> Scores:
 
 
 def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) -> Scores:
-    """The few numbers of a run that a pull request shows.
+    """The main numbers of a run, metrics/summary.json.
 
     Args:
         model: The headline model.
-        metrics: Of every model of the run, as `over_seeds` gives them, with `parameters`.
-        ensemble: As `score_ensembles` gives it.
+        metrics: Scores of every model of the run, from `over_seeds`, with `parameters`.
+        ensemble: Scores of the ensembles, from `score_ensembles`.
 
     Returns:
         `model` and `ensemble`, each with its scores as single numbers. The ensemble's gain is the
-        one over the best of its members by test accuracy, the hardest to beat.
+        gain over its member with the highest test accuracy.
     """
     members = ensemble["members"]
     best = max(members, key=lambda name: metrics[name]["accuracy"]["mean"])
@@ -85,7 +85,7 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
     return {
         "model": headline(metrics[model])
         | {"name": model, "parameters": metrics[model]["parameters"]},
-        "ensemble": headline(ensemble["counted"])
+        "ensemble": headline(ensemble["selected"])
         | {
             "members": sum(member["trainings"] for member in members.values()),
             "parameters": sum(

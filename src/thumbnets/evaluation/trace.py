@@ -1,7 +1,7 @@
-"""What a network does to one image: its layers in the order they run, with the functions they call.
+"""Tracing a network on one image: its layers in the order they run, with the functions they call.
 
-Tensor functions are seen as they are called, so that what a forward method does without a layer
-(`F.relu`, `torch.cat`, `x + y`) is seen as well, and any `nn.Module` will do.
+Tensor functions are recorded as they are called, so functions that a forward method calls outside
+of a layer (`F.relu`, `torch.cat`, `x + y`) are recorded as well. Any `nn.Module` can be traced.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +14,14 @@ from torch.overrides import TorchFunctionMode
 
 from thumbnets.models.layers import Dropout
 
-# Functions by name that put values in another place or shape, and compute nothing.
+# Names of functions that move or reshape values without computing anything.
 REARRANGING = frozenset(
     "cat chunk concat concatenate channel_shuffle expand expand_as flatten flip getitem mT movedim "
     "moveaxis narrow permute pixel_shuffle pixel_unshuffle ravel repeat reshape reshape_as roll "
     "select split squeeze stack swapaxes swapdims t T tensor_split tile transpose unbind unflatten "
     "unsqueeze view view_as".split()
 )
-# Functions that give the values as they are: copies, and casts.
+# Names of functions that return the same values: copies and casts.
 COPYING = frozenset(
     "bfloat16 clone contiguous data detach double float half positive to type type_as".split()
 )
@@ -32,11 +32,12 @@ class Call:
     """One call of a tensor function.
 
     Attributes:
-        name: Of the function, one for all its forms: `relu` of `F.relu(x)` and of `x.relu_()`.
-        function: What was called.
-        args, kwargs: With what.
-        inputs: The tensors among them that were computed from the image, at least one.
-        outputs: The tensors that it returned, at least one.
+        name: Name of the function, the same for all its forms: `relu` of `F.relu(x)` and
+            `x.relu_()`.
+        function: Function that was called.
+        args, kwargs: Arguments of the call.
+        inputs: Tensors among the arguments that were computed from the image, at least one.
+        outputs: Tensors that it returned, at least one.
     """
 
     name: str
@@ -48,25 +49,25 @@ class Call:
 
     @property
     def output(self) -> Tensor:
-        """The first tensor that it returned."""
+        """The first returned tensor."""
         return self.outputs[0]
 
     def argument(self, place: int, name: str, default: Any = None) -> Any:
-        """An argument, given by its place or by its name."""
+        """An argument, by position or by name."""
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
 
 @dataclass
 class Layer:
-    """One module without parts, or one function that was called outside of such.
+    """One module without submodules, or one function that was called outside of such a module.
 
     Attributes:
         kind: Type of the module, or name of the function.
-        calls: The functions it called; of a function itself.
-        output: The first tensor that it returned.
-        parameters: The learnable tensors that it uses and no layer before it.
+        calls: Calls that it made; the call itself for a function.
+        output: First tensor that it returned.
+        parameters: Learnable tensors that it is the first layer to use.
         is_module: Whether it is a module.
-        opaque: Whether it computes something in a way that can't be seen.
+        opaque: Whether it computes something that could not be recorded.
     """
 
     kind: str
@@ -78,20 +79,20 @@ class Layer:
 
 
 def trace(network: nn.Module, image: Tensor) -> list[Layer]:
-    """Run a network, as for evaluation, and see what it does.
+    """Run a network in evaluation mode and record its layers.
 
     Args:
-        network: Any module that takes one tensor; left as it was.
+        network: Module that takes one tensor; it is left unchanged.
         image: float [1, C, H, W], on the device of the network (`meta` will do).
 
     Returns:
-        Its layers, in the order they ran. Tensors in them are kept, so their ids are their own.
+        Its layers, in the order they ran. Their tensors are kept alive, so that ids are unique.
 
     Raises:
-        ValueError: A part of it is TorchScript, which lets no one see what it does.
+        ValueError: A part of it is TorchScript, which cannot be traced.
     """
     if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
-        raise ValueError("TorchScript lets no one see what it does: give the module it came from.")
+        raise ValueError("TorchScript cannot be traced: pass the module that it was made from.")
     recorder = _Recorder(image)
     leaves = [module for module in network.modules() if not list(module.children())]
     hooks = [leaf.register_forward_pre_hook(recorder.enter) for leaf in leaves]
@@ -113,7 +114,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.layers: list[Layer] = []
         self.inside: Layer | None = None
-        self.computed = {id(image): image}  # keeps them, or an id would come again
+        self.computed = {id(image): image}  # kept alive: ids of freed tensors are reused
         self.used: set[int] = set()
         self.made_of: dict[int, list[nn.Parameter]] = {}  # tensors computed from parameters alone
         self.kept: list[Tensor] = []
@@ -160,7 +161,7 @@ class _Recorder(TorchFunctionMode):
     def leave(self, module: nn.Module, args: tuple, result: Any) -> None:
         layer, self.inside = self.inside, None
         outputs = tuple(_tensors(result))
-        if isinstance(module, Dropout):  # which calls nothing where it drops nothing
+        if isinstance(module, Dropout):  # which calls no function in evaluation mode
             layer.calls.append(Call("dropout", module, args, {}, args[:1], outputs))
         layer.opaque = any(id(tensor) not in self.computed for tensor in outputs)
         self.computed |= {id(tensor): tensor for tensor in outputs}

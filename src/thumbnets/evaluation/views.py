@@ -1,4 +1,4 @@
-"""Views: the same test image seen several times, so that the predictions can be averaged.
+"""Predictions under several views of an image (`data.views`), and their average.
 
 Free of torch at import, because the params check reads the names.
 """
@@ -9,36 +9,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thumbnets.data.views import VIEWS, View, transformed
+
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from thumbnets.training.classifier import Batched, Classifier
-
-View = tuple[bool, int, int]  # whether mirrored left to right, then pixels down and to the right
-
-_MOVES = [(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)]
-
-VIEWS: dict[str, list[View]] = {
-    "none": [(False, 0, 0)],
-    "flip": [(mirrored, 0, 0) for mirrored in (False, True)],
-    "shift": [(False, *move) for move in _MOVES],
-    "flip_shift": [(mirrored, *move) for mirrored in (False, True) for move in _MOVES],
-}
 
 
 def array_name(views: str) -> str:
-    """Under what name the logits of a set of views stand in a file of predictions."""
+    """Name of the array of logits of a set of views in a file of predictions."""
     return "logits" if views == "none" else f"logits_{views}"
 
 
 def predict(
     classifier: "Classifier", images: "Batched", names: Iterable[str]
 ) -> dict[str, np.ndarray]:
-    """Logits under several sets of views; each view is looked at once.
+    """Logits under several sets of views; each view is computed once.
 
     Args:
-        classifier: Trained.
-        images: uint8 [N, C, H, W], or bags of images; looked at in parts, so they may be mapped.
+        classifier: Trained network with its metadata.
+        images: uint8 [N, C, H, W], or bags of images; read in chunks, so they may be memory-mapped.
         names: Keys of `VIEWS`.
 
     Returns:
@@ -62,33 +51,10 @@ def predict_view(classifier: "Classifier", images: "Batched", view: View) -> np.
     )
 
 
-def transformed(images: "Tensor", mirrored: bool, down: int, right: int) -> "Tensor":
-    """Images mirrored left to right, then moved; zeros come in where they move away.
-
-    Args:
-        images: uint8 [N, C, H, W].
-        mirrored: Whether they are mirrored.
-        down, right: Pixels that they move.
-
-    Returns:
-        Of the same shape and dtype.
-    """
-    if mirrored:
-        images = images.flip(3)
-    if not (down or right):
-        return images
-    h, w = images.shape[2:]
-    moved = images.new_zeros(images.shape)
-    moved[:, :, max(down, 0) : h + min(down, 0), max(right, 0) : w + min(right, 0)] = images[
-        :, :, max(-down, 0) : h - max(down, 0), max(-right, 0) : w - max(right, 0)
-    ]
-    return moved
-
-
 def average(logits: np.ndarray) -> np.ndarray:
     """Combine predictions of several views as soft voting does: the log of mean probabilities.
 
-    A mean of logits would let the view with the widest logits decide, and depend on a constant
+    A mean of logits would give more weight to views with larger logits, and depend on a constant
     that softmax ignores. The softmax of the result is the mean of the views' probabilities.
 
     Args:

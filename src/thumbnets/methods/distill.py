@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from thumbnets.artifacts import read_arrays
 from thumbnets.data.arrays import Meta
-from thumbnets.evaluation.views import VIEWS, transformed
+from thumbnets.data.views import VIEWS, transformed
 from thumbnets.methods.base import Method, autocast
 from thumbnets.options import Fraction, Positive
 from thumbnets.registry import METHODS
@@ -20,8 +20,8 @@ from thumbnets.training.settings import ModelSettings
 
 @METHODS.register(
     files={
-        "teacher": "name one that `thumbnets recipe` made, or copy teacher/teacher.npz of a run with "
-        "ensemble.teach"
+        "teacher": "name one that `thumbnets recipe` made, or copy teacher/teacher.npz of a run "
+        "with ensemble.teach"
     },
     excludes=("augment", "mix"),
 )

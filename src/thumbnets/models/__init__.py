@@ -1,9 +1,9 @@
-"""The zoo: every network by name. A network is one function in a file of this folder."""
+"""Networks by name. A network is one function in a file of this folder."""
 
 from torch import nn
 
+from thumbnets.choices import check_options
 from thumbnets.registry import NETWORKS
-from thumbnets.training.settings import check_options
 
 
 def list_models() -> list[str]:
@@ -17,7 +17,7 @@ def create_model(
     """Build a network with fresh weights, drawn from torch's global generator.
 
     Args:
-        name: One of `list_models()`.
+        name: Name of the network, one of `list_models()`.
         in_channels: Channels of the images.
         image_size: Height and width of the images in pixels.
         num_classes: Number of logits.

@@ -15,13 +15,13 @@ from thumbnets.registry import NETWORKS
 def airbench94(
     *, in_channels: int, image_size: int, num_classes: int, width: Count = 64
 ) -> nn.Module:
-    """A 2x2 convolution, then three times two 3x3 convolutions and a pooling; built to learn fast.
+    """A 2x2 convolution, then three groups of two 3x3 convolutions and a pooling.
 
     The source sets the first layer to whiten patches of the training images, and keeps its weights;
-    a network here does not see images when it is built, so they are learned.
+    here they are learned, since a network does not see images when it is built.
 
     Args:
-        width: Maps of the first group; the other two have four times as many.
+        width: Channels of the first group; the other two have four times as many.
 
     Raises:
         ValueError: The images are smaller than 9 pixels.
@@ -43,27 +43,27 @@ def airbench94(
     )
 
 
-def _group(inputs: int, outputs: int) -> list[nn.Module]:
+def _group(in_channels: int, out_channels: int) -> list[nn.Module]:
     return [
-        _conv(inputs, outputs),
+        _conv(in_channels, out_channels),
         nn.MaxPool2d(2),
-        ShiftNorm(outputs),
+        ShiftNorm(out_channels),
         nn.GELU(),
-        _conv(outputs, outputs),
-        ShiftNorm(outputs),
+        _conv(out_channels, out_channels),
+        ShiftNorm(out_channels),
         nn.GELU(),
     ]
 
 
-def _conv(inputs: int, outputs: int) -> nn.Conv2d:
-    """A 3x3 convolution whose first maps begin as copies of what comes in (section 3.3)."""
-    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-    nn.init.dirac_(conv.weight.data[:inputs])
+def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """A 3x3 convolution whose first output channels begin as copies of the input (section 3.3)."""
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.data[:in_channels])
     return conv
 
 
 class _Scale(nn.Module):
-    """Logits times a constant, so that learning begins with unsure predictions."""
+    """Logits times a constant, so that training begins with nearly uniform predictions."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()

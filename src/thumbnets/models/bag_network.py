@@ -1,7 +1,7 @@
-"""Networks that see bags of images: an encoder of single images, and a pooling over each bag.
+"""Networks for bags of images: an encoder of single images, and a pooling over each bag.
 
-What happens within a bag is a sum, a mean, a softmax or a maximum over the images that share its
-number, so batches of bags of any sizes are computed at once.
+Pooling is a sum, a mean, a softmax or a maximum over the images with the same bag index, so that
+bags of different sizes are computed in one batch.
 
 Source: Ilse et al. 2018, arXiv:1802.04712, sections 2.2 to 2.4.
 """
@@ -17,8 +17,8 @@ def bag_sum(values: Tensor, of: Tensor, bags: int) -> Tensor:
     """Sum over the images of each bag.
 
     Args:
-        values: float [I] or [I, M], a value or several of each image.
-        of: int64 [I], the bag that each image is of.
+        values: float [I] or [I, M], one value or M values of each image.
+        of: int64 [I], index of the bag of each image.
         bags: Number of bags, N.
 
     Returns:
@@ -47,12 +47,13 @@ def bag_logsumexp(values: Tensor, of: Tensor, bags: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Mean of the images' features, weighted by a softmax over the bag: a network of its own.
+    """Mean of the images' features, weighted by a softmax over the bag of the scores of a small
+    network.
 
     Args:
-        features: Of an image, M.
+        features: Number of features of an image, M.
         width: Units of the hidden layer.
-        gated: Whether each unit is multiplied by a sigmoid of the features (eq. 9), or not (eq. 8).
+        gated: Whether each unit is multiplied by a sigmoid of the features (eq. 9) or not (eq. 8).
     """
 
     def __init__(self, features: int, width: int, *, gated: bool) -> None:
@@ -62,7 +63,7 @@ class Attention(nn.Module):
         self.score = nn.Linear(width, 1)
 
     def weights(self, features: Tensor, of: Tensor, bags: int) -> Tensor:
-        """The weight of each image, float32 [I]; those of a bag sum to 1."""
+        """Weight of each image, float32 [I]; the weights of a bag sum to 1."""
         hidden = self.value(features).tanh()
         if self.gate is not None:
             hidden = hidden * self.gate(features).sigmoid()
@@ -76,13 +77,13 @@ class Attention(nn.Module):
 class BagNetwork(nn.Module):
     """From bags to logits of two classes, without the target and with it.
 
-    Images that come as a plain tensor are bags of one.
+    Images given as a plain tensor are bags of one image each.
 
     Args:
-        network: Classifies images, and ends in a linear layer, which is taken off.
-        pooling: Of features: attention, gated_attention, mean or max, then one linear layer. Of the
-            probability that each image is of the target class, from that layer: instance_mean or
-            instance_max.
+        network: Classifier of images that ends in a linear layer, which is removed.
+        pooling: Pooling of features and then one linear layer (attention, gated_attention, mean or
+            max), or pooling of the probabilities that this layer gives to each image
+            (instance_mean or instance_max).
         width: Units of the attention.
 
     Raises:
@@ -100,13 +101,13 @@ class BagNetwork(nn.Module):
         self.classifier = nn.Linear(features, 1)
 
     def forward(self, bags: Bags | Tensor) -> Tensor:
-        """Logits float32 [N, 2]: 0, and what a sigmoid makes the probability of the target."""
+        """Logits float32 [N, 2]: 0, and the log-odds of the target."""
         bags = _as_bags(bags)
         logit = self._logit(self.encoder(bags.images).float(), bags.of, len(bags)).float()
         return torch.stack([torch.zeros_like(logit), logit], 1)
 
     def weights(self, bags: Bags) -> Tensor:
-        """How much attention each image gets, float32 [I]."""
+        """Attention weight of each image, float32 [I]."""
         return self.attention.weights(self.encoder(bags.images).float(), bags.of, len(bags))
 
     def _logit(self, features: Tensor, of: Tensor, bags: int) -> Tensor:

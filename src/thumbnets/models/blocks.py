@@ -1,7 +1,7 @@
 """Blocks: a layer with weights, then its norm, activation and dropout.
 
-A network of blocks is a flat `nn.Sequential`; each `Block` among its children can be trained by a
-loss of its own, and what stands between them (pooling, flattening) has no parameters.
+A network of blocks is a flat `nn.Sequential`. Each `Block` among its children can be trained with a
+loss of its own; the layers between them (pooling, flattening) have no parameters.
 """
 
 from torch import Tensor, nn
@@ -12,15 +12,15 @@ ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}  # slope 0.01
 
 
 class Block(nn.Sequential):
-    """What learns as one: weights, norm, activation and, if any, dropout, in this order."""
+    """Layers trained together: weights, norm, activation and, if any, dropout, in this order."""
 
 
 class GroupDropout(Dropout):
-    """Dropout of all values at once that share their first `axes` indices.
+    """Dropout of groups: values that share their first `axes` indices are zeroed together.
 
     Args:
         p: Probability of zeroing a group, 0 <= p < 1; the others are scaled to keep the mean.
-        axes: 2 for whole maps of images [N, C, H, W] (`nn.Dropout2d`), 1 for whole examples.
+        axes: 2 for whole channels of images [N, C, H, W] (`nn.Dropout2d`), 1 for whole examples.
 
     Source: Tompson et al. 2015, arXiv:1411.4280, section 3.2; Huang et al. 2016, arXiv:1603.09382.
     """
@@ -40,8 +40,8 @@ class GroupDropout(Dropout):
 
 
 def conv_block(
-    inputs: int,
-    outputs: int,
+    in_channels: int,
+    out_channels: int,
     kernel: int = 3,
     *,
     stride: int = 1,
@@ -50,33 +50,33 @@ def conv_block(
     norm: bool = True,
     norm_momentum: float = 0.1,
 ) -> Block:
-    """A convolution with bias that keeps the size (but for its stride); dropout is of whole maps.
+    """A convolution with bias and padding, a batch norm, an activation, and dropout of channels.
 
     Args:
-        inputs: Maps that come in.
-        outputs: Maps that go out.
-        kernel: Side of the kernel in pixels, odd.
-        stride: Pixels between two outputs.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the kernel in pixels, an odd number.
+        stride: Pixels between neighbouring outputs.
         activation: A key of `ACTIVATIONS`.
-        dropout: Probability of zeroing a map.
-        norm: Whether there is a batch norm.
-        norm_momentum: Share of a new batch in its running statistics.
+        dropout: Probability of zeroing a channel.
+        norm: Whether a batch norm follows the convolution.
+        norm_momentum: Weight of a new batch in the running statistics of the batch norm.
     """
     return Block(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2),
-        *([nn.BatchNorm2d(outputs, momentum=norm_momentum)] if norm else []),
+        nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2),
+        *([nn.BatchNorm2d(out_channels, momentum=norm_momentum)] if norm else []),
         ACTIVATIONS[activation](inplace=True),
         *([GroupDropout(dropout)] if dropout else []),
     )
 
 
 def linear_block(
-    inputs: int, outputs: int, *, activation: str = "relu", dropout: float = 0.0
+    in_features: int, out_features: int, *, activation: str = "relu", dropout: float = 0.0
 ) -> Block:
     """A linear layer with bias, batch norm, activation and dropout of single units."""
     return Block(
-        nn.Linear(inputs, outputs),
-        nn.BatchNorm1d(outputs),
+        nn.Linear(in_features, out_features),
+        nn.BatchNorm1d(out_features),
         ACTIVATIONS[activation](inplace=True),
         *([Dropout(dropout)] if dropout else []),
     )

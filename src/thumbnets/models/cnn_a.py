@@ -11,7 +11,7 @@ from thumbnets.registry import NETWORKS
     source="Five Fashion-MNIST networks, figure 2, model 3",
 )
 def cnn_a(*, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
-    """Two 3x3 convolutions of 4 maps with batch norm and pooling, then one linear layer.
+    """Two 3x3 convolutions of 4 channels with batch norm and pooling, then one linear layer.
 
     Raises:
         ValueError: The images are smaller than 4 pixels.

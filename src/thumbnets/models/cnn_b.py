@@ -13,12 +13,12 @@ from thumbnets.registry import NETWORKS
 def cnn_b(
     *, in_channels: int, image_size: int, num_classes: int, softmax_output: bool = False
 ) -> nn.Module:
-    """One 3x3 convolution of 32 maps (padded in height only), pooling, then 100-classes.
+    """One 3x3 convolution of 32 channels (padded in height only), pooling, then 100-classes.
 
     Args:
-        softmax_output: Train with a softmax at the end, as the source did under its cross-entropy
-            loss: the loss then normalises twice and can't fall below log(e + classes - 1) - 1. For
-            comparison; in evaluation the output is logits all the same.
+        softmax_output: Whether a softmax is applied in training, as the source did under its
+            cross-entropy loss: the loss then normalises twice and is at least log(e + classes - 1)
+            - 1. For comparison; in evaluation the output is logits.
 
     Raises:
         ValueError: The images are smaller than 4 pixels.

@@ -15,7 +15,7 @@ from thumbnets.registry import NETWORKS
 def cnn_c(
     *, in_channels: int, image_size: int, num_classes: int, dropout: Probability = 0.1
 ) -> nn.Module:
-    """3x3 convolutions of 32 maps (padded in height only) and 4 maps, then 100-150-classes.
+    """3x3 convolutions of 32 channels (padded in height only) and 4 channels, then 100-150-classes.
 
     Raises:
         ValueError: The images are smaller than 6 pixels.

@@ -1,20 +1,21 @@
-"""Taking the last linear layer off a network, which leaves an encoder of images."""
+"""Removing the last linear layer of a network, which leaves an encoder of images."""
 
 from torch import nn
 
 
 def without_head(network: nn.Module) -> tuple[nn.Module, nn.Linear]:
-    """A network up to its last layer, changed in place, and that layer.
+    """Replace the last layer of a network by the identity, in place; return the network and the
+    layer.
 
     Raises:
-        ValueError: The last layer is no linear one.
+        ValueError: The last layer is not linear.
     """
     path = [name for name, part in network.named_modules() if not any(part.children())][-1]
     head = network.get_submodule(path)
     if not isinstance(head, nn.Linear):
         raise ValueError(
-            f"a network is needed that ends in a linear layer, which is taken off; this one ends "
-            f"in {type(head).__name__}."
+            f"the network must end in a linear layer, which is removed; it ends in "
+            f"{type(head).__name__}."
         )
     parent, _, name = path.rpartition(".")
     setattr(network.get_submodule(parent), name, nn.Identity())

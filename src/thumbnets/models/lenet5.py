@@ -24,7 +24,7 @@ def lenet5(
     activation: Literal["relu", "tanh"] = "relu",
     pool: Literal["max", "average"] = "max",
 ) -> nn.Module:
-    """Two 5x5 convolutions (6 and 16 maps), each pooled by 2, then 120-84-classes.
+    """Two 5x5 convolutions (6 and 16 channels), each pooled by 2, then 120-84-classes.
 
     The first convolution is padded by 2, so that 28x28 images keep the sizes of the paper's 32x32.
 

@@ -1,4 +1,4 @@
-"""The LeNet of 20 and 50 maps: 431,080 parameters on 28x28x1 with 10 classes."""
+"""The LeNet of 20 and 50 channels: 431,080 parameters on 28x28x1 with 10 classes."""
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from thumbnets.registry import NETWORKS
     "of classes",
 )
 def lenet_20_50(*, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
-    """Two 5x5 convolutions (20 and 50 maps) without padding, each pooled by 2, then 500-classes.
+    """Two 5x5 convolutions (20 and 50 channels), not padded, each pooled by 2, then 500-classes.
 
     Raises:
         ValueError: The images are smaller than 16 pixels.

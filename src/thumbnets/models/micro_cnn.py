@@ -15,12 +15,12 @@ from thumbnets.registry import NETWORKS
     source="this project: MNIST with fewer than 700 parameters",
 )
 def micro_cnn(*, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
-    """One convolution of derivatives, used three times, and maps that are read out by place.
+    """One convolution of derivatives, used three times, and channels read out by position.
 
     It is applied once at a half and twice at a quarter of the image's side, with norms of its own
-    each time and added to its input; its parameters count once. Each map at an eighth of the side
-    is then weighed by place in two ways, which takes fewer parameters than the maps that a global
-    average would need.
+    each time and added to its input; its parameters count once. Each channel at an eighth of the
+    side is then summed with two sets of weights by position, which takes fewer parameters than the
+    channels that a global average would need.
 
     Raises:
         ValueError: The images are smaller than 8 pixels.
@@ -42,21 +42,22 @@ def micro_cnn(*, in_channels: int, image_size: int, num_classes: int) -> nn.Modu
 
 
 class DerivativeConv2d(nn.Conv2d):
-    """A 3x3 convolution whose kernels are weighted sums of four fixed ones: 4 weights for 9.
+    """A 3x3 convolution whose kernels are weighted sums of four fixed ones: 4 weights, not 9.
 
     The four, each of unit length: the pixel itself, its two first derivatives (Sobel), and its
-    Laplacian. The size is kept, and there is no bias. Its weight is of shape [outputs, inputs, 4].
+    Laplacian. The size is kept, and there is no bias. Its weight is of shape [out_channels,
+    in_channels, 4].
 
     Args:
-        inputs: Maps that come in.
-        outputs: Maps that go out.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
 
     Source: Jacobsen et al. 2016, arXiv:1605.02971, there with derivatives of Gaussians.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        # On no device: its own weight takes the place of this one, which then draws no numbers.
-        super().__init__(inputs, outputs, 3, padding=1, bias=False, device="meta")
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        # On the meta device: this weight is replaced below, and draws no random numbers.
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=False, device="meta")
         sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
         laplace = torch.tensor([[1.0, 2.0, 1.0], [2.0, -12.0, 2.0], [1.0, 2.0, 1.0]])
         itself = torch.zeros(3, 3)
@@ -64,8 +65,10 @@ class DerivativeConv2d(nn.Conv2d):
         basis = torch.stack([itself, sobel, sobel.T, laplace])
         basis /= basis.square().sum((1, 2), keepdim=True).sqrt()
         self.register_buffer("basis", basis, persistent=False)
-        bound = math.sqrt(3 / (inputs * len(basis)))  # a variance of 1 / fan-in
-        self.weight = nn.Parameter(torch.empty(outputs, inputs, len(basis)).uniform_(-bound, bound))
+        bound = math.sqrt(3 / (in_channels * len(basis)))  # a variance of 1 / fan-in
+        self.weight = nn.Parameter(
+            torch.empty(out_channels, in_channels, len(basis)).uniform_(-bound, bound)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         kernels = torch.einsum("oib,bhw->oihw", self.weight, self.basis)
@@ -73,18 +76,18 @@ class DerivativeConv2d(nn.Conv2d):
 
 
 class _Repeated(nn.Module):
-    """The same convolution several times at each of several sizes, which pooling halves.
+    """The same convolution several times at each of several sizes, with pooling between them.
 
     Args:
-        maps: That go in and out.
-        times: At each size.
+        channels: Channels of input and output.
+        times: Number of convolutions at each size.
     """
 
-    def __init__(self, maps: int, times: tuple[int, ...]) -> None:
+    def __init__(self, channels: int, times: tuple[int, ...]) -> None:
         super().__init__()
-        self.convolve = DerivativeConv2d(maps, maps)
+        self.convolve = DerivativeConv2d(channels, channels)
         self.norms = nn.ModuleList(
-            nn.ModuleList(ShiftNorm(maps) for _ in range(count)) for count in times
+            nn.ModuleList(ShiftNorm(channels) for _ in range(count)) for count in times
         )
         self.activate, self.pool = nn.SiLU(), nn.MaxPool2d(2)
 

@@ -27,14 +27,15 @@ def mlp(
     """Hidden layers of one width, each with batch norm, activation and dropout.
 
     Args:
-        width: Units of a hidden layer; 3,000 in the source's CIFAR form.
-        depth: Hidden layers.
-        activation: leaky_relu where the source trains with the losses sim and predsim.
+        width: Units of each hidden layer; 3,000 in the source's CIFAR form.
+        depth: Number of hidden layers.
+        activation: Activation function; leaky_relu where the source trains with the losses sim and
+            predsim.
         dropout: Probability of zeroing a hidden unit.
     """
     sizes = [in_channels * image_size**2] + depth * [width]
     hidden = [
-        linear_block(inputs, outputs, activation=activation, dropout=dropout)
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+        linear_block(in_features, out_features, activation=activation, dropout=dropout)
+        for in_features, out_features in zip(sizes[:-1], sizes[1:], strict=True)
     ]
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, num_classes))

@@ -1,15 +1,25 @@
 """Reading an image as patches, the experiment of the five Fashion-MNIST networks.
 
-That source does not say what its patching was. Two readings: `permute` gives the network the same
-pixels, patch after patch, which cannot change what a perceptron with independent initial weights
-learns; `shared` applies one small network to every patch and averages its logits, which can.
+The source does not define its patching. Two readings: `permute` gives the network the same pixels
+in the order of patches, which does not change what a perceptron with independent initial weights
+learns; `shared` applies one small network to every patch and averages its logits, which does.
 """
+
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from thumbnets.models import create_model
-from thumbnets.training.settings import ModelSettings
+
+
+class NetworkSettings(Protocol):
+    """What a model block says of its network, see `training.settings.ModelSettings`."""
+
+    name: str
+    arch: str
+    options: dict[str, Any]
+    train: Any
 
 
 def to_patches(images: Tensor, size: int) -> Tensor:
@@ -52,12 +62,12 @@ class SharedPatches(nn.Module):
 
 
 def build(
-    settings: ModelSettings, *, in_channels: int, image_size: int, num_classes: int
+    settings: NetworkSettings, *, in_channels: int, image_size: int, num_classes: int
 ) -> nn.Module:
     """The network of a model block, with fresh weights: the architecture, and its patching.
 
     Raises:
-        ValueError: The patch size does not divide the image, or `create_model` refuses.
+        ValueError: The patch size does not divide the image, or as for `create_model`.
     """
     patches = settings.train.patches
     if patches and image_size % patches.size:
@@ -82,10 +92,10 @@ def build(
 
 
 def _memory_format(network: nn.Module) -> torch.memory_format:
-    """Channels last where a convolution has 8 maps or more: 1.2 to 1.6 times as fast on a CPU.
+    """Channels last where a convolution has 8 channels or more: 1.2 to 1.6 times as fast on a CPU.
 
-    With fewer maps it is slower (CNN A: 2.6 times). It is part of the arithmetic, so it goes by the
-    network alone and not by the machine.
+    With fewer channels it is slower (CNN A: 2.6 times). The format is part of the arithmetic,
+    so it depends on the network alone and not on the machine.
     """
-    maps = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
-    return torch.channels_last if max(maps, default=0) >= 8 else torch.contiguous_format
+    channels = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return torch.channels_last if max(channels, default=0) >= 8 else torch.contiguous_format

@@ -5,15 +5,15 @@ from random import Random
 
 
 def drawing(network: str, architecture: int) -> Callable[[int, int], int]:
-    """A uniform draw of whole numbers that goes by the network and its architecture's number alone.
+    """Uniform draws of whole numbers that depend on the network and its architecture number alone.
 
     Args:
         network: Name of the network, so that networks of one number are drawn independently.
         architecture: Number of the architecture.
 
     Returns:
-        A function of the least and the greatest number that may come.
+        A function of the smallest and the largest number that may be drawn.
     """
-    # Of all that Python and NumPy draw, only `random` is promised to stay as it is.
+    # `random.random` is the only generator whose draws Python and NumPy promise not to change.
     random = Random(f"{network} {architecture}").random
     return lambda least, most: least + int(random() * (most - least + 1))

@@ -24,14 +24,14 @@ def rmdl_cnn(
     architecture: Annotated[int, Field(ge=0)] = 0,
     dropout: Probability = 0.05,
 ) -> nn.Module:
-    """Two convolutions, three to nine pooled ones, of 128 to 511 maps, then 256-classes.
+    """Two convolutions, three to nine pooled ones, of 128 to 511 channels, then 256-classes.
 
     The source draws depths until one fits the image; here the draw is among those that fit, which
-    is the same law: 3 or 4 for 28 and 32 pixels, 3 to 6 for 96.
+    is the same distribution: 3 or 4 for 28 and 32 pixels, 3 to 6 for 96.
 
     Args:
-        architecture: Number that depth and maps are drawn from, each uniform in its range. The
-            first two convolutions have as many maps.
+        architecture: Number that depth and channels are drawn from, each uniform in its range. The
+            first two convolutions have as many channels.
         dropout: Probability of zeroing a value after each pooling and after the 256 units.
 
     Raises:
@@ -43,18 +43,18 @@ def rmdl_cnn(
     draw = drawing("rmdl_cnn", architecture)
     depth = draw(3, min(9, side.bit_length() - 1))  # so often can the side be halved
     first = draw(128, 511)
-    maps = [first, *(draw(128, 511) for _ in range(depth))]
+    channels = [first, *(draw(128, 511) for _ in range(depth))]
 
-    def conv(inputs: int, outputs: int, padding: int = 1) -> list[nn.Module]:
-        return [nn.Conv2d(inputs, outputs, 3, padding=padding), nn.ReLU(inplace=True)]
+    def conv(in_channels: int, out_channels: int, padding: int = 1) -> list[nn.Module]:
+        return [nn.Conv2d(in_channels, out_channels, 3, padding=padding), nn.ReLU(inplace=True)]
 
     layers = [*conv(in_channels, first), *conv(first, first, padding=0)]
-    for inputs, outputs in zip(maps[:-1], maps[1:], strict=True):
-        layers += [*conv(inputs, outputs), nn.MaxPool2d(2), Dropout(dropout)]
+    for in_channels, out_channels in zip(channels[:-1], channels[1:], strict=True):
+        layers += [*conv(in_channels, out_channels), nn.MaxPool2d(2), Dropout(dropout)]
     return nn.Sequential(
         *layers,
         nn.Flatten(),
-        nn.Linear(maps[-1] * (side >> depth) ** 2, 256),
+        nn.Linear(channels[-1] * (side >> depth) ** 2, 256),
         nn.ReLU(inplace=True),
         Dropout(dropout),
         _MaxNormLinear(256, num_classes),
@@ -62,10 +62,10 @@ def rmdl_cnn(
 
 
 class _MaxNormLinear(nn.Linear):
-    """A linear layer of which each unit's incoming weights count as at most 3 long.
+    """A linear layer whose weights are scaled down to a Euclidean norm of at most 3 per unit.
 
-    Keras shortens the weights themselves after every step; here they are shortened where they are
-    used, which gives the same functions.
+    Keras scales the weights themselves after every step; here they are scaled where they are used,
+    which gives the same functions.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -29,24 +29,22 @@ def rmdl_rnn(
     cell: Literal["lstm", "gru"] = "lstm",
     dropout: Probability = 0.05,
 ) -> nn.Module:
-    """One recurrent layer reads each row pixel by pixel, one the codes of the rows; then classes.
+    """A recurrent layer over the pixels of each row, one over the codes of the rows; then classes.
 
     Args:
         architecture: Number that the units of both layers are drawn from, 32 to 127 each.
         cell: lstm as in the source's code for images; its documentation also speaks of gru.
         dropout: Probability of zeroing a value of a row's code. The source drops values of the
-            recurrent states instead, which torch's layers can't.
+            recurrent states instead, which torch's layers do not support.
 
     Raises:
-        ValueError: The images are larger than 96 pixels. A training holds some 70 bytes a unit for
-            every pixel of a batch (of 128, with 127 units: 0.9 GB at 28 pixels, 10 GB at 96, 57 GB
-            at 224), and takes as much longer as there are more pixels.
+        ValueError: The images are larger than 96 pixels. A training keeps some 70 bytes per unit
+            and pixel of a batch (with 128 images and 127 units: 0.9 GB at 28 pixels, 10 GB at 96,
+            57 GB at 224), and its time grows with the number of pixels.
     """
-    most = NETWORKS["rmdl_rnn"].facts["largest_image"]
-    if image_size > most:
-        raise ValueError(
-            f"rmdl_rnn reads images of at most {most} pixels, one by one, got {image_size}."
-        )
+    largest = NETWORKS["rmdl_rnn"].facts["largest_image"]
+    if image_size > largest:
+        raise ValueError(f"rmdl_rnn reads images of at most {largest} pixels, got {image_size}.")
     draw = drawing("rmdl_rnn", architecture)
     return _RowByRow(_CELLS[cell], in_channels, draw(32, 127), draw(32, 127), num_classes, dropout)
 

@@ -1,4 +1,4 @@
-"""SimpleNet: thirteen plain convolutions with batch norm, then a maximum over the whole map.
+"""SimpleNet: thirteen plain convolutions with batch norm, then a global maximum.
 
 On 28x28x1 with 10 classes: v1 5,497,226, slim 311,210, small_050 1,378,506, small_075 3,095,338,
 5m 5,497,226, 9m 9,188,874 parameters. The names say 5.48 M and 310 K because their source counts
@@ -14,7 +14,8 @@ from thumbnets.models.blocks import GroupDropout, conv_block
 from thumbnets.options import Probability
 from thumbnets.registry import NETWORKS
 
-# Maps of each convolution; M halves the image. The eleventh and twelfth are 1x1, the others 3x3.
+# Channels of each convolution; M halves the image. The eleventh and twelfth are 1x1, the others
+# 3x3.
 _V1 = (64, *[128] * 3, "M", *[128] * 2, 256, "M", *[256] * 2, "M", 512, 2048, 256, "M", 256)
 _SLIM = (64, *[32] * 3, "M", *[32] * 2, 64, "M", *[64] * 2, "M", 128, 256, 64, "M", 64)
 _SMALL_050 = (32, *[64] * 5, "M", *[128] * 3, 256, "M", 1024, 128, 128)
@@ -42,7 +43,7 @@ def simplenet_v1(
     """The network for CIFAR, MNIST and SVHN.
 
     Args:
-        dropout: Probability of zeroing a whole map after each pooling (the source's best runs).
+        dropout: Probability of zeroing a whole channel after each pooling (the source's best runs).
 
     Raises:
         ValueError: The images are smaller than 16 pixels.
@@ -66,7 +67,7 @@ def simplenet_slim(
     """The slim network for CIFAR, MNIST and SVHN.
 
     Args:
-        dropout: Probability of zeroing a whole map after each pooling.
+        dropout: Probability of zeroing a whole channel after each pooling.
 
     Raises:
         ValueError: The images are smaller than 16 pixels.
@@ -88,11 +89,11 @@ def simplenet_small_050(
     strides: Literal["auto", "none", "m1", "m2"] = "auto",
     dropout: Probability = 0.0,
 ) -> nn.Module:
-    """Half the maps of `simplenet_5m`: 1,506,792 parameters on ImageNet.
+    """Half the channels of `simplenet_5m`: 1,506,792 parameters on ImageNet.
 
     Args:
-        strides: Which convolutions halve the image; auto: m2 beyond 64 pixels, else none.
-        dropout: Probability of zeroing a whole map after each pooling.
+        strides: Set of convolutions that halve the image; auto: m2 beyond 64 pixels, else none.
+        dropout: Probability of zeroing a whole channel after each pooling.
 
     Raises:
         ValueError: The images are smaller than 4 pixels (25 with strides).
@@ -114,11 +115,11 @@ def simplenet_small_075(
     strides: Literal["auto", "none", "m1", "m2"] = "auto",
     dropout: Probability = 0.0,
 ) -> nn.Module:
-    """Three quarters of the maps of `simplenet_5m`: 3,287,272 parameters on ImageNet.
+    """Three quarters of the channels of `simplenet_5m`: 3,287,272 parameters on ImageNet.
 
     Args:
-        strides: Which convolutions halve the image; auto: m2 beyond 64 pixels, else none.
-        dropout: Probability of zeroing a whole map after each pooling.
+        strides: Set of convolutions that halve the image; auto: m2 beyond 64 pixels, else none.
+        dropout: Probability of zeroing a whole channel after each pooling.
 
     Raises:
         ValueError: The images are smaller than 4 pixels (25 with strides).
@@ -143,8 +144,8 @@ def simplenet_5m(
     """The layers of `simplenet_v1` with two poolings for ImageNet: 5,752,808 parameters there.
 
     Args:
-        strides: Which convolutions halve the image; auto: m2 beyond 64 pixels, else none.
-        dropout: Probability of zeroing a whole map after each pooling.
+        strides: Set of convolutions that halve the image; auto: m2 beyond 64 pixels, else none.
+        dropout: Probability of zeroing a whole channel after each pooling.
 
     Raises:
         ValueError: The images are smaller than 4 pixels (25 with strides).
@@ -169,8 +170,8 @@ def simplenet_9m(
     """The widest network for ImageNet: 9,508,968 parameters there.
 
     Args:
-        strides: Which convolutions halve the image; auto: m2 beyond 64 pixels, else none.
-        dropout: Probability of zeroing a whole map after each pooling.
+        strides: Set of convolutions that halve the image; auto: m2 beyond 64 pixels, else none.
+        dropout: Probability of zeroing a whole channel after each pooling.
 
     Raises:
         ValueError: The images are smaller than 4 pixels (25 with strides).
@@ -191,30 +192,32 @@ def _simplenet(
     """Convolutions with the poolings between them, a global maximum, and one linear layer.
 
     Where the two published implementations differ this is the PyTorch one: batch norm after every
-    convolution and before pooling, poolings that round down, dropout of whole maps.
+    convolution and before pooling, poolings that round down, dropout of whole channels.
     """
     strides = ("m2" if image_size > 64 else "none") if strides == "auto" else strides
     side = _last_side(layers, strides, image_size)
     if side < 1:
         least = next(n for n in count(1) if _last_side(layers, strides, n))
         raise ValueError(f"{name} needs images of at least {least} pixels, got {image_size}.")
-    network, maps, convolutions = nn.Sequential(), in_channels, count()
+    network, channels, convolutions = nn.Sequential(), in_channels, count()
     for layer in layers:
         if layer == "M":
             network.extend(_pooling(2, dropout))
         else:
             index = next(convolutions)
             kernel, stride = 1 if index in _1X1 else 3, 2 if index in _STRIDES[strides] else 1
-            network.append(conv_block(maps, layer, kernel, stride=stride, norm_momentum=0.05))
-            maps = layer
+            network.append(conv_block(channels, layer, kernel, stride=stride, norm_momentum=0.05))
+            channels = layer
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.xavier_uniform_(layer.weight, nn.init.calculate_gain("relu"))
-    return network.extend([*_pooling(side, dropout), nn.Flatten(), nn.Linear(maps, num_classes)])
+    return network.extend(
+        [*_pooling(side, dropout), nn.Flatten(), nn.Linear(channels, num_classes)]
+    )
 
 
 def _last_side(layers: tuple, strides: str, side: int) -> int:
-    """Side of the last map in pixels; 0 if nothing is left."""
+    """Side of the last feature maps in pixels; 0 if nothing is left."""
     for _ in _STRIDES[strides]:
         side = (side + 1) // 2
     return side // 2 ** layers.count("M")

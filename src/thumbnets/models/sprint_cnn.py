@@ -20,14 +20,15 @@ def sprint_cnn(
     hidden: Count | None = 128,
     batch_norm: bool = False,
 ) -> nn.Module:
-    """Two 5x5 convolutions of `width` and 2 `width` maps, which stride instead of pooling, then
-    `hidden`-classes: few passes over small activations, which is what a step of a small network
-    costs.
+    """Two 5x5 convolutions with stride 2, of `width` and 2 `width` channels, then `hidden`-classes.
+
+    Strides in place of pooling: a training step of a small network is mostly passes over its
+    activations, and these are few and small.
 
     Args:
-        width: Maps of the first convolution.
+        width: Channels of the first convolution.
         hidden: Units between the convolutions and the logits: the features of an encoder. None: no
-            such layer, so that features are the maps.
+            such layer, so that the features are those of the second convolution.
         batch_norm: Normalise before each ReLU, in place of biases.
     """
     bias, side = not batch_norm, -(-image_size // 4)

@@ -10,10 +10,10 @@ from thumbnets.registry import NETWORKS
 
 
 class _Layout(NamedTuple):
-    maps: tuple[int, int, int, int, int, int]  # two convolutions, the transition, three more
+    channels: tuple[int, int, int, int, int, int]  # two convolutions, the transition, three more
     padding: int  # of the first two
     drops_transition: bool
-    head: tuple[int, ...]  # maps of 1x1 convolutions between the average and the logits
+    head: tuple[int, ...]  # channels of the 1x1 convolutions between the average and the logits
     smallest: int  # image, pixels
 
 
@@ -37,7 +37,7 @@ def tiny_cnn(
     dropout: Probability = 0.025,
     order: Literal["norm_relu", "relu_norm"] = "norm_relu",
 ) -> nn.Module:
-    """Six convolutions without biases, a global average, at most 20 maps, and 1x1 convolutions.
+    """Six convolutions without biases, a global average, at most 20 channels, and 1x1 convolutions.
 
     Args:
         layout: best, of the source's experiments 2 and 3; skeleton, of experiment 1, which pads the
@@ -50,29 +50,29 @@ def tiny_cnn(
     Raises:
         ValueError: The images are smaller than 18 pixels, or 14 for the skeleton.
     """
-    maps, padding, drops_transition, head, smallest = _LAYOUTS[layout]
+    channels, padding, drops_transition, head, smallest = _LAYOUTS[layout]
     if image_size < smallest:
         raise ValueError(f"tiny_cnn needs images of at least {smallest} pixels, got {image_size}.")
 
     def block(
-        inputs: int, outputs: int, kernel: int, *, padding: int = 0, drops: bool = True
+        in_channels: int, out_channels: int, kernel: int, *, padding: int = 0, drops: bool = True
     ) -> list[nn.Module]:
-        conv = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False)
-        norm, relu = nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, bias=False)
+        norm, relu = nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)
         first, second = (norm, relu) if order == "norm_relu" else (relu, norm)
         return [conv, first, second, *([Dropout(dropout)] if dropout and drops else [])]
 
-    first, second, transition, *rest = maps
+    first, second, transition, *rest = channels
     layers = [
         *block(in_channels, first, 3, padding=padding),
         *block(first, second, 3, padding=padding),  # [N, 16, 24, 24]
         nn.MaxPool2d(2),
         *block(second, transition, 1, drops=drops_transition),  # [N, 8, 12, 12]
     ]
-    for inputs, outputs in zip(maps[2:-1], rest, strict=True):
-        layers += block(inputs, outputs, 3)  # at last [N, 20, 6, 6]
+    for in_channels, out_channels in zip(channels[2:-1], rest, strict=True):
+        layers += block(in_channels, out_channels, 3)  # at last [N, 20, 6, 6]
     layers.append(nn.AdaptiveAvgPool2d(1))
-    for inputs, outputs in zip((rest[-1], *head), head, strict=False):
-        layers += block(inputs, outputs, 1)
-    last = (*maps, *head)[-1]
+    for in_channels, out_channels in zip((rest[-1], *head), head, strict=False):
+        layers += block(in_channels, out_channels, 1)
+    last = (*channels, *head)[-1]
     return nn.Sequential(*layers, nn.Conv2d(last, num_classes, 1, bias=False), nn.Flatten())

@@ -13,7 +13,7 @@ from thumbnets.models.layers import Dropout
 from thumbnets.options import Positive, Probability
 from thumbnets.registry import NETWORKS
 
-# Maps of each 3x3 convolution; M halves the image.
+# Channels of each 3x3 convolution; M halves the image.
 _VGG8B = (128, 256, "M", 256, 512, "M", 512, "M", 512, "M")
 _VGG11B = (128, 128, 128, 256, "M", 256, 512, "M", 512, 512, "M", 512, "M")
 _VGG11 = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
@@ -38,9 +38,10 @@ def vgg8b(
     """Six convolutions and one hidden linear layer of 1,024, all with batch norm.
 
     Args:
-        multiplier: Factor of the maps of every convolution (2 and 3 in the source).
-        activation: leaky_relu where the source trains with the losses sim and predsim.
-        dropout: Probability of zeroing a whole map, and a unit of the hidden linear layer.
+        multiplier: Factor of the channels of every convolution (2 and 3 in the source).
+        activation: Activation function; leaky_relu where the source trains with the losses sim and
+            predsim.
+        dropout: Probability of zeroing a whole channel, and a unit of the hidden linear layer.
 
     Raises:
         ValueError: The images are smaller than 16 pixels.
@@ -66,9 +67,10 @@ def vgg11b(
     """Nine convolutions and one hidden linear layer of 1,024, all with batch norm.
 
     Args:
-        multiplier: Factor of the maps of every convolution (2 and 3 in the source).
-        activation: leaky_relu where the source trains with the losses sim and predsim.
-        dropout: Probability of zeroing a whole map, and a unit of the hidden linear layer.
+        multiplier: Factor of the channels of every convolution (2 and 3 in the source).
+        activation: Activation function; leaky_relu where the source trains with the losses sim and
+            predsim.
+        dropout: Probability of zeroing a whole channel, and a unit of the hidden linear layer.
 
     Raises:
         ValueError: The images are smaller than 16 pixels.
@@ -95,8 +97,8 @@ def _of_blocks(
         raise ValueError(f"{name} needs images of at least 16 pixels, got {image_size}.")
     first = {"kernel": 7, "stride": 2} if image_size > 64 else {}
     side = (image_size + 1) // 2 if first else image_size
-    maps = [in_channels, *(max(1, int(n * multiplier)) for n in layers if n != "M")]
-    convolutions = iter(pairwise(maps))
+    channels = [in_channels, *(max(1, int(n * multiplier)) for n in layers if n != "M")]
+    convolutions = iter(pairwise(channels))
     network = nn.Sequential()
     for layer in layers:
         if layer == "M":
@@ -108,7 +110,7 @@ def _of_blocks(
             network.append(block)
     network.append(nn.Flatten())
     network.append(
-        linear_block(maps[-1] * side**2, _HIDDEN, activation=activation, dropout=dropout)
+        linear_block(channels[-1] * side**2, _HIDDEN, activation=activation, dropout=dropout)
     )
     return network.append(nn.Linear(_HIDDEN, num_classes))
 
@@ -130,15 +132,18 @@ def vgg11(
     """The eight convolutions of torchvision's configuration A, at a size that small images have.
 
     Poolings round up, since five of them leave nothing of 28 pixels otherwise, and one linear
-    layer reads the mean of the last maps: torchvision's three, of 119 million values, are for
-    maps of 7x7. Images of 32 pixels, and all whose side 32 divides, see torchvision's maps.
+    layer reads the mean of the last feature maps: torchvision's three, of 119 million values, are
+        for
+    feature maps of 7x7. Images of 32 pixels, and all whose side 32 divides, have torchvision's
+    feature maps.
 
     Args:
-        batch_norm: False: torchvision's vgg11, true: its vgg11_bn.
+        batch_norm: Whether each convolution has a batch norm (torchvision's vgg11_bn) or not
+            (vgg11).
         dropout: Probability of zeroing one of the 512 features of the linear layer.
     """
-    maps = [in_channels, *(n for n in _VGG11 if n != "M")]
-    convolutions = iter(pairwise(maps))
+    channels = [in_channels, *(n for n in _VGG11 if n != "M")]
+    convolutions = iter(pairwise(channels))
     return nn.Sequential(
         *(
             nn.MaxPool2d(2, ceil_mode=True)
@@ -149,5 +154,5 @@ def vgg11(
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         *([Dropout(dropout)] if dropout else []),
-        nn.Linear(maps[-1], num_classes),
+        nn.Linear(channels[-1], num_classes),
     )

@@ -15,12 +15,12 @@ from thumbnets.registry import NETWORKS
 def wrn_16_4(
     *, in_channels: int, image_size: int, num_classes: int, dropout: Probability = 0.0
 ) -> nn.Module:
-    """Three stages of two residual blocks with 64, 128 and 256 maps.
+    """Three stages of two residual blocks with 64, 128 and 256 channels.
 
     Args:
         dropout: Probability of zeroing a value between the two convolutions of a block.
     """
-    maps = [64, 128, 256]
+    channels = [64, 128, 256]
     return residual_network(
-        in_channels, num_classes, maps=maps, blocks=2, project=True, dropout=dropout
+        in_channels, num_classes, channels=channels, blocks=2, project=True, dropout=dropout
     )

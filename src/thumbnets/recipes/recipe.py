@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from thumbnets import paths
+from thumbnets.choices import Checked, explain
 from thumbnets.options import Positive
 from thumbnets.params import Params, check_params
 from thumbnets.registry import unknown
-from thumbnets.training.settings import Checked, explain
 from thumbnets.zoo import merged, read_yaml
 
 FOLDER = Path("recipes")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbnets import paths, runtime
+from thumbnets import paths
 from thumbnets.artifacts import read_json
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.basis import basis
@@ -161,7 +161,7 @@ def _train_anew(
         (place.folder / weights).unlink(missing_ok=True)
         place.run("stages.train", slot, str(one.seed), env={"THUMBNETS_RETRAIN": "1"})
         with contextlib.chdir(place.folder):
-            found.append(compare(one, weights, test_accuracy(params, one), tolerance))
+            found.append(compare(one, weights, accuracy_of(params, one), tolerance))
         print(found[-1], flush=True)
     return found
 
@@ -182,22 +182,14 @@ def cost(params: Params, name: str) -> float:
     return described.total.multiply_accumulates * settings.train.epochs * (1 + settings.train.refit)
 
 
-def test_accuracy(params: Params, training: Expected) -> float:
-    """Accuracy of a new training on the test examples, in the views of the params."""
-    from thumbnets.data.arrays import read_split
-    from thumbnets.evaluation import views
-    from thumbnets.methods.base import build_method
-    from thumbnets.training.batches import Images
-    from thumbnets.training.weights import load_weights
+def accuracy_of(params: Params, training: Expected) -> float:
+    """Accuracy of a new training on the test examples, scored as stage `evaluate` does."""
+    from thumbnets.evaluation.evaluate import evaluate
 
-    settings, device = params.settings[training.model], runtime.device()
-    runtime.prepare(threads=settings.train.threads)
-    test = read_split(paths.TEST)
-    examples = build_method(settings, test.meta).examples(Images.of(test, device), "test")
     weights = paths.weights(params.slots[training.model], training.seed)
-    tta = params.evaluation.tta
-    logits = views.predict(load_weights(weights, device), examples, [tta])[tta]
-    return float((logits.argmax(1) == examples.labels.cpu().numpy()).mean())
+    settings = params.settings[training.model]
+    found = evaluate(settings, [weights], [training.seed], params.evaluation)
+    return found.metrics["accuracy"]["mean"]
 
 
 def compare(expected: Expected, weights: Path, accuracy: float, tolerance: float | None) -> Found:

@@ -1,11 +1,6 @@
-"""What the networks of a run cost, and the cost table of SimpleNet's source counted again."""
+"""What the networks of a run cost, and the figure of accuracy against parameters."""
 
-import re
-import tomllib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -15,12 +10,8 @@ from thumbnets.methods.base import build_method
 from thumbnets.report.findings import Row
 from thumbnets.report.published import Point, published_points
 from thumbnets.report.results import Results
-from thumbnets.report.source_networks import NETWORKS
 
-_TABLE = Path(__file__).with_name("published_costs.toml")
-_UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
-
-# The columns of the source's table: how it heads them.
+# Columns of the table of costs, with the headings that SimpleNet's source gives them.
 COLUMNS = {
     "multiply_accumulates": "MACC",
     "comparisons": "COMP",
@@ -42,76 +33,6 @@ def costs(results: Results) -> dict[str, Description]:
             for model in results.params.run
         }
     return {model: describe(network, image) for model, network in networks.items()}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number of the source's table beside ours.
-
-    Attributes:
-        column: Key of `COLUMNS`.
-        printed: As it stands in the source.
-        ours: Of one image.
-        explained: Whether ours, times the images of the row, rounds or is cut off to it.
-    """
-
-    column: str
-    printed: str
-    ours: float
-    explained: bool
-
-
-@dataclass(frozen=True)
-class Recount:
-    """A row of the source's table, counted again.
-
-    Attributes:
-        network: As the source calls it.
-        images: How many its operations and activations are of.
-        cells: In the order of `COLUMNS`.
-        note: What else there is to say of it.
-    """
-
-    network: str
-    images: int
-    cells: list[Cell]
-    note: str = ""
-
-
-@cache
-def recounts() -> list[Recount]:
-    """Every row of the source's table whose network is known."""
-    return [_recount(row) for row in _read()["row"]]
-
-
-def uncounted() -> dict[str, str]:
-    """The rows that were not counted again, and why."""
-    return {row["network"]: row["why"] for row in _read()["uncounted"]}
-
-
-def _read() -> dict[str, Any]:
-    return tomllib.loads(_TABLE.read_text(encoding="utf-8"))
-
-
-def _recount(row: dict[str, Any]) -> Recount:
-    build_network, side = NETWORKS[row["network"]]
-    with torch.device("meta"):
-        network = build_network()
-    found = describe(network, (3, side, side))
-    cells = []
-    for column in COLUMNS:
-        of_network = column in ("parameters", "megabytes")  # however many images there are
-        ours = getattr(found if of_network else found.total, column)
-        expected = ours * (1 if of_network else row["images"])
-        cells.append(Cell(column, row[column], ours, _is_printed_as(expected, row[column])))
-    return Recount(row["network"], row["images"], cells, row.get("note", ""))
-
-
-def _is_printed_as(value: float, printed: str) -> bool:
-    """Whether a number is what was printed of it, rounded or cut off to the same decimals."""
-    number, decimals, unit = re.fullmatch(r"(\d+(?:\.(\d+))?)([KMG]?)", printed).groups()
-    last_place = 10.0 ** -len(decimals or "")
-    return -0.5 * last_place <= value / _UNITS[unit] - float(number) < last_place
 
 
 @dataclass(frozen=True)

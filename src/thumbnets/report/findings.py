@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from thumbnets.ensembles.predictions import ENSEMBLE
 from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
-from thumbnets.evaluation.predictions import ENSEMBLE
 from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.params import Params
@@ -87,8 +87,8 @@ def ensemble_row(results: Results) -> Row:
     validation = summarise(np.array([found["validation_accuracy"] for found in chosen]))
     return Row(
         name=ENSEMBLE,
-        scores=ensemble["counted"],
-        interval=accuracy_interval(ensemble["counted"]),
+        scores=ensemble["selected"],
+        interval=accuracy_interval(ensemble["selected"]),
         validation=validation if ensemble["voting"] == "soft" else None,
     )
 

@@ -18,14 +18,7 @@ from thumbnets.report.charts import (
     reliability_chart,
     svg,
 )
-from thumbnets.report.costs import (
-    COLUMNS,
-    costs,
-    plotted,
-    plotted_sources,
-    recounts,
-    uncounted,
-)
+from thumbnets.report.costs import COLUMNS, costs, plotted, plotted_sources
 from thumbnets.report.encoders import encoders
 from thumbnets.report.ensembles import members_by_weight, rules
 from thumbnets.report.filters import FILTERS, percent, to_yaml
@@ -60,8 +53,6 @@ def render_html(results: Results) -> str:
         accuracy_svg=_accuracy_svg([*context["models"], context["ensemble"]]),
         parameters_svg=_parameters_svg(results, [*context["models"], context["ensemble"]]),
         plotted_sources=plotted_sources(results),
-        recounts=recounts(),
-        uncounted=uncounted(),
         attention=attention(results),
         encoders=encoders(results),
         pairs={(found.a, found.b): found for found in results.comparisons},

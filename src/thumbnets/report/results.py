@@ -13,18 +13,14 @@ import numpy as np
 from thumbnets import paths
 from thumbnets.artifacts import read_arrays, read_csv, read_json
 from thumbnets.data.arrays import Meta
+from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import groups_of
+from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
 from thumbnets.evaluation.comparisons import Comparison, compare
 from thumbnets.evaluation.metrics import confusion_matrix
-from thumbnets.evaluation.predictions import (
-    ENSEMBLE,
-    Predictions,
-    accuracy,
-    check_alike,
-    read_predictions,
-)
+from thumbnets.evaluation.predictions import Predictions, accuracy, check_alike, read_predictions
 from thumbnets.evaluation.summaries import Scores
-from thumbnets.evaluation.views import VIEWS, array_name
+from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params
 
 Curve = list[dict[str, float]]
@@ -118,7 +114,7 @@ def read_results(params: Params) -> Results:
     selection = read_json(paths.SELECTION)
     predictions = {model: read_predictions(slot) for model, slot in slots.items()}
     _check_seeds(params, selection, predictions)
-    predictions[ENSEMBLE] = read_predictions(ENSEMBLE)
+    predictions[ENSEMBLE] = read_ensemble_predictions()
     check_alike(predictions)
     validation = {model: _validation(slot, params) for model, slot in slots.items()}
     headline = read_arrays(paths.test_predictions(slots[params.model]))

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from thumbnets.data import augment, mix
-from thumbnets.data.arrays import Meta, Split, at_once, let_go
+from thumbnets.data.arrays import Meta, Split, at_once, release_pages
 from thumbnets.training.classifier import normalise
 from thumbnets.training.settings import TrainSettings
 
@@ -52,7 +52,7 @@ class Images:
             return self.images.index_select(0, index)
         rows = index.cpu() if self.rows is None else self.rows.index_select(0, index.cpu())
         taken = self.images.index_select(0, rows).to(self.labels.device)
-        let_go(self.mapped)
+        release_pages(self.mapped)
         return taken
 
     def pictures(self, index: np.ndarray) -> np.ndarray:

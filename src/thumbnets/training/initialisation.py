@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor, nn
 
+from thumbnets.choices import Choice
 from thumbnets.options import Positive
 from thumbnets.registry import INITIALISATIONS
-from thumbnets.training.settings import Choice
 
 
 def initialise(network: nn.Module, choice: Choice, generator: Generator) -> None:

@@ -1,20 +1,12 @@
 """What controls one training, typed and checked without importing torch."""
 
 import math
-import typing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
+from thumbnets.choices import Checked, choice_of
 from thumbnets.options import Count, NonNegative, Pixels, Positive
 from thumbnets.registry import (
     AUGMENTATIONS,
@@ -24,97 +16,10 @@ from thumbnets.registry import (
     MIXES,
     OPTIMIZERS,
     SCHEDULES,
-    Registry,
-    unknown,
 )
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-class Checked(BaseModel):
-    """Base of all params: immutable, strictly typed, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Choice(Checked):
-    """A registered function and its options, written `name` or `{name: …, option: value}`."""
-
-    name: str
-    options: dict[str, Any]
-
-    @model_serializer
-    def _as_written(self) -> dict[str, Any]:
-        return {"name": self.name, **self.options}
-
-
-def choice_of(registry: Registry) -> Any:
-    """The type of a param that names an entry of `registry`."""
-
-    def parse(value: Any) -> Choice:
-        if isinstance(value, Choice):
-            return value
-        if isinstance(value, str):
-            value = {"name": value}
-        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-            raise ValueError(f"must be the name of one {registry.kind}, or {{name: …, options}}")
-        options = {key: option for key, option in value.items() if key != "name"}
-        checked = check_options(registry, value["name"], options)
-        return Choice(name=value["name"], options=checked)
-
-    return Annotated[Choice, BeforeValidator(parse)]
-
-
-def check_options(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Check the options of an entry against its signature and fill in its defaults.
-
-    Raises:
-        ValueError: The entry or an option is unknown, or a value is of the wrong type or range.
-    """
-    model = registry.options(name)
-    try:
-        return model.model_validate(options).model_dump()
-    except ValidationError as error:
-        raise ValueError(f"{registry.kind} {name!r}: {explain(error, model)}") from None
-
-
-def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
-    """A pydantic error in one line: for each fault the key, what was expected, what was given.
-
-    Args:
-        error: What pydantic raised.
-        model: The model that it was raised for.
-        where: Key that the model's keys stand under.
-    """
-    faults = []
-    for fault in error.errors():
-        *parents, last = fault["loc"] or ("",)
-        key = ".".join(str(part) for part in (where, *fault["loc"]) if part != "")
-        if fault["type"] == "extra_forbidden":
-            message = unknown("key", last, _fields(model, parents))
-            faults.append(message.replace(repr(last), repr(key), 1))
-        elif fault["type"] == "missing":
-            faults.append(f"{key} is missing")
-        elif fault["type"] == "value_error":
-            faults.append(f"{key}: {fault['ctx']['error']}" if key else str(fault["ctx"]["error"]))
-        else:
-            expected = fault["msg"].replace("Input should be", "must be")
-            faults.append(f"{key} {expected}, got {fault['input']!r}")
-    return "; ".join(faults)
-
-
-def _fields(model: type[BaseModel], parents: list) -> list[str]:
-    """Names of the keys under `parents`, as far as the models' types tell."""
-    for parent in parents:
-        types = typing.get_args(model.model_fields[parent].annotation)
-        inner = [t for t in (model.model_fields[parent].annotation, *types) if _is_model(t)]
-        model = inner[0]
-    return list(model.model_fields)
-
-
-def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 class EarlyStopping(Checked):

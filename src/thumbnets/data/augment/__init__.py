@@ -1,16 +1,16 @@
 """Augmentations of whole batches, with an independent draw for every image.
 
-Each takes uint8 images as they lie in memory (a quarter of the bytes of float32); what comes from
-outside the image is 0. Whole rows and images are moved by `index_select`, which copies blocks of
-memory: several times faster on a CPU than masks, or indices of single pixels.
+Each takes uint8 images (a quarter of the bytes of float32) and fills in zeros outside of the image.
+Whole rows and images are moved by `index_select`, which copies blocks of memory: several times
+faster on a CPU than masks, or indices of single pixels.
 """
 
 from collections.abc import Callable
 
 from torch import Generator, Tensor
 
+from thumbnets.choices import Choice
 from thumbnets.registry import AUGMENTATIONS
-from thumbnets.training.settings import Choice
 
 Augmentation = Callable[..., Tensor]
 
@@ -18,10 +18,13 @@ Augmentation = Callable[..., Tensor]
 def pipeline(choices: list[Choice]) -> Augmentation:
     """One function that applies the chosen augmentations in order.
 
+    Args:
+        choices: Names and options of the augmentations.
+
     Returns:
         A function of uint8 images [N, C, H, W] and, by keyword: `generator` on their device,
         `epoch` (from 1), and `index` int64 [N], the images' places in the training set. It returns
-        new images of the same shape and dtype. Each augmentation gets those that it names.
+        new images of the same shape and dtype. Each augmentation gets the keywords that it has.
     """
     steps = []
     for choice in choices:
@@ -29,9 +32,9 @@ def pipeline(choices: list[Choice]) -> Augmentation:
         steps.append((AUGMENTATIONS.load(choice.name), given, choice.options))
 
     def augment(images: Tensor, *, generator: Generator, epoch: int, index: Tensor) -> Tensor:
-        moment = {"generator": generator, "epoch": epoch, "index": index}
+        keywords = {"generator": generator, "epoch": epoch, "index": index}
         for step, given, options in steps:
-            images = step(images, **{name: moment[name] for name in given}, **options)
+            images = step(images, **{name: keywords[name] for name in given}, **options)
         return images
 
     return augment

@@ -1,4 +1,4 @@
-"""Rectangles of random size and form, for whatever is cut out of images."""
+"""Rectangles of random size and aspect ratio, for crops and erasing."""
 
 import math
 

@@ -20,13 +20,13 @@ def resized_crop(
 ) -> Tensor:
     """Cut a random rectangle out of every image, and stretch it over the image's size.
 
-    The law is that of torchvision's RandomResizedCrop with bilinear interpolation: an image whose
-    ten tries of a size and a form all fail to lie inside it stays as it is.
+    The distribution is that of torchvision's RandomResizedCrop with bilinear interpolation: an
+    image stays as it is if none of ten tries of size and aspect ratio lies inside it.
 
     Args:
         images: uint8 [N, C, H, W].
         generator: Source of randomness, on the device of `images`.
-        area: Range of the rectangle's part of the image, uniform.
+        area: Range of the rectangle's area as a fraction of the image, uniform.
         aspect: Range of height / width; its logarithm is uniform.
 
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6.
@@ -62,14 +62,14 @@ def blur(
     sigma: Ratios = (0.1, 2.0),
     radius: Pixels = 1,
 ) -> Tensor:
-    """Blur images with a Gaussian, each by its own width; the image goes on mirrored at its edges.
+    """Blur images with a Gaussian, each by its own width; images are padded by reflection.
 
     Args:
         images: uint8 [N, C, H, W].
         generator: Source of randomness, on the device of `images`.
         p: Probability for each image.
         sigma: Range of the Gaussian's standard deviation in pixels, uniform.
-        radius: Of its kernel, which has 2 * radius + 1 pixels a side.
+        radius: Radius of the kernel, which has 2 * radius + 1 pixels per side.
 
     Raises:
         ValueError: The radius is not smaller than the image's side.

@@ -1,14 +1,92 @@
-"""Images turned, sheared, scaled and bent: every pixel comes from a place of its own."""
+"""Images moved, mirrored, turned, sheared, scaled and bent.
+
+Moves and mirrorings are by whole pixels: rows and images are copied as they lie in memory. The
+others sample every pixel from a position of its own.
+"""
 
 import math
 from functools import cache
 
 import torch
 from torch import Generator, Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, pad
 
-from thumbnets.options import AcuteDegrees, Blur, Degrees, Distance, NonNegative, Ratios
+from thumbnets.options import (
+    AcuteDegrees,
+    Blur,
+    Degrees,
+    Distance,
+    Fraction,
+    NonNegative,
+    Pixels,
+    Ratios,
+)
 from thumbnets.registry import AUGMENTATIONS
+
+
+@AUGMENTATIONS.register()
+def shift(images: Tensor, *, generator: Generator, pixels: Pixels = 2) -> Tensor:
+    """Move every image by whole pixels, each axis uniform in -pixels..pixels.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        generator: Source of randomness, on the device of `images`.
+        pixels: Greatest move along an axis.
+    """
+    n, c, h, w = images.shape
+    down, right = torch.randint(
+        -pixels, pixels + 1, (2, n), generator=generator, device=images.device
+    )
+    padded = pad(images.contiguous(), (pixels, pixels, pixels, pixels))
+    width = w + 2 * pixels
+    # A row of the result is `w` neighbours in memory: find where each begins.
+    rows = torch.arange(0, padded.numel(), width, device=images.device)
+    rows = rows.view(n, c, -1)[:, :, pixels : pixels + h]
+    starts = rows + (pixels - right - down * width)[:, None, None]
+    return padded.view(-1).unfold(0, w, 1).index_select(0, starts.flatten()).view(n, c, h, w)
+
+
+@AUGMENTATIONS.register()
+def flip(images: Tensor, *, generator: Generator, p: Fraction = 0.5) -> Tensor:
+    """Mirror images left to right.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        generator: Source of randomness, on the device of `images`.
+        p: Probability for each image.
+    """
+    return _mirror(images, torch.rand(len(images), generator=generator, device=images.device) < p)
+
+
+def _mirror(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror the images that are `chosen`, bool [N], left to right."""
+    n = len(images)
+    both = torch.cat([images, images.flip(3)])
+    return both.index_select(0, torch.arange(n, device=images.device) + n * chosen)
+
+
+@AUGMENTATIONS.register()
+def alternating_flip(images: Tensor, *, generator: Generator, epoch: int, index: Tensor) -> Tensor:
+    """Mirror each image in every other epoch: a random half in the first, the others in the next.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        generator: Generator whose seed (not its state) decides which half begins, so that a resumed
+            training continues in the same order.
+        epoch: Number of the epoch, from 1.
+        index: int64 [N], each image's place in the training set.
+
+    Source: Jordan 2024, arXiv:2404.00498, section 3.6; here with a hash that goes by the seed.
+    """
+    return _mirror(images, ((_hashed(index, generator.initial_seed()) + epoch) & 1).bool())
+
+
+def _hashed(index: Tensor, seed: int) -> Tensor:
+    """Fair, unrelated bits for each number, int64: the finaliser of SplitMix64 (Steele 2014)."""
+    bits = index + seed % 2**63
+    bits = (bits ^ (bits >> 30)) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9 modulo 2**64
+    bits = (bits ^ (bits >> 27)) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
+    return bits ^ (bits >> 31)
 
 
 @AUGMENTATIONS.register()
@@ -45,10 +123,11 @@ def affine(
     scale: Ratios = (1.0, 1.0),
     shear: AcuteDegrees = 0.0,
 ) -> Tensor:
-    """Shear, scale and turn every image about its centre, then move it: one look-up a pixel.
+    """Shear, scale and turn every image about its centre, then move it: one look-up per pixel.
 
-    The law is that of torchvision's RandomAffine, but for moves: there a rounded uniform draw
-    gives the greatest move half the weight of the others; here all have the same, as in `shift`.
+    The distribution is that of torchvision's RandomAffine except for moves: there a rounded uniform
+    draw gives the greatest move half the weight of the others; here all have the same weight, as
+    in `shift`.
 
     Args:
         images: uint8 [N, C, H, W].
@@ -115,12 +194,13 @@ def _pixels(h: int, w: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def _sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
-    """Take every pixel from a place of its own.
+    """Sample every pixel from a position of its own.
 
     Args:
         images: uint8 [N, C, H, W].
-        places: float32 [2, N, H, W], x and y, -1 and 1 being the outer edges of the image.
-        mode: nearest or bilinear.
+        places: float32 [2, N, H, W], x and y of the position, -1 and 1 being the outer edges of the
+            image.
+        mode: Interpolation, nearest or bilinear.
     """
     grid = places.permute(1, 2, 3, 0)
     sampled = grid_sample(images.float(), grid, mode=mode, align_corners=False)
@@ -135,7 +215,8 @@ def elastic(
 
     The field is white noise, uniform in -1..1 on both axes, blurred by a Gaussian and multiplied:
     a displacement has the standard deviation alpha / (2 sqrt(3 pi) sigma) pixels, 1.4 for the
-    defaults, which are the paper's. torchvision's ElasticTransform counts alpha twice as high.
+    defaults, which are the paper's. torchvision's ElasticTransform has an alpha twice as large for
+    the same field.
 
     Args:
         images: uint8 [N, C, H, W].
@@ -167,11 +248,11 @@ def _blur(length: int, sigma: float, device: torch.device) -> Tensor:
 
 
 def displace(images: Tensor, fields: Tensor) -> Tensor:
-    """Take every pixel from elsewhere, between pixels by bilinear interpolation.
+    """Sample every pixel from another position, by bilinear interpolation.
 
     Args:
         images: uint8 [N, C, H, W].
-        fields: float32 [2, N, H, W], how far to the right and down that place is, in pixels.
+        fields: float32 [2, N, H, W], distance of that position to the right and down, in pixels.
     """
     pixels, half = _pixels(*images.shape[2:], images.device)
     unit = 1 / half[..., None]

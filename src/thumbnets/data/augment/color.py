@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 from thumbnets.options import Fraction, HalfTurn
 from thumbnets.registry import AUGMENTATIONS
 
-_SHARES = [0.2989, 0.587, 0.114]  # of red, green and blue in the brightness of a pixel
+_GREY_WEIGHTS = [0.2989, 0.587, 0.114]  # of red, green and blue in the brightness of a pixel
 
 
 @AUGMENTATIONS.register()
@@ -22,16 +22,16 @@ def colour_jitter(
 ) -> Tensor:
     """Change brightness, contrast, saturation and hue of every image, in random order.
 
-    The law is that of torchvision's ColorJitter, with an order for each image. Saturation and hue
-    are of red, green and blue: in an image of one channel they change nothing.
+    The distribution is that of torchvision's ColorJitter, with an order of its own for each image.
+    Saturation and hue apply to images of three channels (red, green and blue) alone.
 
     Args:
         images: uint8 [N, C, H, W].
         generator: Source of randomness, on the device of `images`.
-        brightness: Each image's factor is uniform in 1 - brightness..1 + brightness.
-        contrast: Likewise.
-        saturation: Likewise.
-        hue: Each image's turn of the colour circle is uniform in -hue..hue; 0.5 is half of it.
+        brightness: Half-width of the factor's range, uniform in 1 - brightness..1 + brightness.
+        contrast: Half-width of the range of the factor of contrast.
+        saturation: Half-width of the range of the factor of saturation.
+        hue: Largest turn of the colour circle, uniform in -hue..hue; 0.5 is half of the circle.
         p: Probability for each image; the others stay as they are.
     """
     draws = torch.rand(3, len(images), generator=generator, device=images.device)
@@ -65,8 +65,8 @@ def recoloured(
         images: uint8 [N, 3, H, W], red, green and blue.
         brightness, contrast, saturation: Factors of the distance from black, from the mean grey,
             and from the grey of each pixel, float32 [N].
-        turns: Of the colour circle, float32 [N]; 1 is all of it.
-        order: int64 [4, N], which of the four, numbered as above, comes first, second, …
+        turns: Turns of the colour circle, float32 [N]; 1 is the whole circle.
+        order: int64 [4, N], the order of the four changes, numbered as above.
     """
     changed = images.float()
     one = torch.ones_like(turns)
@@ -84,12 +84,12 @@ def recoloured(
 
 def greyed(images: Tensor) -> Tensor:
     """Brightness of every pixel, by ITU-R 601: float32 [N, 3, H, W] to [N, 1, H, W]."""
-    shares = torch.tensor(_SHARES, device=images.device)
+    shares = torch.tensor(_GREY_WEIGHTS, device=images.device)
     return (images * shares[:, None, None]).sum(1, keepdim=True)
 
 
 def turn_hues(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the hue of every pixel, and leave its saturation and value (those of HSV).
+    """Turn the hue of every pixel and keep its saturation and value (as in HSV).
 
     Args:
         images: float32 [N, 3, H, W].
@@ -110,7 +110,7 @@ def turn_hues(images: Tensor, turns: Tensor) -> Tensor:
 
 @AUGMENTATIONS.register()
 def greyscale(images: Tensor, *, generator: Generator, p: Fraction = 0.2) -> Tensor:
-    """Take the colour out of images; they keep three channels. One channel stays as it is.
+    """Convert images to grey, in three channels; images of one channel stay as they are.
 
     Args:
         images: uint8 [N, C, H, W].
@@ -134,7 +134,7 @@ def contrasted(images: Tensor, factors: Tensor, around_mean: Tensor) -> Tensor:
     """
     images = images.contiguous()
     c, h, w = images.shape[1:]
-    shares = _SHARES if c == 3 else [1 / c] * c
+    shares = _GREY_WEIGHTS if c == 3 else [1 / c] * c
     means = images.sum((2, 3)) / (h * w)  # of whole numbers: exact in any order
     greys = (means * torch.tensor(shares, device=images.device)).sum(1) * around_mean
     offsets = ((1 - factors) * greys)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Parts of images blanked."""
+"""Parts of images erased: squares that may reach over the edge, and rectangles inside."""
 
 import math
 from typing import Literal
@@ -38,18 +38,19 @@ def erasing(
     aspect: Ratios = (0.3, 3.3),
     fill: Literal["zero", "noise"] = "zero",
 ) -> Tensor:
-    """Blank a rectangle inside the image, of random size, form and place.
+    """Blank a rectangle inside the image, of random size, aspect ratio and position.
 
-    The law is that of torchvision's RandomErasing: an image whose ten tries of a size and a form
-    all fail to be smaller than the image stays as it is.
+    The distribution is that of torchvision's RandomErasing: an image stays as it is if none of ten
+    tries of size and aspect ratio is smaller than the image.
 
     Args:
         images: uint8 [N, C, H, W].
         generator: Source of randomness, on the device of `images`.
         p: Probability for each image.
-        area: Range of the rectangle's part of the image, uniform.
+        area: Range of the rectangle's area as a fraction of the image, uniform.
         aspect: Range of height / width; its logarithm is uniform.
-        fill: zero, or noise: every pixel and channel uniform in 0..255, as in the paper.
+        fill: Content of the rectangle: zero, or noise, uniform in 0..255 for every pixel and
+            channel, as in the paper.
 
     Source: Zhong et al. 2017, arXiv:1708.04896.
     """

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from thumbnets.choices import Choice
 from thumbnets.data.arrays import Split
 from thumbnets.data.augment import pipeline
 from thumbnets.report.figures import image_grid, save
-from thumbnets.training.settings import Choice
 
 _VARIANTS = 9
 

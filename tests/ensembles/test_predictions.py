@@ -5,6 +5,7 @@ import pytest
 
 from thumbnets import paths
 from thumbnets.artifacts import write_arrays, write_json
+from thumbnets.ensembles.predictions import read_ensemble_predictions
 from thumbnets.evaluation.predictions import accuracy, check_alike, nll, read_predictions
 
 LABELS = np.arange(6) % 2
@@ -39,7 +40,7 @@ def test_scores_of_images():
 
 
 def test_every_seed_of_the_ensemble_has_its_own_members():
-    ensemble = read_predictions("ensemble")
+    ensemble = read_ensemble_predictions()
     assert ensemble.seeds == [5, 3] and accuracy(ensemble).all()
     assert nll(ensemble) == pytest.approx(nll(read_predictions("a"))[0, 0])
 
@@ -47,13 +48,13 @@ def test_every_seed_of_the_ensemble_has_its_own_members():
 def test_members_vote_by_their_weight():
     select({"3": {"a-3": 1, "b-3": 3}, "5": {"a-5": 1, "b-5": 1}})
     p = 1 / (1 + np.exp(-9))
-    loss = nll(read_predictions("ensemble"))
+    loss = nll(read_ensemble_predictions())
     assert np.exp(loss[:, 0]) == pytest.approx([0.5, 0.25 * (1 - p) + 0.75 * p])
 
 
 def test_an_ensemble_may_be_of_several_seeds():
     select({"5 3": {"a-5": 1, "b-3": 1, "b-5": 1}})  # two right, one wrong
-    ensemble = read_predictions("ensemble")
+    ensemble = read_ensemble_predictions()
     assert ensemble.seeds == [5, 3] and accuracy(ensemble).tolist() == [[True] * 6]
     p = 1 / (1 + np.exp(-9))
     assert np.exp(nll(ensemble)) == pytest.approx((2 * p + 1 - p) / 3)
@@ -61,7 +62,7 @@ def test_an_ensemble_may_be_of_several_seeds():
 
 def test_hard_votes_have_no_loss():
     write_json(paths.ENSEMBLE_METRICS, {"rule": "all", "voting": "hard"})
-    ensemble = read_predictions("ensemble")
+    ensemble = read_ensemble_predictions()
     assert accuracy(ensemble).all()
     with pytest.raises(ValueError, match="hard votes are no probabilities: compare them by acc"):
         nll(ensemble)
@@ -81,10 +82,10 @@ def test_only_the_same_seeds_and_images_are_paired():
 def test_artifacts_of_other_runs_are_refused():
     select({"4": {"b-4": 1}, "5": {"a-5": 2}})
     with pytest.raises(ValueError, match="selection.json is of other seeds than a: run `dvc repro"):
-        read_predictions("ensemble")
+        read_ensemble_predictions()
     write_json(paths.SELECTION, {"5": {"loss": {"votes": {"a": 2}}}})
     with pytest.raises(ValueError, match="selection.json is of an older version: run `dvc repro"):
-        read_predictions("ensemble")
+        read_ensemble_predictions()
     write_arrays(paths.test_predictions("a"), logits=RIGHT[None], labels=LABELS)
     with pytest.raises(ValueError, match="a.npz is of an older version, without its seeds"):
         read_predictions("a")

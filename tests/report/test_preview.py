@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from thumbnets.data.arrays import Meta, Split
-from thumbnets.data.preview import preview
 from thumbnets.registry import AUGMENTATIONS
+from thumbnets.report.preview import preview
 
 
 @pytest.fixture

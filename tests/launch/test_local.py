@@ -1,11 +1,15 @@
 """Trainings at once: how many, what is shown, and what becomes of those that fail."""
 
+import json
 import subprocess
 
 import pytest
 
-from thumbnets import ahead
-from thumbnets.ahead import stale_trainings, train_ahead
+from thumbnets import paths
+from thumbnets.artifacts import write_json
+from thumbnets.launch import local
+from thumbnets.launch.local import missing_trainings, train_ahead
+from thumbnets.store import Store, training_key
 
 # Stands for the stage: tells of two epochs, notes how many run at once, fails if asked to.
 STAGE = """
@@ -65,7 +69,7 @@ def test_one_that_fails_is_told_and_stops_no_other(project, settings, capfd):
 
 def test_an_interruption_leaves_nothing_running(project, settings, monkeypatch):
     started = []
-    start = ahead._Process.start
+    start = local._Process.start
 
     def noted(training):
         started.append(start(training))
@@ -74,8 +78,8 @@ def test_an_interruption_leaves_nothing_running(project, settings, monkeypatch):
     def interrupted(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ahead._Process, "start", noted)
-    monkeypatch.setattr(ahead.time, "sleep", interrupted)
+    monkeypatch.setattr(local._Process, "start", noted)
+    monkeypatch.setattr(local.time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train_ahead([("good", "0"), ("good", "1")], settings, 2)
     assert [process.process.wait() for process in started] == [-9, -9]
@@ -86,15 +90,24 @@ def test_nothing_to_train_is_silent(settings, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_stale_trainings_are_those_of_dvc(monkeypatch):
-    said = '{"train@cnn_c-1": ["always changed"], "train@my_net_2-0": []}'
+def test_missing_are_those_of_dvc_once_each_and_not_what_the_store_has(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stale = ["train@cnn_c-1", "train@cnn_c-2", "train@my_net_2-0", "train-headline@headline-0"]
+    said = json.dumps({name: ["changed"] for name in stale})
 
     def run(command, **kwargs):
-        status = subprocess.CompletedProcess(command, 0, said if "status" in command else None)
-        return status
+        return subprocess.CompletedProcess(command, 0, said if "status" in command else None)
 
-    monkeypatch.setattr(ahead.subprocess, "run", run)
-    assert stale_trainings() == [("cnn_c", "1"), ("my_net_2", "0")]
+    monkeypatch.setattr(local.subprocess, "run", run)
+    for name in ("meta.json", "fold.npy"):
+        write_json(paths.TRAIN / name, {})
+    for slot, block in {"cnn_c": "cnn_c", "my_net_2": "mine", "headline": "mine"}.items():
+        write_json(paths.training_inputs(slot), {"settings": block})
+        for seed in range(3):
+            write_json(paths.encoder_of(slot, seed), {})
+    store = Store(tmp_path / "cache")
+    store.put(training_key("cnn_c", 2), {"weights": paths.TRAIN / "meta.json"})
+    assert missing_trainings(store) == [("cnn_c", "1"), ("my_net_2", "0")]
 
 
 @pytest.mark.parametrize(("fails", "message"), [("repro", "encoders"), ("status", "dvc status")])
@@ -102,6 +115,6 @@ def test_a_failure_of_dvc_is_one_line(monkeypatch, fails, message):
     def run(command, **kwargs):
         return subprocess.CompletedProcess(command, int(fails in command), "{}")
 
-    monkeypatch.setattr(ahead.subprocess, "run", run)
+    monkeypatch.setattr(local.subprocess, "run", run)
     with pytest.raises(ValueError, match=message):
-        stale_trainings()
+        missing_trainings(Store(None))
