@@ -35,7 +35,13 @@ def train(task: dict) -> Measured:
         images = Images(torch.from_numpy(data.images), torch.from_numpy(data.labels))
         read = time.time()
         try:
-            fit(settings, images, images, data.meta, seed=0, watcher=UntilFirstStep("first step"))
+            fit(
+                build_method(settings, data.meta),
+                images,
+                images,
+                seed=0,
+                watcher=UntilFirstStep("first step"),
+            )
         except FirstStep:
             return {"marks": [imported, read, time.time()]}
         raise AssertionError("the training made no step")

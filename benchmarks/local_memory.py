@@ -11,6 +11,7 @@ from benchmarks.harness import Options, table
 from benchmarks.process import Job, Measured, answer, measure
 from thumbnets import runtime
 from thumbnets.data.arrays import Meta
+from thumbnets.methods.base import build_method
 from thumbnets.params import load_params
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training
@@ -83,12 +84,12 @@ def training_of(block: str, *, batch: int, side: int = 28) -> Training:
     images = torch.randint(256, (count, 1, side, side), dtype=torch.uint8)
     data = Images(images, torch.arange(count) % 10)
     meta = Meta("noise", list("0123456789"), 1, side, [0.5], [0.3], [count // 10] * 10, "0" * 64)
-    return Training(settings, data, None, meta, seed=0)
+    return Training(build_method(settings, meta), data, None, seed=0)
 
 
 def saved_bytes(training: Training) -> int:
     """Run a training; the most that its graphs kept at once."""
-    saved = Saved(training.learner)
+    saved = Saved(training.training_module)
     with saved.hooks():
         training.run(_Silent())
     return saved.most

@@ -64,12 +64,15 @@ def fit(task: dict, seeds: list[int], test: bool = False, torch_threads: int = 1
     train, validation, test_images, meta = read(task)
     few = slice(10 * settings.train.batch_size)
     warm = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1})})
-    fit_one(warm, _part(train, few), _part(validation, few), meta, seed=0, watcher=Clock())
+    fit_one(
+        build_method(warm, meta), _part(train, few), _part(validation, few), seed=0, watcher=Clock()
+    )
 
     def measured() -> dict:
         clock, began = Clock(), time.perf_counter()
         trained = [
-            fit_one(settings, train, validation, meta, seed=seed, watcher=clock) for seed in seeds
+            fit_one(build_method(settings, meta), train, validation, seed=seed, watcher=clock)
+            for seed in seeds
         ]
         result = {
             "seconds": time.perf_counter() - began - clock.evaluating,
@@ -90,12 +93,14 @@ def bags(task: dict, epochs: int) -> Measured:
     runtime.prepare(threads=1, precision=settings.train.precision)
     train, _, _, meta = read(task)
     method = build_method(settings, meta)
-    examples, once = method.examples(train, "train"), task.but(epochs=1).settings
-    fit_one(once, examples, None, method.task, seed=0, watcher=Clock())
+    examples, once = method.build_examples(train, "train"), task.but(epochs=1).settings
+    fit_one(build_method(once, method.example_meta), examples, None, seed=0, watcher=Clock())
 
     def measured() -> dict:
         began = time.perf_counter()
-        fit_one(settings, examples, None, method.task, seed=0, watcher=Clock())
+        fit_one(
+            build_method(settings, method.example_meta), examples, None, seed=0, watcher=Clock()
+        )
         return {"seconds": (time.perf_counter() - began) / epochs}
 
     return measured
@@ -109,7 +114,9 @@ def judged(task: dict, seeds: list[int]) -> Measured:
     train, validation, _, meta = read(task)
 
     def recognised(seed: int) -> list[int]:
-        network, _ = fit_one(settings, train, validation, meta, seed=seed, watcher=Clock())
+        network, _ = fit_one(
+            build_method(settings, meta), train, validation, seed=seed, watcher=Clock()
+        )
         right = network.logits(validation.images).argmax(1) == validation.labels.numpy()
         return right.astype(int).tolist()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from thumbnets.data.arrays import Meta
 from thumbnets.models.layers import Dropout
 from thumbnets.models.patches import build
-from thumbnets.training.batches import Images, Streams
+from thumbnets.training.batches import Images, RandomStreams
 from thumbnets.training.classifier import normalise
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.optimizers import build_optimizer
@@ -56,7 +56,7 @@ def fit_stacked(
     """
     networks, streams = [], []
     for seed in seeds:
-        streams.append(Streams.of(seed, train.images.device))
+        streams.append(RandomStreams.of(seed, train.images.device))
         networks.append(build(settings, **meta.shape))
         initialise(networks[-1], settings.train.init, streams[-1].init)
     network = stack(networks)

@@ -24,8 +24,8 @@ def main() -> None:
     from thumbnets.data.arrays import read_split
     from thumbnets.ensembles.members import groups_of, training
     from thumbnets.ensembles.teaching import chosen, teach
+    from thumbnets.methods.weights import load_weights
     from thumbnets.training.batches import Images
-    from thumbnets.training.weights import load_weights
 
     runtime.prepare(threads=params.train.threads)
     device, data = runtime.device(), read_split(paths.TRAIN)

@@ -13,9 +13,9 @@ from thumbnets import cli
 from thumbnets import export as exporting
 from thumbnets.data.arrays import Meta
 from thumbnets.export import export
+from thumbnets.methods.weights import save_weights
 from thumbnets.models import create_model
 from thumbnets.training.classifier import Classifier
-from thumbnets.training.weights import save_weights
 
 CLASSES = [f"class {number}" for number in range(10)]
 META = Meta("toy", CLASSES, 1, 28, [0.25], [0.3], [1] * 10, "0" * 64)

@@ -13,8 +13,8 @@ from thumbnets import paths, pretraining
 from thumbnets.artifacts import read_arrays, read_csv, sha256, write_json
 from thumbnets.data.arrays import Meta, Split, write_split
 from thumbnets.inputs import stage_inputs
+from thumbnets.methods.weights import read_key
 from thumbnets.params import load_params
-from thumbnets.training.weights import read_key
 
 
 class Stage:

@@ -16,9 +16,10 @@ import torch
 from thumbnets import paths
 from thumbnets.artifacts import read_arrays, read_csv, read_json, write_json
 from thumbnets.data.arrays import Split, write_split
+from thumbnets.methods.base import build_method
+from thumbnets.methods.weights import load_weights
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training, fit
-from thumbnets.training.weights import load_weights
 
 OUTPUTS = (paths.weights, paths.validation_predictions, paths.history)
 
@@ -97,7 +98,7 @@ def test_it_trains_on_all_folds_but_one_and_predicts_that_one(stage, block, spli
     stage.main("toy", "0")
     held_out = split.fold == 0
     parts = [train_images(split, chosen) for chosen in (~held_out, held_out)]
-    classifier, curve = fit(settings, *parts, split.meta, seed=0, watcher=Silent())
+    classifier, curve = fit(build_method(settings, split.meta), *parts, seed=0, watcher=Silent())
     assert bits(load_weights(paths.weights("toy", 0), torch.device("cpu"))) == bits(classifier)
     predicted = read_arrays(paths.validation_predictions("toy", 0))
     np.testing.assert_array_equal(predicted["indices"], np.flatnonzero(held_out))

@@ -83,8 +83,8 @@ def _require(path: Path, missing: str) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Classify image files, or all images of a folder, with a trained model."""
+    from thumbnets.methods.weights import load_weights
     from thumbnets.predict import image_files, predict
-    from thumbnets.training.weights import load_weights
 
     params = load_params()
     model = arguments.model or params.model
@@ -144,7 +144,7 @@ def export(arguments: argparse.Namespace) -> None:
     import torch
 
     from thumbnets.export import SUFFIXES, export
-    from thumbnets.training.weights import load_weights
+    from thumbnets.methods.weights import load_weights
 
     params, name = load_params(), arguments.model
     seed = params.seeds[0] if arguments.seed is None else arguments.seed

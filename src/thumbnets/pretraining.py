@@ -14,11 +14,11 @@ from thumbnets.data.arrays import Split, read_split
 from thumbnets.evaluation.embedding import MAX_IMAGES, embedding
 from thumbnets.methods.base import build_method
 from thumbnets.methods.simclr import pretraining_images
+from thumbnets.methods.weights import load_weights, read_key, save_weights
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import load_weights, read_key, save_weights
 
 
 def check_probes(probes: list[ModelSettings], seeds: list[int]) -> None:
@@ -60,13 +60,12 @@ def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) ->
 def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
     runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
     device = runtime.device()
-    images, judged = pretraining_images(data, settings, seed, device)
+    images, validation = pretraining_images(data, settings, seed, device)
     progress = Progress(f"{settings.name}, seed {seed}")
     classifier, curve = fit(
-        settings,
+        build_method(settings, data.meta),
         images,
-        judged,
-        data.meta,
+        validation,
         seed=seed,
         watcher=progress,
         checkpoint=Checkpoint(

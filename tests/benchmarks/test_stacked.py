@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmarks.stacked import fit_stacked, stack
+from thumbnets.methods.base import build_method
 from thumbnets.models import create_model
 from thumbnets.training.loop import fit
 
@@ -29,7 +30,8 @@ def test_each_learns_as_it_does_alone(model_settings, meta, toy_images, watcher)
     )
     train, validation = toy_images(70), toy_images(40, seed=1)
     alone = [
-        fit(settings, train, validation, meta, seed=seed, watcher=watcher)[1][-1] for seed in (3, 4)
+        fit(build_method(settings, meta), train, validation, seed=seed, watcher=watcher)[1][-1]
+        for seed in (3, 4)
     ]
     together = fit_stacked(settings, train, validation, meta, [3, 4])
     assert together == pytest.approx([row.validation_accuracy for row in alone])

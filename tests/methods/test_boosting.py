@@ -67,13 +67,13 @@ def test_targets_are_shares_of_the_classes(method, targets, smoothing, expected)
 def test_a_member_learns_the_residual_of_those_that_are_finished(method):
     boosting = method("gradient_boosting")
     ensemble = Members([Constant(FIRST), Constant([9.0, 9.0, 9.0])], boosting.combine)
-    learner = boosting.learner(ensemble)
-    learner.logits.data = torch.tensor(SECOND)
-    alone, right = boosting.loss(learner, IMAGE, CLASS)
+    training_module = boosting.training_module(ensemble)
+    training_module.logits.data = torch.tensor(SECOND)
+    alone, right = boosting.loss(training_module, IMAGE, CLASS)
     # (0.5 + 1/3)² + (0.5 - 2/3)² + (0 + 1/3)²
     assert alone.item() == pytest.approx(0.694444 + 0.027778 + 0.111111, abs=1e-5)
     ensemble.finished = 1
-    loss, right = boosting.loss(learner, IMAGE, CLASS)
+    loss, right = boosting.loss(training_module, IMAGE, CLASS)
     assert loss.item() == pytest.approx(1.165241**2 + 0.255272**2 + 0.090031**2, abs=1e-5)
     assert right == 0  # (1.5, 0.5, -1)
     loss.backward()
@@ -99,12 +99,12 @@ def test_shares_of_a_batch_add_up(method, name):
     members = [nn.Sequential(nn.Flatten(), nn.Linear(64, 3)) for _ in range(2)]
     ensemble = Members(members, boosting.combine)
     images, targets = torch.randn(10, 1, 8, 8), torch.arange(10) % 3
-    learner = boosting.learner(ensemble)
+    training_module = boosting.training_module(ensemble)
     if name == "gradient_boosting":
         ensemble.finished = 1
-    whole = boosting.gradients(learner, images, targets, 1.0)
+    whole = boosting.gradients(training_module, images, targets, 1.0)
     parts = [
-        boosting.gradients(learner, images[some], targets[some], share)
+        boosting.gradients(training_module, images[some], targets[some], share)
         for some, share in ((slice(0, 3), 0.3), (slice(3, 10), 0.7))
     ]
     for gradient, *others in zip(whole[0], *(part[0] for part in parts), strict=True):
@@ -121,7 +121,7 @@ def test_finished_members_are_used_as_for_evaluation(model_settings, toy_images,
         method={"name": "gradient_boosting", "members": 2},
         epochs=4,
     )
-    training = Training(settings, toy_images(40), None, meta, seed=0)
+    training = Training(build_method(settings, meta), toy_images(40), None, seed=0)
     after, kept = training.method.after_epoch, []
 
     def note(epochs: int) -> None:

@@ -8,7 +8,7 @@ from thumbnets.artifacts import write_arrays
 from thumbnets.data.arrays import Split
 from thumbnets.data.views import VIEWS, transformed
 from thumbnets.methods.base import build_method
-from thumbnets.training.batches import Images, Streams
+from thumbnets.training.batches import Images, RandomStreams
 from thumbnets.training.loop import fit
 
 N, CPU = 24, torch.device("cpu")
@@ -70,7 +70,7 @@ def rows_of(batches, streams, method, split, views: str):
 @pytest.mark.parametrize("chosen", [None, np.arange(N) % 2 == 1])
 def test_targets_are_of_the_view_and_image_that_are_seen(split, teacher, method_of, views, chosen):
     p = teacher(views)
-    method, streams = method_of(), Streams.of(0, CPU)
+    method, streams = method_of(), RandomStreams.of(0, CPU)
     batches = method.batches(Images.of(split, CPU, chosen), streams)
     found = []
     for rows, targets in rows_of(batches, streams, method, split, views):
@@ -85,7 +85,7 @@ def test_targets_are_of_the_view_and_image_that_are_seen(split, teacher, method_
 def test_temperature_and_share_shape_the_target(split, teacher, method_of):
     p = teacher("none")
     method = method_of(temperature=2.0, share=0.75)
-    batches = method.batches(Images.of(split, CPU), Streams.of(0, CPU))
+    batches = method.batches(Images.of(split, CPU), RandomStreams.of(0, CPU))
     soft = p[0] ** 0.5  # the teacher's logits halved
     soft /= soft.sum(1, keepdims=True)
     expected = 0.75 * soft + 0.25 * np.eye(3)[split.labels]
@@ -109,7 +109,7 @@ def test_a_student_of_the_labels_alone_learns_as_supervised_does(
     teacher("none")
     data, weights = Images.of(split, CPU), []
     for settings in (method_of(share=0.0).settings, model_settings()):
-        classifier, _ = fit(settings, data, data, meta, seed=0, watcher=watcher)
+        classifier, _ = fit(build_method(settings, meta), data, data, seed=0, watcher=watcher)
         weights.append(classifier.network.state_dict())
     for name in weights[0]:
         torch.testing.assert_close(weights[0][name], weights[1][name], rtol=1e-4, atol=1e-5)
@@ -120,14 +120,14 @@ def test_a_student_takes_up_what_only_the_teacher_knows(split, teacher, method_o
     teacher("none", log_probabilities=wrong.astype(np.float32))
     data = Images.of(split, CPU)
     settings = method_of({"epochs": 40}).settings
-    classifier, _ = fit(settings, data, None, meta, seed=0, watcher=watcher)
+    classifier, _ = fit(build_method(settings, meta), data, None, seed=0, watcher=watcher)
     assert (classifier.logits(data.images).argmax(1) == (split.labels + 1) % 3).all()
 
 
 def test_a_teacher_of_other_images_is_refused(split, teacher, method_of):
     teacher("none", sha256=np.array("1" * 64), classes=np.array(["cat", "dog"]))
     with pytest.raises(ValueError, match=r"other images, of classes cat, dog: name one for toy"):
-        method_of().batches(Images.of(split, CPU), Streams.of(0, CPU))
+        method_of().batches(Images.of(split, CPU), RandomStreams.of(0, CPU))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", "npy", "npz", "cut"])
@@ -143,7 +143,7 @@ def test_what_is_no_teacher_is_refused(split, teacher, method_of, content):
     else:
         method.teacher.write_bytes(content)
     with pytest.raises(ValueError, match=r"teacher.npz is no teacher, .* name one that "):
-        method.batches(Images.of(split, CPU), Streams.of(0, CPU))
+        method.batches(Images.of(split, CPU), RandomStreams.of(0, CPU))
 
 
 @pytest.mark.parametrize(("key", "value"), [("augment", ["flip"]), ("mix", "mixup")])

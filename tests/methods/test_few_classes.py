@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thumbnets.methods import few_classes
+from thumbnets.methods.base import build_method
 from thumbnets.methods.few_classes import FewClasses, gathered
-from thumbnets.training.batches import Batches, Streams
+from thumbnets.training.batches import Batches, RandomStreams
 from thumbnets.training.loop import Training
 
 
@@ -80,7 +81,7 @@ def test_only_in_the_first_half_of_the_epochs(
 ):
     images, device = toy_images(90), torch.device("cpu")
     settings = train_settings(epochs=4, batch_size=10, augment=[])
-    batches = FewClasses(images, settings, meta, Streams.of(0, device), drawn_first=1)
+    batches = FewClasses(images, settings, meta, RandomStreams.of(0, device), drawn_first=1)
     order = batches.shuffled()
     seen = {
         epoch: [set(labels.tolist()) for _, labels in batches.run(order, epoch)]
@@ -100,7 +101,10 @@ def training(model_settings, toy_images, meta):
         method = {"name": "local", "few_classes": few}
         changes = {"optimizer": "adam", "lr": 0.01, "threads": 1, "method": method, **train}
         return Training(
-            model_settings("mlp", {"width": 8}, **changes), toy_images(90), None, meta, seed=1
+            build_method(model_settings("mlp", {"width": 8}, **changes), meta),
+            toy_images(90),
+            None,
+            seed=1,
         )
 
     return make

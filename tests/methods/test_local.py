@@ -15,12 +15,12 @@ from torch.optim import Adam
 
 from thumbnets.methods import local
 from thumbnets.methods.base import build_method, evaluate
+from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import count_parameters, create_model
 from thumbnets.models.blocks import Block, conv_block, linear_block
 from thumbnets.models.patches import build
 from thumbnets.registry import NETWORKS
 from thumbnets.training.loop import Training, fit
-from thumbnets.training.weights import load_weights, save_weights
 
 KINDS = [  # of loss, and of head
     {"loss": "pred"},
@@ -166,19 +166,23 @@ def by_hand(method_of):
         block = Block(nn.Linear(2, 3), nn.ReLU())
         network = nn.Sequential(block, nn.Linear(3, 2))
         h = torch.zeros(1, 3)
-        learner = nn.Module()
-        learner.network, learner.heads = network, nn.ModuleList()
-        learner.heads.append(local.Head(h, 2, method.choices))
+        training_module = nn.Module()
+        training_module.network, training_module.heads = network, nn.ModuleList()
+        training_module.heads.append(local.Head(h, 2, method.choices))
         with torch.no_grad():
             block[0].weight.copy_(torch.tensor([[1.0, 0], [0, 1], [1, 1]]))
             block[0].bias.zero_()
-            for name, p in learner.heads.named_parameters():
+            for name, p in training_module.heads.named_parameters():
                 p.copy_(torch.eye(3)) if "compare" in name else p.zero_()
         x, y = torch.tensor([[1.0, 2], [3, -1], [2, 0.5]]), torch.tensor([0, 1, 1])
-        found, _, _ = method.gradients(learner, x, y, 1.0)
-        names = [name for name, _ in learner.named_parameters()]
+        found, _, _ = method.gradients(training_module, x, y, 1.0)
+        names = [name for name, _ in training_module.named_parameters()]
         h = block(x)
-        return dict(zip(names, found, strict=True)), method.block_loss(learner.heads[0], h, y), h
+        return (
+            dict(zip(names, found, strict=True)),
+            method.block_loss(training_module.heads[0], h, y),
+            h,
+        )
 
     return find
 
@@ -337,8 +341,8 @@ def test_counts_with_heads(settings_of, meta, row):
         with torch.device("meta"):
             method = build_method(settings, seen)
             network = method.network()
-            learner = method.learner(network)
-        assert count_parameters(learner) == count
+            training_module = method.training_module(network)
+        assert count_parameters(training_module) == count
         assert count_parameters(network) == alone
 
 
@@ -346,13 +350,13 @@ def test_counts_with_heads(settings_of, meta, row):
 
 
 def begin(method, network: nn.Module | None = None):
-    """A learner whose heads and output layer are not 0, in train mode."""
+    """A training_module whose heads and output layer are not 0, in train mode."""
     torch.manual_seed(5)
-    learner = method.learner(convolutions() if network is None else network).train()
+    training_module = method.training_module(convolutions() if network is None else network).train()
     with torch.no_grad():
-        for p in learner.parameters():
+        for p in training_module.parameters():
             p.add_(0.1 * torch.randn_like(p))
-    return learner
+    return training_module
 
 
 def reseed(network: nn.Module) -> None:
@@ -362,21 +366,21 @@ def reseed(network: nn.Module) -> None:
             layer.random = type(layer.random)(type(layer.random.bit_generator)(7))
 
 
-def gradients(method, learner, images, labels) -> dict[str, Tensor]:
-    reseed(learner)
-    found, _, _ = method.gradients(learner, images, labels, 1.0)
-    return dict(zip((name for name, _ in learner.named_parameters()), found, strict=True))
+def gradients(method, training_module, images, labels) -> dict[str, Tensor]:
+    reseed(training_module)
+    found, _, _ = method.gradients(training_module, images, labels, 1.0)
+    return dict(zip((name for name, _ in training_module.named_parameters()), found, strict=True))
 
 
 @of_every_kind
 def test_gradients_are_those_of_all_losses_added_up_with_outputs_detached(method_of, kind):
     """The same by one backward pass over the sum: so it goes without any order of the blocks."""
     method = method_of(kind)
-    learner, (images, labels) = begin(method), some()
-    found = gradients(method, learner, images, labels)
-    reseed(learner)
-    total, x, heads = 0.0, images, iter(learner.heads)
-    for layer in list(learner.network)[:-1]:
+    training_module, (images, labels) = begin(method), some()
+    found = gradients(method, training_module, images, labels)
+    reseed(training_module)
+    total, x, heads = 0.0, images, iter(training_module.heads)
+    for layer in list(training_module.network)[:-1]:
         if isinstance(layer, Block):
             h = layer[2](layer[1](layer[0](x)))
             total = total + method.block_loss(next(heads), h, labels)
@@ -384,9 +388,9 @@ def test_gradients_are_those_of_all_losses_added_up_with_outputs_detached(method
         else:
             x = layer(x)
     scale = 1 - kind.get("beta", 0.99) if kind["loss"] == "predsim" else 1
-    total = total + scale * functional.cross_entropy(learner.network[-1](x), labels)
+    total = total + scale * functional.cross_entropy(training_module.network[-1](x), labels)
     total.backward()
-    for name, p in learner.named_parameters():
+    for name, p in training_module.named_parameters():
         torch.testing.assert_close(found[name], p.grad, msg=name)
         assert p.grad.abs().sum() > 0 or "bias" in name
 
@@ -405,13 +409,13 @@ def place(name: str) -> int:
 def test_no_gradient_crosses_a_block(method_of, kind, number):
     """Whatever the blocks from one on, and all heads of those, become: the others do not notice."""
     method = method_of(kind)
-    learner, (images, labels) = begin(method), some()
-    before = gradients(method, learner, images, labels)
+    training_module, (images, labels) = begin(method), some()
+    before = gradients(method, training_module, images, labels)
     with torch.no_grad():
-        for name, p in learner.named_parameters():
+        for name, p in training_module.named_parameters():
             if place(name) >= number:
                 p.mul_(-1.7)
-    after = gradients(method, learner, images, labels)
+    after = gradients(method, training_module, images, labels)
     for name in before:
         assert torch.equal(before[name], after[name]) == (place(name) < number), name
 
@@ -420,28 +424,30 @@ def test_no_gradient_crosses_a_block(method_of, kind, number):
 def test_a_block_learns_as_if_it_were_trained_alone(method_of, kind):
     """With an optimizer of its own, by what the blocks before it gave: the same bits."""
     method = method_of(kind)
-    learner, (images, labels) = begin(method), some()
-    block, head = (copy.deepcopy(module) for module in (learner.network[2], learner.heads[1]))
-    optimizer = Adam(learner.parameters(), 0.01, fused=True)
+    training_module, (images, labels) = begin(method), some()
+    block, head = (
+        copy.deepcopy(module) for module in (training_module.network[2], training_module.heads[1])
+    )
+    optimizer = Adam(training_module.parameters(), 0.01, fused=True)
     alone = Adam([*block.parameters(), *head.parameters()], 0.01, fused=True)
     seen: list[Tensor] = []
-    learner.network[1].register_forward_hook(lambda *args: seen.append(args[2]))
+    training_module.network[1].register_forward_hook(lambda *args: seen.append(args[2]))
     for _ in range(4):
-        found, _, _ = method.gradients(learner, images, labels, 1.0)
-        for p, gradient in zip(learner.parameters(), found, strict=True):
+        found, _, _ = method.gradients(training_module, images, labels, 1.0)
+        for p, gradient in zip(training_module.parameters(), found, strict=True):
             p.grad = gradient
         optimizer.step()
         alone.zero_grad()
         method.block_loss(head, block[:3](seen[-1]), labels).backward()
         alone.step()
-    pairs = ((learner.network[2], block), (learner.heads[1], head))
+    pairs = ((training_module.network[2], block), (training_module.heads[1], head))
     for (name, ours), other in (
         pair
         for module, own in pairs
         for pair in zip(module.named_parameters(), own.parameters(), strict=True)
     ):
         assert torch.equal(ours, other), name
-    assert torch.equal(learner.network[2][1].running_mean, block[1].running_mean)
+    assert torch.equal(training_module.network[2][1].running_mean, block[1].running_mean)
     assert len(seen) == 4 and not any(x.requires_grad for x in seen)
 
 
@@ -450,9 +456,11 @@ def test_gradients_lie_in_memory_as_their_parameters_do(settings_of, meta, multi
     """A fused optimizer takes both as plain rows of values; 0.02 has maps as torch lays them."""
     options = {"multiplier": multiplier}
     method = build_method(settings_of({}, "vgg8b", options), replace(meta, image_size=16))
-    learner = method.learner(method.network())
-    found, _, _ = method.gradients(learner, torch.randn(4, 1, 16, 16), torch.arange(4) % 3, 1.0)
-    for (name, p), gradient in zip(learner.named_parameters(), found, strict=True):
+    training_module = method.training_module(method.network())
+    found, _, _ = method.gradients(
+        training_module, torch.randn(4, 1, 16, 16), torch.arange(4) % 3, 1.0
+    )
+    for (name, p), gradient in zip(training_module.named_parameters(), found, strict=True):
         assert p.stride() == gradient.stride(), name
 
 
@@ -462,19 +470,25 @@ def test_gradients_lie_in_memory_as_their_parameters_do(settings_of, meta, multi
 @of_every_kind
 def test_predictors_and_output_layer_begin_at_zero(method_of, kind):
     method = method_of(kind)
-    learner, (images, labels) = method.learner(convolutions()), some()
-    assert learner.network[5].weight.abs().sum() == 0 < learner.network[5].bias.abs().sum()
+    training_module, (images, labels) = method.training_module(convolutions()), some()
+    assert (
+        training_module.network[5].weight.abs().sum()
+        == 0
+        < training_module.network[5].bias.abs().sum()
+    )
     bio = kind.get("bio", False)
-    for head in learner.heads:
+    for head in training_module.heads:
         if "pred" not in kind["loss"]:
             continue
         decoder = head.predict[2]
         assert decoder.weight.abs().sum() == 0
         assert (decoder.bias.abs().sum() == 0) == bio
     if kind["loss"] == "pred":
-        loss = method.block_loss(learner.heads[0], learner.network[0](images), labels).item()
+        loss = method.block_loss(
+            training_module.heads[0], training_module.network[0](images), labels
+        ).item()
         assert loss == pytest.approx(math.log(2 if bio else 3), abs=1e-6 if bio else 0.3)
-        found = gradients(method, learner, images, labels)
+        found = gradients(method, training_module, images, labels)
         moved = found["network.0.0.weight"].abs().sum() > 0
         assert moved == bio  # feedback reaches the block at once, backpropagation does not
 
@@ -483,7 +497,7 @@ def test_an_output_layer_from_a_file_is_kept(method_of, tmp_path):
     method = method_of(weights="pretrained/some.pth")
     network = convolutions()
     before = network[5].weight.clone()
-    method.learner(network)
+    method.training_module(network)
     assert torch.equal(network[5].weight, before)
 
 
@@ -508,34 +522,34 @@ def test_feedback_takes_other_weights_back():
 
 def test_bio_targets_are_random_and_fixed(method_of):
     method = method_of({"loss": "predsim", "bio": True})
-    learner, (images, labels) = begin(method), some()
-    fixed = {name: b.clone() for name, b in learner.named_buffers() if place(name) >= 0}
+    training_module, (images, labels) = begin(method), some()
+    fixed = {name: b.clone() for name, b in training_module.named_buffers() if place(name) >= 0}
     fixed = {k: v for k, v in fixed.items() if k.endswith(("projection", "feedback"))}
     assert len(fixed) == 6
-    projections = [head.projection for head in learner.heads]
+    projections = [head.projection for head in training_module.heads]
     assert all(p.shape == (128, 3) and p.abs().max() <= 1 / math.sqrt(3) for p in projections)
     assert len({p.numpy().tobytes() for p in projections}) == 3
-    wanted = learner.heads[0].wanted(labels)
+    wanted = training_module.heads[0].wanted(labels)
     assert wanted.shape == (12, 128) and torch.equal(wanted[0], wanted[3])
     torch.testing.assert_close(wanted[1], projections[0][:, 1])
-    trained = dict(learner.named_parameters())
+    trained = dict(training_module.named_parameters())
     assert not trained.keys() & fixed.keys()
-    found = gradients(method, learner, images, labels)
+    found = gradients(method, training_module, images, labels)
     assert found.keys() == trained.keys()
     for name, before in fixed.items():
-        assert torch.equal(learner.get_buffer(name), before)
+        assert torch.equal(training_module.get_buffer(name), before)
 
 
 def test_bio_compares_what_the_block_gives(method_of):
     method = method_of({"loss": "sim", "bio": True, "decoder": 64})
-    learner, (images, labels) = begin(method), some()
-    h = local.split(learner.network[0])[0](images)
+    training_module, (images, labels) = begin(method), some()
+    h = local.split(training_module.network[0])[0](images)
     pooled = functional.avg_pool2d(h, (2, 2))  # 4 maps of 8x8 to 64 values
     expected = functional.mse_loss(
-        local.similarity(pooled), local.similarity(learner.heads[0].wanted(labels))
+        local.similarity(pooled), local.similarity(training_module.heads[0].wanted(labels))
     )
-    torch.testing.assert_close(method.block_loss(learner.heads[0], h, labels), expected)
-    assert not list(learner.heads.parameters())
+    torch.testing.assert_close(method.block_loss(training_module.heads[0], h, labels), expected)
+    assert not list(training_module.heads.parameters())
 
 
 # Targets and precision.
@@ -544,31 +558,31 @@ def test_bio_compares_what_the_block_gives(method_of):
 @of_every_kind
 def test_mixed_targets_that_are_not_mixed_are_labels(method_of, kind):
     method = method_of(kind)
-    learner, (images, labels) = begin(method), some()
-    hard = gradients(method, learner, images, labels)
-    soft = gradients(method, learner, images, functional.one_hot(labels, 3).float())
+    training_module, (images, labels) = begin(method), some()
+    hard = gradients(method, training_module, images, labels)
+    soft = gradients(method, training_module, images, functional.one_hot(labels, 3).float())
     torch.testing.assert_close(hard, soft)
 
 
 def test_label_smoothing_and_class_weights_count_in_pred(method_of):
     method = method_of({"loss": "pred"}, label_smoothing=0.1)
     method.class_weights = torch.tensor([1.0, 2, 3])
-    learner, (images, labels) = begin(method), some()
-    h = local.split(learner.network[0])[0](images)
-    logits = learner.heads[0].predict(h)
+    training_module, (images, labels) = begin(method), some()
+    h = local.split(training_module.network[0])[0](images)
+    logits = training_module.heads[0].predict(h)
     torch.testing.assert_close(
-        method.block_loss(learner.heads[0], h, labels), method.cross_entropy(logits, labels)
+        method.block_loss(training_module.heads[0], h, labels), method.cross_entropy(logits, labels)
     )
 
 
 @of_every_kind
 def test_bf16_is_near_fp32(method_of, kind):
     exact, rough = method_of(kind), method_of(kind, precision="bf16")
-    learner, (images, labels) = begin(exact, convolutions(dropout=0)), some(48)
-    for name, found in gradients(exact, learner, images, labels).items():
+    training_module, (images, labels) = begin(exact, convolutions(dropout=0)), some(48)
+    for name, found in gradients(exact, training_module, images, labels).items():
         if name.endswith("0.bias"):  # before a norm: 0 but for rounding
             continue
-        other = gradients(rough, learner, images, labels)[name]
+        other = gradients(rough, training_module, images, labels)[name]
         assert other.dtype == torch.float32
         assert functional.cosine_similarity(found.flatten(), other.flatten(), dim=0) > 0.95, name
 
@@ -582,7 +596,7 @@ def trained(settings_of, toy_images, meta, watcher):
 
     def run(kind: dict, **train) -> Training:
         settings = settings_of(kind, **{"epochs": 6, **train})
-        training = Training(settings, toy_images(90), toy_images(30, 1), meta, seed=1)
+        training = Training(build_method(settings, meta), toy_images(90), toy_images(30, 1), seed=1)
         training.run(watcher)
         return training
 
@@ -591,8 +605,8 @@ def trained(settings_of, toy_images, meta, watcher):
 
 def local_losses(training: Training, images: Tensor, labels: Tensor) -> list[float]:
     """The loss of every block on a batch, without dropout."""
-    x, found, heads = images, [], iter(training.learner.heads)
-    training.learner.train()
+    x, found, heads = images, [], iter(training.training_module.heads)
+    training.training_module.train()
     for layer in training.network[:-1]:
         x = local.split(layer)[0](x) if isinstance(layer, Block) else layer(x)
         if isinstance(layer, Block):
@@ -605,13 +619,15 @@ def test_every_block_learns(trained, settings_of, toy_images, meta, kind):
     training = trained(kind, epochs=20)
     assert training.curve[-1].validation_accuracy > 0.9  # a third is chance
     images, labels = next(training.batches.run(torch.arange(90), 1))
-    fresh = Training(settings_of(kind), toy_images(90), None, meta, seed=1)
+    fresh = Training(build_method(settings_of(kind), meta), toy_images(90), None, seed=1)
     before, after = (local_losses(t, images, labels) for t in (fresh, training))
     assert len(before) == 3 and all(b < a / 2 for a, b in zip(before, after, strict=True))
 
 
 def test_kinds_of_loss_end_elsewhere_from_one_start(trained, settings_of, toy_images, meta):
-    starts = [Training(settings_of(k), toy_images(90), None, meta, seed=1) for k in KINDS]
+    starts = [
+        Training(build_method(settings_of(k), meta), toy_images(90), None, seed=1) for k in KINDS
+    ]
     first = {t.network[1][0].weight.detach().numpy().tobytes() for t in starts}
     last = {trained(k, epochs=1).network[1][0].weight.detach().numpy().tobytes() for k in KINDS}
     assert len(first) == 1 and len(last) == len(KINDS)
@@ -622,14 +638,14 @@ def test_evaluation_needs_neither_labels_nor_heads(trained, toy_images, tmp_path
     classifier, data = training.classifier(), toy_images(30, 1)
     logits = classifier.logits(data.images)
     assert (classifier.logits(data.images) == logits).all()
-    del training.learner.heads
+    del training.training_module.heads
     assert (classifier.logits(data.images) == logits).all()
     assert evaluate(classifier, data)[1] == training.curve[-1].validation_accuracy
 
 
 def test_weights_file_has_the_network_alone(settings_of, toy_images, meta, watcher, tmp_path):
     settings = settings_of({}, epochs=1)
-    classifier, _ = fit(settings, toy_images(50), None, meta, seed=0, watcher=watcher)
+    classifier, _ = fit(build_method(settings, meta), toy_images(50), None, seed=0, watcher=watcher)
     path = tmp_path / "0.safetensors"
     save_weights(path, classifier, settings)
     with safe_open(path, "pt") as file:
@@ -641,7 +657,7 @@ def test_weights_file_has_the_network_alone(settings_of, toy_images, meta, watch
 @of_every_kind
 def test_the_same_seed_gives_the_same_bits(trained, kind):
     def bits(training: Training) -> dict[str, bytes]:
-        return {k: v.numpy().tobytes() for k, v in training.learner.state_dict().items()}
+        return {k: v.numpy().tobytes() for k, v in training.training_module.state_dict().items()}
 
     assert bits(trained(kind, epochs=1)) == bits(trained(kind, epochs=1))
 
@@ -671,7 +687,7 @@ def test_which_networks_are_of_blocks():
 def test_other_networks_are_refused(settings_of, meta, arch, train, what):
     method = build_method(settings_of({}, arch, {}, **train), meta)
     with pytest.raises(ValueError, match=f"^models.toy, method: local: the network .*; {what}"):
-        method.learner(method.network())
+        method.training_module(method.network())
 
 
 @pytest.mark.parametrize("kind", [{"loss": "sim"}, {}, {"loss": "pred", "bio": True}])

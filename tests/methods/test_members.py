@@ -10,11 +10,11 @@ from thumbnets.export import export
 from thumbnets.methods.base import build_method
 from thumbnets.methods.boosting import shrunken_sum
 from thumbnets.methods.members import Members, mean_of_logits, soft_vote
+from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import count_parameters, create_model
 from thumbnets.registry import METHODS
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import Training, fit
-from thumbnets.training.weights import load_weights, save_weights
 
 ENSEMBLES = [name for name, entry in METHODS.entries.items() if "members" in entry.parameters]
 DISAGREEING = torch.tensor([[4.0, 0.0, 0.0], [0.0, 1.5, 0.0], [0.0, 1.5, 0.0]])[:, None]
@@ -60,7 +60,7 @@ def test_members_between_the_finished_and_the_last_do_not_predict():
 @pytest.mark.parametrize("name", ENSEMBLES)
 @pytest.mark.parametrize("init", ["default", "he"])
 def test_members_begin_with_weights_of_their_own(ensemble, toy_images, meta, name, init):
-    training = Training(ensemble(name, init=init), toy_images(30), None, meta, seed=0)
+    training = Training(build_method(ensemble(name, init=init), meta), toy_images(30), None, seed=0)
     first = [member[1].weight for member in training.network.members]
     assert len(first) == 3
     assert all((a != b).float().mean() > 0.9 for a in first for b in first if a is not b)
@@ -70,7 +70,7 @@ def test_members_begin_with_weights_of_their_own(ensemble, toy_images, meta, nam
 def test_toy_images_are_learned_by_members_that_differ(ensemble, toy_images, meta, watcher, name):
     settings = ensemble(name, epochs=12)
     classifier, curve = fit(
-        settings, toy_images(60), toy_images(30, 1), meta, seed=0, watcher=watcher
+        build_method(settings, meta), toy_images(60), toy_images(30, 1), seed=0, watcher=watcher
     )
     assert curve[-1].validation_accuracy > 0.95 and curve[-1].train_accuracy > 0.9
     assert curve[-1].train_loss < curve[0].train_loss
@@ -81,7 +81,7 @@ def test_toy_images_are_learned_by_members_that_differ(ensemble, toy_images, met
 @pytest.mark.parametrize("name", ENSEMBLES)
 def test_weights_come_back(ensemble, toy_images, meta, watcher, tmp_path, name):
     settings, path = ensemble(name, "cnn_c"), tmp_path / "0.safetensors"
-    classifier, _ = fit(settings, toy_images(30), None, meta, seed=0, watcher=watcher)
+    classifier, _ = fit(build_method(settings, meta), toy_images(30), None, seed=0, watcher=watcher)
     save_weights(path, classifier, settings)
     again = load_weights(path, torch.device("cpu"))
     images = toy_images(20, 1)

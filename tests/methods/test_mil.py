@@ -10,10 +10,10 @@ from thumbnets.data.bags import Bags
 from thumbnets.evaluation.metrics import area_under_curve
 from thumbnets.evaluation.views import VIEWS, predict, transformed
 from thumbnets.methods.base import build_method
-from thumbnets.training.batches import Streams
+from thumbnets.methods.weights import load_weights, save_weights
+from thumbnets.training.batches import RandomStreams
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import fit
-from thumbnets.training.weights import load_weights, save_weights
 
 POOLINGS = ["attention", "gated_attention", "mean", "max", "instance_mean", "instance_max"]
 CPU = torch.device("cpu")
@@ -39,13 +39,13 @@ def trained(settings_of, toy_images, meta, watcher):
     def train(seed: int = 0, checkpoint: Checkpoint | None = None, watcher=watcher, **changes):
         settings = settings_of(**changes)
         method = build_method(settings, meta)
-        bags = method.examples(toy_images(60), "train", seed)
-        judged = method.examples(toy_images(30, 1), "validation", seed)
+        bags = method.build_examples(toy_images(60), "train", seed)
+        judged = method.build_examples(toy_images(30, 1), "validation", seed)
         classifier, curve = fit(
             settings,
             bags,
             judged,
-            method.task,
+            method.example_meta,
             seed=seed,
             watcher=watcher,
             checkpoint=checkpoint,
@@ -122,8 +122,8 @@ def test_pictures_are_squares_of_the_images(settings_of, toy_images, meta):
 
 def test_batches_hold_whole_bags_augmented_image_by_image(settings_of, toy_images, meta):
     settings = settings_of(augment=[{"name": "flip", "p": 0.5}])
-    method, streams = build_method(settings, meta), Streams.of(0, CPU)
-    train = method.examples(toy_images(60), "train")
+    method, streams = build_method(settings, meta), RandomStreams.of(0, CPU)
+    train = method.build_examples(toy_images(60), "train")
     batches = method.batches(train, streams)
     order = batches.shuffled()
     seen, flipped = 0, 0
@@ -207,7 +207,7 @@ def test_weights_that_were_kept_predict_the_same(trained, settings_of, tmp_path,
 def test_the_report_gets_the_attention_and_some_bags_positive_ones_first(trained, settings_of):
     classifier, _, judged = trained(epochs=10)
     method = build_method(settings_of(), classifier.meta)
-    found = method.shown(classifier, judged)
+    found = method.report_arrays(classifier, judged)
     assert found["bag_attention"].shape == found["bag_hits"].shape == judged.rows.shape
     bags = np.split(found["bag_attention"], np.cumsum(found["bag_sizes"])[:-1])
     np.testing.assert_allclose([bag.sum() for bag in bags], 1, rtol=1e-5)
@@ -215,14 +215,14 @@ def test_the_report_gets_the_attention_and_some_bags_positive_ones_first(trained
     assert labels == [1] * 6 + [0] * 3
     assert len(found["bag_images"]) == found["bag_sizes"][found["bag_shown"]].sum()
     without, _, judged = trained(method={"pooling": "max"})
-    assert method.shown(without, judged) == {}
+    assert method.report_arrays(without, judged) == {}
 
 
 def test_class_weights_and_bf16_are_of_bags(trained, settings_of, toy_images, meta):
     method = build_method(settings_of(class_weights="balanced"), meta)
-    train = method.examples(toy_images(60), "train")
-    method = build_method(settings_of(class_weights="balanced"), method.task)
-    method.batches(train, Streams.of(0, CPU))
+    train = method.build_examples(toy_images(60), "train")
+    method = build_method(settings_of(class_weights="balanced"), method.example_meta)
+    method.batches(train, RandomStreams.of(0, CPU))
     positive = train.labels.float().mean()
     expected = torch.stack([0.5 / (1 - positive), 0.5 / positive])
     torch.testing.assert_close(method.class_weights, expected)
@@ -249,7 +249,7 @@ def test_refused(trained, changes, message):
 
 def test_a_target_that_is_no_class_is_refused(settings_of, meta):
     with pytest.raises(ValueError, match="target must be the number of a class, 0 to 2, got 3"):
-        _ = build_method(settings_of(method={"target": 3}), meta).task
+        _ = build_method(settings_of(method={"target": 3}), meta).example_meta
 
 
 def test_a_network_without_a_linear_head_is_refused(settings_of, meta):

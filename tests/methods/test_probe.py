@@ -14,10 +14,10 @@ from thumbnets import paths
 from thumbnets.evaluation.cost import describe
 from thumbnets.methods.base import build_method
 from thumbnets.methods.probe import Voters, draw
+from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import count_parameters
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training, fit
-from thumbnets.training.weights import load_weights, save_weights
 
 CPU = torch.device("cpu")
 ARCH = {"arch": "resnet20"}  # it has batch norms
@@ -31,7 +31,9 @@ def encoder(model_settings, meta, toy_images, watcher, tmp_path, monkeypatch):
         **ARCH, method="simclr", threads=1, augment=[{"name": "shift", "pixels": 1}]
     )
     for seed in (0, 1):
-        trained, _ = fit(settings, toy_images(30), None, meta, seed=seed, watcher=watcher)
+        trained, _ = fit(
+            build_method(settings, meta), toy_images(30), None, seed=seed, watcher=watcher
+        )
         save_weights(paths.encoder("toy", seed), trained, settings)
     return load_weights(paths.encoder("toy", 0), CPU)
 
@@ -72,7 +74,7 @@ def test_a_linear_probe_leaves_the_encoder_to_the_bit(
 ):
     settings = probe_settings("linear", epochs=3, lr=0.1, **train)
     images = toy_images(60)
-    classifier, curve = fit(settings, images, images, meta, seed=0, watcher=watcher)
+    classifier, curve = fit(build_method(settings, meta), images, images, seed=0, watcher=watcher)
     assert same(classifier.network.encoder, encoder.network)
     fresh = build_method(settings, meta).network()
     assert not torch.equal(classifier.network.head.weight, fresh.head.weight)
@@ -86,14 +88,14 @@ def test_features_known_beforehand_are_those_of_the_images(
 ):
     settings = probe_settings("linear")
     images = toy_images(30)
-    training = Training(settings, images, None, meta, seed=0)
+    training = Training(build_method(settings, meta), images, None, seed=0)
     order = training.batches.shuffled()
     features, labels = (
         torch.cat(part) for part in zip(*training.batches.run(order, 1), strict=True)
     )
     np.testing.assert_allclose(features, encoder.logits(images)[order], rtol=1e-4, atol=1e-5)
     assert torch.equal(labels, images.labels[order])
-    assert list(training.learner.parameters()) == list(training.network.head.parameters())
+    assert list(training.training_module.parameters()) == list(training.network.head.parameters())
 
 
 def test_fine_tuning_begins_with_the_encoder_and_moves_it(
@@ -101,14 +103,16 @@ def test_fine_tuning_begins_with_the_encoder_and_moves_it(
 ):
     settings = probe_settings("finetune")
     images = toy_images(60)
-    training = Training(settings, images, None, meta, seed=0)
+    training = Training(build_method(settings, meta), images, None, seed=0)
     assert same(training.network.encoder, encoder.network)
-    classifier, _ = fit(settings, images, None, meta, seed=0, watcher=watcher)
+    classifier, _ = fit(build_method(settings, meta), images, None, seed=0, watcher=watcher)
     assert not same(classifier.network.encoder, encoder.network)
 
 
 def test_each_seed_begins_with_its_own_encoder(encoder, probe_settings, meta, toy_images):
-    training = Training(probe_settings("finetune"), toy_images(60), None, meta, seed=1)
+    training = Training(
+        build_method(probe_settings("finetune"), meta), toy_images(60), None, seed=1
+    )
     other = load_weights(paths.encoder("toy", 1), CPU).network
     assert same(training.network.encoder, other) and not same(other, encoder.network)
 
@@ -118,7 +122,7 @@ def test_the_weights_on_disk_are_the_probe(
     encoder, probe_settings, meta, toy_images, watcher, tmp_path, kind
 ):
     settings, images = probe_settings(kind), toy_images(60)
-    classifier, curve = fit(settings, images, images, meta, seed=0, watcher=watcher)
+    classifier, curve = fit(build_method(settings, meta), images, images, seed=0, watcher=watcher)
     save_weights(tmp_path / "p.safetensors", classifier, settings)
     paths.encoder("toy", 0).unlink()  # it is no longer needed
     loaded = load_weights(tmp_path / "p.safetensors", CPU)
@@ -160,7 +164,9 @@ def test_labels_that_are_not_there_are_refused():
 def test_only_the_drawn_images_are_learned_from(encoder, probe_settings, meta, toy_images, rows):
     images = toy_images(60)
     images = Images(images.images, images.labels, rows)
-    training = Training(probe_settings("finetune", labels=9), images, None, meta, seed=1)
+    training = Training(
+        build_method(probe_settings("finetune", labels=9), meta), images, None, seed=1
+    )
     data = training.batches.data
     index = torch.from_numpy(draw(images.labels.numpy(), 9, 3, 1))
     assert torch.equal(data.images, images.images[index])
@@ -174,7 +180,9 @@ def test_drawn_images_of_a_memory_map(encoder, probe_settings, meta, toy_images,
     mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
     rows = torch.arange(60).flip(0)
     images = Images(torch.from_numpy(mapped), held.labels[rows], rows, mapped)
-    training = Training(probe_settings("finetune", labels=9), images, None, meta, seed=1)
+    training = Training(
+        build_method(probe_settings("finetune", labels=9), meta), images, None, seed=1
+    )
     data = training.batches.data
     index = torch.from_numpy(draw(images.labels.numpy(), 9, 3, 1))
     assert torch.equal(data.take(torch.arange(9)), held.images[rows[index]])
@@ -188,7 +196,7 @@ def voters() -> Voters:
     """Five directions of three classes; images are directions already."""
     voters = Voters(nn.Identity(), nn.Linear(2, 3), neighbours=3, temperature=0.5)
     bank = torch.tensor([(1, 0), (1, 0.2), (0, 1), (-1, 0.1), (0.6, 0.8)])
-    voters.meet(bank, torch.tensor([0, 0, 1, 2, 1]))
+    voters.set_voters(bank, torch.tensor([0, 0, 1, 2, 1]))
     return voters
 
 
@@ -219,7 +227,9 @@ def test_neighbours_are_those_of_the_encoder_in_evaluation_mode(
     encoder, probe_settings, meta, toy_images, watcher
 ):
     images, others = toy_images(60), toy_images(30, seed=1)
-    classifier, curve = fit(probe_settings("knn"), images, others, meta, seed=0, watcher=watcher)
+    classifier, curve = fit(
+        build_method(probe_settings("knn"), meta), images, others, seed=0, watcher=watcher
+    )
     assert same(classifier.network.encoder, encoder.network)
     bank, query = (
         of / np.linalg.norm(of, axis=1, keepdims=True)
@@ -240,7 +250,7 @@ def test_neighbours_are_those_of_the_encoder_in_evaluation_mode(
 def test_one_neighbour_recognises_the_bank(encoder, probe_settings, meta, toy_images, watcher):
     images = toy_images(60)
     settings = probe_settings("knn", neighbours=1)
-    classifier, _ = fit(settings, images, None, meta, seed=0, watcher=watcher)
+    classifier, _ = fit(build_method(settings, meta), images, None, seed=0, watcher=watcher)
     assert (classifier.logits(images).argmax(1) == images.labels.numpy()).all()
 
 
@@ -260,7 +270,7 @@ def test_what_a_probe_costs_is_counted(probe_settings, meta, kind):
 def test_more_neighbours_than_labels_are_refused(encoder, probe_settings, meta, toy_images):
     settings = probe_settings("knn", labels=9, neighbours=10)
     with pytest.raises(ValueError, match="neighbours must be at most the 9 labelled images, got"):
-        Training(settings, toy_images(60), None, meta, seed=0)
+        Training(build_method(settings, meta), toy_images(60), None, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +298,7 @@ def test_an_encoder_that_is_missing_or_of_other_images_is_refused(
     with pytest.raises(ValueError, match="was trained on other images: run `dvc repro pretrain`"):
         Training(probe_settings("linear"), toy_images(30), None, other, seed=0)
     with pytest.raises(ValueError, match=r"encoders/toy/7.safetensors is missing: run"):
-        Training(probe_settings("linear"), toy_images(30), None, meta, seed=7)
+        Training(build_method(probe_settings("linear"), meta), toy_images(30), None, seed=7)
 
 
 @pytest.mark.parametrize("kind", ["linear", "knn", "finetune"])
@@ -297,12 +307,12 @@ def test_a_resumed_probe_ends_with_the_same_bytes(
 ):
     settings = probe_settings(kind, **({} if kind == "knn" else {"epochs": 2}))
     images = toy_images(60)
-    whole, _ = fit(settings, images, images, meta, seed=0, watcher=watcher)
-    begun = Training(settings, images, images, meta, seed=0)
+    whole, _ = fit(build_method(settings, meta), images, images, seed=0, watcher=watcher)
+    begun = Training(build_method(settings, meta), images, images, seed=0)
     inputs, targets = next(begun.batches.run(begun.order, 1))
     if kind != "knn":  # whose only batch ends the epoch
         begun._step(inputs, targets)
-    resumed = Training(settings, images, images, meta, seed=0)
+    resumed = Training(build_method(settings, meta), images, images, seed=0)
     resumed.load_state_dict(copy.deepcopy(begun.state_dict()))
     resumed.run(watcher)
     assert same(resumed.classifier().network, whole.network)

@@ -13,10 +13,10 @@ from thumbnets.methods import encoder as encoder_module
 from thumbnets.methods.base import build_method
 from thumbnets.methods.encoder import build_encoder
 from thumbnets.methods.simclr import nt_xent, pretraining_images
+from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import count_parameters
-from thumbnets.training.batches import Streams
+from thumbnets.training.batches import RandomStreams
 from thumbnets.training.loop import Training, fit
-from thumbnets.training.weights import load_weights, save_weights
 
 CPU = torch.device("cpu")
 SHIFT = [{"name": "shift", "pixels": 2}]
@@ -70,7 +70,7 @@ def test_one_image_is_refused(model_settings, meta, toy_images):
         nt_xent(torch.ones(2, 3), 0.5)
     method = build_method(model_settings(method="simclr", threads=1), meta)
     with pytest.raises(ValueError, match="toy: simclr compares an image with others, .* got 1"):
-        method.batches(toy_images(1), Streams.of(0, CPU))
+        method.batches(toy_images(1), RandomStreams.of(0, CPU))
 
 
 def test_it_needs_whole_batches(model_settings):
@@ -81,7 +81,7 @@ def test_it_needs_whole_batches(model_settings):
 def test_both_views_of_an_image_have_draws_of_their_own(model_settings, meta, toy_images):
     settings = model_settings(method="simclr", threads=1, augment=SHIFT)
     images = toy_images(16)
-    batches = build_method(settings, meta).batches(images, Streams.of(0, CPU))
+    batches = build_method(settings, meta).batches(images, RandomStreams.of(0, CPU))
     assert batches.seen == 2 * len(images)
     seen, _ = next(batches.run(torch.arange(16), 1))
     pixels = (seen * batches.std + batches.mean) * 255
@@ -101,15 +101,15 @@ def test_both_views_of_an_image_have_draws_of_their_own(model_settings, meta, to
 def test_the_head_counts_as_published_and_is_no_part_of_the_encoder(model_settings, meta):
     method = build_method(model_settings(method="simclr", threads=1), meta)
     network = method.network()
-    learner = method.learner(network)
+    training_module = method.training_module(network)
     images = torch.zeros(2, 1, 8, 8)
     assert network(images).shape == (2, 100)  # the last hidden layer of lenet_300_100
-    assert learner(images).shape == (2, 128)
+    assert training_module(images).shape == (2, 128)
     method.features = 512
-    head = method.learner(network)[1]
+    head = method.training_module(network)[1]
     assert count_parameters(head) == 328_320
     method.hidden = 256
-    assert count_parameters(method.learner(network)[1]) == 513 * 256 + 257 * 128
+    assert count_parameters(method.training_module(network)[1]) == 513 * 256 + 257 * 128
 
 
 def test_resnet18_has_the_encoder_of_the_sources(model_settings, meta):
@@ -159,7 +159,8 @@ def test_learns_to_find_the_other_view_without_labels(settings, meta, toy_images
     one, other = toy_images(60), toy_images(60)
     other.labels[:] = 0
     found = [
-        fit(settings, images, images, meta, seed=0, watcher=watcher) for images in (one, other)
+        fit(build_method(settings, meta), images, images, seed=0, watcher=watcher)
+        for images in (one, other)
     ]
     (classifier, curve), (blind, same) = found
     assert curve[-1].train_loss < curve[0].train_loss < math.log(31)
@@ -170,9 +171,9 @@ def test_learns_to_find_the_other_view_without_labels(settings, meta, toy_images
 
 
 def test_its_curve_is_of_views_that_stay_the_same(settings, meta, toy_images):
-    training = Training(settings, toy_images(30), None, meta, seed=0)
+    training = Training(build_method(settings, meta), toy_images(30), None, seed=0)
     before = torch.get_rng_state(), training.streams.augment.get_state()
-    one, two = (training.method.judge(training.network, toy_images(30)) for _ in range(2))
+    one, two = (training.method.validate(training.network, toy_images(30)) for _ in range(2))
     assert one == two and training.network.training
     assert torch.equal(torch.get_rng_state(), before[0])
     assert torch.equal(training.streams.augment.get_state(), before[1])
@@ -180,7 +181,7 @@ def test_its_curve_is_of_views_that_stay_the_same(settings, meta, toy_images):
 
 def test_an_encoder_on_disk_gives_features(settings, meta, toy_images, watcher, tmp_path):
     images = toy_images(30)
-    classifier, _ = fit(settings, images, None, meta, seed=0, watcher=watcher)
+    classifier, _ = fit(build_method(settings, meta), images, None, seed=0, watcher=watcher)
     save_weights(tmp_path / "e.safetensors", classifier, settings, key="k")
     loaded = load_weights(tmp_path / "e.safetensors", CPU)
     features = loaded.logits(images)

@@ -8,6 +8,7 @@ import torch
 
 from thumbnets.data.arrays import Meta, Split, read_split, write_split
 from thumbnets.evaluation import views
+from thumbnets.methods.base import build_method
 from thumbnets.training.batches import Images
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import fit
@@ -54,7 +55,9 @@ def test_a_training_on_mapped_images_gives_the_same_bits(read, model_settings, w
     for memory in ("1e-6", "1"):
         split = read(memory)
         train, judged = (Images.of(split, CPU, rows) for rows in (~validates, validates))
-        classifier, curve = fit(settings, train, judged, meta, seed=0, watcher=watcher)
+        classifier, curve = fit(
+            build_method(settings, meta), train, judged, seed=0, watcher=watcher
+        )
         results.append((curve, views.predict(classifier, judged, views.VIEWS)))
     assert results[0][0] == results[1][0]
     for name, logits in results[0][1].items():
@@ -63,7 +66,7 @@ def test_a_training_on_mapped_images_gives_the_same_bits(read, model_settings, w
 
 def test_views_in_parts_are_views_of_all(read, model_settings, watcher, meta, monkeypatch):
     images = Images.of(read("1"), CPU)
-    classifier, _ = fit(model_settings(), images, None, meta, seed=0, watcher=watcher)
+    classifier, _ = fit(build_method(model_settings(), meta), images, None, seed=0, watcher=watcher)
     whole = views.predict(classifier, images.images, views.VIEWS)
     monkeypatch.setattr(Classifier, "at_once", 7)
     for name, logits in views.predict(classifier, images, views.VIEWS).items():

@@ -6,7 +6,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from thumbnets.methods.base import class_weights
+from thumbnets.methods.base import build_method, class_weights
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training, fit
 
@@ -37,7 +37,7 @@ def test_as_many_weights_as_classes(uneven, given):
 
 def loss_of(settings, train, meta, targets) -> tuple[float, torch.Tensor]:
     """The loss of the first ten images, and their logits."""
-    training = Training(settings, train, None, meta, seed=0)
+    training = Training(build_method(settings, meta), train, None, seed=0)
     images = train.images[:10].float() / 255
     with torch.no_grad():
         network = training.network.eval()
@@ -75,7 +75,7 @@ def test_balanced_weights_find_the_rare_class_and_leave_validation_plain(
     guesses, losses = {}, {}
     for weights in (None, "balanced"):
         settings = model_settings(class_weights=weights, epochs=30, batch_size=40)
-        classifier, curve = fit(settings, blank, blank, meta, seed=0, watcher=watcher)
+        classifier, curve = fit(build_method(settings, meta), blank, blank, seed=0, watcher=watcher)
         logits = torch.from_numpy(classifier.logits(blank.images[:1]))
         guesses[weights], losses[weights] = logits.softmax(1)[0], curve[-1]
     np.testing.assert_allclose(guesses[None], np.array([30, 8, 2]) / 40, atol=0.02)

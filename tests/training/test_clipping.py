@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from thumbnets.methods.base import build_method
 from thumbnets.training.loop import Training
 
 
@@ -13,7 +14,7 @@ def training(model_settings, toy_images, meta):
 
     def make(**changes) -> Training:
         changes = {"momentum": 0.0, "lr": 0.5, **changes}
-        return Training(model_settings(**changes), toy_images(48), None, meta, seed=0)
+        return Training(build_method(model_settings(**changes), meta), toy_images(48), None, seed=0)
 
     return make
 

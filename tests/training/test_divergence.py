@@ -6,10 +6,10 @@ import re
 import pytest
 import torch
 
-from thumbnets.methods.base import Method
+from thumbnets.methods.base import Method, build_method
+from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import Diverged, Training, fit
-from thumbnets.training.weights import load_weights, save_weights
 
 STEPS = 4  # 50 images in batches of 16: the last has 2
 
@@ -205,7 +205,7 @@ def test_a_kill_in_the_second_attempt_keeps_the_halved_rate(
 def test_the_file_of_weights_says_how_often(model_settings, toy_images, meta, lost_above, tmp_path):
     lost_above(0.03)
     settings, data = settings_of(model_settings), (toy_images(50), toy_images(30, 1))
-    classifier, _ = fit(settings, *data, meta, seed=3, watcher=Watcher())
+    classifier, _ = fit(build_method(settings, meta), *data, seed=3, watcher=Watcher())
     save_weights(tmp_path / "0.safetensors", classifier, settings)
     loaded = load_weights(tmp_path / "0.safetensors", torch.device("cpu"))
     assert loaded.halvings == classifier.halvings == 2

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from thumbnets.methods.base import evaluate
+from thumbnets.methods.base import build_method, evaluate
 from thumbnets.registry import AUGMENTATIONS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.loop import Best, Training, fit
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import EarlyStopping
@@ -29,7 +29,13 @@ def train(model_settings, toy_images, meta, watcher):
 
     def run(arch: str = "lenet_300_100", options=None, seed: int = 0, n: int = 60, **changes):
         settings = model_settings(arch, options, **changes)
-        return fit(settings, toy_images(n), toy_images(30, 1), meta, seed=seed, watcher=watcher)
+        return fit(
+            build_method(settings, meta),
+            toy_images(n),
+            toy_images(30, 1),
+            seed=seed,
+            watcher=watcher,
+        )
 
     return run
 
@@ -68,7 +74,7 @@ def test_the_state_of_other_generators_does_not_matter(train):
 
 def test_streams_of_a_seed_are_independent():
     def draws(seed: int) -> list[float]:
-        streams = Streams.of(seed, CPU, 2)
+        streams = RandomStreams.of(seed, CPU, 2)
         torches = [torch.rand(1, generator=g) for g in (streams.init, streams.order)]
         torches += [torch.rand(1, generator=streams.augment), torch.rand(1)]
         return [t.item() for t in torches] + [float(random.random()) for random in streams.dropout]
@@ -81,8 +87,8 @@ def test_streams_of_a_seed_are_independent():
 def test_every_stream_is_used(train, monkeypatch, stream):
     settings = {"epochs": 1, "init": "he", "augment": ["flip"]}
     before = bits(train("mlp4", {"dropout": 0.5}, **settings)[0])
-    of, other = Streams.of, getattr(Streams.of(99, CPU, 2), stream)
-    monkeypatch.setattr(Streams, "of", lambda *given: replace(of(*given), **{stream: other}))
+    of, other = RandomStreams.of, getattr(RandomStreams.of(99, CPU, 2), stream)
+    monkeypatch.setattr(RandomStreams, "of", lambda *given: replace(of(*given), **{stream: other}))
     assert bits(train("mlp4", {"dropout": 0.5}, **settings)[0]) != before
 
 
@@ -138,7 +144,7 @@ def test_the_watcher_is_told_of_every_batch_and_epoch(train, watcher):
 )
 def test_a_last_batch_of_one_image_is_left_out(toy_images, train_settings, meta, n, size, batches):
     settings = train_settings(batch_size=size)
-    loader = Batches(toy_images(n), settings, meta, Streams.of(0, CPU))
+    loader = Batches(toy_images(n), settings, meta, RandomStreams.of(0, CPU))
     lengths = [len(labels) for _, labels in loader.run(loader.shuffled(), 1)]
     assert len(loader) == len(lengths) == batches
     assert sum(lengths) == loader.seen == (n - 1 if n % size == 1 else n) and min(lengths) > 1
@@ -156,7 +162,7 @@ def numbered(n: int) -> Images:
 
 def test_every_epoch_has_every_image_once_in_a_new_order(meta, train_settings):
     plain = replace(meta, mean=[0.0], std=[1 / 255])  # images come out as they went in
-    loader = Batches(numbered(50), train_settings(), plain, Streams.of(0, CPU))
+    loader = Batches(numbered(50), train_settings(), plain, RandomStreams.of(0, CPU))
     orders = []
     for number in (1, 2):
         seen = list(loader.run(loader.shuffled(), number))
@@ -171,7 +177,9 @@ def test_every_epoch_has_every_image_once_in_a_new_order(meta, train_settings):
 
 def test_augmentation_does_not_change_the_order_of_images(meta, train_settings):
     def labels(augment: list) -> torch.Tensor:
-        loader = Batches(numbered(50), train_settings(augment=augment), meta, Streams.of(0, CPU))
+        loader = Batches(
+            numbered(50), train_settings(augment=augment), meta, RandomStreams.of(0, CPU)
+        )
         epochs = [loader.run(loader.shuffled(), number) for number in (1, 2)]
         return torch.cat([batch for epoch in epochs for _, batch in epoch])
 
@@ -183,7 +191,7 @@ def test_augmentation_is_told_the_epoch_and_which_images_these_are(meta, train_s
     data = numbered(50)
     data.images[..., 1:].zero_()
     settings = train_settings(augment=["alternating_flip"])
-    loader = Batches(data, settings, replace(meta, mean=[0.0], std=[1.0]), Streams.of(0, CPU))
+    loader = Batches(data, settings, replace(meta, mean=[0.0], std=[1.0]), RandomStreams.of(0, CPU))
     on_the_left = torch.zeros(4, 50, dtype=torch.bool)
     for number in range(1, 5):
         for images, labels in loader.run(loader.shuffled(), number):
@@ -196,7 +204,7 @@ def test_augmentation_is_told_the_epoch_and_which_images_these_are(meta, train_s
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
 def test_mixed_batches_come_with_shares_of_their_labels(meta, train_settings, mix):
     plain = replace(meta, mean=[0.0], std=[1 / 255], classes=[str(k) for k in range(50)])
-    loader = Batches(numbered(50), train_settings(mix=mix), plain, Streams.of(0, CPU))
+    loader = Batches(numbered(50), train_settings(mix=mix), plain, RandomStreams.of(0, CPU))
     for images, targets in loader.run(loader.shuffled(), 1):
         assert targets.shape == (len(images), 50)
         expected = (targets * torch.arange(50)).sum(1)  # whose pixels are the number
@@ -212,7 +220,7 @@ def test_mixed_batches_teach(train):
 
 def test_accuracy_under_mixing_is_that_of_the_heavier_label(model_settings, toy_images, meta):
     data = toy_images(3)
-    training = Training(model_settings(), data, data, meta, seed=0)
+    training = Training(build_method(model_settings(), meta), data, data, seed=0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 3))
     network[1].weight.data, network[1].bias.data = torch.eye(3), torch.zeros(3)
     images = torch.eye(3)[:, None, None]  # logits are the pixels
@@ -227,14 +235,20 @@ def test_training_leaves_the_images_alone(model_settings, toy_images, meta, watc
     data = toy_images(40)
     before = data.images.clone()
     choices = list(AUGMENTATIONS.entries)
-    fit(model_settings(augment=choices, mix="cutmix"), data, data, meta, seed=0, watcher=watcher)
+    fit(
+        build_method(model_settings(augment=choices, mix="cutmix"), meta),
+        data,
+        data,
+        seed=0,
+        watcher=watcher,
+    )
     assert torch.equal(data.images, before)
 
 
 def test_validation_images_do_not_teach(model_settings, toy_images, meta, watcher):
     settings = model_settings("cnn_a")
     one, two = (
-        fit(settings, toy_images(40), validation, meta, seed=0, watcher=watcher)[0]
+        fit(build_method(settings, meta), toy_images(40), validation, seed=0, watcher=watcher)[0]
         for validation in (toy_images(30, 1), toy_images(9, 2))
     )
     assert bits(one) == bits(two)  # running statistics included
@@ -259,7 +273,9 @@ def test_stopping_early_keeps_the_best_epoch(model_settings, toy_images, meta, w
     data, validation = toy_images(30), toy_images(30, 1)
     wrong = Images(data.images, (data.labels + 1) % 3)  # whatever is learned makes it worse
     settings = model_settings(epochs=30, lr=0.01, early_stopping={"patience": 3})
-    classifier, curve = fit(settings, wrong, validation, meta, seed=0, watcher=watcher)
+    classifier, curve = fit(
+        build_method(settings, meta), wrong, validation, seed=0, watcher=watcher
+    )
     losses = [row.validation_loss for row in curve]
     best = int(np.argmin(losses))
     assert len(curve) == best + 1 + 3 < 30
@@ -271,7 +287,7 @@ def test_without_early_stopping_the_last_epoch_counts(model_settings, toy_images
     data, validation = toy_images(30), toy_images(30, 1)
     wrong = Images(data.images, (data.labels + 1) % 3)
     classifier, curve = fit(
-        model_settings(epochs=5), wrong, validation, meta, seed=0, watcher=watcher
+        build_method(model_settings(epochs=5), meta), wrong, validation, seed=0, watcher=watcher
     )
     assert len(curve) == 5 and curve[-1].validation_loss > curve[0].validation_loss
     assert evaluate(classifier, validation)[0] == curve[-1].validation_loss

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from thumbnets import runtime
+from thumbnets.methods.base import build_method
 from thumbnets.models.layers import Dropout
 from thumbnets.training.loop import Training, fit
 
@@ -57,7 +58,13 @@ def train(model_settings, toy_images, meta):
     def run(precision: str = "bf16", **changes):
         changes = {"epochs": 5, "augment": ["shift"], **changes}
         settings = model_settings("cnn_c", {"dropout": 0.1}, precision=precision, **changes)
-        return fit(settings, toy_images(60), toy_images(30, 1), meta, seed=0, watcher=Silent())
+        return fit(
+            build_method(settings, meta),
+            toy_images(60),
+            toy_images(30, 1),
+            seed=0,
+            watcher=Silent(),
+        )
 
     return run
 
@@ -87,7 +94,7 @@ def test_products_are_bfloat16_in_training_and_nothing_else_is(
     settings = model_settings(
         "cnn_c", {"dropout": 0.1}, precision="bf16", average=average, optimizer="adamw", epochs=1
     )
-    training = Training(settings, toy_images(60), toy_images(30, 1), meta, seed=0)
+    training = Training(build_method(settings, meta), toy_images(60), toy_images(30, 1), seed=0)
     seen = {True: set(), False: set()}
 
     def note(layer, _, output):
@@ -110,7 +117,9 @@ def test_products_are_bfloat16_in_training_and_nothing_else_is(
 @needs_bf16
 def test_the_loss_is_computed_in_float32(model_settings, toy_images, meta, monkeypatch):
     """In bfloat16 a loss has three digits."""
-    training = Training(model_settings(precision="bf16"), toy_images(60), None, meta, seed=0)
+    training = Training(
+        build_method(model_settings(precision="bf16"), meta), toy_images(60), None, seed=0
+    )
     dtypes = set()
     cross_entropy = torch.nn.functional.cross_entropy
 

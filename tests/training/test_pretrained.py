@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from thumbnets.methods.base import build_method
 from thumbnets.models import create_model
 from thumbnets.training.loop import fit
 from thumbnets.training.pretrained import take_weights
@@ -101,7 +102,7 @@ def test_a_training_begins_with_the_weights_of_a_file(
     given = lenet(5, "lenet_300_100", **shape).state_dict()
     path = write(tmp_path / "w.safetensors", given)
     settings = model_settings("lenet_300_100", weights=str(path), lr=1e-12, epochs=1, init="he")
-    trained, _ = fit(settings, toy_images(40), None, meta, seed=0, watcher=watcher)
+    trained, _ = fit(build_method(settings, meta), toy_images(40), None, seed=0, watcher=watcher)
     for key, value in trained.network.state_dict().items():
         torch.testing.assert_close(value, given[key])
     assert capsys.readouterr().err == f"toy, seed 0: 6 tensors from {path}\n"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from thumbnets import runtime
+from thumbnets.methods.base import build_method
 from thumbnets.registry import AUGMENTATIONS, AVERAGES, METHODS, MIXES, OPTIMIZERS, SCHEDULES
 from thumbnets.training.batches import Images
 from thumbnets.training.checkpoint import Checkpoint
@@ -50,7 +51,12 @@ def run(toy_images, meta):
     def train(settings, watcher=None, checkpoint=None, train=images):
         watcher = watcher or Killer()
         classifier, curve = fit(
-            settings, train, validation, meta, seed=3, watcher=watcher, checkpoint=checkpoint
+            build_method(settings, meta),
+            train,
+            validation,
+            seed=3,
+            watcher=watcher,
+            checkpoint=checkpoint,
         )
         weights = classifier.network.state_dict()
         bits = {name: tensor.numpy().tobytes() for name, tensor in weights.items()}
@@ -241,7 +247,7 @@ def test_other_draws_before_resuming_do_not_matter(model_settings, run, tmp_path
 
 def _parts() -> list[tuple[str, ...]]:
     streams = [("streams", name) for name in ("order", "augment", "dropout")]
-    names = ("learner", "optimizer", "schedule", "average", "best", "curve")
+    names = ("training_module", "optimizer", "schedule", "average", "best", "curve")
     return [*streams, *((name,) for name in (*names, "order", "losses", "right", "rates"))]
 
 
@@ -252,14 +258,14 @@ def test_every_part_of_the_state_is_needed(model_settings, misleading, toy_image
     data = misleading, toy_images(30, 1)
 
     def end(state=None):
-        training = Training(settings, *data, meta, seed=3)
+        training = Training(build_method(settings, meta), *data, seed=3)
         if state:
             training.load_state_dict(state)
         training.run(Killer())
         weights = training.classifier().network.state_dict()
         return {k: v.numpy().tobytes() for k, v in weights.items()}, training.curve
 
-    training = Training(settings, *data, meta, seed=3)
+    training = Training(build_method(settings, meta), *data, seed=3)
     fresh = copy.deepcopy(training.state_dict())
     with pytest.raises(Killed):
         training.run(Killer(batch=7))

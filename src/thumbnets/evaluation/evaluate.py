@@ -14,10 +14,10 @@ from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.methods.base import build_method
+from thumbnets.methods.weights import load_weights
 from thumbnets.models import count_parameters
 from thumbnets.training.batches import Images
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import load_weights
 
 
 class Options(Protocol):
@@ -62,8 +62,8 @@ def evaluate(
     runtime.prepare(threads=settings.train.threads)
     device, test = runtime.device(), read_split(paths.TEST)
     method = build_method(settings, test.meta)
-    examples = method.examples(Images.of(test, device), "test")
-    labels, classes = examples.labels.cpu().numpy(), method.task.classes
+    examples = method.build_examples(Images.of(test, device), "test")
+    labels, classes = examples.labels.cpu().numpy(), method.example_meta.classes
     classifiers = [load_weights(path, device) for path in weights]
     tta = options.tta
     logits = np.stack([views.predict(c, examples, [tta])[tta] for c in classifiers])

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from thumbnets.data.arrays import Meta
-from thumbnets.methods.apart import Apart
 from thumbnets.methods.base import Method
+from thumbnets.methods.independent import IndependentEnsemble
 from thumbnets.options import Portion, Several
 from thumbnets.registry import METHODS
 from thumbnets.training.settings import ModelSettings
@@ -27,7 +27,7 @@ def adversarial(
     return Adversarial(settings, meta, members, epsilon)
 
 
-class Adversarial(Apart):
+class Adversarial(IndependentEnsemble):
     """See `adversarial`."""
 
     def __init__(self, settings: ModelSettings, meta: Meta, members: int, epsilon: float) -> None:
@@ -35,16 +35,16 @@ class Adversarial(Apart):
         self.epsilon = epsilon
 
     def gradients(
-        self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
+        self, module: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         images = images.detach().requires_grad_()
-        loss, right = self.loss(learner, images, targets)
+        loss, correct = self.loss(module, images, targets)
         loss = loss * share
-        *found, slope = torch.autograd.grad(loss, [*learner.parameters(), images])
+        *found, slope = torch.autograd.grad(loss, [*module.parameters(), images])
         doubles = self.attacked(images.detach(), slope)
-        more, more_loss, _ = super().gradients(learner, doubles, targets, share)
+        more, more_loss, _ = super().gradients(module, doubles, targets, share)
         torch._foreach_add_(found, more)
-        return found, loss.detach() + more_loss, right
+        return found, loss.detach() + more_loss, correct
 
     def attacked(self, images: Tensor, slope: Tensor) -> Tensor:
         """Move every pixel by epsilon to where the loss grows, but not beyond black and white.

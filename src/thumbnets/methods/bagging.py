@@ -3,11 +3,11 @@
 import torch
 
 from thumbnets.data.arrays import Meta
-from thumbnets.methods.apart import Apart
 from thumbnets.methods.base import Method
+from thumbnets.methods.independent import IndependentEnsemble
 from thumbnets.options import Several
 from thumbnets.registry import METHODS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.settings import ModelSettings
 
 
@@ -22,10 +22,10 @@ def bagging(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Met
     return Bagging(settings, meta, members)
 
 
-class Bagging(Apart):
+class Bagging(IndependentEnsemble):
     """See `bagging`."""
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
         batches = super().batches(train, streams)
         batches.rows = torch.randint(
             len(train),

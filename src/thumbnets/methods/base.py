@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 from thumbnets.data.arrays import Meta
 from thumbnets.models.patches import build
 from thumbnets.registry import METHODS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import Classifier
+from thumbnets.training.replicas import ReplicaPool
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
-from thumbnets.training.shards import Shards
 
 Part = Literal["train", "validation", "test"]
 
@@ -38,8 +38,6 @@ class Method:
         meta: Shape, classes and normalisation of the images.
     """
 
-    seed = 0  # of the run; the loop sets it
-
     def __init__(self, settings: ModelSettings, meta: Meta) -> None:
         self.settings, self.meta = settings, meta
         self.class_weights: Tensor | None = None
@@ -50,24 +48,24 @@ class Method:
         return self.settings.train
 
     @property
-    def task(self) -> Meta:
-        """What is known of the examples: what is known of the images, but for the classes.
+    def example_meta(self) -> Meta:
+        """Shape, classes and normalisation of the examples: those of the images, but for classes.
 
         Raises:
             ValueError: An option names no class.
         """
         return self.meta
 
-    def examples(self, images: Images, part: Part, seed: int = 0) -> Images:
-        """What is learned from and judged: the images, or something made of them in their place.
+    def build_examples(self, images: Images, part: Part, seed: int = 0) -> Images:
+        """What is learned from and validated on: the images, or something made of them.
 
         Args:
-            images: Of that part of the data.
-            part: Those for `test` are the same for every seed.
-            seed: Of the run.
+            images: Images of that part of the data.
+            part: Part of the data; examples for `test` are the same for every seed.
+            seed: Seed of the run.
 
         Raises:
-            ValueError: The images do not do.
+            ValueError: Too few images, or not of the classes that the method needs.
         """
         return images
 
@@ -79,42 +77,46 @@ class Method:
         """
         return build(self.settings, **self.meta.shape)
 
-    def learner(self, network: nn.Module) -> nn.Module:
+    def training_module(self, network: nn.Module, seed: int) -> nn.Module:
         """All that is trained: the network, and whatever only helps it to learn.
 
         Called once the network has its first weights.
+
+        Args:
+            network: As `network` returned it, on the device that computes.
+            seed: Seed of the run.
         """
         return network
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
         """The images to learn from, batch after batch. Called once, before the first loss.
 
         Raises:
             ValueError: The method can't learn from these images.
         """
-        self.weigh(train)
+        self.set_class_weights(train)
         return Batches(train, self.train, self.meta, streams)
 
-    def weigh(self, train: Images) -> None:
-        """Let classes count in the loss as the block says, by the images to learn from."""
+    def set_class_weights(self, train: Images) -> None:
+        """Weight the classes in the loss as the block says, by the images to learn from."""
         self.class_weights = class_weights(self.train.class_weights, train, len(self.meta.classes))
 
-    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """What the training makes small.
 
         Args:
-            learner: What `learner` returned, or a double of it that shares its parameters.
+            module: What `training_module` returned, or a replica of it that shares its parameters.
             images: float32 [N, C, H, W], as `batches` gives them.
             targets: int64 [N], or float32 [N, K] if they are mixed.
 
         Returns:
-            The mean loss, and the number of images recognised.
+            The mean loss, and the number of correct predictions.
         """
         with autocast(images.device, self.train.precision):
-            logits = learner(images).float()
+            logits = module(images).float()
         labels = targets.argmax(1) if targets.ndim == 2 else targets  # the greater share
-        right = (logits.detach().argmax(1) == labels).sum()
-        return self.cross_entropy(logits, targets), right
+        correct = (logits.detach().argmax(1) == labels).sum()
+        return self.cross_entropy(logits, targets), correct
 
     def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy with the block's label smoothing and class weights.
@@ -130,9 +132,9 @@ class Method:
         )
         return loss / len(targets)
 
-    def shards(self, learner: nn.Module, threads: int) -> Shards:
-        """How the threads of a training share out a batch."""
-        return Shards(learner, threads)
+    def replicas(self, module: nn.Module, streams: RandomStreams) -> ReplicaPool:
+        """How the threads of a training divide a batch: there are as many as `streams.dropout`."""
+        return ReplicaPool(module, streams.dropout)
 
     def schedule(
         self, optimizer: Optimizer, settings: TrainSettings, steps_per_epoch: int
@@ -147,42 +149,44 @@ class Method:
         return Schedule(optimizer, settings, steps_per_epoch)
 
     def gradients(
-        self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
+        self, module: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """The way from a loss to what the optimizer needs.
 
         Args:
-            learner, images, targets: As for `loss`.
+            module: As for `loss`, as `images` and `targets`.
+            images: float32 [N, C, H, W].
+            targets: int64 [N], or float32 [N, K].
             share: Part of the batch that the images are.
 
         Returns:
-            `share` of the gradient, one tensor a parameter of the learner, and of the loss; the
-            number of images recognised.
+            `share` of the gradient, one tensor per parameter of the module, and of the loss; the
+            number of correct predictions.
         """
-        loss, right = self.loss(learner, images, targets)
+        loss, correct = self.loss(module, images, targets)
         loss = loss * share
-        return list(torch.autograd.grad(loss, list(learner.parameters()))), loss.detach(), right
+        return list(torch.autograd.grad(loss, list(module.parameters()))), loss.detach(), correct
 
-    def shown(self, classifier: Classifier, examples: Images) -> dict[str, np.ndarray]:
-        """What the report shows of validation examples besides logits, arrays by name.
+    def report_arrays(self, classifier: Classifier, examples: Images) -> dict[str, np.ndarray]:
+        """Arrays by name that the report shows of validation examples, besides logits.
 
         Args:
             classifier: The trained network.
-            examples: As `examples` made them.
+            examples: As `build_examples` made them.
         """
         return {}
 
     def after_epoch(self, epochs: int) -> None:
-        """Called when an epoch has been judged, with the number of epochs so far."""
+        """Called when an epoch has been validated, with the number of epochs so far."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes besides the learner, for `load_state_dict` after a kill."""
+        """All that changes besides the module in training, for `load_state_dict` after a kill."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was called."""
 
-    def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
+    def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
         """Mean loss and accuracy on images without augmentation: early stopping looks at the loss.
 
         Args:

@@ -8,8 +8,8 @@ from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.methods.base import Method, autocast
-from thumbnets.methods.in_turn import InTurn, Restarts
 from thumbnets.methods.members import Ensemble
+from thumbnets.methods.sequential import Restarts, SequentialEnsemble
 from thumbnets.options import Portion, Several
 from thumbnets.registry import METHODS
 from thumbnets.training.schedules import Schedule
@@ -85,44 +85,44 @@ class Boosting(Ensemble):
         return (output - residual).square().sum(1).mean()
 
 
-class GradientBoosting(Boosting, InTurn):
+class GradientBoosting(Boosting, SequentialEnsemble):
     """See `gradient_boosting`."""
 
     def schedule(
         self, optimizer: Optimizer, settings: TrainSettings, steps_per_epoch: int
     ) -> Schedule:
-        return Restarts(optimizer, settings, steps_per_epoch, parts=self.members, forgets=True)
+        return Restarts(optimizer, settings, steps_per_epoch, parts=self.members, clears_state=True)
 
-    def keep(self, member: nn.Module) -> None:
+    def finish(self, member: nn.Module) -> None:
         """Finish a member; the last takes its first weights in exchange, and begins anew."""
         last = self.ensemble.members[-1]
         first = {name: tensor.clone() for name, tensor in member.state_dict().items()}
-        super().keep(member)
+        super().finish(member)
         last.load_state_dict(first)
 
-    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         shares = self.shares(targets)
         total = torch.zeros_like(shares)
         with torch.no_grad():
             for member in self.ensemble.members[: self.ensemble.finished]:
                 total += self.output(member, images)
-        output = self.output(learner, images)
-        right = ((total + output.detach()).argmax(1) == shares.argmax(1)).sum()
-        return self.error(output, total, shares), right
+        output = self.output(module, images)
+        correct = ((total + output.detach()).argmax(1) == shares.argmax(1)).sum()
+        return self.error(output, total, shares), correct
 
 
 class SoftGradientBoosting(Boosting):
     """See `soft_gradient_boosting`."""
 
     def gradients(
-        self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
+        self, module: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         shares = self.shares(targets)
         total, losses, found = torch.zeros_like(shares), [], []
-        for member in learner.members:  # whose graphs are gone before the next
+        for member in module.members:  # whose graphs are gone before the next
             output = self.output(member, images)
             losses.append(self.error(output, total, shares) * share)
             found += torch.autograd.grad(losses[-1], list(member.parameters()))
             total += output.detach()
-        right = (total.argmax(1) == shares.argmax(1)).sum()
-        return found, torch.stack(losses).detach().sum(), right
+        correct = (total.argmax(1) == shares.argmax(1)).sum()
+        return found, torch.stack(losses).detach().sum(), correct

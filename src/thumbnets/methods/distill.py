@@ -13,7 +13,7 @@ from thumbnets.data.views import VIEWS, transformed
 from thumbnets.methods.base import Method, autocast
 from thumbnets.options import Fraction, Positive
 from thumbnets.registry import METHODS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import normalise
 from thumbnets.training.settings import ModelSettings
 
@@ -79,8 +79,8 @@ class Distillation(Method):
         super().__init__(settings, meta)
         self.teacher, self.temperature, self.share = teacher, temperature, share
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
-        self.weigh(train)
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
+        self.set_class_weights(train)
         _, remedy = self.settings.files["method.teacher"]
         taught = read_teacher(self.teacher, remedy)
         if str(taught["sha256"]) != self.meta.sha256:
@@ -97,11 +97,11 @@ class Distillation(Method):
         targets = labels.float().lerp(targets, self.share)
         return TaughtBatches(train, self, streams, str(taught["views"]), targets)
 
-    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(images.device, self.train.precision):
-            logits = learner(images).float()
-        right = (logits.detach().argmax(1) == targets.argmax(1)).sum()
-        return self.temperature**2 * self.cross_entropy(logits / self.temperature, targets), right
+            logits = module(images).float()
+        correct = (logits.detach().argmax(1) == targets.argmax(1)).sum()
+        return self.temperature**2 * self.cross_entropy(logits / self.temperature, targets), correct
 
 
 class TaughtBatches(Batches):
@@ -116,7 +116,7 @@ class TaughtBatches(Batches):
     """
 
     def __init__(
-        self, data: Images, method: Method, streams: Streams, views: str, targets: Tensor
+        self, data: Images, method: Method, streams: RandomStreams, views: str, targets: Tensor
     ) -> None:
         super().__init__(data, method.train, method.meta, streams)
         self.views, self.targets = VIEWS[views], targets

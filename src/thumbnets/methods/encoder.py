@@ -5,10 +5,10 @@ from torch import nn
 
 from thumbnets import paths
 from thumbnets.data.arrays import Meta
+from thumbnets.methods.weights import load_weights
 from thumbnets.models.heads import without_head
 from thumbnets.models.patches import build
 from thumbnets.training.settings import ModelSettings
-from thumbnets.training.weights import load_weights
 
 
 def build_encoder(settings: ModelSettings, meta: Meta) -> tuple[nn.Module, nn.Linear]:

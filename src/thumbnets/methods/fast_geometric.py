@@ -7,8 +7,8 @@ from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.methods.base import Method
-from thumbnets.methods.in_turn import InTurn, begin_anew, settings_of
 from thumbnets.methods.members import mean_of_logits
+from thumbnets.methods.sequential import SequentialEnsemble, reset_optimizer, settings_of
 from thumbnets.options import Positive, Several
 from thumbnets.registry import METHODS
 from thumbnets.training.schedules import Schedule
@@ -48,7 +48,7 @@ def fast_geometric(
     return FastGeometric(settings, meta, members, cycle, high, low)
 
 
-class FastGeometric(InTurn):
+class FastGeometric(SequentialEnsemble):
     """See `fast_geometric`."""
 
     def __init__(
@@ -115,7 +115,7 @@ class Walk(Schedule):
         if self._steps <= self._total:
             super().after_epoch(validation_loss)
         if self._steps == self._total:
-            begin_anew(self._optimizer, self._fresh, forgets=True)
+            reset_optimizer(self._optimizer, self._fresh, clears_state=True)
             self._set_rates()
 
     def _set_rates(self) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from thumbnets.data.arrays import Meta
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.settings import TrainSettings
 
 _LEAST_CLASSES = 10
@@ -27,7 +27,12 @@ class FewClasses(Batches):
     """
 
     def __init__(
-        self, data: Images, settings: TrainSettings, meta: Meta, streams: Streams, drawn_first: int
+        self,
+        data: Images,
+        settings: TrainSettings,
+        meta: Meta,
+        streams: RandomStreams,
+        drawn_first: int,
     ) -> None:
         super().__init__(data, settings, meta, streams)
         self.until, self.drawn_first = settings.epochs / 2, drawn_first

@@ -17,7 +17,7 @@ from thumbnets.models.blocks import Block
 from thumbnets.models.layers import Dropout
 from thumbnets.options import Count, Probability
 from thumbnets.registry import METHODS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.settings import ModelSettings
 
 _BITS = 128  # of a target's random projection
@@ -105,13 +105,13 @@ class Local(Method):
             )
         return None
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
         if self.choices.few_classes is None:
             return super().batches(train, streams)
-        self.weigh(train)
+        self.set_class_weights(train)
         return FewClasses(train, self.train, self.meta, streams, self.choices.few_classes)
 
-    def learner(self, network: nn.Module) -> nn.Module:
+    def training_module(self, network: nn.Module, seed: int) -> nn.Module:
         """The network, and a head for each block. Its output layer begins at 0, as in the source.
 
         (Not if weights were read from a file.)
@@ -127,24 +127,26 @@ class Local(Method):
             )
         if not self.train.weights:
             nn.init.zeros_(network[-1].weight)
-        return Learner(network, self.meta, self.choices)
+        return TrainingModule(network, self.meta, self.choices)
 
     def gradients(
-        self, learner: "Learner", images: Tensor, targets: Tensor, share: float
+        self, module: "TrainingModule", images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Differentiate the loss of each block, and free its graph before the next block computes.
 
         Args:
-            learner, images, targets: As for `loss`.
+            module: As for `loss`, as `images` and `targets`.
+            images: float32 [N, C, H, W].
+            targets: int64 [N], or float32 [N, K].
             share: 1, as batches stay whole.
 
         Returns:
-            One tensor a parameter of the learner; the loss of the output layer, which can be
+            One tensor a parameter of the module; the loss of the output layer, which can be
             compared with that of other methods; the number of images recognised.
         """
         found: dict[nn.Parameter, Tensor] = {}
-        x, heads = images, iter(learner.heads)
-        for layer in learner.network[:-1]:
+        x, heads = images, iter(module.heads)
+        for layer in module.network[:-1]:
             if not isinstance(layer, Block):
                 x = layer(x)
                 continue
@@ -153,9 +155,9 @@ class Local(Method):
                 h = inner(x)
             _differentiate(self.block_loss(head, h, targets), (inner, head), found)
             x = dropout(h.detach())
-        loss, right = self.loss(learner.network[-1], x, targets)
-        _differentiate(self.choices.output_share * loss, (learner.network[-1],), found)
-        return [found[p] for p in learner.parameters()], loss.detach(), right
+        loss, correct = self.loss(module.network[-1], x, targets)
+        _differentiate(self.choices.output_share * loss, (module.network[-1],), found)
+        return [found[p] for p in module.parameters()], loss.detach(), correct
 
     def block_loss(self, head: "Head", h: Tensor, targets: Tensor) -> Tensor:
         """The local loss of a block.
@@ -207,7 +209,7 @@ def split(block: Block) -> tuple[nn.Sequential, nn.Module]:
     return block, nn.Identity()
 
 
-class Learner(nn.Module):
+class TrainingModule(nn.Module):
     """A network, and for each of its blocks the head of its loss. Called, it is the network.
 
     Heads are trained with their blocks and kept in checkpoints; they are no part of what is saved.

@@ -17,10 +17,11 @@ from thumbnets.models.bag_network import BagNetwork
 from thumbnets.models.patches import build
 from thumbnets.options import Count
 from thumbnets.registry import METHODS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import Classifier, normalise
 from thumbnets.training.settings import ModelSettings
 
+CLASSES = 2  # bags without the target class, and with it
 SHOWN = {1: 6, 0: 3}  # bags kept for the report: positive ones first
 
 
@@ -89,7 +90,7 @@ class Mil(Method):
         self.drawing, self.counts, self.first_seed = drawing, counts, seed
 
     @property
-    def task(self) -> Meta:
+    def example_meta(self) -> Meta:
         target, names, counts = self.drawing.target, self.meta.classes, self.meta.counts
         if target >= len(names):
             raise ValueError(
@@ -102,7 +103,7 @@ class Mil(Method):
             counts=[sum(counts) - counts[target], counts[target]],
         )
 
-    def examples(self, images: Images, part: Part, seed: int = 0) -> "BagSet":
+    def build_examples(self, images: Images, part: Part, seed: int = 0) -> "BagSet":
         seed = self.first_seed + (seed if part == "train" else 0)
         labels = images.labels.cpu()
         try:
@@ -113,17 +114,17 @@ class Mil(Method):
         return BagSet.of(images, rows, sizes, labels[rows] == self.drawing.target)
 
     def network(self) -> nn.Module:
-        network = build(self.settings, **self.meta.shape)
+        network = build(self.settings, **self.meta.shape | {"num_classes": CLASSES})
         try:
             return BagNetwork(network, self.pooling, self.width)
         except ValueError as error:
             raise ValueError(f"models.{self.settings.name}: {error}") from None
 
-    def batches(self, train: "BagSet", streams: Streams) -> Batches:
-        self.class_weights = class_weights(self.train.class_weights, train, len(self.meta.classes))
+    def batches(self, train: "BagSet", streams: RandomStreams) -> Batches:
+        self.class_weights = class_weights(self.train.class_weights, train, CLASSES)
         return BagBatches(train, self.train, self.meta, streams)
 
-    def shown(self, classifier: Classifier, examples: "BagSet") -> dict[str, np.ndarray]:
+    def report_arrays(self, classifier: Classifier, examples: "BagSet") -> dict[str, np.ndarray]:
         """Where the attention lies, and pictures of a few bags, positive ones first.
 
         Returns:

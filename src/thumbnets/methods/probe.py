@@ -14,10 +14,10 @@ from thumbnets.methods.base import Method
 from thumbnets.methods.encoder import build_encoder, load_encoder
 from thumbnets.options import Count, Positive
 from thumbnets.registry import METHODS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import Classifier
+from thumbnets.training.replicas import Gradients, ReplicaPool
 from thumbnets.training.settings import ModelSettings, TrainSettings
-from thumbnets.training.shards import Gradients, Shards
 
 
 @METHODS.register(excludes=("weights",))
@@ -77,17 +77,17 @@ class Probe(Method):
         encoder, last = build_encoder(self.settings, self.meta)
         return nn.Sequential(OrderedDict(encoder=encoder, head=last))
 
-    def learner(self, network: nn.Module) -> nn.Module:
-        load_encoder(network.encoder, self.encoder, self.seed, self.meta)
+    def training_module(self, network: nn.Module, seed: int) -> nn.Module:
+        load_encoder(network.encoder, self.encoder, seed, self.meta)
         self.whole = network
         return network
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
-        return super().batches(self.labelled(train), streams)
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
+        return super().batches(self.labelled(train, streams.seed), streams)
 
-    def labelled(self, train: Images) -> Images:
-        """The images whose labels are looked at."""
-        index = torch.from_numpy(self.chosen(train.labels.cpu().numpy(), self.seed))
+    def labelled(self, train: Images, seed: int) -> Images:
+        """The images whose labels are used."""
+        index = torch.from_numpy(self.chosen(train.labels.cpu().numpy(), seed))
         if self.labels is None:
             return train
         on_device = index.to(train.labels.device)
@@ -151,27 +151,27 @@ def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray
 class LinearProbe(Probe):
     """A linear layer on frozen features, which alone is trained. See `probe`."""
 
-    judged: np.ndarray | None = None  # features of the images that validate
+    validation: np.ndarray | None = None  # features of the images that validate
 
     def network(self) -> nn.Module:
         network = super().network()
         network.encoder.requires_grad_(False)
         return network
 
-    def learner(self, network: nn.Module) -> nn.Module:
-        super().learner(network)
+    def training_module(self, network: nn.Module, seed: int) -> nn.Module:
+        super().training_module(network, seed)
         return network.head
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
         images = super().batches(train, streams).data
         return Features(images, self.train, self.meta, streams, self.whole.encoder)
 
     @torch.no_grad()
-    def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
-        """As `Method.judge`; the features of the images are computed but once."""
-        if self.judged is None:
-            self.judged = Classifier(network.encoder, self.meta).logits(data)
-        features = torch.from_numpy(self.judged).to(data.labels.device)
+    def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
+        """As `Method.validate`; the features of the images are computed but once."""
+        if self.validation is None:
+            self.validation = Classifier(network.encoder, self.meta).logits(data)
+        features = torch.from_numpy(self.validation).to(data.labels.device)
         logits = network.head(features)
         loss = nn.functional.cross_entropy(logits, data.labels)
         return float(loss), float((logits.argmax(1) == data.labels).float().mean())
@@ -190,7 +190,7 @@ class Features(Batches):
         data: Images,
         settings: TrainSettings,
         meta: Meta,
-        streams: Streams,
+        streams: RandomStreams,
         encoder: nn.Module,
     ) -> None:
         super().__init__(data, settings, meta, streams)
@@ -235,10 +235,10 @@ class NearestNeighbours(Probe):
         encoder, head = build_encoder(self.settings, self.meta)
         return Voters(encoder, head, self.neighbours, self.temperature).requires_grad_(False)
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
         images = super().batches(train, streams).data
         batches = OneSample(images, self.train, self.meta, streams)
-        self.whole.meet(encoded(self.whole.encoder, batches.plain()), images.labels)
+        self.whole.set_voters(encoded(self.whole.encoder, batches.plain()), images.labels)
         return batches
 
     def chosen(self, labels: np.ndarray, seed: int) -> np.ndarray:
@@ -250,30 +250,30 @@ class NearestNeighbours(Probe):
             )
         return found
 
-    def shards(self, learner: nn.Module, threads: int) -> Shards:
-        return Untrained(learner, threads)
+    def replicas(self, module: nn.Module, streams: RandomStreams) -> ReplicaPool:
+        return Untrained(module, streams.dropout)
 
     @torch.no_grad()
-    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and hits of voters about each other. `images` are their places."""
-        logits = learner.vote(learner.bank[images], without=images)
+        logits = module.vote(module.bank[images], without=images)
         return self.cross_entropy(logits, targets), (logits.argmax(1) == targets).sum()
 
     def gradients(
-        self, learner: nn.Module, images: Tensor, targets: Tensor, share: float
+        self, module: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """None at all: see `Untrained`."""
-        return [], *self.loss(learner, images, targets)
+        return [], *self.loss(module, images, targets)
 
 
-class Untrained(Shards):
+class Untrained(ReplicaPool):
     """Leaves parameters without gradients, so that no optimizer moves or decays them."""
 
     def backward(
         self, gradients: Gradients, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        _, loss, right = gradients(self.networks[0], images, targets, 1.0)
-        return loss, right
+        _, loss, correct = gradients(self.networks[0], images, targets, 1.0)
+        return loss, correct
 
 
 class OneSample(Batches):
@@ -311,7 +311,7 @@ class Voters(nn.Module):
         self.register_buffer("bank", torch.zeros(neighbours, head.in_features))
         self.register_buffer("labels", torch.zeros(neighbours, dtype=torch.int64))
 
-    def meet(self, features: Tensor, labels: Tensor) -> None:
+    def set_voters(self, features: Tensor, labels: Tensor) -> None:
         """Take in those that vote: features float32 [M, D] and labels int64 [M]."""
         self.bank, self.labels = nn.functional.normalize(features, dim=1), labels
 

@@ -11,7 +11,7 @@ from thumbnets.methods.base import Method, autocast
 from thumbnets.methods.encoder import build_encoder
 from thumbnets.options import Count, Positive
 from thumbnets.registry import METHODS
-from thumbnets.training.batches import Batches, Images, Streams
+from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import normalise
 from thumbnets.training.settings import ModelSettings
 
@@ -87,7 +87,7 @@ class SimCLR(Method):
         self.features = last.in_features
         return encoder
 
-    def learner(self, network: nn.Module) -> nn.Module:
+    def training_module(self, network: nn.Module, seed: int) -> nn.Module:
         hidden = self.hidden or self.features
         self.head = nn.Sequential(
             nn.Linear(self.features, hidden),
@@ -96,7 +96,7 @@ class SimCLR(Method):
         )
         return nn.Sequential(network, self.head)
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
         if len(train) < 2:
             raise ValueError(
                 f"models.{self.settings.name}: simclr compares an image with others, and needs 2 "
@@ -104,26 +104,26 @@ class SimCLR(Method):
             )
         return Views(train, self.train, self.meta, streams)
 
-    def loss(self, learner: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         with autocast(images.device, self.train.precision):
-            projected = learner(images)
+            projected = module(images)
         return nt_xent(projected.float(), self.temperature)
 
     @torch.no_grad()
-    def judge(self, network: nn.Module, data: Images) -> tuple[float, float]:
+    def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
         """Loss and accuracy on views of images, always the same ones, some images at a time."""
         fixed = torch.Generator(data.labels.device).manual_seed(0)
         some = self.train.model_copy(update={"batch_size": _JUDGED_AT_ONCE})
-        views = Views(data, some, self.meta, Streams(fixed, fixed, fixed, dropout=[]))
-        learner = nn.Sequential(network, self.head)
+        views = Views(data, some, self.meta, RandomStreams(0, fixed, fixed, fixed, dropout=[]))
+        module = nn.Sequential(network, self.head)
         was_training = network.training
-        learner.eval()
-        total, right = 0.0, 0
+        module.eval()
+        total, correct = 0.0, 0
         for images, _ in views.run(torch.arange(len(data), device=fixed.device), epoch=1):
-            loss, found = nt_xent(learner(images), self.temperature)
-            total, right = total + float(loss) * len(images), right + int(found)
-        learner.train(was_training)
-        return total / views.seen, right / views.seen
+            loss, found = nt_xent(module(images), self.temperature)
+            total, correct = total + float(loss) * len(images), correct + int(found)
+        module.train(was_training)
+        return total / views.seen, correct / views.seen
 
 
 class Views(Batches):
@@ -171,5 +171,5 @@ def nt_xent(projected: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         torch.eye(views, dtype=torch.bool, device=similar.device), -torch.inf
     )
     other = torch.arange(views, device=similar.device).roll(views // 2)
-    right = (similar.detach().argmax(1) == other).sum()
-    return nn.functional.cross_entropy(similar, other), right
+    correct = (similar.detach().argmax(1) == other).sum()
+    return nn.functional.cross_entropy(similar, other), correct

@@ -4,7 +4,7 @@ from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.methods.base import Method
-from thumbnets.methods.in_turn import InTurn, Restarts
+from thumbnets.methods.sequential import Restarts, SequentialEnsemble
 from thumbnets.options import Several
 from thumbnets.registry import METHODS
 from thumbnets.training.schedules import Schedule
@@ -24,10 +24,12 @@ def snapshot(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Me
     return Snapshot(settings, meta, members)
 
 
-class Snapshot(InTurn):
+class Snapshot(SequentialEnsemble):
     """See `snapshot`."""
 
     def schedule(
         self, optimizer: Optimizer, settings: TrainSettings, steps_per_epoch: int
     ) -> Schedule:
-        return Restarts(optimizer, settings, steps_per_epoch, parts=self.members, forgets=False)
+        return Restarts(
+            optimizer, settings, steps_per_epoch, parts=self.members, clears_state=False
+        )

@@ -1,8 +1,8 @@
 """Voting: members that differ by their first weights and by chance alone."""
 
 from thumbnets.data.arrays import Meta
-from thumbnets.methods.apart import Apart
 from thumbnets.methods.base import Method
+from thumbnets.methods.independent import IndependentEnsemble
 from thumbnets.options import Several
 from thumbnets.registry import METHODS
 from thumbnets.training.settings import ModelSettings
@@ -14,4 +14,4 @@ def voting(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Meth
 
     Source: Lakshminarayanan et al. 2017, arXiv:1612.01474, without the adversarial images.
     """
-    return Apart(settings, meta, members)
+    return IndependentEnsemble(settings, meta, members)

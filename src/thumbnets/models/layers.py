@@ -23,7 +23,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.random = np.random.Generator(np.random.SFC64(0))  # the training loop puts its own here
+        self.random = np.random.Generator(np.random.SFC64(0))  # see `draw_dropout_from`
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
@@ -40,6 +40,13 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def draw_dropout_from(network: nn.Module, random: np.random.Generator) -> None:
+    """Let all `Dropout` layers of a network draw from one stream of random numbers."""
+    for layer in network.modules():
+        if isinstance(layer, Dropout):
+            layer.random = random
 
 
 def _successes(random: np.random.Generator, trials: int, p: float) -> np.ndarray:

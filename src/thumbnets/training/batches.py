@@ -69,9 +69,10 @@ class Images:
 
 
 @dataclass
-class Streams:
+class RandomStreams:
     """One independent stream of random numbers for each use, all from one seed."""
 
+    seed: int
     init: Generator
     order: Generator
     augment: Generator
@@ -79,12 +80,13 @@ class Streams:
     """One for each thread."""
 
     @classmethod
-    def of(cls, seed: int, device: torch.device, threads: int = 1) -> "Streams":
+    def of(cls, seed: int, device: torch.device, threads: int = 1) -> "RandomStreams":
         """The streams of a run. Also seeds torch's global generators, which layers draw from."""
         states = np.random.SeedSequence(seed).generate_state(5, np.uint64)
         numbers = [int(state >> 1) for state in states]  # torch takes signed 64 bits
         torch.manual_seed(numbers[0])
         return cls(
+            seed=seed,
             init=Generator().manual_seed(numbers[1]),
             order=Generator(device).manual_seed(numbers[2]),
             augment=Generator(device).manual_seed(numbers[3]),
@@ -130,7 +132,9 @@ class Batches:
         streams: Order of the images and draws of the augmentation.
     """
 
-    def __init__(self, data: Images, settings: TrainSettings, meta: Meta, streams: Streams) -> None:
+    def __init__(
+        self, data: Images, settings: TrainSettings, meta: Meta, streams: RandomStreams
+    ) -> None:
         device = data.labels.device
         self.data, self.size, self.streams = data, settings.batch_size, streams
         self.augment = augment.pipeline(settings.augment)

@@ -1,4 +1,4 @@
-"""Keeping the state of a training, so that a killed one goes on and ends with the same bytes."""
+"""Saving the state of a training, so that a killed one is resumed and ends with the same bytes."""
 
 import hmac
 import io
@@ -19,7 +19,7 @@ class Checkpoint:
 
     Args:
         path: Where it lies.
-        key: Tells the training: a state that was kept under another key is not taken up.
+        key: Tells the training: a state that was saved under another key is not resumed.
         every: Seconds from one writing to the next; no number depends on it.
     """
 
@@ -28,7 +28,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was kept last, on the CPU; None if there is none of this training."""
+        """The state that was saved last, on the CPU; None if there is none of this training."""
         try:
             kept = self.path.read_bytes()
         except FileNotFoundError:
@@ -40,12 +40,12 @@ class Checkpoint:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
     def offer(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Keep the state if it is time."""
+        """Save the state if it is time."""
         if time.monotonic() - self._written >= self.every:
-            self.keep(state())
+            self.save(state())
 
-    def keep(self, state: dict[str, Any]) -> None:
-        """Keep a state: of tensors, numbers, texts, lists and dicts."""
+    def save(self, state: dict[str, Any]) -> None:
+        """Save a state: of tensors, numbers, texts, lists and dicts."""
         file = io.BytesIO()
         torch.save(state, file)
         content = file.getvalue()
@@ -53,7 +53,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """Forget the training, and what a kill left of a file that was being written."""
+        """Remove the file, and what a kill left of one that was being written."""
         for file in (self.path, *self.path.parent.glob(f".{self.path.name}.*.tmp")):
             file.unlink(missing_ok=True)
 

@@ -11,19 +11,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from thumbnets.data.arrays import Meta
-from thumbnets.methods.base import build_method
-from thumbnets.models.layers import Dropout
 from thumbnets.training.averaging import build_average
-from thumbnets.training.batches import Images, Streams
+from thumbnets.training.batches import Images, RandomStreams
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.initialisation import initialise
+from thumbnets.training.method import LearningMethod
 from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.pretrained import take_weights
-from thumbnets.training.settings import EarlyStopping, ModelSettings
+from thumbnets.training.settings import EarlyStopping
 
-_MOST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`
+_GREATEST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`
 
 
 @dataclass(frozen=True)
@@ -81,28 +79,26 @@ class Best:
 
 
 def fit(
-    settings: ModelSettings,
+    method: LearningMethod,
     train: Images,
     validation: Images | None,
-    meta: Meta,
     *,
     seed: int,
     watcher: Watcher,
     checkpoint: Checkpoint | None = None,
     halvings: int = 0,
 ) -> tuple[Classifier, list[Epoch]]:
-    """Train a network from scratch, or from where a killed training was last kept.
+    """Train a network from scratch, or resume from the last checkpoint.
 
     Args:
-        settings: The model block.
+        method: The way in which the network of a block learns.
         train: Images to learn from.
-        validation: Images that the plateau schedule and early stopping look at, and the curve
+        validation: Images that the plateau schedule and early stopping look at, and that the curve
             shows; None if nothing of them is wanted.
-        meta: Shape and normalisation of the images.
-        seed: Seeds every generator.
-        watcher: Shows progress.
-        checkpoint: Where the state is kept every so often, and at the end.
-        halvings: How many times the learning rate is halved to begin with.
+        seed: Seed of every generator.
+        watcher: Observer that shows progress.
+        checkpoint: File that the state is saved to every so often, and at the end.
+        halvings: Number of times that the learning rate is halved to begin with.
 
     Returns:
         The classifier (of the best epoch if stopping early, else of the last), and its curve.
@@ -110,67 +106,65 @@ def fit(
     Raises:
         ValueError: The loss is no longer finite, or the network does not fit the images.
     """
-    kept = checkpoint.load() if checkpoint else None
-    halvings = kept["halvings"] if kept else halvings
+    saved = checkpoint.load() if checkpoint else None
+    halvings = saved["halvings"] if saved else halvings
     while True:
-        training = Training(settings, train, validation, meta, seed=seed, halvings=halvings)
-        if kept:
-            training.load_state_dict(kept)
+        training = Training(method, train, validation, seed=seed, halvings=halvings)
+        if saved:
+            training.load_state_dict(saved)
         try:
-            with closing(training.shards):
+            with closing(training.replicas):
                 training.run(watcher, checkpoint)
         except Diverged as error:
             if checkpoint:
                 checkpoint.remove()
-            if settings.train.on_divergence == "stop":
+            if method.settings.train.on_divergence == "stop":
                 raise
-            if halvings == _MOST_HALVINGS:
+            if halvings == _GREATEST_HALVINGS:
                 raise Diverged(f"{error} Halving the rate {halvings} times did not help.") from None
-            halvings, kept = halvings + 1, None
+            halvings, saved = halvings + 1, None
         else:
             return training.classifier(), training.curve
 
 
 class Training:
-    """One training with all that changes on its way, so that it can be kept and resumed.
+    """One training with all that changes on its way, so that it can be saved and resumed.
 
     Args:
-        halvings: How many times the learning rate of the settings is halved.
-        settings, train, validation, meta, seed: As for `fit`.
+        method: As for `fit`, as `train`, `validation` and `seed`.
+        train: Images to learn from.
+        validation: Images that are not trained on, or None.
+        seed: Seed of every generator.
+        halvings: Number of times that the learning rate of the settings is halved.
     """
 
     def __init__(
         self,
-        settings: ModelSettings,
+        method: LearningMethod,
         train: Images,
         validation: Images | None,
-        meta: Meta,
         *,
         seed: int,
         halvings: int = 0,
     ) -> None:
-        self.name = f"{settings.name}, seed {seed}"
-        self.settings = settings.train.model_copy(update={"lr": settings.train.lr / 2**halvings})
-        self.validation, self.meta, self.halvings = validation, meta, halvings
+        settings = method.settings.train
+        self.name = f"{method.settings.name}, seed {seed}"
+        self.settings = settings.model_copy(update={"lr": settings.lr / 2**halvings})
+        self.method, self.validation, self.halvings = method, validation, halvings
         self.device = train.labels.device
         threads = self.settings.threads if self.device.type == "cpu" else 1
-        self.streams = Streams.of(seed, self.device, threads)
-        self.method = build_method(settings, meta)
-        self.method.seed = seed
-        self.network = self.method.network()
+        self.streams = RandomStreams.of(seed, self.device, threads)
+        self.network = method.network()
         initialise(self.network, self.settings.init, self.streams.init)
         if self.settings.weights:
             left_out = take_weights(self.network, Path(self.settings.weights))
             print(f"{self.name}: {left_out}", file=sys.stderr)
-        self.learner = self.method.learner(self.network.to(self.device)).to(self.device)
-        self.shards = self.method.shards(self.learner, threads)
-        for network, random in zip(self.shards.networks, self.streams.dropout, strict=True):
-            for layer in network.modules():
-                if isinstance(layer, Dropout):
-                    layer.random = random
-        self.optimizer = build_optimizer(self.learner, self.settings)
-        self.batches = self.method.batches(train, self.streams)
-        self.schedule = self.method.schedule(self.optimizer, self.settings, len(self.batches))
+        module = method.training_module(self.network.to(self.device), seed)
+        self.module = module.to(self.device)
+        self.replicas = method.replicas(self.module, self.streams)
+        self.optimizer = build_optimizer(self.module, self.settings)
+        self.batches = method.batches(train, self.streams)
+        self.schedule = method.schedule(self.optimizer, self.settings, len(self.batches))
         self.average = build_average(self.network, self.settings, len(self.batches))
         self.best = Best.of(self.settings.early_stopping)
         self.curve: list[Epoch] = []
@@ -186,7 +180,7 @@ class Training:
         done = len(self.curve) * len(self.batches) + len(self.rates)
         watcher.start(self.settings.epochs, len(self.batches), done)
         while not self.finished:
-            self.learner.train()
+            self.module.train()
             number = len(self.curve) + 1
             for images, targets in self.batches.run(self.order, number, first=len(self.rates)):
                 self._step(images, targets)
@@ -195,53 +189,54 @@ class Training:
                     checkpoint.offer(self.state_dict)
             watcher.epoch(self._end_epoch())
         if checkpoint:
-            checkpoint.keep(self.state_dict())
+            checkpoint.save(self.state_dict())
 
     def classifier(self) -> Classifier:
         """The trained network."""
-        network = self._judged()
+        network = self._current_network()
         if self.best:
             network.load_state_dict(self.best.weights)
-        return Classifier(network, self.meta, self.halvings)
+        return Classifier(network, self.method.example_meta, self.halvings)
 
     def _begin_epoch(self) -> None:
         """Draw the order of the images; what follows is of the epoch's steps so far."""
         self.order = self.batches.shuffled()
         self.losses = torch.zeros(len(self.batches), device=self.device)
-        self.right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
         self.rates: list[float] = []
 
     def _step(self, images: Tensor, targets: Tensor) -> None:
-        loss, right = self.shards.backward(self.method.gradients, images, targets)
+        """Loss and gradients of a batch, and a step of the optimizer; nothing is read back."""
+        loss, correct = self.replicas.backward(self.method.gradients, images, targets)
         if self.settings.clip:
-            nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip)
-        self.losses[len(self.rates)] = loss * len(images)
-        self.right += right
-        self.rates.append(self.optimizer.param_groups[0]["lr"])
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.clip)
         self.optimizer.step()
         if self.average:
             self.average.update()
+        self.losses[len(self.rates)] = loss * len(images)
+        self.correct += correct
+        self.rates.append(self.optimizer.param_groups[0]["lr"])
         self.schedule.after_step()
 
     def _end_epoch(self) -> Epoch:
-        """Judge the epoch, add it to the curve, and begin the next unless this was the last."""
+        """Validate, add the epoch to the curve, and begin the next unless this was the last."""
         seen = self.batches.seen
-        train = float(self.losses.sum()) / seen, float(self.right) / seen
-        judged, validation = self._judged(), (None, None)
+        train = float(self.losses.sum()) / seen, float(self.correct) / seen
+        network, validation = self._current_network(), (None, None)
         if self.validation:
-            validation = self.method.judge(judged, self.validation)
+            validation = self.method.validate(network, self.validation)
         row = Epoch(len(self.curve) + 1, self.rates[0], *train, *validation)
         self._check_finite(row)
         self.curve.append(row)
         self.method.after_epoch(len(self.curve))
         self.schedule.after_epoch(row.validation_loss)
-        stop = bool(self.best and self.best.should_stop(row.validation_loss, judged))
+        stop = bool(self.best and self.best.should_stop(row.validation_loss, network))
         self.finished = stop or len(self.curve) == self.settings.epochs
         if not self.finished:
             self._begin_epoch()
         return row
 
-    def _judged(self) -> nn.Module:
+    def _current_network(self) -> nn.Module:
         """The network as it would be used if the training ended here."""
         if not self.average:
             return self.network
@@ -264,7 +259,7 @@ class Training:
         return {
             "halvings": self.halvings,
             "streams": self.streams.state_dict(),
-            "learner": self.learner.state_dict(),
+            "module": self.module.state_dict(),
             "method": self.method.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -274,13 +269,13 @@ class Training:
             "finished": self.finished,
             "order": self.order,
             "losses": self.losses,
-            "right": self.right,
+            "correct": self.correct,
             "rates": self.rates,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was called."""
-        self.learner.load_state_dict(state["learner"])
+        self.module.load_state_dict(state["module"])
         self.method.load_state_dict(state["method"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -291,6 +286,7 @@ class Training:
         self.curve = [Epoch(**row) for row in state["curve"]]
         self.finished = state["finished"]
         self.order = state["order"].to(self.device)
-        self.losses, self.right = (state[key].to(self.device) for key in ("losses", "right"))
+        self.losses = state["losses"].to(self.device)
+        self.correct = state["correct"].to(self.device)
         self.rates = state["rates"]
         self.streams.load_state_dict(state["streams"])  # last: what is built above may draw

@@ -1,7 +1,7 @@
 """Several threads for one training: each computes the gradients of its share of every batch.
 
 torch's own threads divide every single operation, and on small networks wait for one another most
-of the time: two of them train a tiny CNN 1.2 times as fast as one, two shards nearly twice.
+of the time: two of them train a tiny CNN 1.2 times as fast as one, two replicas nearly twice.
 """
 
 import copy
@@ -11,33 +11,40 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from thumbnets.models.layers import draw_dropout_from
 
 # From network, images, targets and the part of the batch that they are to that part of the gradient
 # (a tensor a parameter) and of the mean loss, and to whatever else is of interest, a sum.
 Gradients = Callable[[nn.Module, Tensor, Tensor, float], tuple[list[Tensor], Tensor, Tensor]]
 
 
-class Shards:
-    """A network and its doubles, which share its parameters.
+class ReplicaPool:
+    """A network and its replicas, which share its parameters.
 
     As in data-parallel training on several devices, batch norms take their statistics from the
     share of a batch that their thread sees, and the running ones are those of the first.
 
     Args:
-        network: On the device that computes.
-        threads: Shares of a batch, each on a thread of its own; 1 on a GPU.
+        network: Module in training, on the device that computes.
+        dropout: Random numbers of each replica's dropout; as many as there are threads, of which
+            each takes a share of the batch. One on a GPU.
     """
 
-    def __init__(self, network: nn.Module, threads: int) -> None:
-        self.networks = self.divided(network, threads)
+    def __init__(self, network: nn.Module, dropout: list[np.random.Generator]) -> None:
+        threads = len(dropout)
+        self.networks = self.replicas_of(network, threads)
+        for replica, random in zip(self.networks, dropout, strict=True):
+            draw_dropout_from(replica, random)
         self.parameters = list(network.parameters())
         self._threads: list[int] = []  # the system's numbers of those that have begun
-        self._pool = ThreadPoolExecutor(max(1, threads - 1), "shard", self._begin)
+        self._pool = ThreadPoolExecutor(max(1, threads - 1), "replica", self._begin)
 
-    def divided(self, network: nn.Module, threads: int) -> list[nn.Module]:
-        """What each thread trains: here the network itself, and its doubles."""
+    def replicas_of(self, network: nn.Module, threads: int) -> list[nn.Module]:
+        """What each thread trains: here the network itself, and copies that share its parameters."""
         shared = {id(p): p for p in network.parameters()}
         doubles = [copy.deepcopy(network, dict(shared)) for _ in range(threads - 1)]
         return [network, *(double.train() for double in doubles)]
@@ -55,8 +62,8 @@ class Shards:
         Returns:
             The batch's loss, and the sum of what else `gradients` returned.
         """
-        shards = max(1, min(len(self.networks), len(images) // 2))  # batch norm needs two images
-        shares = zip(images.tensor_split(shards), targets.tensor_split(shards), strict=True)
+        used = max(1, min(len(self.networks), len(images) // 2))  # batch norm needs two images
+        shares = zip(images.tensor_split(used), targets.tensor_split(used), strict=True)
         parts = [
             (network, *share, len(share[0]) / len(images))
             for network, share in zip(self.networks, shares, strict=False)
@@ -66,7 +73,7 @@ class Shards:
         for more, part_of_total, part_of_other in results[1:]:
             torch._foreach_add_(found, more)
             total, other = total + part_of_total, other + part_of_other
-        hand_over(found, self.parameters)
+        assign_gradients(found, self.parameters)
         return total, other
 
     def at_once(self, function: Callable, arguments: list[tuple]) -> list:
@@ -89,7 +96,7 @@ class Shards:
         self._threads.append(threading.get_native_id())
 
 
-def hand_over(gradients: Iterable[Tensor], parameters: Iterable[Tensor]) -> None:
+def assign_gradients(gradients: Iterable[Tensor], parameters: Iterable[Tensor]) -> None:
     """Put gradients where an optimizer looks for them, each in the memory layout of its parameter.
 
     torch's fused optimizers take both as they lie in memory, whatever their strides, and would

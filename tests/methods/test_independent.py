@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from thumbnets.methods.base import build_method
-from thumbnets.training.batches import Images, Streams
+from thumbnets.training.batches import Images, RandomStreams
 from thumbnets.training.loop import Training, fit
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ def test_a_member_is_what_it_would_be_alone(
     """Its weights and statistics, from its first weights on its batches, to the bit."""
     data, train = toy_images(N), {"epochs": 2, "schedule": "onecycle", "weight_decay": 0.01}
     settings = ensemble("voting", arch, threads=threads, **train)
-    together = Training(settings, data, None, meta, seed=0)
+    together = Training(build_method(settings, meta), data, None, seed=0)
     first = [
         {name: tensor.clone() for name, tensor in member.state_dict().items()}
         for member in together.network.members
@@ -42,7 +42,9 @@ def test_a_member_is_what_it_would_be_alone(
     together.run(watcher)
     assert len(orders) == 2
     for number, member in enumerate(together.network.members):
-        alone = Training(model_settings(arch, threads=1, **train), data, None, meta, seed=9)
+        alone = Training(
+            build_method(model_settings(arch, threads=1, **train), meta), data, None, seed=9
+        )
         alone.network.load_state_dict(first[number])
         own = iter([order[:, number] for order in orders])
         alone.order, alone.batches.shuffled = next(own), lambda own=own: next(own)
@@ -61,7 +63,13 @@ def note(function, results: list):
 @pytest.mark.parametrize("name", APART)
 def test_members_do_not_feel_the_number_of_threads(ensemble, toy_images, meta, watcher, name):
     found = [
-        fit(ensemble(name, "cnn_a", threads=n), toy_images(N), None, meta, seed=0, watcher=watcher)
+        fit(
+            build_method(ensemble(name, "cnn_a", threads=n), meta),
+            toy_images(N),
+            None,
+            seed=0,
+            watcher=watcher,
+        )
         for n in (1, 2, 3, 5)
     ]
     assert len({tuple(bits(classifier.network).items()) for classifier, _ in found}) == 1
@@ -71,7 +79,11 @@ def test_members_do_not_feel_the_number_of_threads(ensemble, toy_images, meta, w
 def test_the_curve_has_means_over_members(ensemble, toy_images, meta, watcher, name):
     """With a rate near 0, figures of the first weights, which are about chance."""
     _, curve = fit(
-        ensemble(name, members=5, lr=1e-12), toy_images(60), None, meta, seed=0, watcher=watcher
+        build_method(ensemble(name, members=5, lr=1e-12), meta),
+        toy_images(60),
+        None,
+        seed=0,
+        watcher=watcher,
     )
     passes = 2 if name == "adversarial" else 1
     assert curve[0].train_loss == pytest.approx(1.0986 * passes, abs=0.1 * passes)
@@ -80,7 +92,7 @@ def test_the_curve_has_means_over_members(ensemble, toy_images, meta, watcher, n
 
 def batches_of(settings, meta, seed: int = 0):
     plain = replace(meta, mean=[0.0], std=[1 / 255], classes=[str(k) for k in range(N)])
-    return build_method(settings, plain).batches(numbered(), Streams.of(seed, CPU))
+    return build_method(settings, plain).batches(numbered(), RandomStreams.of(seed, CPU))
 
 
 def epoch_of(loader, number: int = 1) -> torch.Tensor:

@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from thumbnets.methods.apart import MemberShards
+from thumbnets.methods.independent import MemberReplicas
 from thumbnets.methods.members import Members
-from thumbnets.training.shards import Shards
+from thumbnets.training.replicas import ReplicaPool
 
 
 @pytest.fixture
 def shards_of():
     """Makes shards that are closed in the end."""
     with ExitStack() as stack:
-        yield lambda network, threads: stack.enter_context(closing(Shards(network, threads)))
+        yield lambda network, threads: stack.enter_context(closing(ReplicaPool(network, threads)))
 
 
 def loss(network: nn.Module, images: torch.Tensor, targets: torch.Tensor):
@@ -86,7 +86,7 @@ def test_the_same_bits_whichever_thread_is_first(shards_of):
     assert len(found) == 1
 
 
-@pytest.mark.parametrize("kind", [Shards, MemberShards])
+@pytest.mark.parametrize("kind", [ReplicaPool, MemberReplicas])
 @pytest.mark.parametrize(
     ("name", "options"), [("SGD", {"lr": 0.1}), ("Adam", {"lr": 0.1, "eps": 1.0})]
 )
@@ -102,10 +102,14 @@ def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(kind, na
         torch.manual_seed(0)
         convolution = nn.Conv2d(4, 8, 3).to(memory_format=layout)
         optimizer = getattr(torch.optim, name)(convolution.parameters(), fused=True, **options)
-        learner, (images, targets) = convolution, batch(4)
-        if kind is MemberShards:  # a batch for each member, of which there is one
-            learner, images, targets = Members([learner], ...), images[:, None], targets[:, None]
-        with closing(kind(learner, 1)) as shards:
+        training_module, (images, targets) = convolution, batch(4)
+        if kind is MemberReplicas:  # a batch for each member, of which there is one
+            training_module, images, targets = (
+                Members([training_module], ...),
+                images[:, None],
+                targets[:, None],
+            )
+        with closing(kind(training_module, 1)) as shards:
             shards.backward(gradients, images, targets)
         optimizer.step()
         moved.append(convolution.weight.detach())
@@ -137,13 +141,13 @@ def test_a_process_that_used_threads_ends_in_peace(python):
     code = """
 import torch
 from torch import nn
-from thumbnets.training.shards import Shards
+from thumbnets.training.replicas import ReplicaPool
 def gradients(network, images, targets, share):
     logits = network(images)
     loss = nn.functional.cross_entropy(logits, targets) * share
     return list(torch.autograd.grad(loss, list(network.parameters()))), loss.detach(), logits.sum()
 for _ in range(4):
-    shards = Shards(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 3)
+    shards = ReplicaPool(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 3)
     shards.backward(gradients, torch.zeros(9, 1, 8, 8), torch.arange(9) % 3)
     shards.close()
 print("done")

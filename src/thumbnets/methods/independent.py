@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from thumbnets.methods.members import Ensemble, Members
-from thumbnets.training.batches import Batches, Images, Streams
-from thumbnets.training.shards import Gradients, Shards, hand_over
+from thumbnets.training.batches import Batches, Images, RandomStreams
+from thumbnets.training.replicas import Gradients, ReplicaPool, assign_gradients
 
 
-class Apart(Ensemble):
+class IndependentEnsemble(Ensemble):
     """Each member has its own weights, order of the images and draws of the augmentation.
 
     One optimizer steps them all, which is as one each, since it looks at each tensor by itself
@@ -19,12 +19,12 @@ class Apart(Ensemble):
     of the ensemble. The threads of a training share out the members, not the batch.
     """
 
-    def batches(self, train: Images, streams: Streams) -> Batches:
-        self.weigh(train)
+    def batches(self, train: Images, streams: RandomStreams) -> Batches:
+        self.set_class_weights(train)
         return MemberBatches(train, self, streams)
 
-    def shards(self, learner: nn.Module, threads: int) -> Shards:
-        return MemberShards(learner, threads)
+    def replicas(self, module: nn.Module, streams: RandomStreams) -> ReplicaPool:
+        return MemberReplicas(module, streams.dropout)
 
 
 class MemberBatches(Batches):
@@ -39,7 +39,7 @@ class MemberBatches(Batches):
         rows: int64 [len(data), M], which images each member learns from; None: all of them.
     """
 
-    def __init__(self, data: Images, method: Ensemble, streams: Streams) -> None:
+    def __init__(self, data: Images, method: Ensemble, streams: RandomStreams) -> None:
         super().__init__(data, method.train, method.meta, streams)
         self.members = method.members
         self.rows: Tensor | None = None
@@ -61,7 +61,7 @@ class MemberBatches(Batches):
             yield images.transpose(0, 1), targets.transpose(0, 1)
 
 
-class MemberShards(Shards):
+class MemberReplicas(ReplicaPool):
     """Threads that train some members each, on whole batches: no member feels their number.
 
     Args:
@@ -71,13 +71,13 @@ class MemberShards(Shards):
 
     networks: list[nn.ModuleList]
 
-    def divided(self, network: Members, threads: int) -> list[nn.Module]:
+    def replicas_of(self, network: Members, threads: int) -> list[nn.Module]:
         return [nn.ModuleList(network.members[i::threads]) for i in range(threads)]
 
     def backward(
         self, gradients: Gradients, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As of `Shards`, for images [N, M, C, H, W]: sums over members of loss and of `right`."""
+        """As of `ReplicaPool`, for images [N, M, C, H, W]: sums over members of loss and correct predictions."""
         threads = len(self.networks)
 
         def train(first: int) -> list[tuple[Tensor, Tensor]]:
@@ -88,13 +88,13 @@ class MemberShards(Shards):
             ]
 
         results = chain(*self.at_once(train, [(i,) for i in range(threads)]))
-        losses, rights = map(torch.stack, zip(*results, strict=True))
-        return losses.sum(), rights.sum()
+        losses, corrects = map(torch.stack, zip(*results, strict=True))
+        return losses.sum(), corrects.sum()
 
 
 def _backward(
     gradients: Gradients, member: nn.Module, images: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    found, loss, right = gradients(member, images, targets, 1.0)
-    hand_over(found, member.parameters())
-    return loss, right
+    found, loss, correct = gradients(member, images, targets, 1.0)
+    assign_gradients(found, member.parameters())
+    return loss, correct

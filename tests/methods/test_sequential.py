@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from thumbnets.methods.base import build_method
-from thumbnets.methods.in_turn import Restarts
+from thumbnets.methods.sequential import Restarts
 from thumbnets.registry import OPTIMIZERS, SCHEDULES
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import Training
@@ -44,7 +44,7 @@ def followed(toy_images, meta, watcher):
     """Trains; returns weights of all members before and after every epoch, and the training."""
 
     def train(settings):
-        training = Training(settings, toy_images(40), toy_images(30, 1), meta, seed=0)
+        training = Training(build_method(settings, meta), toy_images(40), toy_images(30, 1), seed=0)
         members = training.network.members
         seen = [[weights(member) for member in members]]
         after = training.method.after_epoch
@@ -169,14 +169,19 @@ def test_a_snapshot_goes_on_with_what_was_learned(
     """Its first cycle is a usual training of that length, which the second goes on from."""
     seen, _ = followed(ensemble("snapshot", schedule="cosine"))
     usual = Training(
-        model_settings(schedule="cosine", epochs=2, threads=1), toy_images(40), None, meta, seed=0
+        build_method(model_settings(schedule="cosine", epochs=2, threads=1), meta),
+        toy_images(40),
+        None,
+        seed=0,
     )
     usual.network.load_state_dict(
-        Training(ensemble("snapshot"), toy_images(40), None, meta, seed=0)
+        Training(build_method(ensemble("snapshot"), meta), toy_images(40), None, seed=0)
         .network.members[-1]
         .state_dict()
     )
-    usual.order = Training(ensemble("snapshot"), toy_images(40), None, meta, seed=0).order
+    usual.order = Training(
+        build_method(ensemble("snapshot"), meta), toy_images(40), None, seed=0
+    ).order
     usual.run(watcher)
     assert weights(usual.network) == seen[2][-1]
 
@@ -202,7 +207,7 @@ def test_boosted_members_end_in_turn_and_begin_with_weights_of_their_own(ensembl
 def test_judged_on_the_way_are_the_members_so_far(ensemble, toy_images, meta, watcher):
     """One more in every cycle, and the figures are those of their mean probabilities."""
     training = Training(
-        ensemble("snapshot", lr=0.01), toy_images(40), toy_images(30, 1), meta, seed=0
+        build_method(ensemble("snapshot", lr=0.01), meta), toy_images(40), toy_images(30, 1), seed=0
     )
     judge, judged = training.method.judge, []
 

@@ -1,4 +1,4 @@
-"""Members that one network becomes in turn, in the course of a single training."""
+"""Members that one network becomes one after the other, in the course of a single training."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import TrainSettings
 
 
-class InTurn(Ensemble):
-    """The last member trains all the time; its weights are kept as another member's at times.
+class SequentialEnsemble(Ensemble):
+    """The last member trains all the time; its weights become another member's at times.
 
     On the way the members so far predict, and the one in training with them.
     """
 
     ensemble: Members
 
-    def learner(self, network: Members) -> nn.Module:
+    def training_module(self, network: Members, seed: int) -> nn.Module:
         self.ensemble = network.eval()
         network.finished = 0
         return network.members[-1]
@@ -30,10 +30,10 @@ class InTurn(Ensemble):
 
     def after_epoch(self, epochs: int) -> None:
         if epochs in self.ends():
-            self.keep(self.ensemble.members[self.ensemble.finished])
+            self.finish(self.ensemble.members[self.ensemble.finished])
             self.ensemble.finished += 1
 
-    def keep(self, member: nn.Module) -> None:
+    def finish(self, member: nn.Module) -> None:
         """Finish a member: it takes the weights of the last."""
         member.load_state_dict(self.ensemble.members[-1].state_dict())
 
@@ -46,12 +46,14 @@ class InTurn(Ensemble):
 
 
 class Restarts(Schedule):
-    """A schedule, with its warm-up, that goes its way anew in each of several equal parts.
+    """A schedule, with its warm-up, that restarts in each of several equal parts.
 
     Args:
-        optimizer, settings, steps_per_epoch: As for `Schedule`.
-        parts: How many; divides the epochs.
-        forgets: Whether the optimizer loses its momenta then, as if it were a new one.
+        optimizer: As for `Schedule`, as `settings` and `steps_per_epoch`.
+        settings: `train` of the block.
+        steps_per_epoch: Number of batches.
+        parts: Number of parts; divides the epochs.
+        clears_state: Whether a restart also clears the optimizer's state, its momenta.
     """
 
     def __init__(
@@ -61,11 +63,11 @@ class Restarts(Schedule):
         steps_per_epoch: int,
         *,
         parts: int,
-        forgets: bool,
+        clears_state: bool,
     ) -> None:
         part = settings.model_copy(update={"epochs": settings.epochs // parts})
         super().__init__(optimizer, part, steps_per_epoch)
-        self._forgets = forgets
+        self._clears_state = clears_state
         self._first = self.state_dict(), settings_of(optimizer)
 
     def after_epoch(self, validation_loss: float) -> None:
@@ -73,7 +75,7 @@ class Restarts(Schedule):
         if self._steps == self._total:
             state, groups = self._first
             self.load_state_dict(state)
-            begin_anew(self._optimizer, groups, forgets=self._forgets)
+            reset_optimizer(self._optimizer, groups, clears_state=self._clears_state)
 
 
 def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
@@ -81,9 +83,11 @@ def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
     return [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
 
 
-def begin_anew(optimizer: Optimizer, groups: list[dict[str, Any]], *, forgets: bool) -> None:
-    """Give an optimizer the settings that `settings_of` told; if it forgets, it is as new."""
+def reset_optimizer(
+    optimizer: Optimizer, groups: list[dict[str, Any]], *, clears_state: bool
+) -> None:
+    """Set an optimizer's groups to what `settings_of` returned; optionally clear its state too."""
     for group, settings in zip(optimizer.param_groups, groups, strict=True):
         group.update(settings)
-    if forgets:
+    if clears_state:
         optimizer.state.clear()

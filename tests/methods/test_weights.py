@@ -9,9 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from thumbnets.methods.weights import load_weights, read_key, save_weights
 from thumbnets.models.patches import build
 from thumbnets.training.classifier import Classifier, normalise
-from thumbnets.training.weights import load_weights, read_key, save_weights
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,119 @@
+"""Training one model with one seed, from its settings to the files that are written of it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from thumbnets import paths, runtime
+from thumbnets.artifacts import write_arrays, write_csv
+from thumbnets.data.arrays import Split, read_split
+from thumbnets.evaluation import views
+from thumbnets.methods.base import Method, Part, build_method
+from thumbnets.methods.weights import save_weights
+from thumbnets.training.batches import Images
+from thumbnets.training.checkpoint import Checkpoint
+from thumbnets.training.classifier import Classifier
+from thumbnets.training.loop import Epoch, fit
+from thumbnets.training.progress import Progress
+from thumbnets.training.settings import ModelSettings
+
+
+def train_model(settings: ModelSettings, seed: int, key: str, files: Mapping[str, Path]) -> None:
+    """Train a model and write what is known of it: weights, validation logits, learning curve.
+
+    Args:
+        settings: The model block.
+        seed: Seed of every generator.
+        key: Hash of all inputs of the training: a checkpoint of other inputs is not resumed.
+        files: Paths of `weights`, `validation` and `history`.
+
+    Raises:
+        ValueError: The training images are missing, or the loss is no longer finite.
+    """
+    runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has threads of its own
+    data = read_split(paths.TRAIN)
+    validates = settings.validates(data.fold, seed)
+    training = _Training(data, seed, key)
+    classifier, curve = training.run(settings, "folds", ~validates, validates)
+    final = classifier
+    if settings.train.refit:
+        refit = _refit_settings(settings, curve)
+        everything, halvings = np.ones_like(validates), classifier.halvings
+        final, _ = training.run(refit, "refit", everything, None, halvings)
+
+    method = build_method(settings, data.meta)
+    validation = training.examples(method, "validation", validates)
+    predictions = views.predict(classifier, validation, views.VIEWS)
+    save_weights(files["weights"], final, settings)
+    write_arrays(
+        files["validation"],
+        indices=np.flatnonzero(validates),
+        labels=validation.labels.cpu().numpy(),
+        **{views.array_name(name): logits for name, logits in predictions.items()},
+        **method.report_arrays(classifier, validation),
+    )
+    write_csv(files["history"], map(asdict, curve))
+    training.remove_checkpoints()
+
+
+class _Training:
+    """The one or two fits of a training, each with its checkpoint.
+
+    Args:
+        data: The training images.
+        seed: Seed of every generator.
+        key: Hash of all inputs.
+    """
+
+    def __init__(self, data: Split, seed: int, key: str) -> None:
+        self.data, self.seed, self.key = data, seed, key
+        self.device = runtime.device()
+        self.checkpoints: list[Checkpoint] = []
+
+    def run(
+        self,
+        settings: ModelSettings,
+        part: str,
+        train: np.ndarray,
+        validation: np.ndarray | None,
+        halvings: int = 0,
+    ) -> tuple[Classifier, list[Epoch]]:
+        """Fit on some images, bool [N], and validate on others, if any."""
+        key = f"{part} {self.key} {self.device.type}"
+        path = paths.checkpoint(self.key, part)
+        checkpoint = Checkpoint(path, key, runtime.checkpoint_seconds())
+        self.checkpoints.append(checkpoint)
+        name = f"{settings.name}, seed {self.seed}"
+        progress = Progress(name if part == "folds" else f"{name}, {part}")
+        method = build_method(settings, self.data.meta)
+        trained = fit(
+            method,
+            self.examples(method, "train", train),
+            None if validation is None else self.examples(method, "validation", validation),
+            seed=self.seed,
+            watcher=progress,
+            checkpoint=checkpoint,
+            halvings=halvings,
+        )
+        progress.close()
+        return trained
+
+    def examples(self, method: Method, part: Part, chosen: np.ndarray) -> Images:
+        """What the method makes of some images, bool [N]."""
+        return method.build_examples(Images.of(self.data, self.device, chosen), part, self.seed)
+
+    def remove_checkpoints(self) -> None:
+        """Once everything is written, nothing needs to be resumed."""
+        for checkpoint in self.checkpoints:
+            checkpoint.remove()
+
+
+def _refit_settings(settings: ModelSettings, curve: list[Epoch]) -> ModelSettings:
+    """The settings for all images: as many epochs as the fold that validates found best."""
+    epochs = settings.train.epochs
+    if settings.train.early_stopping:
+        epochs = min(curve, key=lambda row: row.validation_loss).epoch
+    changes = {"epochs": epochs, "early_stopping": None}
+    return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
