@@ -24,7 +24,7 @@ class Recipe:
             a point above the published test accuracy; the margin, because our test images are about
             half a point harder than those for validation.
         published: Test accuracy of the source, percent.
-        goal: How many times as fast as the source's training by the usual loop.
+        goal: Speed-up over the source's training by the usual loop.
     """
 
     train: dict

@@ -72,8 +72,8 @@ def compare(contenders: Callable[[int], list[Contender]], rounds: int) -> dict[s
     """Run every contender once a round, in random order, so that a slow minute meets all alike.
 
     Args:
-        contenders: Those of a round, which it is given the number of.
-        rounds: How many.
+        contenders: Function from the number of a round to its contenders.
+        rounds: Number of rounds.
 
     Returns:
         For each name, what its processes said in each round.

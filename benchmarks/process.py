@@ -30,7 +30,7 @@ class Job:
 
     Attributes:
         name: Module of this package and function, such as `ours.fit`.
-        arguments: Of that function; plain values.
+        arguments: Arguments of that function, plain values.
         environment: Variables besides the user's.
     """
 

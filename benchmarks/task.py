@@ -21,7 +21,7 @@ class Task:
     Attributes:
         model: A block of params.yaml.
         data: Name of the data set.
-        images: How many of the training images; None is all.
+        images: Number of training images; None: all.
         train: Keys of `train` that differ from the block's.
         options: Options of the network that differ from the block's.
     """

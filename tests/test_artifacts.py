@@ -133,16 +133,13 @@ def test_a_target_that_can_not_be_written_leaves_nothing_behind(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
-def test_remove_stale_removes_strays_and_asks_for_what_is_missing(tmp_path):
-    for name in ("0.npz", "1.npz", "2.npz"):
+def test_remove_stale_removes_what_is_not_named(tmp_path):
+    for name in ("0.npz", "1.npz", "2.npz", ".gitignore"):
         (tmp_path / name).touch()
-    remove_stale(tmp_path, ["2.npz", "0.npz"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["0.npz", "2.npz"]
-    with pytest.raises(ValueError, match=r"3\.npz is missing: run `dvc repro`, or `dvc pull`"):
-        remove_stale(tmp_path, ["0.npz", "3.npz"])
-    assert (tmp_path / "2.npz").exists()  # nothing is removed when something is missing
-    with pytest.raises(ValueError, match=r"nowhere/a is missing"):
-        remove_stale(tmp_path / "nowhere", ["a"])
+    remove_stale(tmp_path, ["2.npz", "0.npz", "3.npz"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".gitignore", "0.npz", "2.npz"]
+    remove_stale(tmp_path / "nowhere", ["a"])
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_remove_stale_removes_a_stray_folder(tmp_path):

@@ -1,4 +1,4 @@
-"""Reading and writing the files of the pipeline: whole or not at all, and the same bytes each time.
+"""Reading and writing the files of the pipeline: atomically, and with reproducible bytes.
 
 Everything is written under a temporary name and renamed, so that a full disk or a kill leaves no
 half-written file; JSON is strict, sorted and rounded; nothing is unpickled.
@@ -109,10 +109,10 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write named arrays as .npz, whose bytes rest on nothing but these.
+    """Write named arrays as .npz, with bytes that depend on the arrays alone.
 
-    numpy's own look different after another release of Python (a flag of large archives, 3.11.2 and
-    3.11.7) or, compressed, of zlib.
+    Files of `np.savez` differ between releases of Python (a flag of large archives, 3.11.2 and
+    3.11.7) and, if compressed, of zlib.
     """
     content = io.BytesIO()
     with ZipFile(content, "w") as archive:
@@ -149,10 +149,14 @@ def sha256(path: Path) -> str:
 
 
 def remove_stale(folder: Path, names: Iterable[str]) -> None:
-    """Remove entries of a folder that no run of params.yaml has written.
+    """Remove the entries of a folder that the current params do not name.
 
-    A seed or model that was taken off the list leaves its files behind. A stage that depends on
-    the whole folder would have another hash in dvc.lock for the same params.
+    A seed or model that was removed from params.yaml leaves its files behind, and a stage that
+    depends on the whole folder would have another hash in dvc.lock for the same params.
+
+    Args:
+        folder: Folder to clean; it may be missing.
+        names: Names of the entries to keep.
     """
     found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     for stray in sorted(found - {*names, ".gitignore"}):  # DVC writes one beside outputs

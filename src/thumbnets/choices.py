@@ -62,9 +62,9 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
     """A pydantic error in one line: for each fault the key, what was expected, what was given.
 
     Args:
-        error: What pydantic raised.
-        model: The model that it was raised for.
-        where: Key that the model's keys stand under.
+        error: Error of pydantic.
+        model: Model that it was raised for.
+        where: Key under which the model's keys are.
     """
     faults = []
     for fault in error.errors():

@@ -1,8 +1,8 @@
 """Trained networks as files for other programs: ONNX, or TorchScript.
 
-Such a file takes images as they are, uint8 [N, C, H, W] of any number, and gives logits float32
-[N, K]: the normalisation is inside. Class names and the size of images are in its metadata, as JSON
-under `thumbnets`. Weights on which the project itself builds stay safetensors.
+Such a file maps images uint8 [N, C, H, W], for any N, to logits float32 [N, K]: it includes the
+normalisation. Its metadata has class names and the size of images, as JSON under `thumbnets`. The
+project itself reads safetensors alone.
 """
 
 import io
@@ -42,19 +42,19 @@ class Exported(nn.Module):
 
 
 def export(classifier: Classifier, file_format: str, path: Path) -> float:
-    """Write a trained network, once what it gives in its new form is what it gave.
+    """Write a trained network, after a check that the exported one gives the same logits.
 
     Args:
-        classifier: On the CPU.
-        file_format: `onnx` or `torchscript`.
-        path: Where to.
+        classifier: Trained network with its metadata, on the CPU.
+        file_format: Format, `onnx` or `torchscript`.
+        path: File to write.
 
     Returns:
-        The largest difference of a logit, over noise images that were not traced.
+        The largest absolute difference of a logit, over noise images that were not traced.
 
     Raises:
-        ValueError: The format is unknown, a package that it needs is missing, or the network gives
-            something else in its new form.
+        ValueError: The format is unknown, a package that it needs is missing, or the exported
+            network gives other logits.
     """
     if file_format not in _FORMATS:
         raise ValueError(f"format must be one of {', '.join(_FORMATS)}, got {file_format!r}.")

@@ -1,6 +1,6 @@
-"""What the machine offers: device, mirror, threads. The only reader of the environment.
+"""The machine: device, mirror, threads. The only module that reads environment variables.
 
-Nothing here may change a number: whatever does is a key of params.yaml.
+Nothing here may change a result: settings that do are keys of params.yaml.
 """
 
 import configparser
@@ -27,17 +27,17 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def quiet_threads() -> None:
-    """Make waiting threads sleep, unless the user has said otherwise in the environment."""
+    """Make waiting threads sleep, unless environment variables say otherwise."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
 
 
 def prepare(*, threads: int, precision: str = "fp32") -> None:
-    """Get ready to compute: fixed threads, only deterministic kernels, an allocator kept warm.
+    """Set up torch: number of threads, deterministic kernels, an allocator that keeps its memory.
 
     Args:
-        threads: Number of compute threads: it is part of the arithmetic, so it is a param.
-        precision: fp32, or bf16 for the training.
+        threads: Number of compute threads, a param because it changes the arithmetic.
+        precision: Precision of training, fp32 or bf16.
 
     Raises:
         ValueError: The device has no bfloat16 arithmetic.
@@ -49,17 +49,17 @@ def prepare(*, threads: int, precision: str = "fp32") -> None:
             "precision: bf16 needs a CPU with avx512_bf16 or a GPU with bfloat16 (without, it is "
             "many times slower than fp32): write precision: fp32."
         )
-    _spare_the_compiler()
+    _defer_compiler_import()
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, 0.9 s faster
-    # Every value is written before it is read here; filling fresh buffers would only take time.
+    # All buffers are written before they are read: filling them would only take time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks on a GPU
     _keep_buffers_mapped()
 
 
 class _Compiler(ModuleType):
-    """Stands for torch._dynamo until something of it is needed that compiles."""
+    """Placeholder of torch._dynamo, which imports it once anything but two functions is used."""
 
     def __getattr__(self, name: str) -> object:
         import torch
@@ -70,10 +70,10 @@ class _Compiler(ModuleType):
         return getattr(sys.modules[self.__name__], name)
 
 
-def _spare_the_compiler() -> None:
-    """Keep torch's optimizers from importing its compiler, which takes a second and does nothing.
+def _defer_compiler_import() -> None:
+    """Keep torch's optimizers from importing the compiler, which takes a second and is not used.
 
-    All that they ask of it is to leave a function as it is, and to note a break in a graph.
+    They only use `disable`, which returns the function, and `graph_break`, which does nothing.
     """
     import torch
 
@@ -124,12 +124,12 @@ def mirror() -> str | None:
     return os.environ.get("THUMBNETS_MIRROR") or None
 
 
-# Where Linux says what a container may use, in the second and the first version of its groups.
+# Memory limits of a container on Linux, in control groups of version 2 and 1.
 _MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def memory() -> int:
-    """Bytes that a process may count on: `$THUMBNETS_MEMORY` in GiB, else what the machine has.
+    """Memory available to a process, in bytes: `$THUMBNETS_MEMORY` in GiB, else the machine's.
 
     Raises:
         ValueError: The variable is no positive number.

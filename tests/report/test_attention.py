@@ -20,8 +20,8 @@ ARRAYS = {
 
 
 def test_shares_and_pictures_by_hand():
-    judged = {"a": ARRAYS, "without": {"logits": ARRAYS["logits"]}}
-    [found] = attention(SimpleNamespace(judged=judged, classes=["no", "yes"]))
+    arrays = {"a": ARRAYS, "without": {"logits": ARRAYS["logits"]}}
+    [found] = attention(SimpleNamespace(first_validation=arrays, classes=["no", "yes"]))
     assert found.model == "a" and found.positives == 2
     assert found.on_target == pytest.approx((0.7 + 0.9) / 2)
     assert found.by_chance == pytest.approx((2 / 3 + 1 / 2) / 2)

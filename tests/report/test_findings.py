@@ -67,7 +67,7 @@ def test_patching_is_compared_with_the_nearest_twin(make_run):
 
 def test_patching_without_effect_is_unclear(make_run):
     results = read_results(make_run(model="mlp4_patches"))
-    results.right["mlp4_patches"] = results.right["mlp4"][:, ::-1]
+    results.correct["mlp4_patches"] = results.correct["mlp4"][:, ::-1]
     (found,) = patchings(results)
     assert found.gain.mean == 0 and found.verdict == "no difference shown"
 

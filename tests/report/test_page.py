@@ -130,7 +130,7 @@ def test_every_rule_stands_beside_the_best_single_model(make_run):
     # cnn_c is right on 38 of 40, mlp4 on 36 of them; together they are as good as the better one.
     head = "| best single, by accuracy | – | 95.00 % | 95.00 % | 83.50 – 98.62 | +0.00 |"
     assert head in markdown and "| – | – | – |" in markdown.split(head)[1].splitlines()[0]
-    assert "greedy, for least loss (counts) | – | 95.00 % | 95.00 % |" in markdown
+    assert "greedy, for least loss (selected) | – | 95.00 % | 95.00 % |" in markdown
     both = next(
         line for line in markdown.splitlines() if line.startswith("| all, equal votes | so")
     )
@@ -141,7 +141,7 @@ def test_every_rule_stands_beside_the_best_single_model(make_run):
         line for line in markdown.splitlines() if line.startswith("| all, equal votes | ha")
     )
     assert hard.count(" – |") == 3  # validation, loss, calibration
-    assert "stacking, logistic regression – " in text and "greedy, for least loss counts" in text
+    assert "stacking, logistic regression – " in text and "greedy, for least loss selected" in text
 
 
 def test_a_regression_has_no_weights(make_run):
@@ -278,7 +278,7 @@ def test_cross_validation_is_told_where_folds_rotate(make_run):
 def test_basis_names_the_data_and_all_params(make_run):
     text, _ = pages(make_run())
     assert "SHA-256 of the training split " + "ab" * 32 in text
-    assert "60, 20 a class, in 2 stratified folds" in text
+    assert "60, 20 per class, in 2 stratified folds" in text
     assert re.search(r"cnn_c cnn_c dropout 0\.\d+ lr 0.01", text)
     assert "mlp4_patches: arch: mlp4 patches: {size: 7, mode: shared}" in text
     assert "early_stopping: null" in text

@@ -1,6 +1,6 @@
-"""Where the attention of bag networks lies: a few validation bags as pictures, each image weighted.
+"""Attention of bag networks: the images of a few validation bags, with their weights.
 
-Test bags are not shown: the pictures were put beside the validation predictions by `train`.
+Stage `train` stored the images with the validation predictions.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class Instance:
     """An image of a bag.
 
     Attributes:
-        source: The image as a data address.
-        weight: Its share of the attention, a fraction.
+        source: The image as a data URI.
+        weight: Attention weight, a fraction; the weights of a bag sum to 1.
         hit: Whether it is of the target class.
     """
 
@@ -30,14 +30,14 @@ class Instance:
 
 @dataclass(frozen=True)
 class Bag:
-    """A bag that is shown.
+    """A bag of the report.
 
     Attributes:
-        number: Its place among the validation bags.
+        number: Index among the validation bags.
         label: Name of its class.
         positive: Whether it has an image of the target class.
-        probability: That the network gives to being positive.
-        images: In the order they were drawn.
+        probability: Predicted probability of being positive.
+        images: Images in the order they were drawn.
     """
 
     number: int
@@ -53,11 +53,11 @@ class AttentionOf:
 
     Attributes:
         model: Block of params.yaml.
-        on_target: Mean share of the attention on images of the target class, over positive
+        on_target: Mean share of attention on images of the target class, over positive
             validation bags.
-        by_chance: The same, were all images of a bag weighted alike.
-        positives: How many positive validation bags there are.
-        bags: Those that are shown, positive ones first.
+        by_chance: The same if all images of a bag had equal weights.
+        positives: Number of positive validation bags.
+        bags: Bags in the report, positive ones first.
     """
 
     model: str
@@ -68,10 +68,10 @@ class AttentionOf:
 
 
 def attention(results: Results) -> list[AttentionOf]:
-    """Of each model of the run that has attention."""
+    """Attention of each model of the run that has it."""
     return [
         _attention_of(model, arrays, results.classes)
-        for model, arrays in results.judged.items()
+        for model, arrays in results.first_validation.items()
         if "bag_attention" in arrays
     ]
 
@@ -81,8 +81,8 @@ def _attention_of(model: str, arrays: dict[str, np.ndarray], classes: list[str])
     ends = np.cumsum(sizes)[:-1]
     weights, hits = (np.split(arrays[f"bag_{name}"], ends) for name in ("attention", "hits"))
     positive = np.flatnonzero(arrays["labels"])
-    shown = arrays["bag_shown"]
-    pictures = np.split(arrays["bag_images"], np.cumsum(sizes[shown])[:-1])
+    selected = arrays["bag_shown"]
+    pictures = np.split(arrays["bag_images"], np.cumsum(sizes[selected])[:-1])
     probabilities = to_probabilities(arrays[array_name("none")])[:, 1]
     return AttentionOf(
         model=model,
@@ -100,6 +100,6 @@ def _attention_of(model: str, arrays: dict[str, np.ndarray], classes: list[str])
                     for image, weight, hit in zip(images, weights[bag], hits[bag], strict=True)
                 ],
             )
-            for bag, images in zip(shown, pictures, strict=True)
+            for bag, images in zip(selected, pictures, strict=True)
         ],
     )

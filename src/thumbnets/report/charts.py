@@ -25,7 +25,7 @@ from thumbnets.report.results import Curve
 
 INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
 ACCENT, HIGHLIGHT, REFERENCE = "#3b6fd6", "#d9480f", "#8a94a3"
-# Told apart on white and on black, and by most who see few colours.
+# Distinguishable on white and on black, and with most kinds of colour blindness.
 MODEL_COLOURS = ("#3b6fd6", "#e8890c", "#0f9d8a", "#d6336c", "#8f5bd0", "#7a8b1e", "#8b5e3c")
 
 _TICKS = (0.25, 0.5, 0.75)  # not at the ends, where panels meet
@@ -185,10 +185,10 @@ def encoder_chart(
     labels: np.ndarray,
     classes: list[str],
 ) -> Figure:
-    """The loss of an encoder over its epochs, a line a seed, and a map of its features.
+    """The loss of an encoder over its epochs, one line per seed, and a map of its features.
 
     Args:
-        curves: For each seed `train_loss` and `validation_loss` by epoch.
+        curves: `train_loss` and `validation_loss` by epoch, of each seed.
         places: float [N, 2].
         labels: int64 [N].
         classes: Names; beyond ten they share colours, and there is no legend.
@@ -218,7 +218,7 @@ def encoder_chart(
 
 
 def _without_first_steps(axis: Axes) -> float:
-    """A lower limit that lets the steep beginning leave the panel, so that the rest can be read."""
+    """A lower limit that cuts off the steep first steps, so that the rest is readable."""
     return float(np.quantile(np.concatenate([line.get_ydata() for line in axis.lines]), 0.05))
 
 
@@ -227,7 +227,7 @@ def _in_percent(share: float, _: int) -> str:
 
 
 def _legend(figure: Figure, models: list[str]) -> None:
-    """One legend for both panels: a colour a model, a dash for training."""
+    """One legend for both panels: a colour for each model, dashes for training."""
     colours = (MODEL_COLOURS[n % len(MODEL_COLOURS)] for n in range(len(models)))
     entries = {name: Line2D([], [], color=c, lw=2) for name, c in zip(models, colours, strict=True)}
     entries["validation"] = Line2D([], [], color=MUTED, lw=2)
@@ -238,7 +238,7 @@ def _legend(figure: Figure, models: list[str]) -> None:
 
 
 def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
-    """Accuracy by confidence of each model, before and after its temperature, a panel a model."""
+    """Accuracy by confidence, before and after temperature scaling, one panel per model."""
     columns = 4  # also of fewer models, which would fill the width of the page
     rows = -(-len(calibrations) // columns)
     with _style():
@@ -277,11 +277,11 @@ def _draw_reliability(axis: Axes, reliability: tuple[Reliability, Reliability]) 
 
 
 def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figure:
-    """Confusion matrices as shares of each true class, a panel a classifier.
+    """Confusion matrices as shares of each true class, one panel per classifier.
 
     Args:
         matrices: int64 [K, K] by classifier; rows are the true classes.
-        classes: Their names.
+        classes: Names of the classes.
     """
     columns = min(4, len(matrices))
     rows = -(-len(matrices) // columns)
@@ -317,7 +317,7 @@ def to_svg(figure: Figure, label: str) -> str:
 
     Args:
         figure: A chart of this module.
-        label: What it shows, for readers who can't see it; escaped already.
+        label: Description for screen readers; escaped already.
     """
     content = io.StringIO()
     # The salt makes the ids inside repeatable, and others than those of another chart.

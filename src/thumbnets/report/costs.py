@@ -24,7 +24,7 @@ COLUMNS = {
 
 
 def costs(results: Results) -> dict[str, Description]:
-    """Of each model of the run, for one image."""
+    """Cost of each model of the run, for one image."""
     shape = results.meta.shape
     image = (shape["in_channels"], shape["image_size"], shape["image_size"])
     with torch.device("meta"):  # only shapes matter
@@ -40,12 +40,12 @@ class Plotted:
     """A classifier in the figure of accuracy against parameters.
 
     Attributes:
-        name: Of the classifier.
-        parameters: Learnable values.
+        name: Name of the classifier.
+        parameters: Number of learnable values.
         accuracy: Test accuracy, a fraction.
-        interval: Of the accuracy; None of a published one.
-        front: Whether no other of its kind (ours, or published) has as few parameters and as much
-            accuracy, and more of either.
+        interval: Interval of the accuracy; None of a published one.
+        front: Whether it is on the Pareto front of its kind (ours or published): no other has at
+            most as many parameters and at least the accuracy.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Plotted:
 
 
 def plotted(results: Results, rows: list[Row]) -> list[Plotted]:
-    """The classifiers of the run, then the published ones on its data set.
+    """Points of the figure: the classifiers of the run, then published ones on its data set.
 
     Args:
-        results: Of the run.
-        rows: Of its models and its ensemble.
+        results: Results of the run.
+        rows: Rows of its models and its ensemble.
     """
     parameters = [
         row.scores.get("parameters", results.summary["ensemble"]["parameters"]) for row in rows
@@ -78,12 +78,12 @@ def plotted(results: Results, rows: list[Row]) -> list[Plotted]:
 
 
 def _is_on_front(place: tuple[int, float], places: list[tuple[int, float]]) -> bool:
-    """Whether nothing beats a place: parameters, and accuracy."""
+    """Whether no other pair of parameters and accuracy dominates `place`."""
     parameters, accuracy = place
     return not any(p <= parameters and a >= accuracy and (p, a) != place for p, a in places)
 
 
 def plotted_sources(results: Results) -> list[str]:
-    """Where the published ones stand."""
+    """Sources of the published points."""
     points: list[Point] = published_points(results.params.data.name)
     return list(dict.fromkeys(point.source for point in points))

@@ -1,6 +1,6 @@
-"""What encoders have learned: their loss, a map of their features, and neighbours by them.
+"""Encoders: their loss, a map of their features, and nearest neighbours.
 
-The images are validation images: the pictures were put beside the encoders by stage `pretrain`.
+The images are validation images, which stage `pretrain` stored with the encoders.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from thumbnets.report.results import Results
 
 @dataclass(frozen=True)
 class Neighbours:
-    """An image and those that its features are nearest to.
+    """An image and its nearest neighbours in feature space.
 
     Attributes:
         label: Class of the image.
-        images: Of each its data address, its class, and whether that is `label`; the image first.
+        images: Data URI, class, and whether that is `label`, of the image and then its neighbours.
     """
 
     label: str
@@ -32,11 +32,11 @@ class EncoderOf:
     """One encoder of the run.
 
     Attributes:
-        name: Its block.
-        begins: The models that begin with it.
+        name: Block of the encoder.
+        begins: Names of the models that begin with it.
         chart: An <svg> of loss and map.
-        images: How many are on the map.
-        neighbours: Of an image of each class.
+        images: Number of images on the map.
+        neighbours: Nearest neighbours of one image of each class.
     """
 
     name: str

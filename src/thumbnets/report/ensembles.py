@@ -1,4 +1,4 @@
-"""The rules of an ensemble beside each other: what they reach, and what an image costs."""
+"""The rules of an ensemble compared: scores, and cost of an image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,15 +26,15 @@ class Rule:
     """One rule on the test images.
 
     Attributes:
-        title: In words.
-        votes: Scores by voting, with interval and gain over the best single member. A regression,
-            and a single member, have one (soft).
-        counts: Which of them is the ensemble that counts, if one is.
+        title: Name of the rule in words.
+        votes: Scores by voting, with interval and gain over the best single member. A regression
+            and a single member have one (soft).
+        counts: Kind of vote of the selected ensemble, if it is of this rule.
         validation: Accuracy of the soft vote on validation images, mean over groups of seeds.
-        members: Trainings that have a say.
-        parameters: Of all of them.
-        multiply_accumulates: Of all of them, for one image.
-        diversity: Means over the pairs of members.
+        members: Number of member trainings.
+        parameters: Number of parameters of all members.
+        multiply_accumulates: Multiply-accumulates of all members, for one image.
+        diversity: Measures of diversity, means over the pairs of members.
     """
 
     title: str
@@ -48,17 +48,17 @@ class Rule:
 
 
 def rules(results: Results, costs: dict[str, Description]) -> list[Rule]:
-    """A row for each rule.
+    """One row for each rule.
 
     Args:
-        results: Of the run.
-        costs: Of its models, for one image.
+        results: Results of the run.
+        costs: Costs of its models, for one image.
     """
     return [_rule(name, results, costs) for name in TITLES]
 
 
 def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:
-    """The models of the ensemble that counts, those of most weight first."""
+    """The models of the selected ensemble, those with the largest weight first."""
     members = results.ensemble["members"]
     return sorted(members.items(), key=lambda item: (-(item[1]["weight"] or 0), item[0]))
 
@@ -68,11 +68,13 @@ def _rule(name: str, results: Results, costs: dict[str, Description]) -> Rule:
     found = ensemble["rules"][name]
     trainings = found["trainings"]
     counts = ensemble["voting"] if name == ensemble["rule"] else None
-    shown = [v for v in VOTES if v in found] if sum(trainings.values()) > 1 else [counts or "soft"]
+    votings = (
+        [v for v in VOTES if v in found] if sum(trainings.values()) > 1 else [counts or "soft"]
+    )
     chosen = [of_group[name] for of_group in results.selection.values()]
     return Rule(
         title=TITLES[name],
-        votes={v: found[v] | {"interval": accuracy_interval(found[v])} for v in shown},
+        votes={v: found[v] | {"interval": accuracy_interval(found[v])} for v in votings},
         counts=counts,
         validation=sum(of["validation_accuracy"] for of in chosen) / len(chosen),
         members=sum(trainings.values()),

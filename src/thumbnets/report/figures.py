@@ -25,12 +25,12 @@ def save(figure: Figure, path: Path) -> None:
 def image_grid(
     rows: list[list[np.ndarray]], row_titles: list[str], column_titles: list[str]
 ) -> Figure:
-    """Images in a grid, a title beside each row and above the first columns.
+    """Images in a grid, with titles of all rows and of the first columns.
 
     Args:
         rows: uint8 [C, H, W] with 1 or 3 channels.
-        row_titles: One a row.
-        column_titles: For the first columns.
+        row_titles: Title of each row.
+        column_titles: Titles of the first columns.
     """
     gap = 2
     padded = [

@@ -1,4 +1,4 @@
-"""What the numbers of a run say: rows of tables and comparisons, still without any layout."""
+"""Findings of a run: rows of tables and comparisons, without layout."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +23,11 @@ class Row:
     Attributes:
         name: Block of params.yaml, or "ensemble".
         scores: Test scores over seeds.
-        interval: Of the accuracy: Student's over seeds, with a single seed Wilson's over images.
+        interval: Interval of the accuracy: Student's over seeds, or Wilson's over images for one
+            seed.
         validation: Mean and sd of the accuracy on the validation folds, if it is known.
-        published: The number that the source of the network states, if any.
-        pooled: Whether it may enter the ensemble.
+        published: Published result of the network, if any.
+        pooled: Whether it is in the pool of ensemble members.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Row:
 
 
 def model_rows(results: Results) -> list[Row]:
-    """A row for each model of the run, in its order."""
+    """One row for each model of the run, in its order."""
     params = results.params
     rows = []
     for name in params.run:
@@ -81,7 +82,7 @@ def _validation_accuracy(results: Results, name: str) -> dict[str, float | None]
 
 
 def ensemble_row(results: Results) -> Row:
-    """The row of the ensemble that counts; on validation images only soft votes were scored."""
+    """The row of the selected ensemble; on validation images only soft votes were scored."""
     ensemble = results.ensemble
     chosen = [of_group[ensemble["rule"]] for of_group in results.selection.values()]
     validation = summarise(np.array([found["validation_accuracy"] for found in chosen]))
@@ -94,7 +95,7 @@ def ensemble_row(results: Results) -> Row:
 
 
 def member_verdicts(results: Results) -> dict[str, str]:
-    """For each member of the ensemble what may be said of the ensemble beside it."""
+    """Verdict on the ensemble compared with each of its members."""
     members = results.ensemble["members"]
     return {
         name: verdict(member["gain"]["mean"], _p_value(results, ENSEMBLE, name))
@@ -103,18 +104,18 @@ def member_verdicts(results: Results) -> dict[str, str]:
 
 
 def _p_value(results: Results, a: str, b: str) -> float:
-    """Of two classifiers of the run, after Holm's correction for all its pairs."""
+    """p-value of two classifiers of the run, after Holm's correction for all its pairs."""
     return next(found.p for found in results.comparisons if {found.a, found.b} == {a, b})
 
 
 @dataclass(frozen=True)
 class Rank:
-    """A classifier in the ranking by accuracy, and what the run says of those below it.
+    """A classifier in the ranking by accuracy, compared with those below it.
 
     Attributes:
-        name: Of the classifier.
-        better: Those that it is better than.
-        unclear: Comparisons with those of which no difference is shown.
+        name: Name of the classifier.
+        better: Names of those that it is better than.
+        unclear: Comparisons that show no difference.
     """
 
     name: str
@@ -130,12 +131,12 @@ def ranking(results: Results) -> list[Rank]:
             better=[c.b for c in results.comparisons if c.a == name and c.verdict == "better"],
             unclear=[c for c in results.comparisons if c.a == name and c.verdict != "better"],
         )
-        for name in list(results.right)[:-1]
+        for name in list(results.correct)[:-1]
     ]
 
 
 def calibrations(results: Results) -> dict[str, Calibration]:
-    """Of each model of the run, with temperatures of its validation folds."""
+    """Calibration of each model of the run, with temperatures from its validation folds."""
     return {
         name: calibrate(
             results.validation[name],
@@ -153,7 +154,7 @@ class ViewScore:
 
     Attributes:
         accuracy: Mean over seeds, a fraction.
-        gain: Of accuracy over a single view, paired; None of the single view itself.
+        gain: Paired gain of accuracy over a single view; None of the single view itself.
     """
 
     accuracy: float
@@ -166,17 +167,17 @@ def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
     return {model: _by_views(of_model, rotate) for model, of_model in results.views.items()}
 
 
-def _by_views(right: dict[str, list[np.ndarray]], rotate: bool) -> dict[str, ViewScore]:
-    # Where folds rotate, seeds have other images: the gain is then of all images in one row.
+def _by_views(correct: dict[str, list[np.ndarray]], rotate: bool) -> dict[str, ViewScore]:
+    # Where folds rotate, each seed has its own images: the gain is over all of them in one row.
     rows = {
-        name: np.concatenate(of)[None] if rotate else np.stack(of) for name, of in right.items()
+        name: np.concatenate(of)[None] if rotate else np.stack(of) for name, of in correct.items()
     }
     return {
         name: ViewScore(
             accuracy=float(np.mean([np.mean(of_seed) for of_seed in of_seeds])),
             gain=None if name == "none" else paired_gain(rows[name], rows["none"]),
         )
-        for name, of_seeds in right.items()
+        for name, of_seeds in correct.items()
     }
 
 
@@ -188,11 +189,11 @@ class Patching:
         patched: The model with patches.
         whole: The model without.
         size: Side of a patch in pixels.
-        mode: `permute` or `shared`.
+        mode: Kind of patching, `permute` or `shared`.
         gain: Accuracy of `patched` less that of `whole`, paired.
-        p: Of no gain, after Holm's correction for all pairs of the run.
-        other: Training settings in which the two differ besides, if any.
-        published: The same difference in the source, if it states both.
+        p: p-value of no gain, after Holm's correction for all pairs of the run.
+        other: Other training settings in which the two differ, if any.
+        published: Difference of the accuracies that the source states, if it states both.
     """
 
     patched: str
@@ -224,7 +225,7 @@ def patchings(results: Results) -> list[Patching]:
                     whole=twin,
                     size=patches.size,
                     mode=patches.mode,
-                    gain=paired_gain(results.right[name], results.right[twin]),
+                    gain=paired_gain(results.correct[name], results.correct[twin]),
                     p=_p_value(results, name, twin),
                     other=_other_settings(params, name, twin),
                     published=_published_effect(params, name),
@@ -261,17 +262,17 @@ def _published_effect(params: Params, name: str) -> float | None:
     return patched.accuracy - whole.accuracy if patched and whole else None
 
 
-UNEVEN = 1.5  # times the images of the rarest class: then the report counts every class
+UNEVEN = 1.5  # ratio of the largest to the rarest class above which the report lists all classes
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """How many images of a class there are.
+    """Number of images of a class.
 
     Attributes:
-        name: The class.
-        train, test: Images of it.
-        share: Of the training images of the largest class.
+        name: Name of the class.
+        train, test: Number of its images in each split.
+        share: Number of its training images as a fraction of those of the largest class.
     """
 
     name: str
@@ -281,7 +282,7 @@ class ClassCount:
 
 
 def class_counts(results: Results) -> list[ClassCount]:
-    """A row a class, the largest first, if they are uneven and what the models see; else none."""
+    """One row per class, the largest first, if models see images and classes are uneven; or none."""
     if results.params.example != "image":
         return []
     train, test = results.found["train"], results.found["test"]
@@ -294,7 +295,7 @@ def class_counts(results: Results) -> list[ClassCount]:
 
 
 def weighted_models(results: Results) -> list[str]:
-    """Models of the run whose training loss weighs the classes."""
+    """Models of the run with class weights in the training loss."""
     settings = results.params.settings
     return [name for name in results.params.run if settings[name].train.class_weights is not None]
 
@@ -304,9 +305,9 @@ class CrossValidation:
     """Stratified k-fold cross-validation: every seed validates on a fold of its own.
 
     Attributes:
-        folds: How many there are.
-        covered: How many of them validated a run.
-        scores: For each model mean, sd and t-interval of the accuracy over its runs.
+        folds: Number of folds.
+        covered: Number of folds that validated a run.
+        scores: Mean, sd and t-interval of the accuracy of each model over its runs.
     """
 
     folds: int

@@ -83,7 +83,7 @@ def _render(template: str, *, autoescape: bool, **context: Any) -> str:
 
 
 def _context(results: Results) -> dict[str, Any]:
-    """What both pages show."""
+    """Variables of both templates."""
     params = results.params
     models = model_rows(results)
     by_name = {row.name: row for row in models}
@@ -127,8 +127,8 @@ def _context(results: Results) -> dict[str, Any]:
 
 def _accuracy_svg(rows: list[Row]) -> Markup:
     ranked = sorted(rows, key=lambda row: -row.accuracy)
-    shown = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
-    return svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {shown}")
+    listed = ", ".join(f"{row.name} {percent(row.accuracy)}" for row in ranked)
+    return svg(accuracy_chart(rows), f"Test accuracy with 95 % intervals, best first: {listed}")
 
 
 def _parameters_svg(results: Results, rows: list[Row]) -> Markup:
@@ -157,7 +157,7 @@ def _curves_svg(results: Results) -> Markup:
 
 
 def _confusion(results: Results) -> dict[str, Any]:
-    """The matrices as tables, or in one picture where their numbers could not be read."""
+    """The matrices as tables, or as one picture if there are too many classes to read numbers."""
     classes = results.classes
     if len(classes) <= READABLE_CLASSES:
         return {"matrices": matrix_panels(results.matrices, classes), "confusion_svg": None}

@@ -19,9 +19,9 @@ class Cell:
     """One number of a table, with the strength of its background.
 
     Attributes:
-        text: What it says; empty for what rounds to zero.
+        text: Text of the cell; empty for what rounds to zero.
         shade: Percent of the full colour.
-        title: The same in words.
+        title: Text for a tooltip, in words.
     """
 
     text: str
@@ -34,8 +34,8 @@ class Panel:
     """The confusion matrix of one classifier.
 
     Attributes:
-        name: Of the classifier.
-        rows: For each true class its cells, one a predicted class.
+        name: Name of the classifier.
+        rows: Cells of each true class, one per predicted class.
         worst: The most frequent mistake, in words; None if there is none.
     """
 
@@ -49,7 +49,7 @@ def matrix_panels(matrices: dict[str, np.ndarray], classes: list[str]) -> list[P
 
     Args:
         matrices: int64 [K, K] by classifier; rows are the true classes.
-        classes: Their names.
+        classes: Names of the classes.
     """
     return [_panel(name, matrix, classes) for name, matrix in matrices.items()]
 
@@ -75,7 +75,7 @@ def _panel(name: str, counts: np.ndarray, classes: list[str]) -> Panel:
 
 
 def recall_table(matrices: dict[str, np.ndarray], classes: list[str]) -> list[list[Cell]]:
-    """A row a class: its recall by each classifier; the weaker the darker."""
+    """One row per class: its recall by each classifier; lower recalls are darker."""
     recalls = np.stack([shares(matrix).diagonal() for matrix in matrices.values()], axis=1)
     span = max(float(recalls.max() - recalls.min()), 1e-9)
     return [
@@ -96,9 +96,9 @@ class Picture:
     """One mistake.
 
     Attributes:
-        source: The image as a data address.
-        index: Its place among the test images.
-        label: Its class.
+        source: The image as a data URI.
+        index: Index among the test images.
+        label: Name of its class.
         predicted: The class it was taken for.
         confidence: Probability of that class.
     """
@@ -131,7 +131,7 @@ def mistake_pictures(mistakes: Mistakes, classes: list[str]) -> list[Picture]:
 
 
 def png(image: np.ndarray) -> str:
-    """An image, uint8 [C, H, W] with 1 or 3 channels, as a data address."""
+    """An image, uint8 [C, H, W] with 1 or 3 channels, as a data URI."""
     content = io.BytesIO()
     Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(content, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

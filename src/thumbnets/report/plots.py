@@ -16,8 +16,8 @@ def write_plots(results: Results, folder: Path) -> None:
     """Write accuracy, learning curves and confusion of a run, each as a table and as a picture.
 
     Args:
-        results: The run.
-        folder: Where to; `accuracy`, `learning_curves` and `confusion`, as .csv and .png.
+        results: Results of the run.
+        folder: Folder of `accuracy`, `learning_curves` and `confusion`, as .csv and .png.
     """
     rows = [*model_rows(results), ensemble_row(results)]
     accuracies = ({"model": row.name, "accuracy": row.accuracy} for row in rows)
@@ -33,7 +33,7 @@ def write_plots(results: Results, folder: Path) -> None:
 
 
 def _one_by_one(matrix: np.ndarray, classes: list[str]) -> Iterator[dict[str, str]]:
-    """A row an image, as DVC's template counts them itself."""
+    """One row per image, since DVC's template counts them itself."""
     for (actual, predicted), count in np.ndenumerate(matrix):
         row = {"actual": classes[actual], "predicted": classes[predicted]}
         yield from [row] * int(count)

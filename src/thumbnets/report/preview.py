@@ -1,4 +1,4 @@
-"""A picture of what the augmentation makes of some training images."""
+"""A picture of augmented training images."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ def preview(split: Split, choices: list[Choice], path: Path) -> None:
     """Draw one image of each class (at most ten) with several augmentations of it.
 
     Args:
-        split: The training images.
-        choices: The augmentations.
-        path: Where to write the PNG.
+        split: Training images.
+        choices: Augmentations to apply.
+        path: PNG file to write.
     """
     classes = split.meta.classes[:10]
     first = [int(np.argmax(split.labels == label)) for label in range(len(classes))]

@@ -1,4 +1,4 @@
-"""What the project's sources report for networks of ours: published.toml."""
+"""Published results of networks: published.toml."""
 
 import tomllib
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ class Published:
     Attributes:
         dataset: Name of the data set, as in params.yaml.
         arch: The network.
-        accuracy: On the test images, a fraction.
-        source: Where it stands.
-        note: How it was measured.
+        accuracy: Test accuracy, a fraction.
+        source: Publication and table.
+        note: Way of measuring it.
         patches: Whether the images were cut into patches.
-        block: The one block of params.yaml with the source's settings; None: all with the network.
-        parameters: Of the network, as far as the source tells.
+        block: Block of params.yaml with the source's settings; None: all blocks of the network.
+        parameters: Number of parameters, if the source states it.
     """
 
     dataset: str
@@ -72,10 +72,10 @@ class Point:
     """A published accuracy of a network of so many parameters.
 
     Attributes:
-        name: Of the network, as its source calls it.
-        parameters: As its source counts them.
-        accuracy: On the test images, a fraction.
-        source: Where it stands.
+        name: Name of the network in its source.
+        parameters: Number of parameters, as counted by the source.
+        accuracy: Test accuracy, a fraction.
+        source: Publication and table.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""What the report rests on: the artifacts of one run, read and checked against its params.
+"""The artifacts of one run, which the report is made from, read and checked against its params.
 
-The test split itself is not among them: test images that the report shows were put beside the
-predictions by `evaluate`.
+The test split itself is not among them: stage `evaluate` stores the test images that the report
+shows with the predictions.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Mistakes:
 
     Attributes:
         images: uint8 [M, C, H, W].
-        index: int64 [M], place among the test images.
+        index: int64 [M], index among the test images.
         label: int64 [M].
         predicted: int64 [M].
         confidence: float32 [M], probability of the predicted class.
@@ -49,27 +49,28 @@ class Mistakes:
 
 @dataclass(frozen=True)
 class Results:
-    """All artifacts of a run, by model where there is one a model.
+    """All artifacts of a run, by model where there is one per model.
 
     Attributes:
-        params: What the run was asked for.
-        meta: Of the training images.
-        classes: Of the examples: of the images, or of what the models see in their place.
-        found: What a look at all images found, as `preprocess.Findings`.
+        params: Params of the run.
+        meta: Metadata of the training images.
+        classes: Names of the classes of the examples (images or bags).
+        found: Findings about all images, see `preprocess.Findings`.
         metrics: Test metrics over seeds.
-        ensemble: Test metrics of the ensembles, as `score_ensembles` gives them.
-        summary: As `summaries.summary` gives it.
-        selection: By group of seeds and rule, as `fit_rules` gives it.
-        curves: A row an epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
-        validation: For each seed logits float32 [V, K] and labels int64 [V] of its validation fold.
-        judged: All that the file of validation predictions of the first seed holds.
-        views: For each set of views and each seed whether an image of its validation fold was
-            recognised under it, bool [V].
-        predictions: Of the test images, by model and of the ensemble that counts.
-        right: bool [S, N], whether a test image was recognised; the best classifier first.
+        ensemble: Test metrics of the ensembles, from `score_ensembles`.
+        summary: Main numbers of the run, from `summaries.summary`.
+        selection: Ensembles by group of seeds and rule, from `fit_rules`.
+        curves: One row per epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
+        validation: Logits float32 [V, K] and labels int64 [V] of the validation fold of each seed.
+        first_validation: All arrays of the validation predictions of the first seed.
+        views: Whether each image of a validation fold was classified correctly, bool [V], by set of
+            views and seed.
+        predictions: Test predictions of each model and of the selected ensemble.
+        correct: bool [S, N], whether each test image was classified correctly; the best classifier
+            first.
         confusion: int64 [K, K], test images of all seeds by label and prediction.
-        ensemble_confusion: Likewise, of the ensemble that counts.
-        mistakes: Of the headline model.
+        ensemble_confusion: int64 [K, K], the same of the selected ensemble.
+        mistakes: Most confident mistakes of the headline model.
     """
 
     params: Params
@@ -82,23 +83,23 @@ class Results:
     selection: dict[str, Any]
     curves: dict[str, Curve]
     validation: dict[str, list[tuple[np.ndarray, np.ndarray]]]
-    judged: dict[str, dict[str, np.ndarray]]
+    first_validation: dict[str, dict[str, np.ndarray]]
     views: dict[str, dict[str, list[np.ndarray]]]
     predictions: dict[str, Predictions]
-    right: dict[str, np.ndarray]
+    correct: dict[str, np.ndarray]
     confusion: dict[str, np.ndarray]
     ensemble_confusion: np.ndarray
     mistakes: Mistakes
 
     @property
     def matrices(self) -> dict[str, np.ndarray]:
-        """The confusion matrices to be shown: the ensemble's, then those of the models."""
+        """The confusion matrices of the report: the ensemble's, then those of the models."""
         return {ENSEMBLE: self.ensemble_confusion} | self.confusion
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """All pairs of classifiers by accuracy, the better one of each pair first."""
-        return compare(self.right)
+        return compare(self.correct)
 
 
 def read_results(params: Params) -> Results:
@@ -120,7 +121,7 @@ def read_results(params: Params) -> Results:
     headline = read_arrays(paths.test_predictions(slots[params.model]))
     classes = headline["classes"].tolist()
 
-    right = {name: accuracy(of_name) for name, of_name in predictions.items()}
+    correct = {name: accuracy(of_name) for name, of_name in predictions.items()}
     confusion = {name: _over_seeds(of_name, len(classes)) for name, of_name in predictions.items()}
     return Results(
         params=params,
@@ -138,13 +139,15 @@ def read_results(params: Params) -> Results:
             ]
             for model, runs in validation.items()
         },
-        judged={model: runs[0] for model, runs in validation.items()},
+        first_validation={model: runs[0] for model, runs in validation.items()},
         views={
             model: {name: [_recognised(arrays, name) for arrays in runs] for name in VIEWS}
             for model, runs in validation.items()
         },
         predictions=predictions,
-        right={name: right[name] for name in sorted(right, key=lambda name: -right[name].mean())},
+        correct={
+            name: correct[name] for name in sorted(correct, key=lambda name: -correct[name].mean())
+        },
         ensemble_confusion=confusion.pop(ENSEMBLE),
         confusion=confusion,
         mistakes=_mistakes(headline),

@@ -9,11 +9,11 @@ _UNITS = {"accuracy": ("points", 100, 2), "nll": ("nats", 1, 4)}
 
 
 def comparison_table(comparisons: list[Comparison], metric: str) -> str:
-    """A line a pair, with as many columns as there is something to say.
+    """One line per pair; columns without values are left out.
 
     Args:
         comparisons: All of the same score and seeds.
-        metric: The score, a key of `predictions.SCORES`.
+        metric: Name of the score, a key of `predictions.SCORES`.
     """
     unit, scale, digits = _UNITS[metric]
     rows = []
@@ -41,10 +41,10 @@ def _in_words(found: Comparison) -> str:
 
 
 def explanation(metric: str, seeds: int) -> str:
-    """What the p-values of the table rest on."""
+    """Explanation of the table's p-values."""
     if seeds == 1:
         test = "McNemar's exact test" if metric == "accuracy" else "Student's paired test"
-        return f"p: {test}, of one training each: a new training may turn out otherwise."
+        return f"p: {test}, of one training each: it does not cover new trainings."
     both = "p: paired test over test images and seeds."
     return f"{both} McNemar: median of seeds." if metric == "accuracy" else both
 
