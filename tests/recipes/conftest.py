@@ -80,7 +80,7 @@ def artifacts(project, params) -> dict[str, Any]:
             counted = summed_up
     vote = {key: counted[key] for key in ("accuracy", "wilson")}
     ensemble = {
-        "counted": counted,
+        "selected": counted,
         "members": {"lenet_300_100": {"weight": 1.0}},
         "rule": "greedy_loss",
         "voting": "soft",

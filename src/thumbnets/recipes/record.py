@@ -121,7 +121,7 @@ def _ensemble(params: Params) -> Result:
                 mean = of[vote]["accuracy"]["mean"]
                 rules[f"{name} {vote}"] = {"accuracy": mean, "low": low, "high": high}
     return {
-        **summed_up(content["counted"]),
+        **summed_up(content["selected"]),
         "parameters": read_json(paths.SUMMARY)[ENSEMBLE]["parameters"],
         "rule": content["rule"],
         "voting": content["voting"],
