@@ -11,9 +11,6 @@ import pytest
 from ruamel.yaml import YAML
 from sklearn.metrics import roc_auc_score
 
-from thumbnets.params import Params, load_params
-from thumbnets.report.bag_table import _goal
-
 STAGES = """
 from stages import code, download, evaluate, evaluate_ensemble, ensemble_select, preprocess
 from stages import pretrain, report, train
@@ -79,40 +76,6 @@ def test_all_seeds_and_models_are_judged_on_the_same_bags(run):
         np.load(folder / f"test/{m}.npz")["labels"].tolist() for m in ("mil_gated", "mil_max")
     ]
     assert tested[0] == tested[1]
-
-
-def test_the_table_has_the_area_on_validation_and_test_bags(run):
-    done = subprocess.run(
-        [sys.executable, "-m", "thumbnets.report.bag_table"],
-        cwd=run,
-        env=os.environ | {"PYTHONPATH": "src", "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.startswith("## 150 training bags"), done.stderr
-    row = next(line for line in done.stdout.splitlines() if line.startswith("| mil_gated |"))
-    cells = row.strip("| ").split(" | ")
-    files = [np.load(run / f"predictions/validation/mil_gated/{seed}.npz") for seed in (0, 1)]
-    validation = [roc_auc_score(file["labels"], file["logits"][:, 1]) for file in files]
-    metrics = json.loads((run / "metrics/models/mil_gated.json").read_text())
-    assert cells[1] == f"{np.mean(validation):.4f}" and cells[2] == f"{metrics['auc']['mean']:.4f}"
-    assert cells[-2:] == ["–", "–"]  # no goal on digits
-
-
-@pytest.mark.parametrize(("bags", "goal"), [(50, 0.9), (100, 0.96), (200, 0.98), (500, 0.985)])
-def test_goals_are_of_bags_drawn_alike(root, bags, goal):
-    params = load_params(root / "params.yaml")
-
-    def goal_of(data: str = "mnist", **options) -> float | None:
-        block = params.models["mil_gated"]
-        method = block["method"] | {"train_bags": bags} | options
-        models = params.models | {"mil_gated": block | {"method": method}}
-        data = params.data.model_copy(update={"name": data})
-        same = {key: getattr(params, key) for key in Params.model_fields}
-        return _goal(Params(**{**same, "models": models, "data": data}), "mil_gated")
-
-    assert goal_of() == goal
-    assert goal_of("fashion_mnist") is goal_of(drawing="balanced") is goal_of(target=8) is None
 
 
 def test_mistakes_are_pictures_of_whole_bags(run):

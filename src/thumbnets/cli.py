@@ -13,6 +13,7 @@ from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.launch.local import missing_trainings, train_ahead
 from thumbnets.params import Params, load_params
+from thumbnets.recipes.commands import add_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.stage import run
 from thumbnets.store import project_store
@@ -217,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     comparison = command(compare)
     comparison.add_argument("names", nargs="+", metavar="MODEL", help="a trained block, ensemble")
     comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
+    add_commands(command)
     return parser
 
 

@@ -126,7 +126,7 @@ def test_a_student_takes_up_what_only_the_teacher_knows(split, teacher, method_o
 
 def test_a_teacher_of_other_images_is_refused(split, teacher, method_of):
     teacher("none", sha256=np.array("1" * 64), classes=np.array(["cat", "dog"]))
-    with pytest.raises(ValueError, match=r"other images, of classes cat, dog: run `make teacher`"):
+    with pytest.raises(ValueError, match=r"other images, of classes cat, dog: name one for toy"):
         method_of().batches(Images.of(split, CPU), RandomStreams.of(0, CPU))
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_teacher_is_refused(split, teacher, method_of, content):
             {"npy": np.save, "npz": np.savez}[content](file, np.zeros(3))
     else:
         method.teacher.write_bytes(content)
-    with pytest.raises(ValueError, match=r"teacher.npz is no teacher, .* run `make teacher`, or "):
+    with pytest.raises(ValueError, match=r"teacher.npz is no teacher, .* name one that "):
         method.batches(Images.of(split, CPU), RandomStreams.of(0, CPU))
 
 

@@ -20,7 +20,8 @@ from thumbnets.training.settings import ModelSettings
 
 @METHODS.register(
     files={
-        "teacher": "run `make teacher`, or copy teacher/teacher.npz of a run with ensemble.teach"
+        "teacher": "name one that `thumbnets recipe` made, or copy teacher/teacher.npz of a run "
+        "with ensemble.teach"
     },
     excludes=("augment", "mix"),
 )
@@ -85,7 +86,8 @@ class Distillation(Method):
         if str(taught["sha256"]) != self.meta.sha256:
             raise ValueError(
                 f"{self.teacher}: the teacher was asked about other images, of classes "
-                f"{', '.join(taught['classes'])}: run `make teacher` for {self.meta.dataset}."
+                f"{', '.join(taught['classes'])}: name one for {self.meta.dataset}, as "
+                f"`thumbnets recipe recipes/{self.meta.dataset}/teacher.yaml` makes it."
             )
         log_probabilities = torch.from_numpy(taught["log_probabilities"])  # [V, N, K]
         rows = slice(None) if train.rows is None else train.rows

@@ -1,0 +1,1 @@
+"""Recipes: experiments with goals as files, how they are run, and what came of them."""

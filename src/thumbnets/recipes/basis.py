@@ -1,0 +1,68 @@
+"""What a result rests on, as checksums: code and settings of each training, code of the stages."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from thumbnets import paths
+from thumbnets.artifacts import sha256
+from thumbnets.data.folder import list_images
+from thumbnets.fingerprint import fingerprint
+from thumbnets.inputs import stage_inputs, training_roots
+from thumbnets.params import Params
+from thumbnets.registry import PACKAGE
+
+# Stages that decide what a training learns from, and what is made of its predictions.
+STAGES = ("download", "preprocess", "evaluate", "ensemble_select", "evaluate_ensemble")
+
+Basis = dict[str, Any]
+
+
+def basis(params: Params) -> Basis:
+    """What a run of these params rests on; the working folder is the project's root.
+
+    Returns:
+        `code`: of each model and encoder, and of each of `STAGES` (as `stage NAME`), a checksum;
+        `settings`: of each model and encoder, and of the run; `files`: those that trainings begin
+        with, None if one is not there; `own_images`: of the list of the user's images.
+    """
+    source = PACKAGE.parent.relative_to(Path.cwd())
+    code, settings, files = {}, {}, {}
+    for name in [*params.run, *params.encoders]:
+        block = params.settings[name]
+        # Not `training_inputs`, which refuses a block whose teacher is not here.
+        roots = training_roots(block, source)
+        code[name] = digest(fingerprint(roots, source, paths.REQUIREMENTS))
+        settings[name] = digest(block.model_dump())
+        for path, _ in block.files.values():
+            files[str(path)] = sha256(path) if path.is_file() else None
+    for stage in STAGES:
+        found = stage_inputs(params, stage)
+        code[f"stage {stage}"] = digest({key: found[key] for key in ("modules", "libraries")})
+    settings["run"] = digest(_of_the_run(params))
+    found = {"code": code, "settings": settings, "files": files}
+    return found | ({"own_images": _list_digest(params)} if params.data.own else {})
+
+
+def _of_the_run(params: Params) -> Mapping[str, Any]:
+    """Params that change a number of the result without being of one training."""
+    content = params.model_dump()
+    data = content["data"] if params.data.own else {"name": params.data.name}
+    data.pop("path", None)  # where images lie changes nothing
+    keys = ("pool", "seeds", "split", "ensemble", "evaluation")
+    return {"data": data, **{key: content[key] for key in keys}}
+
+
+def _list_digest(params: Params) -> str:
+    """Checksum of the list of the user's images, with the checksum of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        list_images(Path(params.data.path), Path(folder))
+        return sha256(next(Path(folder).iterdir()))
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of a value as JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,134 @@
+"""The commands about recipes: `thumbnets recipe`, `results` and `verify`."""
+
+import argparse
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+from thumbnets import paths, runtime
+from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe
+from thumbnets.zoo import read_yaml
+
+Command = Callable[[Callable[[argparse.Namespace], None]], argparse.ArgumentParser]
+
+
+def add_commands(command: Command) -> None:
+    """Add the commands.
+
+    Args:
+        command: Adds one by its function, and returns its parser.
+    """
+    running = command(recipe)
+    running.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="recipes/DATA/NAME.yaml"
+    )
+    running.add_argument("--seeds", type=_seeds, help="in place of the recipe's, as 0,1,2")
+    running.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
+    running.add_argument(
+        "--dry-run", action="store_true", help="say what would be trained, and train nothing"
+    )
+    summing = command(results)
+    summing.add_argument(
+        "--write",
+        action="store_true",
+        help="bring docs/results.md and the README's table up to date",
+    )
+    verifying = command(verify)
+    verifying.add_argument(
+        "recipe", nargs="?", type=Path, metavar="RECIPE", help="or the default run"
+    )
+    verifying.add_argument(
+        "--trainings", type=int, help="how many, the cheapest first (default: 1)"
+    )
+    verifying.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="POINTS",
+        help="difference of accuracies that passes (default: three times the sd over seeds)",
+    )
+    verifying.add_argument(
+        "--files",
+        action="store_true",
+        help="hash outputs and cached copies against dvc.lock instead",
+    )
+
+
+def recipe(arguments: argparse.Namespace) -> None:
+    """Run recipes, each in a workspace of its own; their results lie beside them."""
+    from thumbnets.recipes.run import run_recipe
+
+    root = Path.cwd()
+    files = [read_recipe(path, root) for path in arguments.files]
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise ValueError(f"--jobs must be 1 or more, got {arguments.jobs}.")
+    for file in files:
+        if arguments.dry_run:
+            _tell_trainings(file, arguments.seeds)
+        else:
+            run_recipe(file, seeds=arguments.seeds, jobs=arguments.jobs or runtime.cores())
+            print(f"{file.page}: {_verdict(file)}", flush=True)
+
+
+def _tell_trainings(file: RecipeFile, seeds: list[int] | None) -> None:
+    from thumbnets.recipes.plan import planned
+
+    found = planned(file, seeds)
+    for training in found.trainings:
+        state = {True: "cached", False: "to train", None: "after its encoder"}[training.cached]
+        print(f"{training.model}, seed {training.seed}: {state}")
+    hours = found.core_hours
+    time = "" if hours is None else f", about {hours:.1f} core hours"
+    print(f"{file.path}: {found.left} of {len(found.trainings)} trainings to do{time}")
+
+
+def results(arguments: argparse.Namespace) -> None:
+    """Say of every recipe whether its result is of today's code, params and data; its goals."""
+    from thumbnets.recipes.pages import read_results, write_pages
+
+    root = Path.cwd()
+    files = find_recipes(root)
+    width = max(len(file.id) for file in files)
+    for file in files:
+        print(f"{file.id:<{width}}  {_verdict(file)}", flush=True)
+    if arguments.write:
+        changed = write_pages(read_results(files), root)
+        print(f"written: {', '.join(map(str, changed)) or 'nothing, all is up to date'}")
+
+
+def _verdict(file: RecipeFile) -> str:
+    from thumbnets.recipes.pages import read_results
+    from thumbnets.recipes.staleness import judge
+
+    with contextlib.chdir(file.root):
+        params = file.params(read_yaml(paths.PARAMS))
+        return str(judge(file, read_results([file])[file], params))
+
+
+def verify(arguments: argparse.Namespace) -> None:
+    """Train some of a result anew and compare bytes, or hash files: exit 1 if they are other."""
+    from thumbnets.recipes.files import check_files
+    from thumbnets.recipes.verify import OTHER, verify_default, verify_recipe
+
+    root = Path.cwd()
+    trainings = 1 if arguments.trainings is None else arguments.trainings
+    if trainings < 1:
+        raise ValueError(f"--trainings must be 1 or more, got {trainings}.")
+    if arguments.tolerance is not None and arguments.tolerance < 0:
+        raise ValueError(f"--tolerance must be 0 points or more, got {arguments.tolerance:g}.")
+    if arguments.files:
+        hashed, faults = check_files(root)
+        print("\n".join([*faults, f"{hashed} files hashed, {len(faults)} are not as locked"]))
+        raise SystemExit(1 if faults else 0)
+    tolerance = None if arguments.tolerance is None else arguments.tolerance / 100
+    if arguments.recipe is None:
+        found = verify_default(root, trainings, tolerance)
+    else:
+        found = verify_recipe(read_recipe(arguments.recipe, root), trainings, tolerance)
+    raise SystemExit(1 if any(one.outcome == OTHER for one in found) else 0)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(seed) for seed in text.strip("[]").split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be numbers as 0,1,2, got {text!r}") from None

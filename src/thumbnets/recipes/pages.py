@@ -1,0 +1,183 @@
+"""Results as pages: one for each recipe, all of them on one, and the table of the README."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from thumbnets.artifacts import read_json, write_text
+from thumbnets.data.datasets import get_dataset
+from thumbnets.recipes.recipe import ENSEMBLE, RecipeFile
+from thumbnets.report.filters import FILTERS
+from thumbnets.report.published import find_published
+
+ALL_RESULTS = Path("docs/results.md")
+README = Path("README.md")
+_BEGIN, _END = "<!-- results:begin -->", "<!-- results:end -->"
+
+# The README's table: the networks of one recipe, and the blocks that train each for longer.
+_QUICK, _BEST = "fashion_mnist/pool", "fashion_mnist/best"
+_NONE = "–"
+
+Result = Mapping[str, Any]
+
+
+def result_page(file: RecipeFile, result: Result) -> str:
+    """The result of a recipe in Markdown: NAME.md."""
+    return _render("result.md.j2", file=file, result=result, dataset=_title(file))
+
+
+def all_results_page(results: Mapping[RecipeFile, Result | None]) -> str:
+    """All recipes with what was measured: docs/results.md.
+
+    Args:
+        results: Of each recipe its result, or None if it was not run.
+    """
+    datasets: dict[str, dict] = {}
+    for file, result in results.items():
+        datasets.setdefault(_title(file), {})[file] = result
+    goals = [goal for result in results.values() if result for goal in result["goals"]]
+    return _render("results.md.j2", datasets=datasets, goals=goals)
+
+
+def read_results(files: list[RecipeFile]) -> dict[RecipeFile, Result | None]:
+    """The results that lie beside the recipes."""
+    return {
+        file: read_json(path) if (path := file.root / file.result).is_file() else None
+        for file in files
+    }
+
+
+def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
+    """The README's table: each network quick and at its best, with links to the recipes."""
+    by_id = {file.id: (file, result) for file, result in results.items()}
+    quick, best = by_id[_QUICK], by_id[_BEST]
+    lines = [
+        f"| {_title(quick[0])}, test accuracy | parameters | [quick default]({quick[0].page}) "
+        f"| [recipe]({best[0].page}), 95 % interval | published |",
+        "| :-- | --: | --: | --: | --: |",
+    ]
+    for name in [*quick[0].recipe.pool, ENSEMBLE]:
+        of_quick = _measured(quick[1], name)
+        of_best = _measured(best[1], name if name == ENSEMBLE else f"{name}_best")
+        parameters = (of_quick or of_best or {}).get("parameters")
+        published = find_published(quick[0].recipe.data["name"], name, patches=False, block=name)
+        lines.append(
+            f"| {name if name != ENSEMBLE else 'ensemble selected on validation data'} "
+            f"| {_NONE if parameters is None or name == ENSEMBLE else f'{parameters:,}'} "
+            f"| {spread(of_quick)} | {with_interval(of_best)} "
+            f"| {FILTERS['percent'](published.accuracy) if published else _NONE} |"
+        )
+    seeds = {file.id: result and result["recipe"]["seeds"] for file, result in (quick, best)}
+    told = ", ".join(
+        f"{FILTERS['plural'](len(of), 'seed')} ({name})" for name, of in seeds.items() if of
+    )
+    return "\n".join([*lines, "", f"Means ± standard deviations over seeds: {told}."]) + "\n"
+
+
+def _measured(result: Result | None, name: str) -> Result | None:
+    if result is None:
+        return None
+    return result.get(ENSEMBLE) if name == ENSEMBLE else result["models"].get(name)
+
+
+def spread(of: Result | None, metric: str = "accuracy") -> str:
+    """90.29 ± 0.09 %: a mean and the standard deviation over seeds, where there are several."""
+    if not of or metric not in of:
+        return _NONE
+    mean, sd = of[metric]["mean"], of[metric]["sd"]
+    if metric in ("accuracy", "error"):
+        return f"{100 * mean:.2f}{'' if sd is None else f' ± {100 * sd:.2f}'} %"
+    return f"{mean:.4f}{'' if sd is None else f' ± {sd:.4f}'}"
+
+
+def with_interval(of: Result | None, metric: str = "accuracy") -> str:
+    """91.49 ± 0.10 % (91.37 – 91.62): also with the 95 % interval."""
+    text = spread(of, metric)
+    return text if text == _NONE else f"{text} ({bounds(of, metric)})"
+
+
+def bounds(of: Result, metric: str) -> str:
+    """91.37 – 91.62: a 95 % interval, fractions in percent."""
+    low, high = of[metric]["low"], of[metric]["high"]
+    if low is None:
+        return _NONE
+    if metric in ("accuracy", "error"):
+        return f"{100 * low:.2f} – {100 * high:.2f}"
+    return f"{low:.4f} – {high:.4f}"
+
+
+def quantity(value: float, metric: str) -> str:
+    """A value of a metric: fractions of images in percent, an AUC or a loss as it is."""
+    return f"{_digits(100 * value)} %" if metric in ("accuracy", "error") else f"{value:.4g}"
+
+
+def _digits(value: float) -> str:
+    """Two decimals, and a third one that may decide about a goal."""
+    return f"{value:.3f}".removesuffix("0")
+
+
+def measured(result: Result) -> list[tuple[str, Result]]:
+    """Models of a result in the order of its pool, and its ensemble."""
+    models = result["models"]
+    names = dict.fromkeys([*result["recipe"]["pool"], *models])
+    found = [(name, models[name]) for name in names if name in models]
+    return [*found, *([(ENSEMBLE, result[ENSEMBLE])] if ENSEMBLE in result else [])]
+
+
+def main_metric(result: Result) -> str:
+    """What models of a result are compared by: the AUC of bags, the accuracy of images."""
+    return "auc" if any("auc" in of for of in result["models"].values()) else "accuracy"
+
+
+def in_readme(text: str, table: str) -> str:
+    """The README with this table between its marks.
+
+    Raises:
+        ValueError: It has no marks.
+    """
+    if text.count(_BEGIN) != 1 or text.count(_END) != 1:
+        raise ValueError(f"{README} needs the lines {_BEGIN} and {_END}, once each.")
+    pattern = re.compile(f"{_BEGIN}.*?{_END}", re.DOTALL)
+    return pattern.sub(lambda _: f"{_BEGIN}\n{table}{_END}", text)
+
+
+def generated(results: Mapping[RecipeFile, Result | None], root: Path) -> dict[Path, str]:
+    """The generated pages by file, with their content."""
+    readme = (root / README).read_text(encoding="utf-8")
+    pages = {
+        ALL_RESULTS: all_results_page(results),
+        README: in_readme(readme, readme_table(results)),
+    }
+    pages |= {file.page: result_page(file, of) for file, of in results.items() if of}
+    return {path: f"{text.rstrip()}\n" for path, text in pages.items()}
+
+
+def write_pages(results: Mapping[RecipeFile, Result | None], root: Path) -> list[Path]:
+    """Write the generated pages; returns those that have changed."""
+    changed = []
+    for path, text in generated(results, root).items():
+        there = root / path
+        if not there.is_file() or there.read_text(encoding="utf-8") != text:
+            write_text(there, text)
+            changed.append(path)
+    return changed
+
+
+def _title(file: RecipeFile) -> str:
+    return get_dataset(file.recipe.data["name"]).title
+
+
+def _render(template: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    functions = (spread, with_interval, bounds, quantity, measured, main_metric)
+    environment.filters |= FILTERS | {function.__name__: function for function in functions}
+    return environment.get_template(template).render(**values)

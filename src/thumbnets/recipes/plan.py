@@ -1,0 +1,78 @@
+"""What a recipe would train, and what of that is finished already."""
+
+import contextlib
+from dataclasses import dataclass
+
+from thumbnets.recipes.recipe import RecipeFile
+from thumbnets.recipes.run import prepared, workspace_of
+from thumbnets.recipes.workspace import committed, workspace
+from thumbnets.store import project_store, training_key
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One training of a recipe.
+
+    Attributes:
+        model: Its block.
+        seed: Of the training.
+        cached: Whether it is finished; None if that is known only when its encoder is trained.
+    """
+
+    model: str
+    seed: int
+    cached: bool | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trainings of a recipe.
+
+    Attributes:
+        trainings: Model by model.
+        core_hours: About how long what is left takes one core; None where that is not known.
+    """
+
+    trainings: list[Planned]
+    core_hours: float | None
+
+    @property
+    def left(self) -> int:
+        """How many are still to be done."""
+        return sum(training.cached is not True for training in self.trainings)
+
+
+def planned(file: RecipeFile, seeds: list[int] | None) -> Plan:
+    """Find out what a run of a recipe would train; brings data, but nothing else, up to date.
+
+    Args:
+        file: The recipe.
+        seeds: In place of those of the recipe.
+
+    Raises:
+        ValueError: As `run_recipe`.
+    """
+    content, params = prepared(file, seeds)
+    with workspace(workspace_of(file), committed(file.root), file.root) as place:
+        place.write_params(content)
+        # Without encoders, stage `pretrain` only says that there are none.
+        place.run("dvc", "repro", "--quiet", "preprocess" if params.encoders else "pretrain")
+        with contextlib.chdir(place.folder):
+            store = project_store()
+            trainings = [
+                Planned(
+                    name,
+                    seed,
+                    None
+                    if params.settings[name].encoder
+                    else store.has(training_key(params.slots[name], seed)),
+                )
+                for name in params.run
+                for seed in params.seeds
+            ]
+        if place.new:
+            place.remove()
+    share = sum(one.cached is not True for one in trainings) / len(trainings)
+    hours = file.recipe.core_hours
+    of_these = len(params.seeds) / len(file.recipe.seeds)
+    return Plan(trainings, None if hours is None else hours * share * of_these)

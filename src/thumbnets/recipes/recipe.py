@@ -1,0 +1,186 @@
+"""A recipe: an overlay of params.yaml with a title, what it is to show, and goals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from thumbnets import paths
+from thumbnets.choices import Checked, explain
+from thumbnets.options import Positive
+from thumbnets.params import Params, check_params
+from thumbnets.registry import unknown
+from thumbnets.zoo import merged, read_yaml
+
+FOLDER = Path("recipes")
+ENSEMBLE = paths.ENSEMBLE_METRICS.stem
+
+Metric = Literal["accuracy", "error", "auc", "nll", "ece"]
+_LESS_IS_BETTER = {"error", "nll", "ece"}
+_WORDS = {"title", "shows", "notes", "needs", "core_hours", "goals"}  # all other keys are params
+
+Section = dict[str, Any]
+
+
+class Goal(Checked):
+    """What one model of a recipe, or its ensemble, is to reach: by its mean over seeds."""
+
+    of: str
+    """A model of the run, or `ensemble`."""
+    metric: Metric
+    value: float
+    """A fraction; of nll nats."""
+    source: str | None = None
+    """Who has reached it, or how it was set."""
+
+    def reached_by(self, mean: float) -> bool:
+        """Whether a mean over seeds is as good as the goal."""
+        return mean <= self.value if self.metric in _LESS_IS_BETTER else mean >= self.value
+
+
+class Recipe(Checked):
+    """A recipe file."""
+
+    title: Annotated[str, Field(min_length=1)]
+    shows: Annotated[str, Field(min_length=1)]
+    """What it is to show, one to three sentences."""
+    notes: str | None = None
+    """What is to be known about its result."""
+    needs: str | None = None
+    """The recipe of the teacher that its models learn from, a path from the project's root."""
+    core_hours: Positive | None = None
+    """About how long all its trainings take one core, where that is known."""
+    goals: list[Goal] = []
+    # Keys of params.yaml, laid over it.
+    model: str
+    pool: list[str]
+    seeds: list[int]
+    data: Section
+    split: Section = {}
+    train: Section = {}
+    models: dict[str, Section] = {}
+    ensemble: Section = {}
+    evaluation: Section = {}
+
+    @property
+    def overlay(self) -> dict[str, Any]:
+        """The params that the recipe sets, as they are written."""
+        return self.model_dump(exclude=_WORDS, exclude_unset=True)
+
+
+@dataclass(frozen=True, eq=False)  # a file is itself: a key of dictionaries
+class RecipeFile:
+    """A recipe with its place.
+
+    Attributes:
+        path: The file, recipes/DATASET/NAME.yaml.
+        recipe: What it says.
+        root: Of the project.
+    """
+
+    path: Path
+    recipe: Recipe
+    root: Path
+
+    @property
+    def id(self) -> str:
+        """DATASET/NAME."""
+        return f"{self.path.parent.name}/{self.path.stem}"
+
+    @property
+    def result(self) -> Path:
+        """Where its result lies: the JSON beside it."""
+        return self.path.with_suffix(".json")
+
+    @property
+    def page(self) -> Path:
+        """Where its result can be read."""
+        return self.path.with_suffix(".md")
+
+    @property
+    def teacher(self) -> Path:
+        """Where its teacher is put, if it makes one: from the project's root."""
+        return paths.PRETRAINED / f"{self.id.replace('/', '-')}.npz"
+
+    @property
+    def teaches(self) -> bool:
+        """Whether its ensemble is asked about the training images."""
+        return bool(self.recipe.ensemble.get("teach"))
+
+    def content(self, base: Mapping[str, Any], seeds: list[int] | None = None) -> dict[str, Any]:
+        """The whole of params.yaml for a run of the recipe.
+
+        Args:
+            base: The content of the project's params.yaml.
+            seeds: In place of those of the recipe.
+
+        Returns:
+            Keys and values; images of the user's own by their full path.
+        """
+        content = dict(base)
+        for key, value in self.recipe.overlay.items():
+            content[key] = _laid_over(base.get(key), value)
+        if seeds is not None:
+            content["seeds"] = seeds
+        data = content["data"]
+        if "path" in self.recipe.data:
+            content["data"] = {**data, "path": str((self.root / data["path"]).resolve())}
+        return content
+
+    def params(self, base: Mapping[str, Any], seeds: list[int] | None = None) -> Params:
+        """The checked params of a run, by the zoo of the working folder.
+
+        Raises:
+            ValueError: In one line, what is wrong with the recipe.
+        """
+        params = check_params(self.content(base, seeds), str(self.path))
+        if params.data.name != self.path.parent.name:
+            raise ValueError(
+                f"{self.path}: data.name must be that of its folder, {self.path.parent.name!r}, "
+                f"got {params.data.name!r}."
+            )
+        for goal in self.recipe.goals:
+            known = [*params.run, ENSEMBLE]
+            if goal.of not in known:
+                raise ValueError(
+                    f"{self.path}: goals: {unknown('model of the run', goal.of, known)}"
+                )
+            if goal.metric == "auc" and params.example == "image":
+                raise ValueError(f"{self.path}: goals: only bags have an auc, not {goal.of}.")
+        return params
+
+
+def _laid_over(below: Any, value: Any) -> Any:
+    # `data` has a key `name` as well, which names no function: the section is not replaced.
+    if not isinstance(below, Mapping) or not isinstance(value, Mapping):
+        return value
+    for key in value:
+        below = {**below, **merged({key: below.get(key)}, {key: value[key]})}
+    return dict(below)
+
+
+def read_recipe(path: Path, root: Path) -> RecipeFile:
+    """Read a recipe.
+
+    Args:
+        path: The file.
+        root: Of the project.
+
+    Raises:
+        ValueError: It is not in recipes/DATASET/, or in one line what is wrong with it.
+    """
+    path = path.resolve()
+    if path.suffix != ".yaml" or path.parent.parent != (root / FOLDER).resolve():
+        raise ValueError(f"{path}: a recipe is a file {FOLDER}/DATASET/NAME.yaml of the project.")
+    where = path.relative_to(root.resolve())
+    try:
+        return RecipeFile(where, Recipe.model_validate(read_yaml(root / where)), root)
+    except ValidationError as error:
+        raise ValueError(f"{where}: {explain(error, Recipe)}") from None
+
+
+def find_recipes(root: Path) -> list[RecipeFile]:
+    """All recipes of the project, by data set and name."""
+    return [read_recipe(path, root) for path in sorted((root / FOLDER).glob("*/*.yaml"))]

@@ -1,0 +1,140 @@
+"""The result of a recipe: what was measured, from the artifacts of its run."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from thumbnets import paths, runtime
+from thumbnets.artifacts import read_arrays, read_json, sha256
+from thumbnets.evaluation.metrics import score_logits
+from thumbnets.evaluation.summaries import Scores, accuracy_interval
+from thumbnets.params import Params
+from thumbnets.recipes.basis import Basis
+from thumbnets.recipes.recipe import ENSEMBLE, Goal, RecipeFile
+
+STUDENT, WILSON = "Student's over seeds", "Wilson's over test examples"
+_METRICS = ("accuracy", "error", "nll", "ece", "auc")
+_OF_TRAINING = ("accuracy", "nll", "auc")
+
+Result = dict[str, Any]
+
+
+def record(file: RecipeFile, params: Params, commit: str, rests_on: Basis) -> Result:
+    """The result of a run that lies in the working folder.
+
+    Args:
+        file: The recipe.
+        params: Of the run.
+        commit: Whose code has run.
+        rests_on: What the run rests on.
+
+    Returns:
+        What `NAME.json` holds; no time, and no name of the machine but its kind.
+    """
+    models = {name: summed_up(_scores(params, name)) for name in params.run}
+    ensemble = _ensemble(params)
+    overlay = {**file.recipe.overlay, "seeds": params.seeds}
+    return {
+        "title": file.recipe.title,
+        "recipe": overlay,
+        "measured": {"commit": commit, "checksums": True},
+        "machine": machine(),
+        "data": _data(),
+        "basis": rests_on,
+        "trainings": [row for name in params.run for row in _trainings(params, name)],
+        "models": models,
+        ENSEMBLE: ensemble,
+        "goals": [outcome(goal, {**models, ENSEMBLE: ensemble}) for goal in file.recipe.goals],
+    }
+
+
+def summed_up(scores: Scores) -> Result:
+    """Scores of a model or ensemble: for each metric mean, sd and 95 % interval, and of how many.
+
+    Args:
+        scores: As `over_seeds` gives them; a model's with `parameters`.
+    """
+    n, accurate = scores["seeds"], accuracy_interval(scores)
+    found: Result = {"n": n, "interval": STUDENT if n > 1 else WILSON}
+    for metric in _METRICS:
+        if metric not in scores:
+            continue
+        of = scores[metric]
+        low, high = of["ci_low"], of["ci_high"]
+        if n == 1 and metric == "accuracy":
+            low, high = accurate.low, accurate.high
+        elif n == 1 and metric == "error":
+            low, high = 1 - accurate.high, 1 - accurate.low
+        found[metric] = {"mean": of["mean"], "sd": of["sd"], "low": low, "high": high}
+    return found | ({"parameters": scores["parameters"]} if "parameters" in scores else {})
+
+
+def outcome(goal: Goal, measured: dict[str, Result]) -> Result:
+    """A goal with what was measured, and whether that reaches it."""
+    mean = measured[goal.of][goal.metric]["mean"]
+    reached = goal.reached_by(mean)
+    return {**goal.model_dump(exclude_none=True), "measured": mean, "reached": reached}
+
+
+def machine() -> dict[str, Any]:
+    """What bytes may depend on: kind of CPU, device, release of torch; and the number of cores."""
+    device = runtime.device().type
+    return {"cpu": _cpu(), "cores": runtime.cores(), "device": device, "torch": version("torch")}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else "unknown"
+
+
+def _scores(params: Params, name: str) -> Scores:
+    return read_json(paths.metrics(params.slots[name]))
+
+
+def _trainings(params: Params, name: str) -> list[Result]:
+    """One row per seed of a model: checksum of its weights, and its scores on the test examples."""
+    slot = params.slots[name]
+    arrays = read_arrays(paths.test_predictions(slot))
+    rows = []
+    for seed, logits in zip(params.seeds, arrays["logits"], strict=True):
+        scores = score_logits(logits, arrays["labels"], ece_bins=params.evaluation.ece_bins)
+        rows.append(
+            {
+                "model": name,
+                "seed": seed,
+                "weights": sha256(paths.weights(slot, seed)),
+                **{key: round(scores[key], 6) for key in _OF_TRAINING if key in scores},
+            }
+        )
+    return rows
+
+
+def _ensemble(params: Params) -> Result:
+    content = read_json(paths.ENSEMBLE_METRICS)
+    rules = {}
+    for name, of in content["rules"].items():
+        for vote in ("soft", "hard"):
+            if vote in of:
+                low, high = (getattr(accuracy_interval(of[vote]), end) for end in ("low", "high"))
+                mean = of[vote]["accuracy"]["mean"]
+                rules[f"{name} {vote}"] = {"accuracy": mean, "low": low, "high": high}
+    return {
+        **summed_up(content["selected"]),
+        "parameters": read_json(paths.SUMMARY)[ENSEMBLE]["parameters"],
+        "rule": content["rule"],
+        "voting": content["voting"],
+        "members": {name: of["weight"] for name, of in content["members"].items()},
+        "rules": rules,
+    }
+
+
+def _data() -> Result:
+    train, test = (read_json(folder / "meta.json") for folder in (paths.TRAIN, paths.TEST))
+    return {
+        "name": train["dataset"],
+        "train": train["sha256"],
+        "test": test["sha256"],
+        "images": {"train": sum(train["counts"]), "test": sum(test["counts"])},
+    }

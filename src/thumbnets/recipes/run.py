@@ -1,0 +1,110 @@
+"""Running a recipe in a workspace; the user's tree gets its result, and nothing else."""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from thumbnets import paths
+from thumbnets.artifacts import read_json, sha256, write_bytes, write_json, write_text
+from thumbnets.params import Params
+from thumbnets.recipes.basis import basis
+from thumbnets.recipes.pages import result_page
+from thumbnets.recipes.recipe import RecipeFile, read_recipe
+from thumbnets.recipes.record import record
+from thumbnets.recipes.workspace import Workspace, committed, workspace
+from thumbnets.zoo import read_yaml
+
+
+def run_recipe(
+    file: RecipeFile, *, seeds: list[int] | None, jobs: int, launch: tuple[str, ...] = ()
+) -> None:
+    """Run a recipe, and write its result beside it.
+
+    Args:
+        file: The recipe.
+        seeds: In place of those of the recipe.
+        jobs: Trainings at once.
+        launch: More options of `thumbnets train`, as where the trainings run.
+
+    Raises:
+        ValueError: Code is not committed, the recipe runs already, its teacher is missing, or a
+            stage failed. The workspace stays, and the same command goes on from there.
+    """
+    content, params = prepared(file, seeds)
+    commit = committed(file.root)
+    with workspace(workspace_of(file), commit, file.root) as place:
+        place.write_params(content)
+        reproduce(place, jobs, launch)
+        with contextlib.chdir(file.root):
+            rests_on = basis(params)
+        with contextlib.chdir(place.folder):
+            result = record(file, params, commit, rests_on)
+        if file.teaches:
+            teacher = place.folder / paths.TEACHER / "teacher.npz"
+            result["teacher"] = sha256(teacher)
+            write_bytes(file.root / file.teacher, teacher.read_bytes())
+        write_result(file, result)
+        place.remove()
+
+
+def workspace_of(file: RecipeFile) -> str:
+    """Name of the workspace of a recipe."""
+    return file.id.replace("/", "-")
+
+
+def prepared(file: RecipeFile, seeds: list[int] | None) -> tuple[dict[str, Any], Params]:
+    """The params of a run, as they are written and checked, before there is a workspace.
+
+    Raises:
+        ValueError: The recipe is not valid, or its teacher is missing.
+    """
+    base = read_yaml(file.root / paths.PARAMS)
+    with contextlib.chdir(file.root):
+        params = file.params(base, seeds)
+    if file.recipe.needs:
+        check_teacher(read_recipe(file.root / file.recipe.needs, file.root))
+    return file.content(base, seeds), params
+
+
+def check_teacher(teacher: RecipeFile) -> None:
+    """Refuse to run without the teacher that a recipe needs.
+
+    Raises:
+        ValueError: It is not there, or it is not the one of its result.
+    """
+    remedy = f"run `thumbnets recipe {teacher.path}` first."
+    if not teacher.teaches:
+        raise ValueError(f"{teacher.path} makes no teacher: set its ensemble.teach.")
+    path = teacher.root / teacher.teacher
+    if not path.is_file():
+        raise ValueError(f"{teacher.teacher} is missing: {remedy}")
+    known = read_json(teacher.root / teacher.result).get("teacher") if has_result(teacher) else None
+    if known and sha256(path) != known:
+        raise ValueError(f"{teacher.teacher} is not the one of {teacher.result}: {remedy}")
+
+
+def has_result(file: RecipeFile) -> bool:
+    """Whether there is a result beside the recipe."""
+    return (file.root / file.result).is_file()
+
+
+def reproduce(place: Workspace, jobs: int, launch: tuple[str, ...] = ()) -> None:
+    """Bring a workspace up to date.
+
+    Args:
+        place: With its params written.
+        jobs: Trainings at once.
+        launch: More options of `thumbnets train`.
+
+    Raises:
+        ValueError: A stage failed.
+    """
+    if jobs > 1 or launch:
+        place.run("thumbnets.cli", "train", "--jobs", str(jobs), *launch)
+    place.run("dvc", "repro")
+
+
+def write_result(file: RecipeFile, result: Mapping[str, Any]) -> None:
+    """Write NAME.json and NAME.md beside the recipe."""
+    write_json(file.root / file.result, result)
+    write_text(file.root / file.page, result_page(file, read_json(file.root / file.result)))

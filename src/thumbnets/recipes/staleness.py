@@ -1,0 +1,105 @@
+"""Whether a result is of today's code, params and data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from thumbnets.params import Params
+from thumbnets.recipes.basis import Basis, basis
+from thumbnets.recipes.recipe import RecipeFile
+
+CURRENT, NOT_RUN = "current", "not run"
+_NAMED = 4  # models in a line
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a recipe's result.
+
+    Attributes:
+        states: `current` alone, or everything that speaks against it.
+        reached: Goals that its result reaches, by what they are of.
+        missed: Those that it misses.
+        open: Goals of a recipe that was not run.
+    """
+
+    states: list[str]
+    reached: list[str]
+    missed: list[str]
+    open: list[str]
+
+    def __str__(self) -> str:
+        parts = ["; ".join(self.states)]
+        goals = len(self.reached) + len(self.missed)
+        if goals:
+            parts.append(f"{len(self.reached)} of {goals} goals reached")
+        if self.missed:
+            parts.append(f"missed: {', '.join(self.missed)}")
+        if self.open:
+            parts.append(f"{len(self.open)} goals open")
+        return ", ".join(parts)
+
+
+def judge(file: RecipeFile, result: Mapping[str, Any] | None, params: Params) -> Verdict:
+    """Compare a result with what the recipe would rest on if it were run now.
+
+    Args:
+        file: The recipe.
+        result: What lies beside it; None if it was not run.
+        params: Of the recipe, checked in the working folder.
+    """
+    if result is None:
+        return Verdict([NOT_RUN], [], [], [goal.of for goal in file.recipe.goals])
+    goals = {True: [], False: []}
+    for goal in result["goals"]:
+        goals[goal["reached"]].append(goal["of"])
+    return Verdict(_states(file, result, params), goals[True], goals[False], [])
+
+
+def _states(file: RecipeFile, result: Mapping[str, Any], params: Params) -> list[str]:
+    commit = result["measured"]["commit"][:12]
+    if not result["measured"]["checksums"]:
+        states = [f"measured before checksums were kept (commit {commit})"]
+        return states + _other_seeds(file, result)
+    then, now = dict(result["basis"]), basis(params)
+    states = _other_seeds(file, result)
+    if verified := result.get("verified"):
+        before = _changed(then["code"], now["code"])
+        then["code"] = then["code"] | verified["code"]
+        if len(_changed(then["code"], now["code"])) < len(before):
+            states.append(
+                f"verified at commit {verified['commit'][:12]} ({len(verified['trainings'])} of "
+                f"{len(result['trainings'])} trainings byte for byte)"
+            )
+    states += differences(then, now)
+    return states or [CURRENT]
+
+
+def _other_seeds(file: RecipeFile, result: Mapping[str, Any]) -> list[str]:
+    seeds = result["recipe"]["seeds"]
+    return [f"of other seeds, {seeds}"] if seeds != file.recipe.seeds else []
+
+
+def differences(then: Basis, now: Basis) -> list[str]:
+    """Code, params and data that changed, with the models and stages that they are of."""
+    found = []
+    if names := _changed(then["code"], now["code"]):
+        found.append(f"code changed ({_some(names)})")
+    if names := _changed(then["settings"], now["settings"]):
+        found.append(f"params changed ({_some(names)})")
+    # A file that is not here, as a teacher, can't have changed.
+    here = {path: checksum for path, checksum in now["files"].items() if checksum}
+    if names := [path for path in here if then["files"].get(path) not in (None, here[path])]:
+        found.append(f"files changed ({_some(names)})")
+    if then.get("own_images") != now.get("own_images"):
+        found.append("data changed (own images)")
+    return found
+
+
+def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [name for name in {**now, **then} if then.get(name) != now.get(name)]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

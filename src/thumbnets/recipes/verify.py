@@ -1,0 +1,245 @@
+"""Training some of a result anew, and comparing what comes out with what was recorded."""
+
+import contextlib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thumbnets import paths
+from thumbnets.artifacts import read_json
+from thumbnets.params import Params, load_params
+from thumbnets.recipes.basis import basis
+from thumbnets.recipes.files import locked
+from thumbnets.recipes.recipe import RecipeFile
+from thumbnets.recipes.run import prepared, workspace_of, write_result
+from thumbnets.recipes.workspace import Workspace, committed, workspace
+
+SAME, WITHIN, OTHER = "same bytes", "within the tolerance", "other"
+_SDS = 3  # standard deviations over seeds that a new training may differ by
+
+# Stages whose outcome a training with the same bytes and the same score speaks for.
+_SPOKEN_FOR = ("stage download", "stage preprocess", "stage evaluate")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One training as it was recorded.
+
+    Attributes:
+        model: Its block.
+        seed: Of the training.
+        algorithm: Of the checksum, as hashlib calls it.
+        checksum: Of its weights file.
+        accuracy: On the test examples; of several seeds, if no more is known, their mean.
+        sd: Standard deviation of the accuracy over the seeds of its model; None with one seed.
+    """
+
+    model: str
+    seed: int
+    algorithm: str
+    checksum: str
+    accuracy: float
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a new training gave.
+
+    Attributes:
+        expected: What was recorded.
+        accuracy: Of the new one on the test examples.
+        outcome: SAME, WITHIN or OTHER.
+        tolerance: The largest difference of accuracies for WITHIN, a fraction.
+    """
+
+    expected: Expected
+    accuracy: float
+    outcome: str
+    tolerance: float
+
+    def __str__(self) -> str:
+        told = f"{self.expected.model}, seed {self.expected.seed}: {self.outcome}"
+        if self.outcome == SAME:
+            return told
+        return (
+            f"{told}: accuracy {100 * self.accuracy:.2f} %, recorded "
+            f"{100 * self.expected.accuracy:.2f} %, tolerance {100 * self.tolerance:.2f} points"
+        )
+
+
+def verify_recipe(file: RecipeFile, trainings: int, tolerance: float | None) -> list[Found]:
+    """Train some of a recipe's result anew; mark it verified if that came out byte for byte.
+
+    Args:
+        file: The recipe, which has a result.
+        trainings: How many, the cheapest first.
+        tolerance: Difference of accuracies that is let pass, a fraction; None: three times the
+            standard deviation over seeds, nothing with a single seed.
+
+    Raises:
+        ValueError: The result keeps no checksums, or a stage failed.
+    """
+    path = file.root / file.result
+    if not path.is_file():
+        raise ValueError(f"{file.path} was not run: run `thumbnets recipe {file.path}` first.")
+    result = read_json(path)
+    if not result["measured"]["checksums"]:
+        raise ValueError(
+            f"{file.result} was measured before checksums of weights were kept: run `thumbnets "
+            f"recipe {file.path}` anew."
+        )
+    seeds = result["recipe"]["seeds"]
+    expected = [
+        Expected(
+            row["model"],
+            row["seed"],
+            "sha256",
+            row["weights"],
+            row["accuracy"],
+            result["models"][row["model"]]["accuracy"]["sd"],
+        )
+        for row in result["trainings"]
+    ]
+    (content, params), commit = prepared(file, seeds), committed(file.root)
+    with workspace(f"verify-{workspace_of(file)}", commit, file.root) as place:
+        place.write_params(content)
+        found = _train_anew(place, params, expected, trainings, tolerance)
+        with contextlib.chdir(file.root):
+            now = basis(params)
+        mark_verified(file, result, now, found, commit)
+        place.remove()
+    return found
+
+
+def verify_default(root: Path, trainings: int, tolerance: float | None) -> list[Found]:
+    """Train some of the committed default run anew: dvc.lock has the checksums of its weights.
+
+    Raises:
+        ValueError: dvc.lock is not of params.yaml, or a stage failed.
+    """
+    commit = committed(root)
+    with contextlib.chdir(root):
+        params = load_params()
+    expected = _expected_by_lock(root, params)
+    with workspace("verify-default", commit, root) as place:
+        found = _train_anew(place, params, expected, trainings, tolerance)
+        place.remove()
+    return found
+
+
+def _expected_by_lock(root: Path, params: Params) -> list[Expected]:
+    known, expected = locked(root), []
+    for name in params.run:
+        slot = params.slots[name]
+        accuracy = read_json(root / paths.metrics(slot))["accuracy"]
+        for seed in params.seeds:
+            path = paths.weights(slot, seed).as_posix()
+            if path not in known:
+                raise ValueError(f"dvc.lock has no {path}: run `dvc repro` and commit.")
+            mean, sd = accuracy["mean"], accuracy["sd"]
+            expected.append(Expected(name, seed, "md5", known[path], mean, sd))
+    return expected
+
+
+def _train_anew(
+    place: Workspace,
+    params: Params,
+    expected: list[Expected],
+    trainings: int,
+    tolerance: float | None,
+) -> list[Found]:
+    place.run("dvc", "repro", "pretrain")
+    with contextlib.chdir(place.folder):
+        costs = {name: cost(params, name) for name in params.run}
+    found = []
+    for one in sorted(expected, key=lambda one: costs[one.model])[:trainings]:
+        slot = params.slots[one.model]
+        weights = paths.weights(slot, one.seed)
+        (place.folder / weights).unlink(missing_ok=True)
+        place.run("stages.train", slot, str(one.seed), env={"THUMBNETS_RETRAIN": "1"})
+        with contextlib.chdir(place.folder):
+            found.append(compare(one, weights, accuracy_of(params, one), tolerance))
+        print(found[-1], flush=True)
+    return found
+
+
+def cost(params: Params, name: str) -> float:
+    """About what a training costs: multiplications per image, times epochs."""
+    import torch
+
+    from thumbnets.data.arrays import Meta
+    from thumbnets.evaluation.cost import describe
+    from thumbnets.methods.base import build_method
+
+    meta = Meta(**read_json(paths.TRAIN / "meta.json"))
+    settings = params.settings[name]
+    with torch.device("meta"):  # nothing is computed
+        network = build_method(settings, meta).network()
+    described = describe(network, (meta.channels, meta.image_size, meta.image_size))
+    return described.total.multiply_accumulates * settings.train.epochs * (1 + settings.train.refit)
+
+
+def accuracy_of(params: Params, training: Expected) -> float:
+    """Accuracy of a new training on the test examples, scored as stage `evaluate` does."""
+    from thumbnets.evaluation.evaluate import evaluate
+
+    weights = paths.weights(params.slots[training.model], training.seed)
+    settings = params.settings[training.model]
+    found = evaluate(settings, [weights], [training.seed], params.evaluation)
+    return found.metrics["accuracy"]["mean"]
+
+
+def compare(expected: Expected, weights: Path, accuracy: float, tolerance: float | None) -> Found:
+    """A new training beside what was recorded.
+
+    Args:
+        expected: What was recorded.
+        weights: File of the new training.
+        accuracy: Of the new training on the test examples.
+        tolerance: As in `verify_recipe`.
+    """
+    if tolerance is None:
+        tolerance = _SDS * (expected.sd or 0.0)
+    with weights.open("rb") as file:
+        same = hashlib.file_digest(file, expected.algorithm).hexdigest() == expected.checksum
+    close = abs(accuracy - expected.accuracy) <= tolerance
+    return Found(expected, accuracy, SAME if same else WITHIN if close else OTHER, tolerance)
+
+
+def mark_verified(
+    file: RecipeFile,
+    result: dict[str, Any],
+    now: Mapping[str, Any],
+    found: list[Found],
+    commit: str,
+) -> None:
+    """Say in a result of older code which of it came out byte for byte with today's.
+
+    Args:
+        file: The recipe.
+        result: What lies beside it; gets `verified`.
+        now: What a run would rest on today.
+        found: New trainings.
+        commit: Of the code that they were trained with.
+    """
+    then = result["basis"]
+    same = [one for one in found if one.outcome == SAME]
+    # With other params or files the bytes can't be the same for a good reason.
+    if len(same) < len(found) or then["code"] == now["code"] or then["settings"] != now["settings"]:
+        return
+    models = {one.expected.model for one in same}
+    scores_hold = all(abs(one.accuracy - one.expected.accuracy) < 1e-6 for one in same)
+    proved = [*models, *(_SPOKEN_FOR if scores_hold else ())]
+    result["verified"] = {
+        "commit": commit,
+        "code": {name: digest for name, digest in now["code"].items() if name in proved},
+        "trainings": [{"model": o.expected.model, "seed": o.expected.seed} for o in same],
+    }
+    write_result(file, result)
+    if left := [
+        n for n in now["code"] if n not in proved and then["code"].get(n) != now["code"][n]
+    ]:
+        print(f"not spoken for by these trainings: code of {', '.join(left)}")

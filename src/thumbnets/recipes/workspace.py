@@ -1,0 +1,200 @@
+"""A workspace: a git worktree with the project's DVC cache, in which a recipe runs.
+
+The user's own tree stays as it is. A workspace is kept until its run has succeeded, so that the
+same command goes on where an earlier one was killed.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from thumbnets import paths, runtime
+
+FOLDER = Path(".dvc/tmp/recipes")
+# What a number rests on, besides data and the recipe.
+_CODE = ("src", "stages", "zoo", "params.yaml", "dvc.yaml", "requirements.lock")
+
+
+def git(*arguments: str, root: Path) -> str:
+    """What a git command prints.
+
+    Raises:
+        ValueError: It failed: its last line.
+    """
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ValueError(f"git {arguments[0]} failed: {reason}")
+    return done.stdout.strip()
+
+
+def committed(root: Path) -> str:
+    """The commit whose code a run here uses.
+
+    Raises:
+        ValueError: Some of the code is not committed: a result names a commit.
+    """
+    there = [name for name in _CODE if (root / name).exists()]
+    changed = git("status", "--porcelain", "--", *there, root=root).splitlines()
+    if changed:
+        names = ", ".join(line.split(maxsplit=1)[1] for line in changed[:3])
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise ValueError(
+            f"{names}{more}: uncommitted changes; a result names a commit, so commit or stash them."
+        )
+    return git("rev-parse", "HEAD", root=root)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A worktree that this process holds.
+
+    Attributes:
+        folder: The worktree.
+        root: Of the project.
+        lock: File descriptor that is locked as long as a process of this run is alive.
+        new: Whether no earlier run has left it.
+    """
+
+    folder: Path
+    root: Path
+    lock: int
+    new: bool
+
+    def run(self, *command: str, env: Mapping[str, str] | None = None) -> None:
+        """Run `python -m …` with the code of the workspace.
+
+        Raises:
+            ValueError: It failed; it has said why.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.folder,
+            env={**_environment(), **(env or {})},
+            pass_fds=[self.lock],  # a killed run's children may still write here
+        )
+        if done.returncode:
+            raise ValueError(
+                f"`{' '.join(command)}` failed in {self.folder}: see above; the same command goes "
+                "on from there."
+            )
+
+    def write_params(self, content: Mapping[str, Any]) -> None:
+        """Make this the workspace's params.yaml."""
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = False
+        yaml.sort_base_mapping_type_on_output = False
+        with (self.folder / paths.PARAMS).open("w", encoding="utf-8") as file:
+            yaml.dump(dict(content), file)
+
+    def remove(self) -> None:
+        """Remove the worktree, and git's record of it."""
+        _remove(self.folder, self.root)
+
+
+def _environment() -> dict[str, str]:
+    """Stages call `python` and `dvc` by name: those beside this Python come first."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": "src",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+@contextlib.contextmanager
+def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
+    """A workspace at a commit, made or found; nobody else has it meanwhile.
+
+    Args:
+        name: Of its folder.
+        commit: What is checked out.
+        root: Of the project.
+
+    Raises:
+        ValueError: Another run has it, or git or DVC failed.
+    """
+    folder = root / FOLDER / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{name} runs already, in {folder}: wait for it, or end it.") from None
+        new = not folder.exists()
+        _check_out(folder, commit, root)
+        _share_cache(folder, root)
+        _share_pretrained(folder, root)
+        yield Workspace(folder, root, lock.fileno(), new)
+
+
+def _check_out(folder: Path, commit: str, root: Path) -> None:
+    """Bring a worktree to a commit; at the same one it keeps what an earlier run has done."""
+    try:
+        at = git("rev-parse", "HEAD", root=folder) if (folder / ".git").is_file() else None
+    except ValueError:
+        at = None
+    if at is None:  # none yet, or a kill left it half made
+        _remove(folder, root)
+        git("worktree", "add", "--force", "--detach", str(folder), commit, root=root)
+    elif at != commit:
+        git("checkout", "--force", "--detach", commit, root=folder)
+    else:
+        git("checkout", "--", *[n for n in _CODE if (folder / n).exists()], root=folder)
+
+
+def _remove(folder: Path, root: Path) -> None:
+    if folder.exists():
+        try:
+            git("worktree", "remove", "--force", "--force", str(folder), root=root)
+        except ValueError:
+            shutil.rmtree(folder)
+    git("worktree", "prune", root=root)
+
+
+def _share_cache(folder: Path, root: Path) -> None:
+    """The same DVC cache as the project's, so that nothing is trained or kept twice."""
+    settings = ConfigParser(interpolation=None, strict=False)
+    settings.read(root / ".dvc/config.local", encoding="utf-8")  # remotes of the user
+    if not settings.has_section("cache"):
+        settings.add_section("cache")
+    settings.set("cache", "dir", str(cache_of(root)))
+    with (folder / ".dvc/config.local").open("w", encoding="utf-8") as file:
+        settings.write(file)
+
+
+def cache_of(root: Path) -> Path:
+    """DVC's cache of the project.
+
+    Raises:
+        ValueError: It is no DVC project.
+    """
+    with contextlib.chdir(root):
+        cache = runtime.dvc_cache()
+        if cache is None:
+            raise ValueError(f"{root} is no DVC project: it has no .dvc.")
+        return cache.resolve()
+
+
+def _share_pretrained(folder: Path, root: Path) -> None:
+    """Put the user's files of weights, which git does not have, where the trainings look."""
+    for file in sorted((root / paths.PRETRAINED).rglob("*")):
+        there = folder / file.relative_to(root)
+        if not file.is_file() or file.name == ".gitignore":
+            continue
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.unlink(missing_ok=True)
+        try:
+            os.link(file, there)
+        except OSError:  # another file system
+            shutil.copy(file, there)
