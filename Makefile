@@ -10,7 +10,6 @@ STAMP := $(VENV)/.requirements
 
 # Trainings at once, each with the threads that params.yaml says; JOBS=1: one after the other.
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
-TRAIN_AHEAD = $(if $(filter-out 1,$(JOBS)),thumbnets train --jobs $(JOBS))
 
 PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
@@ -38,7 +37,7 @@ endif
 	@touch $@
 
 repro: install ## run the pipeline: whatever is out of date, and nothing else (JOBS at once)
-	$(TRAIN_AHEAD)
+	thumbnets train --jobs $(JOBS)
 	dvc repro
 
 # Those of the whole pipeline take as long as all others: side by side they need half the time.

@@ -19,12 +19,14 @@ def main(slot: str) -> None:
         "predictions": paths.test_predictions(slot),
         "confusion": paths.confusion(slot),
         "metrics": paths.metrics(slot),
+        "correct": paths.correct(slot),
     }
     store, key = project_store(), key_of("evaluate", *inputs, *weights)
     if store.take(key, files):
         print(f"{slot}: found, evaluated before")
         return
     # Not before: importing torch takes seconds.
+    from thumbnets.evaluation.correctness import write_correctness
     from thumbnets.evaluation.evaluate import evaluate
 
     settings = ModelSettings.model_validate(read_json(paths.training_inputs(slot))["settings"])
@@ -32,6 +34,7 @@ def main(slot: str) -> None:
     write_arrays(files["predictions"], **found.predictions)
     write_csv(files["confusion"], found.confusion)
     write_json(files["metrics"], found.metrics)
+    write_correctness(files["correct"], found.correct)
     store.put(key, files)
 
 

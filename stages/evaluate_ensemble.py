@@ -3,7 +3,9 @@
 from thumbnets import paths
 from thumbnets.artifacts import read_arrays, read_json, write_json
 from thumbnets.ensembles.members import by_training, groups_of, training
+from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
 from thumbnets.ensembles.scoring import score_ensembles
+from thumbnets.evaluation.correctness import correctness, write_correctness
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.evaluation.summaries import summary
 from thumbnets.inputs import stage_params
@@ -35,6 +37,9 @@ def main() -> None:
         ece_bins=params.evaluation.ece_bins,
     )
     write_json(paths.ENSEMBLE_METRICS, ensemble)
+    found = read_ensemble_predictions()
+    correct = correctness(ENSEMBLE, found.predicted, found.labels, list(groups))
+    write_correctness(paths.correct(ENSEMBLE), correct)
     write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))
 
 

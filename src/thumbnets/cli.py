@@ -2,19 +2,23 @@
 
 import argparse
 import json
+import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import thumbnets
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
+from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
 from thumbnets.launch.local import missing_trainings, train_ahead
 from thumbnets.params import Params, load_params
-from thumbnets.recipes.commands import add_commands
+from thumbnets.recipes.commands import add_commands as add_recipe_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
+from thumbnets.review.commands import add_history, add_review, history, review
 from thumbnets.stage import run
 from thumbnets.store import project_store
 
@@ -51,6 +55,7 @@ def train(arguments: argparse.Namespace) -> None:
     settings = {
         slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
     }
+    mend_locks(Path.cwd())
     train_ahead(missing_trainings(project_store()), settings, jobs)
 
 
@@ -190,6 +195,8 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="thumbnets", description=__doc__)
+    version = f"thumbnets {thumbnets.__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(function: Callable) -> argparse.ArgumentParser:
@@ -218,13 +225,33 @@ def _parser() -> argparse.ArgumentParser:
     comparison = command(compare)
     comparison.add_argument("names", nargs="+", metavar="MODEL", help="a trained block, ensemble")
     comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
-    add_commands(command)
+    add_recipe_commands(command)
+    add_review(command(review))
+    add_history(command(history))
+    add_doctor(command(doctor))
     return parser
+
+
+def _enter_project(arguments: argparse.Namespace) -> None:
+    """Work in the root of the project that the current folder belongs to; paths stay the user's."""
+    here = Path.cwd()
+    root = next(
+        (folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here
+    )
+    if root == here:
+        return
+    for name, value in vars(arguments).items():
+        if isinstance(value, Path):
+            setattr(arguments, name, here / value)
+        elif isinstance(value, list) and all(isinstance(item, Path) for item in value):
+            setattr(arguments, name, [here / item for item in value])
+    os.chdir(root)
 
 
 def main() -> None:
     """Entry point."""
     arguments = _parser().parse_args()
+    _enter_project(arguments)
     run(arguments.function, arguments)
 
 

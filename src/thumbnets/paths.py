@@ -31,6 +31,7 @@ SELECTION = Path("ensembles/selection.json")
 TEACHER = Path("teacher")
 METRICS = Path("metrics")
 MODEL_METRICS = METRICS / "models"
+CORRECT = METRICS / "correct"
 ENSEMBLE_METRICS = METRICS / "ensemble.json"
 SUMMARY = METRICS / "summary.json"
 REPORT = Path("report")
@@ -119,6 +120,11 @@ def confusion(slot: str) -> Path:
 def metrics(slot: str) -> Path:
     """Test metrics of a slot over its seeds."""
     return MODEL_METRICS / f"{slot}.json"
+
+
+def correct(slot: str) -> Path:
+    """One bit per test image and training: whether it was recognised."""
+    return CORRECT / f"{slot}.json"
 
 
 def _folder(slot: str, of_pool: Path, name: str) -> Path:

@@ -26,6 +26,9 @@ def run(main: Callable[..., object], *arguments: object) -> None:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         main(*arguments)
+    except BrokenPipeError:  # whoever read the output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError) as error:
         if wants_traceback():
             raise

@@ -36,4 +36,5 @@ def _expected(params: Params) -> dict[Path, list[str]]:
     found[paths.TEST_PREDICTIONS] = [f"{model}.npz" for model in params.pool]
     found[paths.CONFUSION] = [f"{model}.csv" for model in params.pool]
     found[paths.MODEL_METRICS] = [f"{slot}.json" for slot in slots]
+    found[paths.CORRECT] = [f"{slot}.json" for slot in [*slots, paths.ENSEMBLE_METRICS.stem]]
     return found

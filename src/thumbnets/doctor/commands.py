@@ -42,6 +42,14 @@ def doctor(arguments: argparse.Namespace) -> None:
     print("Nothing is broken.")
 
 
+def mend_locks(root: Path) -> None:
+    """Mend what a kill has left of DVC's own files, so that the next command can go on."""
+    for finding in [*state.rwlock(root), *state.lock_file(root)]:
+        if finding.mend:
+            finding.mend()
+            print(f"mended: {finding.problem}")
+
+
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the options of `doctor`."""
     parser.add_argument("--fix", action="store_true", help="mend what can lose no result")

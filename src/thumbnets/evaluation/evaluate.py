@@ -10,6 +10,7 @@ import numpy as np
 from thumbnets import paths, runtime
 from thumbnets.data.arrays import read_split
 from thumbnets.evaluation import views
+from thumbnets.evaluation.correctness import Correctness, correctness
 from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds
@@ -38,11 +39,13 @@ class Evaluated:
             `confident_mistakes` gives.
         metrics: Scores from `over_seeds`, with `parameters` and `lr_halvings`.
         confusion: One row per seed and image, actual and predicted class.
+        correct: Whether each seed recognises each image.
     """
 
     predictions: dict[str, np.ndarray]
     metrics: dict[str, Any]
     confusion: Iterable[dict[str, str]]
+    correct: Correctness
 
 
 def evaluate(
@@ -82,7 +85,8 @@ def evaluate(
         "mistake_images": examples.pictures(mistakes["index"]),
         **{f"mistake_{name}": values for name, values in mistakes.items()},
     }
-    return Evaluated(predictions, metrics, _confusion(logits, labels, np.array(classes)))
+    correct = correctness(settings.name, logits.argmax(2), labels, seeds)
+    return Evaluated(predictions, metrics, _confusion(logits, labels, np.array(classes)), correct)
 
 
 def _confusion(

@@ -1,0 +1,5 @@
+"""`python -m thumbnets`: the command line."""
+
+from thumbnets.cli import main
+
+main()
