@@ -15,6 +15,7 @@ from thumbnets.registry import (
     NETWORKS,
     OPTIMIZERS,
     SCHEDULES,
+    NetworkMetadata,
     Registry,
     library_names,
     unknown,
@@ -28,7 +29,7 @@ NETWORK = '''
 from elsewhere import NETWORKS
 raise RuntimeError("imported")
 
-@NETWORKS.register(family="toy", parameters=1_000)
+@NETWORKS.register(family="toy", parameters=1_000, source="a test")
 def {name}(*, image_size: int, width: Count = 8, p: Probability = 0.5, kind: Literal["a"] = "a"):
     """A network."""
 
@@ -44,14 +45,14 @@ def zoo(tmp_path, monkeypatch) -> Registry:
     monkeypatch.setattr(registry, "PACKAGE", package)
     (package / "zoo" / "one.py").write_text(NETWORK.format(name="one"))
     (package / "zoo" / "layers.py").write_text("def shared(): ...\n")
-    return Registry("network", "zoo", given=("image_size",))
+    return Registry("network", "zoo", given=("image_size",), metadata=NetworkMetadata)
 
 
 def test_reads_entries_without_importing_them(zoo):
     entry = zoo["one"]
     assert list(zoo.entries) == ["one"]
     assert entry.module == "package.zoo.one"
-    assert entry.facts == {"family": "toy", "parameters": 1000}
+    assert entry.metadata == NetworkMetadata(family="toy", parameters=1000, source="a test")
     assert entry.parameters["image_size"] == ("int", ...)
     assert entry.parameters["width"] == ("Count", 8)
 
@@ -75,6 +76,16 @@ def test_loading_one_network_imports_no_other(python):
 def test_two_entries_of_one_name_are_refused(zoo):
     (registry.PACKAGE / "zoo" / "two.py").write_text(NETWORK.format(name="one"))
     with pytest.raises(ValueError, match=r"Two networks are called 'one': .*zoo\.one.*zoo\.two"):
+        _ = zoo.entries
+
+
+@pytest.mark.parametrize(
+    "wrong", ['familly="toy"', 'parameters="many"', "library=1"], ids=["misspelt", "text", "int"]
+)
+def test_metadata_that_the_registry_does_not_know_is_refused(zoo, wrong):
+    text = f'@NETWORKS.register(source="a test", {wrong})\ndef two(): ...\n'
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    with pytest.raises(ValueError, match=rf"two\.py, line 1: register\({wrong.split('=')[0]}="):
         _ = zoo.entries
 
 
@@ -162,7 +173,7 @@ def test_every_entry_loads_as_it_was_read(of, name):
 
 
 @pytest.mark.parametrize("name", NETWORKS.entries)
-def test_every_network_states_its_facts(name):
-    facts = NETWORKS[name].facts
-    assert isinstance(facts["parameters"], int) and facts["family"] and facts["source"]
+def test_every_network_states_its_metadata(name):
+    metadata = NETWORKS[name].metadata
+    assert metadata.parameters and metadata.family and metadata.source
     assert NETWORKS[name].module.startswith("thumbnets.models.")

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thumbnets import paths
-from thumbnets.registry import METHODS, NETWORKS, unknown
+from thumbnets.registry import METHODS, NETWORKS, MethodMetadata, unknown
 from thumbnets.training.settings import ModelSettings
 from thumbnets.zoo import encoder_of, trains_encoder
 
@@ -42,7 +42,7 @@ def _check_default(params: "Params") -> None:
         ValueError: It trains an encoder, or begins with one.
     """
     name = params.train.method.name
-    if "pretrains" in METHODS[name].facts or "encoder" in METHODS[name].parameters:
+    if METHODS[name].metadata.pretrains or "encoder" in METHODS[name].parameters:
         raise ValueError(
             f"train.method can't be {name}, which is not for all models: set it in a block of "
             "`models`."
@@ -60,9 +60,9 @@ def _check_extent(params: "Params", name: str) -> None:
             raise ValueError(f"models.{name}: {key} must be at most {most:,}.")
 
 
-def _facts(settings: ModelSettings) -> dict[str, Any]:
+def _metadata(settings: ModelSettings) -> MethodMetadata:
     """What is said of the method of a block."""
-    return METHODS[settings.train.method.name].facts
+    return METHODS[settings.train.method.name].metadata
 
 
 def _check_examples(params: "Params") -> None:
@@ -73,13 +73,16 @@ def _check_examples(params: "Params") -> None:
     """
     drawn: dict[str, dict[str, Any]] = {}
     for name in params.run:
-        facts, options = _facts(params.settings[name]), params.settings[name].train.method.options
-        drawn[name] = {key: options[key] for key in facts.get("examples", ())}
+        metadata, options = (
+            _metadata(params.settings[name]),
+            params.settings[name].train.method.options,
+        )
+        drawn[name] = {key: options[key] for key in metadata.examples}
     kinds: dict[str, list[str]] = {}
     for name, options in drawn.items():
         differ = [k for k in options if any(o[k] != options[k] for o in drawn.values() if k in o)]
         which = ", ".join(f"{key} {options[key]}" for key in differ)
-        kind = f"{_facts(params.settings[name]).get('example', 'image')}s{which and f' ({which})'}"
+        kind = f"{_metadata(params.settings[name]).example}s{which and f' ({which})'}"
         kinds.setdefault(kind, []).append(name)
     if len(kinds) > 1:
         found = "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items())
@@ -129,7 +132,7 @@ def _check_fit(params: "Params", name: str) -> None:
             f"models.{name}.method.target must be the number of a class, 0 to {classes - 1}, "
             f"got {target}."
         )
-    classes = _facts(params.settings[name]).get("classes", classes)
+    classes = _metadata(params.settings[name]).classes or classes
     if isinstance(weights, list) and classes and len(weights) != classes:
         raise ValueError(
             f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
@@ -162,7 +165,7 @@ def _check_size(params: "Params", name: str) -> None:
     settings, side = params.settings[name], params.data.image_size
     patches = settings.train.patches
     seen = patches.size if patches and patches.mode == "shared" else side
-    most = NETWORKS[settings.arch].facts.get("largest_image", seen)
+    most = NETWORKS[settings.arch].metadata.largest_image or seen
     if seen > most:
         remedy = "; set data.size, or leave the block out" if params.data.own else ""
         raise ValueError(

@@ -26,7 +26,7 @@ from thumbnets.store import project_store
 def models(arguments: argparse.Namespace) -> None:
     """List all networks: name, family, parameters on 28x28x1 with 10 classes, source."""
     rows = [
-        (entry.name, entry.facts["family"], f"{entry.facts['parameters']:,}", entry.facts["source"])
+        (entry.name, entry.metadata.family, f"{entry.metadata.parameters:,}", entry.metadata.source)
         for entry in NETWORKS.entries.values()
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -212,7 +212,7 @@ class Params(Checked):
     @property
     def example(self) -> str:
         """What the models of the run learn from and are judged on: `image`, or `bag`."""
-        return METHODS[self.settings[self.model].train.method.name].facts.get("example", "image")
+        return METHODS[self.settings[self.model].train.method.name].metadata.example
 
     @property
     def encoders(self) -> list[str]:

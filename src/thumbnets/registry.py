@@ -17,7 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from thumbnets import options as option_types
 
@@ -33,7 +34,58 @@ _ANNOTATION_NAMES = {
 
 
 # A message is to stay a line that one can read.
-_LISTED = 30
+_MOST_NAMES_LISTED = 30
+
+_STRICT = ConfigDict(strict=True, extra="forbid")
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
+class Metadata:
+    """What a decorator says of an entry: nothing, unless a subclass has fields."""
+
+    library: bool = False
+    """Whether the function stands for all networks of the library that it is called after."""
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
+class NetworkMetadata(Metadata):
+    """What is said of a network; only one that stands for a library has no parameters."""
+
+    source: str
+    family: str | None = None
+    parameters: int | None = None
+    largest_image: int | None = None
+    """Greatest side of an image in pixels, if there is a limit."""
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
+class OptimizerMetadata(Metadata):
+    """What is said of an optimizer."""
+
+    has_momentum: bool = True
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
+class ScheduleMetadata(Metadata):
+    """What is said of a schedule: when it sets the learning rate."""
+
+    every: Literal["step", "epoch", "plateau"]
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
+class MethodMetadata(Metadata):
+    """What is said of a method; `thumbnets.methods.base.Method` describes each field."""
+
+    whole_batch: bool = False
+    excludes: tuple[str, ...] = ()
+    refuses: dict[str, str] = Field(default_factory=dict)
+    files: dict[str, str] = Field(default_factory=dict)
+    parts: str | None = None
+    least_epochs: tuple[str, ...] = ()
+    pretrains: bool = False
+    example: str = "image"
+    classes: int | None = None
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,14 +95,14 @@ class Entry:
     Attributes:
         name: The function's name, used in params.yaml.
         module: Dotted name of the module that defines it.
-        facts: What its decorator says of it (literal values).
+        metadata: What its decorator says of it, of the type that its registry names.
         parameters: For each keyword-only argument: annotation as source text, and default
             (`...` if it has none).
     """
 
     name: str
     module: str
-    facts: dict[str, Any]
+    metadata: Any
     parameters: dict[str, tuple[str, Any]]
 
 
@@ -61,13 +113,20 @@ class Registry:
         kind: What an entry is, for messages ("network").
         place: A module file or a folder of modules, relative to the package.
         given: Keyword-only arguments that the caller supplies; all others are options.
+        metadata: Type of what a decorator may say of an entry.
     """
 
-    def __init__(self, kind: str, place: str, given: tuple[str, ...] = ()) -> None:
-        self.kind, self.place, self.given = kind, place, given
+    def __init__(
+        self,
+        kind: str,
+        place: str,
+        given: tuple[str, ...] = (),
+        metadata: type[Metadata] = Metadata,
+    ) -> None:
+        self.kind, self.place, self.given, self.metadata = kind, place, given, metadata
 
-    def register(self, **facts: Any) -> Callable:
-        """Mark a function as an entry; `facts` are literals, such as its family or its source."""
+    def register(self, **metadata: Any) -> Callable:
+        """Mark a function as an entry; `metadata` are literals, such as its family or its source."""
 
         def mark(function: Callable) -> Callable:
             return function
@@ -79,9 +138,9 @@ class Registry:
         """All entries by name, sorted, but for those of libraries.
 
         Raises:
-            ValueError: Two functions have the same name.
+            ValueError: Two functions have the same name, or a decorator says what it can't.
         """
-        return {name: e for name, e in self._found.items() if "library" not in e.facts}
+        return {name: e for name, e in self._found.items() if not e.metadata.library}
 
     @cached_property
     def libraries(self) -> dict[str, Entry]:
@@ -90,13 +149,13 @@ class Registry:
         Such a function says `library=True` and has the name of the library, whose entries are
         called `library/name`; it gets the name as its first argument.
         """
-        return {name: e for name, e in self._found.items() if "library" in e.facts}
+        return {name: e for name, e in self._found.items() if e.metadata.library}
 
     @cached_property
     def _found(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         for path in self._files():
-            for entry in _read_entries(path):
+            for entry in _read_entries(path, self.metadata):
                 if entry.name in found:
                     raise ValueError(
                         f"Two {self.kind}s are called {entry.name!r}: in "
@@ -160,12 +219,12 @@ def unknown(kind: str, name: object, known: Any) -> str:
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    listed = f"Known: {', '.join(names[:_LISTED])}{more}." if names else "There is none."
+    more = f" and {len(names) - _MOST_NAMES_LISTED} more" if len(names) > _MOST_NAMES_LISTED else ""
+    listed = f"Known: {', '.join(names[:_MOST_NAMES_LISTED])}{more}." if names else "There is none."
     return f"Unknown {kind} {name!r}.{hint} {listed}"
 
 
-def _read_entries(path: Path) -> Iterator[Entry]:
+def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     except SyntaxError as error:
@@ -180,8 +239,21 @@ def _read_entries(path: Path) -> Iterator[Entry]:
                 raise ValueError(f"{path}, line {decorator.lineno}: write `.register()`, called.")
             call = decorator if isinstance(decorator, ast.Call) else None
             if call and isinstance(call.func, ast.Attribute) and call.func.attr == "register":
-                facts = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
-                yield Entry(node.name, module, facts, _keyword_only(node))
+                metadata = _read_metadata(call, kind, path)
+                yield Entry(node.name, module, metadata, _keyword_only(node))
+
+
+def _read_metadata(call: ast.Call, kind: type[Metadata], path: Path) -> Metadata:
+    values = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        known = ", ".join(kind.__dataclass_fields__)
+        raise ValueError(
+            f"{path}, line {call.lineno}: register({key}=…): {first['msg']}. Known: {known}."
+        ) from None
 
 
 def _keyword_only(node: ast.FunctionDef | ast.ClassDef) -> dict[str, tuple[str, Any]]:
@@ -198,13 +270,26 @@ def _keyword_only(node: ast.FunctionDef | ast.ClassDef) -> dict[str, tuple[str, 
     }
 
 
-NETWORKS = Registry("network", "models", given=("in_channels", "image_size", "num_classes"))
+NETWORKS = Registry(
+    "network",
+    "models",
+    given=("in_channels", "image_size", "num_classes"),
+    metadata=NetworkMetadata,
+)
 AUGMENTATIONS = Registry("augmentation", "data/augment", given=("generator", "epoch", "index"))
 MIXES = Registry("mix", "data/mix.py", given=("generator", "classes"))
 OPTIMIZERS = Registry(
-    "optimizer", "training/optimizers.py", given=("lr", "momentum", "weight_decay")
+    "optimizer",
+    "training/optimizers.py",
+    given=("lr", "momentum", "weight_decay"),
+    metadata=OptimizerMetadata,
 )
-SCHEDULES = Registry("schedule", "training/schedules.py", given=("epochs", "steps_per_epoch"))
+SCHEDULES = Registry(
+    "schedule",
+    "training/schedules.py",
+    given=("epochs", "steps_per_epoch"),
+    metadata=ScheduleMetadata,
+)
 INITIALISATIONS = Registry("initialisation", "training/initialisation.py", given=("generator",))
-METHODS = Registry("method", "methods")
+METHODS = Registry("method", "methods", metadata=MethodMetadata)
 AVERAGES = Registry("weight average", "training/averaging.py", given=("steps",))

@@ -143,7 +143,7 @@ def read_blocks(models: Mapping[str, Block], folder: Path = paths.ZOO) -> dict[s
 def trains_encoder(block: Block) -> bool:
     """Whether a resolved block trains an encoder, for others to begin with."""
     name = method_of(block)
-    return name in [entry.name for entry in METHODS.entries.values() if "pretrains" in entry.facts]
+    return name in [entry.name for entry in METHODS.entries.values() if entry.metadata.pretrains]
 
 
 def method_of(block: Block) -> Any:

@@ -27,12 +27,12 @@ def images(n: int = 4, channels: int = 1, size: int = 28) -> torch.Tensor:
 
 def trainable_size(name: str) -> int:
     """Side of images that training steps of any network are cheap on."""
-    return 16 if NETWORKS[name].facts["parameters"] > 1_000_000 else 28
+    return 16 if NETWORKS[name].metadata.parameters > 1_000_000 else 28
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_has_the_registered_number_of_parameters(name):
-    assert count_parameters(make(name)) == NETWORKS[name].facts["parameters"]
+    assert count_parameters(make(name)) == NETWORKS[name].metadata.parameters
 
 
 @pytest.mark.parametrize(("channels", "size", "classes"), [(1, 28, 10), (3, 32, 10), (3, 28, 7)])

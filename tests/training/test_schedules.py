@@ -139,7 +139,7 @@ def test_triangular_goes_up_and_down_along_lines(course, rise, cycles):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, e in OPTIMIZERS.entries.items() if e.facts.get("has_momentum", True)]
+    "name", [name for name, e in OPTIMIZERS.entries.items() if e.metadata.has_momentum]
 )
 def test_onecycle_cycles_the_momentum_of_every_optimizer_that_has_one(course, name):
     _, momenta = course(2, 10, optimizer=name, schedule="onecycle")

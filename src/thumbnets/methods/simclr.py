@@ -15,10 +15,14 @@ from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import normalise
 from thumbnets.training.settings import ModelSettings
 
-_JUDGED_AT_ONCE = 500  # validation images, each compared with the views of the others
+_VALIDATED_AT_ONCE = 500  # validation images, each compared with the views of the others
 
 
-@METHODS.register(pretrains=True, whole_batch=True, excludes=("class_weights", "mix"))
+@METHODS.register(
+    pretrains=True,
+    whole_batch=True,
+    excludes=("class_weights", "label_smoothing", "mix", "refit"),
+)
 def simclr(
     settings: ModelSettings,
     meta: Meta,
@@ -113,7 +117,7 @@ class SimCLR(Method):
     def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
         """Loss and accuracy on views of images, always the same ones, some images at a time."""
         fixed = torch.Generator(data.labels.device).manual_seed(0)
-        some = self.train.model_copy(update={"batch_size": _JUDGED_AT_ONCE})
+        some = self.train.model_copy(update={"batch_size": _VALIDATED_AT_ONCE})
         views = Views(data, some, self.meta, RandomStreams(0, fixed, fixed, fixed, dropout=[]))
         module = nn.Sequential(network, self.head)
         was_training = network.training

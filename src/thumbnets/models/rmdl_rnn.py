@@ -42,7 +42,7 @@ def rmdl_rnn(
             and pixel of a batch (with 128 images and 127 units: 0.9 GB at 28 pixels, 10 GB at 96,
             57 GB at 224), and its time grows with the number of pixels.
     """
-    largest = NETWORKS["rmdl_rnn"].facts["largest_image"]
+    largest = NETWORKS["rmdl_rnn"].metadata.largest_image
     if image_size > largest:
         raise ValueError(f"rmdl_rnn reads images of at most {largest} pixels, got {image_size}.")
     draw = drawing("rmdl_rnn", architecture)

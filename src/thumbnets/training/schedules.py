@@ -36,7 +36,7 @@ class Schedule:
         self._total = settings.epochs * steps_per_epoch
         self._warmup = round(settings.warmup * steps_per_epoch)
         self._steps = 0
-        self._every = SCHEDULES[choice.name].facts["every"]
+        self._every = SCHEDULES[choice.name].metadata.every
         self._scheduler = SCHEDULES.load(choice.name)(
             optimizer,
             epochs=settings.epochs,

@@ -16,6 +16,7 @@ from thumbnets.registry import (
     MIXES,
     OPTIMIZERS,
     SCHEDULES,
+    MethodMetadata,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Patches(Checked):
     """Side of a patch in pixels; divides the side of the image."""
     mode: Literal["permute", "shared"]
     """permute: the pixels patch after patch; shared: one network for all, logits averaged."""
+
+
+# How params.yaml writes that a key does nothing, where that is not null.
+_UNSET = {"augment": "[]", "label_smoothing": "0", "refit": "false"}
 
 
 class TrainSettings(Checked):
@@ -102,7 +107,7 @@ class TrainSettings(Checked):
 
     @model_validator(mode="after")
     def _momentum_can_cycle(self) -> Self:
-        has_momentum = OPTIMIZERS[self.optimizer.name].facts.get("has_momentum", True)
+        has_momentum = OPTIMIZERS[self.optimizer.name].metadata.has_momentum
         if self.schedule.options.get("cycle_momentum") and not has_momentum:
             raise ValueError(
                 f"{self.optimizer.name} has no momentum for {self.schedule.name} to cycle: write "
@@ -131,30 +136,30 @@ class TrainSettings(Checked):
         Raises:
             ValueError: Threads, epochs, or a key that the method leaves no place for.
         """
-        name, facts = self.method.name, METHODS[self.method.name].facts
-        if facts.get("whole_batch") and self.threads > 1:
+        name, metadata = self.method.name, METHODS[self.method.name].metadata
+        if metadata.whole_batch and self.threads > 1:
             raise ValueError(f"threads must be 1 for method: {name}, got {self.threads}")
-        for key in facts.get("excludes", ()):
+        for key in metadata.excludes:
             if getattr(self, key):
-                nothing = "[]" if key == "augment" else "null"
+                nothing = _UNSET.get(key, "null")
                 raise ValueError(f"{key} must be {nothing} for method: {name}")
-        for key, refused in facts.get("refuses", {}).items():
+        for key, refused in metadata.refuses.items():
             if getattr(self, key).name == refused:
                 raise ValueError(f"{key} can't be {refused} for method: {name}")
-        self._check_epochs(facts)
+        self._check_epochs(metadata)
 
-    def _check_epochs(self, facts: dict[str, Any]) -> None:
-        keys, options = facts.get("least_epochs", ()), self.method.options
+    def _check_epochs(self, metadata: MethodMetadata) -> None:
+        keys, options = metadata.least_epochs, self.method.options
         least = math.prod(options[key] for key in keys)
-        parts = options.get(facts.get("parts"), 1)
+        parts = options.get(metadata.parts, 1)
         of = f"for method: {self.method.name}, got {self.epochs}"
         if self.epochs < least:
             raise ValueError(f"epochs must be at least {' * '.join(keys)}, {least}, {of}")
         if self.epochs % parts:
-            raise ValueError(f"epochs must be a multiple of {facts['parts']}, {parts}, {of}")
+            raise ValueError(f"epochs must be a multiple of {metadata.parts}, {parts}, {of}")
         if self.warmup > self.epochs // parts:
             raise ValueError(
-                f"warmup must be at most epochs / {facts['parts']}, {self.epochs // parts}, for "
+                f"warmup must be at most epochs / {metadata.parts}, {self.epochs // parts}, for "
                 f"method: {self.method.name}, got {self.warmup:g}"
             )
 
@@ -176,7 +181,7 @@ class ModelSettings(Checked):
         method = self.train.method
         named = {
             f"method.{key}": (Path(method.options[key]), remedy)
-            for key, remedy in METHODS[method.name].facts.get("files", {}).items()
+            for key, remedy in METHODS[method.name].metadata.files.items()
         }
         if self.train.weights:
             named["weights"] = Path(self.train.weights), "put it there, or write weights: null"
