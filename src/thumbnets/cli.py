@@ -245,7 +245,7 @@ def _enter_project(arguments: argparse.Namespace) -> None:
             setattr(arguments, name, here / value)
         elif isinstance(value, list) and all(isinstance(item, Path) for item in value):
             setattr(arguments, name, [here / item for item in value])
-    os.chdir(root)
+    os.chdir(roots[0])
 
 
 def main() -> None:

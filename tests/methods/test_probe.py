@@ -296,7 +296,7 @@ def test_an_encoder_that_is_missing_or_of_other_images_is_refused(
 ):
     other = meta.__class__(**{**vars(meta), "sha256": "1" * 64})
     with pytest.raises(ValueError, match="was trained on other images: run `dvc repro pretrain`"):
-        Training(probe_settings("linear"), toy_images(30), None, other, seed=0)
+        Training(build_method(probe_settings("linear"), other), toy_images(30), None, seed=0)
     with pytest.raises(ValueError, match=r"encoders/toy/7.safetensors is missing: run"):
         Training(build_method(probe_settings("linear"), meta), toy_images(30), None, seed=7)
 

@@ -125,7 +125,7 @@ def test_a_network_that_does_not_end_with_a_linear_layer_is_refused(
     model_settings, meta, arch, last
 ):
     big = replace(meta, image_size=28)
-    with pytest.raises(ValueError, match=f"toy, {arch}: a network is needed .* ends in {last}"):
+    with pytest.raises(ValueError, match=f"toy, {arch}: the network must end .* ends in {last}"):
         build_encoder(model_settings(arch=arch), big)
 
 

@@ -77,7 +77,7 @@ class MemberReplicas(ReplicaPool):
     def backward(
         self, gradients: Gradients, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As of `ReplicaPool`, for images [N, M, C, H, W]: sums over members of loss and correct predictions."""
+        """As of `ReplicaPool`, for images [N, M, C, H, W]: sums over the members."""
         threads = len(self.networks)
 
         def train(first: int) -> list[tuple[Tensor, Tensor]]:

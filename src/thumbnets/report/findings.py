@@ -282,7 +282,7 @@ class ClassCount:
 
 
 def class_counts(results: Results) -> list[ClassCount]:
-    """One row per class, the largest first, if models see images and classes are uneven; or none."""
+    """One row per class, the largest first; none if classes are even or models see bags."""
     if results.params.example != "image":
         return []
     train, test = results.found["train"], results.found["test"]

@@ -44,7 +44,7 @@ class ReplicaPool:
         self._pool = ThreadPoolExecutor(max(1, threads - 1), "replica", self._begin)
 
     def replicas_of(self, network: nn.Module, threads: int) -> list[nn.Module]:
-        """What each thread trains: here the network itself, and copies that share its parameters."""
+        """What each thread trains: here the network, and copies that share its parameters."""
         shared = {id(p): p for p in network.parameters()}
         doubles = [copy.deepcopy(network, dict(shared)) for _ in range(threads - 1)]
         return [network, *(double.train() for double in doubles)]
