@@ -235,10 +235,8 @@ def _parser() -> argparse.ArgumentParser:
 def _enter_project(arguments: argparse.Namespace) -> None:
     """Work in the root of the project that the current folder belongs to; paths stay the user's."""
     here = Path.cwd()
-    root = next(
-        (folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here
-    )
-    if root == here:
+    roots = [folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()]
+    if not roots or roots[0] == here:
         return
     for name, value in vars(arguments).items():
         if isinstance(value, Path):

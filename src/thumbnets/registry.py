@@ -126,7 +126,7 @@ class Registry:
         self.kind, self.place, self.given, self.metadata = kind, place, given, metadata
 
     def register(self, **metadata: Any) -> Callable:
-        """Mark a function as an entry; `metadata` are literals, such as its family or its source."""
+        """Mark a function as an entry; `metadata` are literals, such as family or source."""
 
         def mark(function: Callable) -> Callable:
             return function

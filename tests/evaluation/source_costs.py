@@ -35,8 +35,8 @@ What a network costs (`thumbnets describe`, the report's table of costs) is coun
 the Netscope analyser, with which the table "Flops and Parameter Comparison of Models trained on
 ImageNet" of SimpleNet's source (Hasanpour et al. 2016, arXiv:1608.06037) was made. Here the
 networks of that table are counted again, from their Caffe definitions. Ours are counts of one
-image; rows with 10 images were published for ten, and are compared as such. "no": the published number
-is neither our count rounded nor cut off.
+image; rows with 10 images were published for ten, and are compared as such. "no": the published
+number is neither our count rounded nor cut off.
 
 | Network | Images | Quantity | Published | Ours | Equal |
 | :-- | --: | :-- | --: | --: | :-- |

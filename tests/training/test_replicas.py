@@ -154,8 +154,9 @@ def gradients(network, images, targets, share):
     logits = network(images)
     loss = nn.functional.cross_entropy(logits, targets) * share
     return list(torch.autograd.grad(loss, list(network.parameters()))), loss.detach(), logits.sum()
+dropout = [numpy.random.default_rng(thread) for thread in range(3)]
 for _ in range(4):
-    shards = ReplicaPool(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), [numpy.random.default_rng(i) for i in range(3)])
+    shards = ReplicaPool(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), dropout)
     shards.backward(gradients, torch.zeros(9, 1, 8, 8), torch.arange(9) % 3)
     shards.close()
 print("done")
