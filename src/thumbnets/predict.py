@@ -1,5 +1,6 @@
 """Classifying image files with a trained network."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import numpy as np
 import torch
 
 from thumbnets.data.arrays import Meta
-from thumbnets.data.images import SUFFIXES, read_image
+from thumbnets.data.folder import images_below
+from thumbnets.data.formats import SUFFIXES
+from thumbnets.data.images import read_image
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.training.classifier import Classifier
 
@@ -22,8 +25,7 @@ def image_files(places: Iterable[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise ValueError(f"{place} does not exist.")
-        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
-        files += inside if place.is_dir() else [place]
+        files += images_below(place, Counter()) if place.is_dir() else [place]
     if not files:
         raise ValueError(f"No image found; looked for {', '.join(sorted(SUFFIXES))}.")
     return files
