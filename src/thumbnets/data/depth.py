@@ -57,7 +57,9 @@ def to_eight_bits(image: Image.Image, depth: int) -> Image.Image:
         image: It, opened and not loaded.
         depth: Bits that its values fill, 8 to 16; higher values are white.
     """
-    transparent, exif = image.info.get("transparency"), image.getexif()
+    transparent = image.info.get("transparency")
+    # Pillow's `getexif` would decode a PNG, of which the low bytes are then lost.
+    exif = image.info.get("exif") if image.format == "PNG" else image.getexif().tobytes()
     values = deep_values(image)
     pixels = np.minimum(values >> (depth - 8), 255).astype(np.uint8)
     if transparent is not None:
@@ -68,7 +70,8 @@ def to_eight_bits(image: Image.Image, depth: int) -> Image.Image:
         eight = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
     else:
         eight = Image.fromarray(pixels)
-    eight.info["exif"] = exif.tobytes()
+    if exif:
+        eight.info["exif"] = exif
     return eight
 
 

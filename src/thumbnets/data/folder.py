@@ -6,7 +6,6 @@ is what `preprocess` rests on: another file, or other bytes in one, and it runs 
 
 import hashlib
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from thumbnets.artifacts import read_csv, sha256, write_csv
 from thumbnets.data.depth import FULL, depth_of
 from thumbnets.data.formats import SUFFIXES, count_kinds, is_left_behind, passed_over
 from thumbnets.data.images import MAX_PIXELS, highest_value, read_image
+from thumbnets.data.listing import images_below, refuse_link
 from thumbnets.data.names import alike, is_text, is_utf8, shown
 from thumbnets.data.readers import Content, Part, on_disk
 
@@ -195,38 +195,6 @@ def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
         kinds.update(inside)
 
 
-def images_below(folder: Path, kinds: Counter[str]) -> Iterator[Path]:
-    """The images in a folder and in those inside, in order.
-
-    Args:
-        folder: Where to look.
-        kinds: Counts the files that are passed over, by kind.
-
-    Raises:
-        ValueError: A folder is a link, which DVC does not look behind.
-    """
-    if folder.is_symlink():
-        _refuse_link(folder)
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_left_behind(name))
-        if linked := next((n for n in folders if (Path(place) / n).is_symlink()), None):
-            _refuse_link(Path(place) / linked)
-        for path in map(Path(place).joinpath, sorted(names)):
-            if is_left_behind(path.name):
-                continue
-            if kind := passed_over(path):
-                kinds[kind] += 1
-            else:
-                yield path
-
-
-def _refuse_link(path: Path) -> None:
-    raise ValueError(
-        f"{shown(path)} is a link, behind which no change would be noticed: put a copy there "
-        f"(cp -r), or hard links (cp -rl)."
-    )
-
-
 def _check_names(folder: Path, places: list[tuple[str, tuple[str, Path]]]) -> None:
     """Refuse names that can't be written down, or told apart.
 
@@ -240,7 +208,7 @@ def _check_names(folder: Path, places: list[tuple[str, tuple[str, Path]]]) -> No
                 "that is not UTF-8: rename it."
             )
         if path.is_symlink() and path.exists() and folder.resolve() not in path.resolve().parents:
-            _refuse_link(path)
+            refuse_link(path)
     if same := alike(sorted({label for _, (label, _) in places})):
         raise ValueError(
             f"{folder}: classes {same[0]} and {same[1]} differ in case or Unicode form alone: "
@@ -267,7 +235,18 @@ def _check_classes(folder: Path, listed: list[Listed]) -> None:
         raise ValueError(f"{folder}: {unseen[0]} has test images, but no training images.")
 
 
-def read_folder(raw: Path, rule: FolderRule) -> Content:
+@dataclass(frozen=True, eq=False)
+class OwnContent(Content):
+    """Images of a folder.
+
+    Attributes:
+        depth: Bits of the values in files of 16 bits.
+    """
+
+    depth: int = FULL
+
+
+def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
     """Read the images that are listed.
 
     They are grey if every pixel of every image is, otherwise RGB.
@@ -310,11 +289,12 @@ def read_folder(raw: Path, rule: FolderRule) -> Content:
     if missing or trains == len(kept):
         name = f"class {classes[min(missing)]}" if missing else "the test part"
         raise ValueError(f"{rule.path}: no image of {name} can be read.")
-    return Content(
+    return OwnContent(
         classes,
         Part(pixels[:trains], labels[:trains], files[:trains]),
         Part(pixels[trains:], labels[trains:], files[trains:]),
         broken=broken,
+        depth=rule.depth,
     )
 
 
@@ -324,8 +304,8 @@ def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
     depth = depth_of(highest)
     if highest:
         print(
-            f"{rule.path}: values up to {max(highest):,} in {len(highest):,} files of 16 bits, read "
-            f"as {depth} bits (data.depth)"
+            f"{rule.path}: values up to {max(highest):,} in {len(highest):,} files of 16 bits, "
+            f"read as {depth} bits (data.depth)"
         )
     return depth
 
@@ -366,8 +346,8 @@ def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
     content = (Path(rule.path) / row.file).read_bytes()
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise ValueError(
-            f"{shown(row.file)} has changed since it was listed: run `dvc repro -f download`, then "
-            "`dvc repro`."
+            f"{shown(row.file)} has changed since it was listed: run "
+            "`dvc repro -f download`, then `dvc repro`."
         )
     try:
         return read_image(

@@ -10,6 +10,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from thumbnets.data.arrays import Meta, Split, chunks
 from thumbnets.data.datasets import OwnImages, get_dataset
+from thumbnets.data.depth import FULL
 from thumbnets.data.folder import FolderRule, read_folder
 from thumbnets.data.readers import Content, Part
 
@@ -132,6 +133,7 @@ def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepar
             counts=counts[part],
             sha256=checksum,
             fit=rule.fit if own else "stretch",
+            depth=content.depth if own else FULL,
         )
         return Split(images, labels, meta)
 
