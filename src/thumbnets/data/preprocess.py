@@ -17,13 +17,16 @@ from thumbnets.data.readers import Content, Part
 _EXAMPLES = 20  # of duplicates that findings name
 
 
-def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
+def stratified_folds(
+    labels: np.ndarray, *, folds: int, seed: int, classes: list[str] | None = None
+) -> np.ndarray:
     """Divide images into folds of nearly equal size and class shares.
 
     Args:
         labels: int64 [N].
         folds: Number of folds.
         seed: Seeds the division.
+        classes: Names of the classes, for the message.
 
     Returns:
         int16 [N], the fold of each image.
@@ -34,8 +37,9 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray
     counts = np.bincount(labels)
     rare = int(np.where(counts, counts, len(labels)).argmin())
     if counts[rare] < folds:
+        name = classes[rare] if classes else rare
         raise ValueError(
-            f"split.folds is {folds}, but class {rare} has only {counts[rare]} training images: "
+            f"split.folds is {folds}, but class {name} has only {counts[rare]} training images: "
             "a fold would be without it. Use fewer folds, or more images of it."
         )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
@@ -201,5 +205,7 @@ def preprocess(
         ValueError: A file is missing or damaged, or a class is too rare for the folds.
     """
     prepared = read_dataset(name, raw, rule)
-    fold = stratified_folds(prepared.train.labels, folds=folds, seed=seed)
+    fold = stratified_folds(
+        prepared.train.labels, folds=folds, seed=seed, classes=prepared.train.meta.classes
+    )
     return replace(prepared, train=replace(prepared.train, fold=fold))
