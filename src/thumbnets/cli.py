@@ -14,6 +14,7 @@ from thumbnets.data.arrays import Meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
+from thumbnets.data.names import shown
 from thumbnets.launch.local import missing_trainings, train_ahead
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
@@ -97,8 +98,20 @@ def predict(arguments: argparse.Namespace) -> None:
     weights = _weights(model, seed, params)
     files = image_files(arguments.images)
     classifier = load_weights(weights, runtime.device())
-    for file, (label, probability) in zip(files, predict(classifier, files), strict=True):
-        print(f"{file}\t{label}\t{probability:.4f}")
+    of, meant = classifier.meta.dataset, params.data.name
+    if of != meant:
+        raise ValueError(
+            f"{weights} was trained on {of}, but data.name is {meant}: run `dvc repro`."
+        )
+    failed = 0
+    for file, found in predict(classifier, files):
+        if isinstance(found, str):
+            failed += 1
+            print(f"{shown(file)}\terror\t{shown(found)}")
+        else:
+            print(f"{shown(file)}\t{shown(found[0])}\t{found[1]:.4f}")
+    if failed:
+        raise ValueError(f"{failed} of {len(files)} files can't be read as images.")
 
 
 def describe(arguments: argparse.Namespace) -> None:

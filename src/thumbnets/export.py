@@ -76,7 +76,7 @@ def export(classifier: Classifier, file_format: str, path: Path) -> float:
 
 def _about(meta: Meta) -> str:
     known = asdict(meta)
-    kept = ("classes", "channels", "image_size", "mean", "std", "dataset")
+    kept = ("classes", "channels", "image_size", "mean", "std", "dataset", "fit", "depth")
     return json.dumps({key: known[key] for key in kept}, sort_keys=True)
 
 

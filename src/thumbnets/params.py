@@ -71,6 +71,10 @@ class DataParams(Checked):
     """Seed of the draw of that share."""
     broken: Literal["refuse", "skip"]
     """Files that can't be read stop the run, or are listed in data/processed/findings.json."""
+    depth: Annotated[int, Field(ge=8, le=16)] | None = None
+    """Bits of the values in files of 16 bits; null: as many as the highest value needs."""
+    max_pixels: Annotated[int, Field(ge=1, le=178_000_000)] = 50_000_000
+    """Largest number of pixels of an image; more are refused before any is decoded."""
 
     @model_validator(mode="after")
     def _folder_is_there(self) -> Self:

@@ -1,13 +1,16 @@
 """Classifying image files with a trained network."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from thumbnets.data.arrays import Meta
-from thumbnets.data.images import SUFFIXES, read_image
+from thumbnets.data.formats import SUFFIXES
+from thumbnets.data.images import read_image
+from thumbnets.data.listing import images_below
 from thumbnets.evaluation.metrics import to_probabilities
 from thumbnets.training.classifier import Classifier
 
@@ -22,8 +25,7 @@ def image_files(places: Iterable[Path]) -> list[Path]:
     for place in places:
         if not place.exists():
             raise ValueError(f"{place} does not exist.")
-        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in SUFFIXES)
-        files += inside if place.is_dir() else [place]
+        files += images_below(place, Counter()) if place.is_dir() else [place]
     if not files:
         raise ValueError(f"No image found; looked for {', '.join(sorted(SUFFIXES))}.")
     return files
@@ -39,15 +41,38 @@ def read_as_trained(path: Path, meta: Meta) -> np.ndarray:
         ValueError: The file is no image, or is damaged.
     """
     form = {"channels": meta.channels, "size": meta.image_size, "fit": meta.fit}
+    form["depth"] = meta.depth
     try:
         return read_image(path, **form)
     except ValueError as error:
         raise ValueError(f"{path} can't be read as an image: {error}") from None
 
 
-def predict(classifier: Classifier, files: list[Path]) -> list[tuple[str, float]]:
-    """Class and its probability for each image file."""
+def predict(
+    classifier: Classifier, files: list[Path]
+) -> Iterator[tuple[Path, tuple[str, float] | str]]:
+    """Class and its probability for each image file, or why it can't be read; some at a time."""
     meta = classifier.meta
-    images = np.stack([read_as_trained(path, meta) for path in files])
-    probabilities = to_probabilities(classifier.logits(torch.from_numpy(images)))
-    return [(meta.classes[int(row.argmax())], float(row.max())) for row in probabilities]
+    for start in range(0, len(files), classifier.at_once):
+        some = files[start : start + classifier.at_once]
+        found = [_read_or_reason(path, meta) for path in some]
+        images = [image for image in found if not isinstance(image, str)]
+        rows = iter(())
+        if images:
+            logits = classifier.logits(torch.from_numpy(np.stack(images)))
+            rows = iter(to_probabilities(logits))
+        for path, image in zip(some, found, strict=True):
+            if isinstance(image, str):
+                yield path, image
+            else:
+                row = next(rows)
+                yield path, (meta.classes[int(row.argmax())], float(row.max()))
+
+
+def _read_or_reason(path: Path, meta: Meta) -> np.ndarray | str:
+    try:
+        if not path.is_file():  # to read a FIFO would wait for ever
+            raise ValueError(f"{path} can't be read as an image: no regular file")
+        return read_as_trained(path, meta)
+    except (ValueError, OSError) as error:
+        return str(error)

@@ -55,7 +55,9 @@ def test_lists_images_and_nothing_else(folder, capsys):
         ("", "b", "b/2.PNG"),
         ("", "b", "b/deep/er/3.webp"),
     ]
-    assert capsys.readouterr().out == "images: 6 images of 2 classes\n"
+    assert capsys.readouterr().out == (
+        "images: 6 images of 2 classes\nimages: 1 file passed over: 1 .txt\n"
+    )
 
 
 def test_the_list_changes_with_bytes_and_not_with_time(folder):
@@ -101,7 +103,7 @@ def test_a_class_may_be_called_train(folder):
     [
         ([], "two classes or more, got none"),
         (["a/1.png"], "two classes or more, got a"),
-        (["a/1.png", "b/1.txt"], "two classes or more, got a"),
+        (["a/1.png", "b/1.txt"], "class folder images/b has no image"),
         (["1.png", "a/1.png", "b/1.png"], "images/1.png lies in no class folder"),
         (["train/a/1.png", "train/1.png"], "images/train/1.png lies in no class folder"),
         (["train/a/1.png", "train/b/1.png", "more/c/1.png"], "has more/ beside train/: only test"),
@@ -240,7 +242,7 @@ def test_a_file_that_has_changed_since_is_refused(folder):
     list_images(folder, Path("raw/folder"))
     write(folder / "b/3.png", (7, 7, 7))
     with pytest.raises(
-        ValueError, match="b/3.png has changed since it was listed: run `dvc repro`"
+        ValueError, match="b/3.png has changed since it was listed: run `dvc repro -f download`"
     ):
         read_folder(Path("raw/folder"), RULE)
 
@@ -252,3 +254,67 @@ def test_more_images_than_are_read_at_once_stay_in_order(folder, monkeypatch):
     numbers = [int(Path(file).stem) for file in content.train.files]
     assert content.train.images[:, 0, 0, 0].tolist() == numbers
     assert np.asarray(content.test.images).shape == (4, 3, 8, 8)
+
+
+def test_parts_in_any_case_are_no_classes(folder):
+    fill(folder / "Train", "a", "b", each=2)
+    fill(folder / "TESTING", "a", "b", each=1)
+    assert {(part, label) for part, label, _ in listed(folder)} == {
+        (part, label) for part in ("train", "test") for label in "ab"
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["train/a/1.png", "train/b/1.png", "test/1.png"], "images/test has no class folders"),
+        (["p/train/a/1.png", "p/train/b/1.png"], "give data.path: images/p"),
+        (["Cat/1.png", "cat/1.png"], "Cat and cat differ in case or Unicode form alone"),
+        (["train/1.png", "test/1.png"], "has only test/, train/, which are parts"),
+        (["a/1.png", "b\n/1.png"], r"control character"),
+        (["a/1.png", "b/caf\udce9.png"], r"caf.udce9.png: .* not UTF-8"),
+    ],
+)
+def test_what_would_be_taken_wrongly_is_refused(folder, files, said):
+    for name in files:
+        write(folder / "x.png").rename(
+            (folder / name).parent.mkdir(parents=True, exist_ok=True) or folder / name
+        )
+    with pytest.raises(ValueError, match=said):
+        list_images(folder, Path("raw"))
+
+
+def test_images_are_known_by_content(folder, capsys):
+    fill(folder, "a", "b", each=2)
+    Image.new("RGB", (9, 9)).save(folder / "a/photo.jfif", "JPEG")
+    Image.new("RGB", (9, 9)).save(folder / "a/photo", "GIF")
+    (folder / "@eaDir/c").mkdir(parents=True)
+    (folder / "b/x.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    assert [file for _, _, file in listed(folder)][2:4] == ["a/photo", "a/photo.jfif"]
+    assert "1 file passed over: 1 .heic (pip install pillow-heif)" in capsys.readouterr().out
+
+
+def test_depth_is_found_and_kept(folder, capsys):
+    for number, label in enumerate("ab"):
+        (folder / label).mkdir()
+        for n in range(4):
+            values = np.full((8, 8), 2000 * number + n * 40, np.uint16)
+            Image.fromarray(values).save(folder / label / f"{n}.png")
+    content = read(folder)
+    assert content.depth == 12
+    assert "values up to 2,120 in 8 files of 16 bits, read as 12 bits" in capsys.readouterr().out
+    shades = {int(v) for part in content.parts.values() for v in part.images[:, 0, 0, 0]}
+    assert shades == {(2000 * k + n * 40) >> 4 for k in (0, 1) for n in range(4)}
+
+
+def test_links_out_of_the_folder_are_refused_and_dangling_ones_broken(folder):
+    fill(folder, "a", "b")
+    (folder / "a/9.png").symlink_to("nowhere.png")
+    with pytest.raises(
+        ValueError, match=r"1 of 11 images.*a/9.png \(no file, or a link to nothing"
+    ):
+        read(folder)
+    (folder / "a/9.png").unlink()
+    (folder / "a/9.png").symlink_to(write(Path("away.png")).resolve())
+    with pytest.raises(ValueError, match="a/9.png is a link"):
+        list_images(folder, Path("raw"))

@@ -1,12 +1,15 @@
 """One image file: every form it may have, and how it becomes a square."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from thumbnets.data.images import FITS, SUFFIXES, read_image
+from thumbnets.data.formats import SUFFIXES
+from thumbnets.data.images import FITS, highest_value, read_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (8, 8, 3), np.uint8)  # [H, W, C]
@@ -115,7 +118,57 @@ def test_what_can_not_be_read_is_told_in_one_line(content, said):
     assert "\n" not in str(error.value) and "BytesIO" not in str(error.value)
 
 
-def test_an_image_too_large_to_be_one_is_refused(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
-    with pytest.raises(ValueError, match="decompression bomb"):
-        read(saved(Image.fromarray(PIXELS)))
+def test_an_image_with_too_many_pixels_is_refused():
+    with pytest.raises(ValueError, match=r"8 x 8 pixels are more than data.max_pixels, 63"):
+        read_image(saved(Image.fromarray(PIXELS)), channels=3, size=8, fit="crop", max_pixels=63)
+
+
+def test_a_long_strip_keeps_a_row():
+    got = read(saved(Image.new("RGB", (1000, 10), (9, 8, 7))), size=32, fit="pad")
+    assert (got.any(axis=0).sum(axis=1) == 32).sum() == 1
+    assert got.max(axis=(1, 2)).tolist() == [9, 8, 7]
+
+
+def test_twelve_bits_in_sixteen_fill_all_levels():
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    file = saved(Image.fromarray(values))
+    got = read_image(file, channels=1, size=64, fit="stretch", depth=12)
+    np.testing.assert_array_equal(got[0], values >> 4)
+    assert highest_value(file) == 4095 and highest_value(saved(Image.fromarray(PIXELS))) is None
+
+
+def png(mode: int, values: np.ndarray, transparent: bytes) -> io.BytesIO:
+    """A PNG of 16 bits, which Pillow does not write in colour or with a transparent value."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, mode, 0, 0, 0),
+        **({b"tRNS": transparent} if transparent else {}),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    content = b"".join(
+        struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d))
+        for t, d in parts.items()
+    )
+    return io.BytesIO(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def test_a_transparent_value_of_sixteen_bits_is_white():
+    values = np.repeat(np.array([[0] * 4 + [40_000] * 4], np.uint16), 8, axis=0)
+    got = read(png(0, values, b"\0\0"), channels=1)
+    assert got[0, 0].tolist() == [255] * 4 + [156] * 4
+
+
+def test_colour_of_twelve_bits_in_sixteen():
+    values = np.arange(64 * 64 * 3, dtype=np.uint16).reshape(64, 64, 3) % 4096
+    file = png(2, values, b"")
+    assert highest_value(file) == 4095
+    got = read_image(file, channels=3, size=64, fit="stretch", depth=12)
+    np.testing.assert_array_equal(got.transpose(1, 2, 0), values >> 4)
+
+
+def test_no_other_program_is_started():
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(ValueError, match="cannot identify"):
+        read(io.BytesIO(page))

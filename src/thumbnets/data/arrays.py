@@ -6,8 +6,9 @@ chunks, and the pages already read are released at once. The numbers do not depe
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -33,6 +34,7 @@ class Meta:
         counts: Images of each class in this split.
         sha256: Checksum of the pixels followed by the labels.
         fit: Way of resizing an image of another size to `image_size`, see `images.read_image`.
+        depth: Bits of the values in files of 16 bits.
     """
 
     dataset: str
@@ -44,6 +46,12 @@ class Meta:
     counts: list[int]
     sha256: str
     fit: str = "stretch"
+    depth: int = field(default=16, repr=False)  # not in `identity`: the checksum has the pixels
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """As it is written; without a depth of 16, as before there was one."""
+        return {key: value for key, value in vars(self).items() if (key, value) != ("depth", 16)}
 
     @property
     def shape(self) -> dict[str, int]:
@@ -113,7 +121,7 @@ def write_split(folder: Path, split: Split) -> None:
     (folder / "unlabelled.npy").unlink(missing_ok=True)
     if split.unlabelled is not None:
         _write_images(folder / "unlabelled.npy", split.unlabelled)
-    write_json(folder / "meta.json", vars(split.meta))
+    write_json(folder / "meta.json", split.meta.written)
 
 
 def _write_images(path: Path, images: np.ndarray) -> None:

@@ -6,10 +6,10 @@ is what `preprocess` rests on: another file, or other bytes in one, and it runs 
 
 import hashlib
 import io
-import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,20 @@ from tqdm import tqdm
 
 from thumbnets import runtime
 from thumbnets.artifacts import read_csv, sha256, write_csv
-from thumbnets.data.images import SUFFIXES, read_image
+from thumbnets.data.depth import FULL, depth_of
+from thumbnets.data.formats import SUFFIXES, count_kinds, is_left_behind, passed_over
+from thumbnets.data.images import MAX_PIXELS, highest_value, read_image
+from thumbnets.data.listing import images_below, refuse_link
+from thumbnets.data.names import alike, is_text, is_utf8, shown
 from thumbnets.data.readers import Content, Part, on_disk
 
 _LIST = "files.csv"
-_TEST_FOLDERS = ("test", "val", "validation")
+# Names of folders that are parts, in lower case.
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 _NAMED = 5  # files in a message
 _AT_ONCE = 256  # images that are read before anything is done with them
 
@@ -38,6 +47,8 @@ class FolderRule:
         test: Share of the images of each class that test, where the folder does not say.
         seed: Draws them.
         broken: `refuse`, or `skip` files that can't be read.
+        depth: Bits of the values in files of 16 bits, 8 to 16; None: as many as the highest needs.
+        max_pixels: Largest number of pixels of an image.
     """
 
     path: str
@@ -46,6 +57,8 @@ class FolderRule:
     test: float = 0.2
     seed: int = 0
     broken: str = "refuse"
+    depth: int | None = None
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +69,15 @@ class Listed:
         part: `train` or `test`; empty where the folder does not say.
         label: Its class, the folder that it lies in.
         file: Its place in the folder.
-        sha256: Checksum of its bytes.
+        sha256: Checksum of its bytes; empty where there are none, as behind a dangling link.
+        highest: Highest value in a file of 16 bits, else empty.
     """
 
     part: str
     label: str
     file: str
     sha256: str
+    highest: str = ""
 
 
 def list_images(folder: Path, target: Path) -> None:
@@ -76,16 +91,20 @@ def list_images(folder: Path, target: Path) -> None:
     Raises:
         ValueError: The folder has another form; the message says what is wrong.
     """
-    places = [(part, path) for part, root in _roots(folder) for path in _images_in(root)]
+    kinds = Counter[str]()
+    places = [(part, path) for part, root in _roots(folder) for path in _images_in(root, kinds)]
+    _check_names(folder, places)
     listed = [
-        Listed(part, label, path.relative_to(folder).as_posix(), checksum)
-        for some, sums in _in_chunks(lambda place: sha256(place[1][1]), places, "listing")
-        for (part, (label, path)), checksum in zip(some, sums, strict=True)
+        Listed(part, label, path.relative_to(folder).as_posix(), *seen)
+        for some, looks in _in_chunks(lambda place: _look(place[1][1]), places, "listing")
+        for (part, (label, path)), seen in zip(some, looks, strict=True)
     ]
     _check_classes(folder, listed)
     write_csv(target / _LIST, map(asdict, listed))
     classes = {row.label for row in listed}
     print(f"{folder}: {len(listed):,} images of {len(classes)} classes")
+    if kinds:
+        print(f"{folder}: {count_kinds(kinds)}")
 
 
 def _in_chunks(
@@ -104,42 +123,105 @@ def _roots(folder: Path) -> Iterator[tuple[str, Path]]:
     """The folders that have class folders, each with the part that its images belong to."""
     if not folder.is_dir():
         raise ValueError(f"data.path: {folder} is no folder.")
+    top = list(_folders(folder))
     # A class may be called `train`: what has no folders inside is a class.
-    parts = [p for p in ("train", *_TEST_FOLDERS) if any(_folders(folder / p))]
+    parts: dict[str, Path] = {}
+    for path in top:
+        if (part := _PARTS.get(path.name.lower())) and any(_folders(path)):
+            if part in parts:
+                raise ValueError(
+                    f"{folder}: {parts[part].name}/ and {path.name}/ are the same part: join them."
+                )
+            parts[part] = path
     if "train" not in parts:
+        _check_no_parts(folder, top)
         yield "", folder
         return
-    if beside := [p.name for p in _folders(folder) if p.name not in parts]:
-        raise ValueError(
-            f"{folder} has {beside[0]}/ beside train/: only {', '.join(_TEST_FOLDERS)} may be."
-        )
-    tests = parts[1:]
-    yield ("train" if tests else ""), folder / "train"
+    for path in top:
+        if path not in parts.values():
+            if path.name.lower() in _PARTS:
+                raise ValueError(
+                    f"{path} has no class folders: put its images into one folder per class, or "
+                    "move it elsewhere and ask `thumbnets predict` about it."
+                )
+            raise ValueError(
+                f"{folder} has {shown(path.name)}/ beside {parts['train'].name}/: only test, val, "
+                "validation may be."
+            )
+    tests = [part for part in ("test", "val") if part in parts]
+    yield ("train" if tests else ""), parts["train"]
     for name in tests:
-        yield ("test" if name == tests[0] else "train"), folder / name
+        yield ("test" if name == tests[0] else "train"), parts[name]
+
+
+def _check_no_parts(folder: Path, top: list[Path]) -> None:
+    """Refuse to take for classes what are parts, or a folder around them.
+
+    Raises:
+        ValueError: They are.
+    """
+    if top and all(path.name.lower() in _PARTS for path in top):
+        names = ", ".join(f"{path.name}/" for path in top)
+        raise ValueError(
+            f"{folder} has only {names}, which are parts, not classes: there must be train/ with "
+            "one folder per class."
+        )
+    if len(top) == 1 and any(_folders(top[0])):
+        raise ValueError(
+            f"{folder} has one folder alone, {shown(top[0].name)}/: give data.path: {top[0]}"
+        )
 
 
 def _folders(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        yield from sorted(p for p in folder.iterdir() if p.is_dir() and not is_left_behind(p.name))
 
 
-def _images_in(root: Path) -> Iterator[tuple[str, Path]]:
-    """Class and path of each image below class folders, in order; hidden files are passed over."""
-    if loose := next(filter(_is_image, sorted(root.iterdir())), None):
-        raise ValueError(f"{loose} lies in no class folder: put it into one.")
+def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
+    """Class and path of each image below class folders, in order; others are counted by kind."""
+    for loose in sorted(root.iterdir()):
+        if loose.is_file() and not is_left_behind(loose.name) and passed_over(loose) is None:
+            raise ValueError(f"{shown(loose)} lies in no class folder: put it into one.")
     for label in _folders(root):
-        for place, folders, names in os.walk(label):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (
-                (label.name, path)
-                for path in map(Path(place).joinpath, sorted(names))
-                if _is_image(path)
+        found, inside = False, Counter[str]()
+        for path in images_below(label, inside):
+            found = True
+            yield label.name, path
+        if not found:
+            why = f" ({count_kinds(inside)})" if inside else ""
+            raise ValueError(
+                f"class folder {shown(label)} has no image{why}: add some or remove it."
             )
+        kinds.update(inside)
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _check_names(folder: Path, places: list[tuple[str, tuple[str, Path]]]) -> None:
+    """Refuse names that can't be written down, or told apart.
+
+    Raises:
+        ValueError: There is one; the message shows it.
+    """
+    for _, (label, path) in places:
+        if not is_text(label) or not is_utf8(str(path)):
+            raise ValueError(
+                f"{shown(path)}: a class has a control character in its name, or a file a name "
+                "that is not UTF-8: rename it."
+            )
+        if path.is_symlink() and path.exists() and folder.resolve() not in path.resolve().parents:
+            refuse_link(path)
+    if same := alike(sorted({label for _, (label, _) in places})):
+        raise ValueError(
+            f"{folder}: classes {same[0]} and {same[1]} differ in case or Unicode form alone: "
+            "give them one name, or two that differ."
+        )
+
+
+def _look(path: Path) -> tuple[str, str]:
+    """Checksum of a file, empty if it is none, and its highest value if it has 16 bits."""
+    if not path.is_file():
+        return "", ""
+    highest = highest_value(path)
+    return sha256(path), "" if highest is None else str(highest)
 
 
 def _check_classes(folder: Path, listed: list[Listed]) -> None:
@@ -153,7 +235,18 @@ def _check_classes(folder: Path, listed: list[Listed]) -> None:
         raise ValueError(f"{folder}: {unseen[0]} has test images, but no training images.")
 
 
-def read_folder(raw: Path, rule: FolderRule) -> Content:
+@dataclass(frozen=True, eq=False)
+class OwnContent(Content):
+    """Images of a folder.
+
+    Attributes:
+        depth: Bits of the values in files of 16 bits.
+    """
+
+    depth: int = FULL
+
+
+def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
     """Read the images that are listed.
 
     They are grey if every pixel of every image is, otherwise RGB.
@@ -167,6 +260,7 @@ def read_folder(raw: Path, rule: FolderRule) -> Content:
             few images.
     """
     rows = divide([Listed(**row) for row in read_csv(raw / _LIST)], rule)
+    rule = replace(rule, depth=rule.depth or _found_depth(rows, rule))
     classes = tuple(sorted({row.label for row in rows}))
     kept: list[Listed] = []
     broken: list[str] = []
@@ -195,12 +289,25 @@ def read_folder(raw: Path, rule: FolderRule) -> Content:
     if missing or trains == len(kept):
         name = f"class {classes[min(missing)]}" if missing else "the test part"
         raise ValueError(f"{rule.path}: no image of {name} can be read.")
-    return Content(
+    return OwnContent(
         classes,
         Part(pixels[:trains], labels[:trains], files[:trains]),
         Part(pixels[trains:], labels[trains:], files[trains:]),
         broken=broken,
+        depth=rule.depth,
     )
+
+
+def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
+    """Bits that the values in files of 16 bits fill, told where there are such files."""
+    highest = [int(row.highest) for row in rows if row.highest]
+    depth = depth_of(highest)
+    if highest:
+        print(
+            f"{rule.path}: values up to {max(highest):,} in {len(highest):,} files of 16 bits, "
+            f"read as {depth} bits (data.depth)"
+        )
+    return depth
 
 
 def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
@@ -224,10 +331,7 @@ def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
             count = min(max(round(rule.test * len(of_class)), 1), len(of_class) - 1)
             drawn = sorted(of_class, key=lambda row: (_draw(row, rule.seed), row.file))
             tests.update(row.file for row in drawn[:count])
-        rows = [
-            Listed("test" if row.file in tests else "train", row.label, row.file, row.sha256)
-            for row in rows
-        ]
+        rows = [replace(row, part="test" if row.file in tests else "train") for row in rows]
     return sorted(rows, key=lambda row: row.part != "train")  # stable
 
 
@@ -237,13 +341,25 @@ def _draw(row: Listed, seed: int) -> str:
 
 def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
     """Pixels uint8 [3, H, W], or which file can't be read and why."""
+    if not row.sha256:
+        return f"{shown(row.file)} (no file, or a link to nothing)"
     content = (Path(rule.path) / row.file).read_bytes()
     if hashlib.sha256(content).hexdigest() != row.sha256:
-        raise ValueError(f"{row.file} has changed since it was listed: run `dvc repro`.")
+        raise ValueError(
+            f"{shown(row.file)} has changed since it was listed: run "
+            "`dvc repro -f download`, then `dvc repro`."
+        )
     try:
-        return read_image(io.BytesIO(content), channels=3, size=rule.size, fit=rule.fit)
+        return read_image(
+            io.BytesIO(content),
+            channels=3,
+            size=rule.size,
+            fit=rule.fit,
+            depth=rule.depth or FULL,
+            max_pixels=rule.max_pixels,
+        )
     except ValueError as error:
-        return f"{row.file} ({error})"
+        return f"{shown(row.file)} ({error})"
 
 
 def _report_broken(broken: list[str], rule: FolderRule, total: int) -> None:

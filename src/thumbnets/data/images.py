@@ -1,14 +1,21 @@
 """Reading one image file, the same way for training and for `thumbnets predict`."""
 
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+from thumbnets.data.depth import deep_values, is_deep, to_eight_bits
+from thumbnets.data.formats import openable
+
+MAX_PIXELS = 50_000_000  # of an image, if nothing else is said
+_STRIP = 1 << 20  # pixels that are converted together
+_ROOM = 600_000_000  # bytes that all readers may decode to at once
 
 
 def _crop(image: Image.Image, side: int) -> Image.Image:
@@ -16,7 +23,14 @@ def _crop(image: Image.Image, side: int) -> Image.Image:
 
 
 def _pad(image: Image.Image, side: int) -> Image.Image:
-    return ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, color=0)
+    if 2 * side * min(image.size) > max(image.size):
+        return ImageOps.pad(image, (side, side), Image.Resampling.BILINEAR, color=0)
+    # Pillow's `pad` rounds the short side of a long strip to no row at all.
+    size = tuple(side if length == max(image.size) else 1 for length in image.size)
+    canvas = Image.new(image.mode, (side, side))
+    place = tuple((side - length) // 2 for length in size)
+    canvas.paste(image.resize(size, Image.Resampling.BILINEAR), place)
+    return canvas
 
 
 def _stretch(image: Image.Image, side: int) -> Image.Image:
@@ -31,16 +45,52 @@ FITS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
 }
 
 
-def read_image(file: Path | IO[bytes], *, channels: int, size: int, fit: str) -> np.ndarray:
-    """Read an image of any form: JPEG, PNG, BMP, WebP, TIFF (the first page).
+class _Room:
+    """Memory that readers in several threads share: a large image waits for the others."""
 
-    It is turned as its camera says (EXIF), what is transparent becomes white, 16 bits become 8.
+    def __init__(self, size: int) -> None:
+        self._free, self._size = size, size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Wait until there is room; an image larger than all of it is read alone."""
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
+
+
+_room = _Room(_ROOM)
+
+
+def read_image(
+    file: Path | IO[bytes],
+    *,
+    channels: int,
+    size: int,
+    fit: str,
+    depth: int = 16,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Read an image of any form: JPEG, PNG, BMP, WebP, TIFF and GIF (the first page), AVIF, HEIC.
+
+    It is turned as its camera says (EXIF), and what is transparent becomes white. Memory: at most
+    three times its decoded size, of 4 bytes per pixel.
 
     Args:
         file: The image.
         channels: 1 for grey, 3 for RGB.
         size: Height and width that it is brought to, pixels.
         fit: How, a key of `FITS`.
+        depth: Bits of the values in files of 16 bits, 8 to 16, which become 8.
+        max_pixels: Largest number of pixels; more are refused before any is decoded.
 
     Returns:
         uint8 [C, H, W].
@@ -48,29 +98,69 @@ def read_image(file: Path | IO[bytes], *, channels: int, size: int, fit: str) ->
     Raises:
         ValueError: It can't be read, in a few words.
     """
+    with _opened(file, max_pixels) as image:
+        plain = _plain(image, "L" if channels == 1 else "RGB", depth)
+        pixels = np.asarray(FITS[fit](plain, size))
+    return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))
+
+
+def highest_value(file: Path | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> int | None:
+    """The highest value in a file of 16 bits; None for a file of 8 bits, or one that is broken."""
+    try:
+        with _opened(file, max_pixels) as image:
+            return int(deep_values(image).max()) if is_deep(image) else None
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _opened(file: Path | IO[bytes], max_pixels: int) -> Iterator[Image.Image]:
+    """An image whose pixels are not decoded yet, with the room to do so.
+
+    Raises:
+        ValueError: It is too large, or what is done with it fails.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of sizes and odd metadata; what matters is raised
         try:
-            with Image.open(file) as image:
-                image = _plain(image).convert("L" if channels == 1 else "RGB")
+            with Image.open(file, formats=openable()) as image:
+                pixels = image.width * image.height
+                if pixels > max_pixels:
+                    raise ValueError(
+                        f"{image.width:,} x {image.height:,} pixels are more than "
+                        f"data.max_pixels, {max_pixels:,}"
+                    )
+                with _room.taken(12 * pixels):
+                    yield image
         except MemoryError:
             raise
         except Exception as error:  # a damaged file makes Pillow raise whatever its parts do
             raise ValueError(_in_words(error, file)) from None
-    pixels = np.asarray(FITS[fit](image, size))
-    return np.ascontiguousarray(pixels.reshape(size, size, channels).transpose(2, 0, 1))
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """The image upright, opaque and with 8 bits a channel."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+def _plain(image: Image.Image, mode: str, depth: int) -> Image.Image:
+    """The image upright, opaque and with 8 bits per channel, mode L or RGB."""
     if image.mode in ("I", "F"):
-        raise ValueError("32 bits a pixel are not known to be of which range")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        raise ValueError("32 bits per pixel have no known range")
+    if is_deep(image):
+        return _upright(to_eight_bits(image, depth)).convert(mode)
+    image = _upright(image)
+    if image.mode == mode and not image.has_transparency_data:
+        image.load()
+        return image
+    plain = Image.new(mode, image.size)
+    rows = max(1, _STRIP // image.width)  # in strips: whole copies of each step need much memory
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        if image.has_transparency_data:
+            strip = strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
+        plain.paste(strip.convert(mode), (0, top))
+    return plain
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    ImageOps.exif_transpose(image, in_place=True)
     return image
 
 

@@ -10,19 +10,23 @@ from sklearn.model_selection import StratifiedKFold
 
 from thumbnets.data.arrays import Meta, Split, chunks
 from thumbnets.data.datasets import OwnImages, get_dataset
+from thumbnets.data.depth import FULL
 from thumbnets.data.folder import FolderRule, read_folder
 from thumbnets.data.readers import Content, Part
 
 _MAX_EXAMPLES = 20  # pairs of duplicates in the findings
 
 
-def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
+def stratified_folds(
+    labels: np.ndarray, *, folds: int, seed: int, classes: list[str] | None = None
+) -> np.ndarray:
     """Divide images into folds of nearly equal size and class shares.
 
     Args:
         labels: int64 [N].
         folds: Number of folds.
         seed: Seed of the division.
+        classes: Names of the classes, for the message.
 
     Returns:
         int16 [N], the fold of each image.
@@ -33,8 +37,9 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> np.ndarray
     counts = np.bincount(labels)
     rare = int(np.where(counts, counts, len(labels)).argmin())
     if counts[rare] < folds:
+        name = classes[rare] if classes else rare
         raise ValueError(
-            f"split.folds is {folds}, but class {rare} has only {counts[rare]} training images: "
+            f"split.folds is {folds}, but class {name} has only {counts[rare]} training images: "
             "some fold would have none. Use fewer folds, or add images of the class."
         )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
@@ -132,6 +137,7 @@ def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepar
             counts=counts[part],
             sha256=checksum,
             fit=rule.fit if own else "stretch",
+            depth=content.depth if own else FULL,
         )
         return Split(images, labels, meta)
 
@@ -199,5 +205,7 @@ def preprocess(
         ValueError: A file is missing or damaged, or a class is too rare for the folds.
     """
     prepared = read_dataset(name, raw, rule)
-    fold = stratified_folds(prepared.train.labels, folds=folds, seed=seed)
+    fold = stratified_folds(
+        prepared.train.labels, folds=folds, seed=seed, classes=prepared.train.meta.classes
+    )
     return replace(prepared, train=replace(prepared.train, fold=fold))

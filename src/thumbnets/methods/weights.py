@@ -23,7 +23,7 @@ def save_weights(
     about = {
         **({"key": key} if key else {}),
         "settings": settings.model_dump(),
-        "meta": vars(classifier.meta),
+        "meta": classifier.meta.written,
         "halvings": classifier.halvings,
     }
     weights = classifier.network.state_dict()

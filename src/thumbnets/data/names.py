@@ -1,0 +1,43 @@
+"""Names of files and classes as they are shown: no name can forge what a user reads."""
+
+import unicodedata
+
+
+def shown(name: object) -> str:
+    r"""A name for terminals and messages: what is not printable is escaped, as `\n` or `\udce9`.
+
+    Args:
+        name: Path or text; bytes of a path that are not UTF-8 are surrogates, as Python gives them.
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name)
+    )
+
+
+def is_text(name: str) -> bool:
+    """Whether all of a name is printable; what is not UTF-8 on disk is not."""
+    return name.isprintable()
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name on disk was UTF-8, so that it can be written to a file."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def alike(names: list[str]) -> tuple[str, str] | None:
+    """The first two names that differ in case or Unicode form alone."""
+    first: dict[str, str] = {}
+    for name in names:
+        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        if first.setdefault(key, name) != name:
+            return first[key], name
+    return None
+
+
+def csv_cell(text: str) -> str:
+    """Text as a cell of a table: a spreadsheet does not take it for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,0 +1,36 @@
+"""Classifying files: a bad one never ends the others, wherever it stands."""
+
+import os
+
+import numpy as np
+import torch
+from PIL import Image
+
+from thumbnets.data.arrays import Meta
+from thumbnets.predict import image_files, predict
+from thumbnets.training.classifier import Classifier
+
+
+class Brightness(torch.nn.Module):
+    """Says `light` of an image that is lighter than the mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, images):
+        level = self.scale * images.mean((1, 2, 3))
+        return torch.stack([-level, level], 1)
+
+
+def test_bad_files_get_a_reason_and_the_others_a_class(tmp_path):
+    Image.new("L", (9, 9), 10).save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    os.mkfifo(tmp_path / "c.png")
+    Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(tmp_path / "d.png")  # light, of 12 bits
+    (tmp_path / "notes.txt").write_text("no image")
+    meta = Meta("toy", ["dark", "light"], 1, 8, [0.5], [0.2], [1, 1], "", "crop", 12)
+    found = dict(predict(Classifier(Brightness(), meta), image_files([tmp_path])))
+    said = {path.name: row if isinstance(row, str) else row[0] for path, row in found.items()}
+    assert said["a.png"] == "dark" and said["d.png"] == "light" and len(said) == 4
+    assert "cannot identify" in said["b.jpg"] and "no regular file" in said["c.png"]
