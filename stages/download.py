@@ -1,7 +1,6 @@
 """Fetch the raw files of the data set, checksums verified, or list own images: data/raw/dataset."""
 
 import shutil
-from pathlib import Path
 
 from thumbnets import paths, runtime
 from thumbnets.data.datasets import OwnImages, get_dataset
@@ -15,7 +14,7 @@ def main() -> None:
     data = stage_params("download").data
     dataset = get_dataset(data.name)
     if isinstance(dataset, OwnImages):
-        list_images(Path(data.path), paths.DATASET)
+        list_images(data.rule, paths.DATASET)
         return
     if paths.fetched(data.name).is_dir():  # `download` checks what it finds
         shutil.copytree(paths.fetched(data.name), paths.DATASET, dirs_exist_ok=True)

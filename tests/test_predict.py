@@ -33,4 +33,19 @@ def test_bad_files_get_a_reason_and_the_others_a_class(tmp_path):
     found = dict(predict(Classifier(Brightness(), meta), image_files([tmp_path])))
     said = {path.name: row if isinstance(row, str) else row[0] for path, row in found.items()}
     assert said["a.png"] == "dark" and said["d.png"] == "light" and len(said) == 4
+    missing = image_files([tmp_path / "nowhere.png", tmp_path / "a.png"])
+    rows = [row for _, row in predict(Classifier(Brightness(), meta), missing)]
+    assert "nowhere.png does not exist" in rows[0] and rows[1][0] == "dark"
     assert "cannot identify" in said["b.jpg"] and "no regular file" in said["c.png"]
+
+
+def test_links_to_folders_are_told_and_not_followed(tmp_path):
+    Image.new("L", (9, 9), 10).save(tmp_path / "a.png")
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (9, 9), 10).save(tmp_path / "photos/b.png")
+    (tmp_path / "photos/up").symlink_to(tmp_path)
+    (tmp_path / "named").symlink_to(tmp_path / "photos")
+    meta = Meta("toy", ["dark", "light"], 1, 8, [0.5], [0.2], [1, 1], "", "crop", 12)
+    rows = list(predict(Classifier(Brightness(), meta), image_files([tmp_path / "named"])))
+    assert sorted(path.name for path, _ in rows) == ["b.png", "up"]
+    assert "a link to a folder" in dict(rows)[tmp_path / "photos/up"]

@@ -6,13 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from thumbnets import paths
 from thumbnets.checks import check_run
 from thumbnets.choices import Checked, check_options, explain
 from thumbnets.data.datasets import OwnImages, get_dataset
-from thumbnets.data.folder import FolderRule
+from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
@@ -75,6 +75,23 @@ class DataParams(Checked):
     """Bits of the values in files of 16 bits; null: as many as the highest value needs."""
     max_pixels: Annotated[int, Field(ge=1, le=178_000_000)] = 50_000_000
     """Largest number of pixels of an image; more are refused before any is decoded."""
+    list: str | None = None
+    """CSV file in the folder with columns file, label and maybe split, group; null: labels are
+    folders."""
+    group: str | None = None
+    """Pattern on the path of an image whose first group says what it belongs to: no such group is
+    divided between training, validation and test. null: the list's column, if any."""
+    leaks: Literal["tell", "refuse"] = "tell"
+    """Groups on both sides of a given train/ and test/ are told in findings.json, or refused."""
+
+    @field_validator("group")
+    @classmethod
+    def _is_pattern(cls, group: str | None) -> str | None:
+        try:
+            re.compile(group or "")
+        except re.error as error:
+            raise ValueError(f"must be a regular expression, got {group!r}: {error}") from None
+        return group
 
     @model_validator(mode="after")
     def _folder_is_there(self) -> Self:

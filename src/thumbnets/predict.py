@@ -1,5 +1,6 @@
 """Classifying image files with a trained network."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,14 +19,19 @@ from thumbnets.training.classifier import Classifier
 def image_files(places: Iterable[Path]) -> list[Path]:
     """The files named, and the images in the folders named, in order.
 
+    What does not exist, and a link to a folder inside, stays in the list: it is told with the rest.
+
     Raises:
-        ValueError: A place does not exist, or there is no image at all.
+        ValueError: There is no image at all.
     """
     files: list[Path] = []
     for place in places:
-        if not place.exists():
-            raise ValueError(f"{place} does not exist.")
-        files += images_below(place, Counter()) if place.is_dir() else [place]
+        if not place.is_dir():
+            files.append(place)
+        elif place.is_symlink():
+            files += images_below(place.resolve(), Counter(), link=files.append)
+        else:
+            files += images_below(place, Counter(), link=files.append)
     if not files:
         raise ValueError(f"No image found; looked for {', '.join(sorted(SUFFIXES))}.")
     return files
@@ -71,6 +77,10 @@ def predict(
 
 def _read_or_reason(path: Path, meta: Meta) -> np.ndarray | str:
     try:
+        if path.is_dir():
+            raise ValueError(f"{path} is a link to a folder, which is not followed: name it")
+        if not os.path.lexists(path):
+            raise ValueError(f"{path} does not exist")
         if not path.is_file():  # to read a FIFO would wait for ever
             raise ValueError(f"{path} can't be read as an image: no regular file")
         return read_as_trained(path, meta)

@@ -1,5 +1,6 @@
 """A folder of images: which are listed, how they are divided, what is read and what refused."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from thumbnets.artifacts import read_csv
-from thumbnets.data.folder import FolderRule, Listed, divide, list_images, read_folder
+from thumbnets.data.division import divide
+from thumbnets.data.folder import list_images, read_folder
+from thumbnets.data.listed import FolderRule, Listed
+from thumbnets.data.listing import refuse_untracked
 
 RULE = FolderRule("images", size=8)
 
@@ -37,7 +41,7 @@ def fill(folder: Path, *classes: str, each: int = 5) -> None:
 
 
 def listed(folder: Path) -> list[tuple[str, str, str]]:
-    list_images(folder, Path("raw"))
+    list_images(RULE, Path("raw"))
     return [(row["part"], row["label"], row["file"]) for row in read_csv(Path("raw/files.csv"))]
 
 
@@ -62,14 +66,14 @@ def test_lists_images_and_nothing_else(folder, capsys):
 
 def test_the_list_changes_with_bytes_and_not_with_time(folder):
     fill(folder, "a", "b")
-    list_images(folder, Path("raw"))
+    list_images(RULE, Path("raw"))
     before = Path("raw/files.csv").read_bytes()
     (folder / "a/0.png").touch()
     (folder / "a/notes.txt").write_text("no image")
-    list_images(folder, Path("raw"))
+    list_images(RULE, Path("raw"))
     assert Path("raw/files.csv").read_bytes() == before
     write(folder / "a/0.png", (200, 0, 0))
-    list_images(folder, Path("raw"))
+    list_images(RULE, Path("raw"))
     assert Path("raw/files.csv").read_bytes() != before
 
 
@@ -117,13 +121,13 @@ def test_other_forms_are_refused(folder, files, said):
     for name in files:
         write(folder / name) if name.endswith("png") else (folder / name).parent.mkdir()
     with pytest.raises(ValueError, match=said):
-        list_images(folder, Path("raw"))
+        list_images(RULE, Path("raw"))
     assert not Path("raw").exists()
 
 
 def test_no_folder_is_refused(folder):
     with pytest.raises(ValueError, match="data.path: nowhere is no folder"):
-        list_images(Path("nowhere"), Path("raw"))
+        list_images(replace(RULE, path="nowhere"), Path("raw"))
 
 
 def rows(*sizes: int) -> list[Listed]:
@@ -175,7 +179,7 @@ def test_a_single_image_can_not_be_divided():
 
 
 def read(folder: Path, rule: FolderRule = RULE):
-    list_images(folder, Path("raw/folder"))
+    list_images(RULE, Path("raw/folder"))
     return read_folder(Path("raw/folder"), rule)
 
 
@@ -239,7 +243,7 @@ def test_broken_files_are_refused_or_left_out(folder, capsys):
 
 def test_a_file_that_has_changed_since_is_refused(folder):
     fill(folder, "a", "b")
-    list_images(folder, Path("raw/folder"))
+    list_images(RULE, Path("raw/folder"))
     write(folder / "b/3.png", (7, 7, 7))
     with pytest.raises(
         ValueError, match="b/3.png has changed since it was listed: run `dvc repro -f download`"
@@ -281,7 +285,7 @@ def test_what_would_be_taken_wrongly_is_refused(folder, files, said):
             (folder / name).parent.mkdir(parents=True, exist_ok=True) or folder / name
         )
     with pytest.raises(ValueError, match=said):
-        list_images(folder, Path("raw"))
+        list_images(RULE, Path("raw"))
 
 
 def test_images_are_known_by_content(folder, capsys):
@@ -317,4 +321,21 @@ def test_links_out_of_the_folder_are_refused_and_dangling_ones_broken(folder):
     (folder / "a/9.png").unlink()
     (folder / "a/9.png").symlink_to(write(Path("away.png")).resolve())
     with pytest.raises(ValueError, match="a/9.png is a link"):
-        list_images(folder, Path("raw"))
+        list_images(RULE, Path("raw"))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "is a link to nothing"),
+        (os.mkfifo, "is no regular file"),
+        (lambda path: Path(os.fsdecode(bytes(path) + b"\xe9")).touch(), r"not UTF-8"),
+    ],
+    ids=["dangling", "fifo", "bytes"],
+)
+def test_what_dvc_can_not_read_is_refused_before_it_does(folder, make, said):
+    fill(folder, "a", "b", each=1)
+    refuse_untracked(folder)
+    make(folder / "a/x.png")
+    with pytest.raises(ValueError, match=f"images/a/x.png.* {said}"):
+        refuse_untracked(folder)

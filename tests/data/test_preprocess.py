@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from thumbnets.data import arrays
 from thumbnets.data.arrays import Meta, Split, read_split, write_split
 from thumbnets.data.datasets import DATASETS, Dataset
+from thumbnets.data.division import stratified_folds
 from thumbnets.data.download import download
+from thumbnets.data.folder import list_images
+from thumbnets.data.listed import FolderRule
 from thumbnets.data.preprocess import (
     Findings,
     channel_statistics,
+    few_images,
     preprocess,
     read_dataset,
-    stratified_folds,
 )
 from thumbnets.data.readers import Content, Part
 
@@ -190,3 +194,44 @@ def resident(file: Path) -> int:
         return 0
     found = re.search(rf"{re.escape(str(file))}\n(?:.*\n)*?Rss: +(\d+) kB", smaps.read_text())
     return int(found[1]) << 10
+
+
+def test_few_images_say_what_they_can_not_show():
+    validating, testing = few_images(validates=12, tests=40)
+    assert validating.startswith("Only 12 images validate") and "50.0 points" in validating
+    assert "split.rotate" in validating
+    assert testing.startswith("Only 40 images test") and "15.0 points" in testing
+    assert few_images(validates=200, tests=200) == []
+
+
+def test_own_images_have_findings_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for part, patients in {"train": "pqrs", "test": "qz"}.items():
+        for label in ("a", "b", "10"):
+            Path("images", part, label).mkdir(parents=True)
+            for name in [f"{patient}_{n}" for patient in patients for n in range(3)]:
+                pixels = rng.integers(0, 4096, (9, 9)).astype(np.uint16)
+                Image.fromarray(pixels).save(f"images/{part}/{label}/{name}.png")
+    Path("images/train/a/0.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    Path("images/test/notes.txt").write_text("")
+    rule = FolderRule("images", size=8, group=r"([^/]*)_\d")
+    list_images(rule, Path("raw/folder"))
+    prepared = preprocess("folder", Path("raw/folder"), folds=12, seed=0, rule=rule)
+    groups = np.array(prepared.groups)
+    for group in "pqrs":
+        assert len(set(prepared.train.fold[groups == group])) == 1
+    own = prepared.findings.as_json()["own"]
+    assert own["passed_over"] == {".heic (pip install pillow-heif)": 1}
+    assert (own["depth"], own["deep_files"]) == (12, 54)
+    assert (own["groups"], own["groups_in_both"], own["groups_in_both_count"]) == (5, ["q"], 1)
+    assert (own["folds"], own["validates"]) == (4, 9) and own["few"] == few_images(9, 18)
+    said = capsys.readouterr().out
+    assert "4 folds instead of 12 (split.folds): class " in said and own["few"][0] in said
+    with pytest.raises(ValueError, match="1 groups have training and test images, such as q"):
+        read_dataset("folder", Path("raw/folder"), replace(rule, leaks="refuse"))
+
+
+def test_other_data_sets_have_none(tmp_path):
+    download(DATASETS["digits"], tmp_path, mirror=None)
+    assert "own" not in read_dataset("digits", tmp_path).findings.as_json()

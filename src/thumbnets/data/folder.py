@@ -9,7 +9,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,90 +17,61 @@ import numpy as np
 from tqdm import tqdm
 
 from thumbnets import runtime
-from thumbnets.artifacts import read_csv, sha256, write_csv
+from thumbnets.artifacts import read_csv, read_json, sha256, write_csv, write_json
 from thumbnets.data.depth import FULL, depth_of
+from thumbnets.data.division import divide, groups_in_both, with_groups
 from thumbnets.data.formats import SUFFIXES, count_kinds, is_left_behind, passed_over
-from thumbnets.data.images import MAX_PIXELS, highest_value, read_image
+from thumbnets.data.images import highest_value, read_image
+from thumbnets.data.labels import read_labels
+from thumbnets.data.listed import FolderRule, Listed
 from thumbnets.data.listing import images_below, refuse_link
 from thumbnets.data.names import alike, is_text, is_utf8, shown
+from thumbnets.data.parts import folders_in, roots
 from thumbnets.data.readers import Content, Part, on_disk
 
-_LIST = "files.csv"
-# Names of folders that are parts, in lower case.
-_PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
+LIST = "files.csv"
+_PASSED_OVER = "passed_over.json"
 _NAMED = 5  # files in a message
+_MAX_GROUPS = 20  # that findings name
 _AT_ONCE = 256  # images that are read before anything is done with them
 
 
-@dataclass(frozen=True)
-class FolderRule:
-    """How a folder of images becomes arrays.
-
-    Attributes:
-        path: The folder.
-        size: Height and width that images are brought to, pixels.
-        fit: How, a key of `images.FITS`.
-        test: Share of the images of each class that test, where the folder does not say.
-        seed: Draws them.
-        broken: `refuse`, or `skip` files that can't be read.
-        depth: Bits of the values in files of 16 bits, 8 to 16; None: as many as the highest needs.
-        max_pixels: Largest number of pixels of an image.
-    """
-
-    path: str
-    size: int = 32
-    fit: str = "crop"
-    test: float = 0.2
-    seed: int = 0
-    broken: str = "refuse"
-    depth: int | None = None
-    max_pixels: int = MAX_PIXELS
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One image file.
-
-    Attributes:
-        part: `train` or `test`; empty where the folder does not say.
-        label: Its class, the folder that it lies in.
-        file: Its place in the folder.
-        sha256: Checksum of its bytes; empty where there are none, as behind a dangling link.
-        highest: Highest value in a file of 16 bits, else empty.
-    """
-
-    part: str
-    label: str
-    file: str
-    sha256: str
-    highest: str = ""
-
-
-def list_images(folder: Path, target: Path) -> None:
-    """Write the list of a folder's images: `files.csv`.
+def list_images(rule: FolderRule, target: Path) -> None:
+    """Write the list of a folder's images, `files.csv`, and what was passed over, by kind.
 
     Args:
-        folder: With a folder for each class, or with train/ and maybe test/ (or val/) that have
-            them. Where test/ and val/ are both there, the images of val/ train.
+        rule: Options for reading the images. Its folder has a folder for each class, or train/ and
+            maybe test/ (or val/) that have them (where both are there, the images of val/ train),
+            or a list of labels.
         target: Where to write, made if missing.
 
     Raises:
         ValueError: The folder has another form; the message says what is wrong.
     """
-    kinds = Counter[str]()
-    places = [(part, path) for part, root in _roots(folder) for path in _images_in(root, kinds)]
-    _check_names(folder, places)
+    folder, kinds = Path(rule.path), Counter[str]()
+    if not folder.is_dir():
+        raise ValueError(f"data.path: {folder} is no folder.")
+    if rule.list is None:
+        found = [
+            (part, label, "", path, path.relative_to(root).as_posix())
+            for part, root in roots(folder)
+            for label, path in _images_in(root, kinds)
+        ]
+    else:
+        found = [
+            (*named, named[-1].relative_to(folder).as_posix()) for named in read_labels(rule, kinds)
+        ]
+    _check_names(folder, [(label, path) for _, label, _, path, _ in found])
+    looks = _in_chunks(lambda place: _look(place[3], rule), found, "listing")
     listed = [
-        Listed(part, label, path.relative_to(folder).as_posix(), *seen)
-        for some, looks in _in_chunks(lambda place: _look(place[1][1]), places, "listing")
-        for (part, (label, path)), seen in zip(some, looks, strict=True)
+        Listed(part, label, path.relative_to(folder).as_posix(), *seen, group=group)
+        for some, of_some in looks
+        for (part, label, group, path, _), seen in zip(some, of_some, strict=True)
     ]
     _check_classes(folder, listed)
-    write_csv(target / _LIST, map(asdict, listed))
+    listed = with_groups(listed, rule, [below for *_, below in found])
+    write_csv(target / LIST, map(asdict, listed))
+    write_json(target / _PASSED_OVER, kinds)
     classes = {row.label for row in listed}
     print(f"{folder}: {len(listed):,} images of {len(classes)} classes")
     if kinds:
@@ -119,70 +90,12 @@ def _in_chunks(
             bar.update(len(some))
 
 
-def _roots(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The folders that have class folders, each with the part that its images belong to."""
-    if not folder.is_dir():
-        raise ValueError(f"data.path: {folder} is no folder.")
-    top = list(_folders(folder))
-    # A class may be called `train`: what has no folders inside is a class.
-    parts: dict[str, Path] = {}
-    for path in top:
-        if (part := _PARTS.get(path.name.lower())) and any(_folders(path)):
-            if part in parts:
-                raise ValueError(
-                    f"{folder}: {parts[part].name}/ and {path.name}/ are the same part: join them."
-                )
-            parts[part] = path
-    if "train" not in parts:
-        _check_no_parts(folder, top)
-        yield "", folder
-        return
-    for path in top:
-        if path not in parts.values():
-            if path.name.lower() in _PARTS:
-                raise ValueError(
-                    f"{path} has no class folders: put its images into one folder per class, or "
-                    "move it elsewhere and ask `thumbnets predict` about it."
-                )
-            raise ValueError(
-                f"{folder} has {shown(path.name)}/ beside {parts['train'].name}/: only test, val, "
-                "validation may be."
-            )
-    tests = [part for part in ("test", "val") if part in parts]
-    yield ("train" if tests else ""), parts["train"]
-    for name in tests:
-        yield ("test" if name == tests[0] else "train"), parts[name]
-
-
-def _check_no_parts(folder: Path, top: list[Path]) -> None:
-    """Refuse to take for classes what are parts, or a folder around them.
-
-    Raises:
-        ValueError: They are.
-    """
-    if top and all(path.name.lower() in _PARTS for path in top):
-        names = ", ".join(f"{path.name}/" for path in top)
-        raise ValueError(
-            f"{folder} has only {names}, which are parts, not classes: there must be train/ with "
-            "one folder per class."
-        )
-    if len(top) == 1 and any(_folders(top[0])):
-        raise ValueError(
-            f"{folder} has one folder alone, {shown(top[0].name)}/: give data.path: {top[0]}"
-        )
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from sorted(p for p in folder.iterdir() if p.is_dir() and not is_left_behind(p.name))
-
-
 def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
     """Class and path of each image below class folders, in order; others are counted by kind."""
     for loose in sorted(root.iterdir()):
         if loose.is_file() and not is_left_behind(loose.name) and passed_over(loose) is None:
             raise ValueError(f"{shown(loose)} lies in no class folder: put it into one.")
-    for label in _folders(root):
+    for label in folders_in(root):
         found, inside = False, Counter[str]()
         for path in images_below(label, inside):
             found = True
@@ -195,13 +108,13 @@ def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
         kinds.update(inside)
 
 
-def _check_names(folder: Path, places: list[tuple[str, tuple[str, Path]]]) -> None:
+def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
     """Refuse names that can't be written down, or told apart.
 
     Raises:
         ValueError: There is one; the message shows it.
     """
-    for _, (label, path) in places:
+    for label, path in places:
         if not is_text(label) or not is_utf8(str(path)):
             raise ValueError(
                 f"{shown(path)}: a class has a control character in its name, or a file a name "
@@ -209,18 +122,18 @@ def _check_names(folder: Path, places: list[tuple[str, tuple[str, Path]]]) -> No
             )
         if path.is_symlink() and path.exists() and folder.resolve() not in path.resolve().parents:
             refuse_link(path)
-    if same := alike(sorted({label for _, (label, _) in places})):
+    if same := alike(sorted({label for label, _ in places})):
         raise ValueError(
             f"{folder}: classes {same[0]} and {same[1]} differ in case or Unicode form alone: "
             "give them one name, or two that differ."
         )
 
 
-def _look(path: Path) -> tuple[str, str]:
+def _look(path: Path, rule: FolderRule) -> tuple[str, str]:
     """Checksum of a file, empty if it is none, and its highest value if it has 16 bits."""
     if not path.is_file():
         return "", ""
-    highest = highest_value(path)
+    highest = highest_value(path, max_pixels=rule.max_pixels)
     return sha256(path), "" if highest is None else str(highest)
 
 
@@ -241,9 +154,13 @@ class OwnContent(Content):
 
     Attributes:
         depth: Bits of the values in files of 16 bits.
+        groups: Group of each training image; None where there are no groups.
+        about: More of the findings: see `Findings.own`.
     """
 
     depth: int = FULL
+    groups: list[str] | None = None
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
@@ -259,7 +176,9 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
         ValueError: A file has changed since it was listed, or can't be read, or a class has too
             few images.
     """
-    rows = divide([Listed(**row) for row in read_csv(raw / _LIST)], rule)
+    rows = divide([Listed(**row) for row in read_csv(raw / LIST)], rule)
+    both = groups_in_both(rows, rule)
+    deep = sum(bool(row.highest) for row in rows)
     rule = replace(rule, depth=rule.depth or _found_depth(rows, rule))
     classes = tuple(sorted({row.label for row in rows}))
     kept: list[Listed] = []
@@ -295,6 +214,15 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
         Part(pixels[trains:], labels[trains:], files[trains:]),
         broken=broken,
         depth=rule.depth,
+        groups=[row.group for row in kept[:trains]] if any(row.group for row in kept) else None,
+        about={
+            "passed_over": read_json(raw / _PASSED_OVER),
+            "deep_files": deep,
+            "depth": rule.depth if deep else None,
+            "groups": len({row.group for row in kept} - {""}),
+            "groups_in_both": both[:_MAX_GROUPS],
+            "groups_in_both_count": len(both),
+        },
     )
 
 
@@ -308,35 +236,6 @@ def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
             f"read as {depth} bits (data.depth)"
         )
     return depth
-
-
-def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
-    """Training images, then test images, each in the order of the list.
-
-    Where the folder does not say, each class gives a share of its images to test: those that come
-    first by a hash of seed and bytes. So names do not matter, and an image that is added moves at
-    most one other of its class.
-
-    Raises:
-        ValueError: A class has a single image.
-    """
-    if rows and not rows[0].part:
-        by_class: dict[str, list[Listed]] = {}
-        for row in rows:
-            by_class.setdefault(row.label, []).append(row)
-        tests = set()
-        for label, of_class in by_class.items():
-            if len(of_class) < 2:
-                raise ValueError(f"{rule.path}: class {label} has one image, needs two or more.")
-            count = min(max(round(rule.test * len(of_class)), 1), len(of_class) - 1)
-            drawn = sorted(of_class, key=lambda row: (_draw(row, rule.seed), row.file))
-            tests.update(row.file for row in drawn[:count])
-        rows = [replace(row, part="test" if row.file in tests else "train") for row in rows]
-    return sorted(rows, key=lambda row: row.part != "train")  # stable
-
-
-def _draw(row: Listed, seed: int) -> str:
-    return hashlib.sha256(f"{seed} {row.sha256}".encode()).hexdigest()
 
 
 def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:

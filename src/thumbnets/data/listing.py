@@ -2,36 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from thumbnets.data.formats import is_left_behind, passed_over
-from thumbnets.data.names import shown
-
-
-def images_below(folder: Path, kinds: Counter[str]) -> Iterator[Path]:
-    """The images in a folder and in those inside, in order.
-
-    Args:
-        folder: Where to look.
-        kinds: Counts the files that are passed over, by kind.
-
-    Raises:
-        ValueError: A folder is a link, which DVC does not look behind.
-    """
-    if folder.is_symlink():
-        refuse_link(folder)
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_left_behind(name))
-        if linked := next((n for n in folders if (Path(place) / n).is_symlink()), None):
-            refuse_link(Path(place) / linked)
-        for path in map(Path(place).joinpath, sorted(names)):
-            if is_left_behind(path.name):
-                continue
-            if kind := passed_over(path):
-                kinds[kind] += 1
-            else:
-                yield path
+from thumbnets.data.names import is_utf8, shown
 
 
 def refuse_link(path: Path) -> None:
@@ -44,3 +19,53 @@ def refuse_link(path: Path) -> None:
         f"{shown(path)} is a link, behind which no change would be noticed: put a copy there "
         f"(cp -r), or hard links (cp -rl)."
     )
+
+
+def images_below(
+    folder: Path, kinds: Counter[str], *, link: Callable[[Path], object] = refuse_link
+) -> Iterator[Path]:
+    """The images in a folder and in those inside, in order.
+
+    Args:
+        folder: Where to look.
+        kinds: Counts the files that are passed over, by kind.
+        link: What is done about a folder that is a link; none is followed.
+
+    Raises:
+        ValueError: A folder is a link, which DVC does not look behind.
+    """
+    if folder.is_symlink():
+        link(folder)
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_left_behind(name))
+        for path in map(Path(place).joinpath, folders):
+            if path.is_symlink():
+                link(path)
+        for path in map(Path(place).joinpath, sorted(names)):
+            if is_left_behind(path.name):
+                continue
+            if kind := passed_over(path):
+                kinds[kind] += 1
+            else:
+                yield path
+
+
+def refuse_untracked(folder: Path) -> None:
+    """Refuse what DVC can't read when it looks for changes: it would fail, or wait for ever.
+
+    Args:
+        folder: Where to look, also at what is no image.
+
+    Raises:
+        ValueError: There is a link to nothing, a FIFO or device, or a name that is not UTF-8.
+    """
+    for place, folders, names in os.walk(folder):
+        if unsayable := next((name for name in [*folders, *names] if not is_utf8(name)), None):
+            raise ValueError(
+                f"{shown(Path(place) / unsayable)} has a name that is not UTF-8, which DVC can't "
+                "write down: rename it."
+            )
+        for path in map(Path(place).joinpath, names):
+            if not path.is_file():
+                kind = "a link to nothing" if path.is_symlink() else "no regular file"
+                raise ValueError(f"{shown(path)} is {kind}, which DVC can't read: remove it.")

@@ -8,7 +8,8 @@ from thumbnets import paths, runtime
 from thumbnets.data.arrays import Split, read_split
 from thumbnets.data.datasets import DATASETS, OwnImages, get_dataset
 from thumbnets.data.download import download
-from thumbnets.data.folder import FolderRule, list_images
+from thumbnets.data.folder import list_images
+from thumbnets.data.listed import FolderRule
 from thumbnets.data.preprocess import read_dataset
 
 
@@ -46,5 +47,5 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
 def _load_images(rule: FolderRule, split: str) -> Split:
     paths.RAW.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".folder-", dir=paths.RAW) as listing:  # not the pipeline's
-        list_images(Path(rule.path), Path(listing))
+        list_images(rule, Path(listing))
         return getattr(read_dataset("folder", Path(listing), rule), split)

@@ -6,47 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
 
 from thumbnets.data.arrays import Meta, Split, chunks
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.depth import FULL
-from thumbnets.data.folder import FolderRule, read_folder
+from thumbnets.data.division import fitting_folds, stratified_folds
+from thumbnets.data.folder import read_folder
+from thumbnets.data.listed import FolderRule
 from thumbnets.data.readers import Content, Part
 
 _MAX_EXAMPLES = 20  # pairs of duplicates in the findings
-
-
-def stratified_folds(
-    labels: np.ndarray, *, folds: int, seed: int, classes: list[str] | None = None
-) -> np.ndarray:
-    """Divide images into folds of nearly equal size and class shares.
-
-    Args:
-        labels: int64 [N].
-        folds: Number of folds.
-        seed: Seed of the division.
-        classes: Names of the classes, for the message.
-
-    Returns:
-        int16 [N], the fold of each image.
-
-    Raises:
-        ValueError: A class has fewer images than there are folds.
-    """
-    counts = np.bincount(labels)
-    rare = int(np.where(counts, counts, len(labels)).argmin())
-    if counts[rare] < folds:
-        name = classes[rare] if classes else rare
-        raise ValueError(
-            f"split.folds is {folds}, but class {name} has only {counts[rare]} training images: "
-            "some fold would have none. Use fewer folds, or add images of the class."
-        )
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    fold = np.empty(len(labels), np.int16)
-    for number, (_, chosen) in enumerate(splitter.split(np.zeros(len(labels)), labels)):
-        fold[chosen] = number
-    return fold
+_FEW = 200  # images; with fewer the terminal says what they can't show
+_TOLD_APART = 6  # images that two networks differ on, at least
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
@@ -77,6 +48,10 @@ class Findings:
         leaked_other_label: Number of leaked images with another label than that training image.
         examples: Pairs of test and training image, as files or indices, of some leaked images.
         broken: Files that were left out because they could not be read.
+        own: Of images of the user's own, else None: `passed_over` (number of files by kind),
+            `deep_files` (files of 16 bits), `depth` (bits that they were read as), `groups`,
+            `groups_in_both` (some that train and test), `groups_in_both_count`, `folds` (which may
+            be fewer than split.folds), `validates` and `few` (see `few_images`).
     """
 
     train: list[int]
@@ -86,10 +61,11 @@ class Findings:
     leaked_other_label: int
     examples: list[list[str]]
     broken: list[str]
+    own: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The findings as they are written to JSON."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -99,6 +75,7 @@ class Prepared:
     train: Split
     test: Split
     findings: Findings
+    groups: list[str] | None = None  # of the training images
 
 
 def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepared:
@@ -146,7 +123,8 @@ def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepar
     return Prepared(
         replace(train, unlabelled=content.unlabelled),
         test,
-        Findings(**counts, **duplicates, broken=content.broken),
+        Findings(**counts, **duplicates, broken=content.broken, own=content.about if own else None),
+        content.groups if own else None,
     )
 
 
@@ -205,7 +183,33 @@ def preprocess(
         ValueError: A file is missing or damaged, or a class is too rare for the folds.
     """
     prepared = read_dataset(name, raw, rule)
-    fold = stratified_folds(
-        prepared.train.labels, folds=folds, seed=seed, classes=prepared.train.meta.classes
-    )
-    return replace(prepared, train=replace(prepared.train, fold=fold))
+    train, findings = prepared.train, prepared.findings
+    named = {"folds": folds, "seed": seed, "classes": train.meta.classes}
+    if findings.own is None:
+        fold = stratified_folds(train.labels, **named)
+    else:
+        fold = fitting_folds(train.labels, **named, groups=prepared.groups)
+        validates = int((fold == 0).sum())
+        few = few_images(validates, len(prepared.test.labels))
+        print(*few, sep="\n", end="\n" * bool(few))
+        more = {"folds": int(fold.max()) + 1, "validates": validates, "few": few}
+        findings = replace(findings, own={**findings.own, **more})
+    return replace(prepared, train=replace(train, fold=fold), findings=findings)
+
+
+def few_images(validates: int, tests: int) -> list[str]:
+    """What can't be told apart with few validation or test images, in a sentence for each part.
+
+    Of two networks that differ on fewer than six images, even if one is right on all of them,
+    McNemar's exact test can't say at the level of 5 % that it is the better one: 2 / 2^5 > 0.05.
+    """
+    said = []
+    for count, doing in ((validates, "validate"), (tests, "test")):
+        if count < _FEW:
+            points = 100 * _TOLD_APART / count
+            more = " split.rotate: true validates on each fold in turn." * (doing == "validate")
+            said.append(
+                f"Only {count} images {doing}: networks whose accuracies differ by less than "
+                f"{points:.1f} points can't be told apart.{more}"
+            )
+    return said

@@ -9,7 +9,7 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.artifacts import sha256
-from thumbnets.data.folder import list_images
+from thumbnets.data.folder import LIST, list_images
 from thumbnets.fingerprint import fingerprint
 from thumbnets.inputs import stage_inputs, training_roots
 from thumbnets.params import Params
@@ -59,8 +59,8 @@ def _of_the_run(params: Params) -> Mapping[str, Any]:
 def _list_digest(params: Params) -> str:
     """Checksum of the list of the user's images, with the checksum of each."""
     with tempfile.TemporaryDirectory() as folder:
-        list_images(Path(params.data.path), Path(folder))
-        return sha256(next(Path(folder).iterdir()))
+        list_images(params.data.rule, Path(folder))
+        return sha256(Path(folder) / LIST)
 
 
 def digest(content: Any) -> str:

@@ -1,0 +1,214 @@
+"""Which of a user's own images test, and which fold each of the others is in.
+
+Images of one group (a patient, a burst, a video) are never divided.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from thumbnets.data.listed import FolderRule, Listed
+from thumbnets.data.names import shown
+
+
+def with_groups(rows: list[Listed], rule: FolderRule, below: list[str]) -> list[Listed]:
+    """The images with their groups, as `rule.group` finds them in their paths.
+
+    Args:
+        rows: The images.
+        rule: Options for reading them; without `group` they stay as they are.
+        below: Path of each image below the folder of its part, so that a group has one name in all
+            parts.
+
+    Raises:
+        ValueError: The pattern does not match a path.
+    """
+    if rule.group is None:
+        return rows
+    found = [re.search(rule.group, path) for path in below]
+    if None in found:
+        path = below[found.index(None)]
+        raise ValueError(f"data.group: {rule.group!r} does not match {shown(path)}.")
+    groups = [match[1] if match.re.groups else match[0] for match in found]
+    return [replace(row, group=group or "") for row, group in zip(rows, groups, strict=True)]
+
+
+def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
+    """Training images, then test images, each in the order of the list.
+
+    Where the folder does not say, each class gives a share of its images to test: those that come
+    first by a hash of seed and bytes. So names do not matter, and an image that is added moves at
+    most one other of its class. With groups, whole groups are drawn, as near to the share of each
+    class as they allow.
+
+    Raises:
+        ValueError: A class has a single image or group.
+    """
+    if rows and not rows[0].part:
+        for label, count in Counter(row.label for row in rows).items():
+            if count < 2:
+                raise ValueError(
+                    f"{rule.path}: class {shown(label)} has one image, needs two or more."
+                )
+        tests = _draw_groups(rows, rule) if any(row.group for row in rows) else _draw(rows, rule)
+        rows = [replace(row, part="test" if row.file in tests else "train") for row in rows]
+    return sorted(rows, key=lambda row: row.part != "train")  # stable
+
+
+def _draw(rows: list[Listed], rule: FolderRule) -> set[str]:
+    """Files of the images that test, drawn from each class."""
+    by_class: dict[str, list[Listed]] = {}
+    for row in rows:
+        by_class.setdefault(row.label, []).append(row)
+    tests = set()
+    for of_class in by_class.values():
+        drawn = sorted(of_class, key=lambda row: (_hash(row, rule.seed), row.file))
+        tests.update(row.file for row in drawn[: _share(len(of_class), rule)])
+    return tests
+
+
+def _share(count: int, rule: FolderRule) -> int:
+    """How many of the images of a class test."""
+    return min(max(round(rule.test * count), 1), count - 1)
+
+
+def _draw_groups(rows: list[Listed], rule: FolderRule) -> set[str]:
+    """Files of the groups that test; a group comes by the least hash of its images."""
+    groups: dict[str, list[Listed]] = {}
+    for row in rows:
+        groups.setdefault(row.group or f"/{row.file}", []).append(row)
+    order = sorted(groups.values(), key=lambda of: min(_hash(row, rule.seed) for row in of))
+    left = Counter(row.label for row in rows)
+    wanted = Counter({label: _share(count, rule) for label, count in left.items()})
+    tests: set[str] = set()
+
+    def take(group: list[Listed], counts: Counter[str]) -> None:
+        tests.update(row.file for row in group)
+        left.subtract(counts)
+        wanted.subtract(counts)
+
+    # A class of few groups may have none after the first round: the second gives it one.
+    for label in [None, *sorted(left)]:
+        if label is not None and any(row.file in tests for row in rows if row.label == label):
+            continue
+        for group in order:
+            counts = Counter(row.label for row in group)
+            if group[0].file in tests or any(left[of] <= count for of, count in counts.items()):
+                continue
+            nearer = sum(abs(wanted[of] - n) - abs(wanted[of]) for of, n in counts.items()) < 0
+            if (label is None and nearer) or label in counts:
+                take(group, counts)
+                if label is not None:
+                    break
+        else:
+            if label is not None:
+                raise ValueError(
+                    f"{rule.path}: class {shown(label)} has too few groups (data.group) for both "
+                    "parts: it needs two or more."
+                )
+    return tests
+
+
+def _hash(row: Listed, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {row.sha256}".encode()).hexdigest()
+
+
+def groups_in_both(rows: list[Listed], rule: FolderRule) -> list[str]:
+    """Groups that have training images and test images, as a folder that has both parts may.
+
+    Raises:
+        ValueError: There are some, and `rule.leaks` refuses them.
+    """
+    of_part = {part: {row.group for row in rows if row.part == part} for part in ("train", "test")}
+    both = sorted((of_part["train"] & of_part["test"]) - {""})
+    if both and rule.leaks == "refuse":
+        raise ValueError(
+            f"{rule.path}: {len(both)} groups have training and test images, such as "
+            f"{shown(both[0])}: move them into one part, or allow it: data.leaks: tell"
+        )
+    return both
+
+
+def stratified_folds(
+    labels: np.ndarray,
+    *,
+    folds: int,
+    seed: int,
+    classes: list[str] | None = None,
+    groups: list[str] | None = None,
+) -> np.ndarray:
+    """Divide images into folds of nearly equal size and class shares.
+
+    Args:
+        labels: int64 [N].
+        folds: Number of folds.
+        seed: Seed of the division.
+        classes: Names of the classes, for the message.
+        groups: Group of each image, which no fold boundary divides; empty: it is by itself.
+
+    Returns:
+        int16 [N], the fold of each image.
+
+    Raises:
+        ValueError: A class has fewer images or groups than there are folds.
+    """
+    units = _units(groups) if groups else np.arange(len(labels))
+    rare, count = _rarest(labels, units)
+    if count < folds:
+        name = classes[rare] if classes else rare
+        unit = "groups of training images" if groups else "training images"
+        raise ValueError(
+            f"split.folds is {folds}, but class {name} has only {count} {unit}: "
+            "some fold would have none. Use fewer folds, or add images of the class."
+        )
+    kind = StratifiedGroupKFold if groups else StratifiedKFold
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    fold = np.empty(len(labels), np.int16)
+    parts = splitter.split(np.zeros(len(labels)), labels, units if groups else None)
+    for number, (_, chosen) in enumerate(parts):
+        fold[chosen] = number
+    return fold
+
+
+def fitting_folds(
+    labels: np.ndarray,
+    *,
+    folds: int,
+    seed: int,
+    classes: list[str],
+    groups: list[str] | None = None,
+) -> np.ndarray:
+    """As `stratified_folds`, in fewer folds where a class is too rare for as many, which is told.
+
+    Raises:
+        ValueError: A class has a single training image or group, so that two folds are too many.
+    """
+    rare, count = _rarest(labels, _units(groups) if groups else np.arange(len(labels)))
+    for fewer in range(max(2, min(folds, count)), 1, -1):
+        fold = stratified_folds(labels, folds=fewer, seed=seed, classes=classes, groups=groups)
+        # Whole groups may leave a fold without a class; two such folds are better than none.
+        if fewer == 2 or all(len(set(fold[labels == c])) == fewer for c in set(labels.tolist())):
+            break
+    if fewer < folds:
+        unit = "groups" if groups else "training images"
+        print(
+            f"{fewer} folds instead of {folds} (split.folds): class {shown(classes[rare])} has "
+            f"only {count} {unit}"
+        )
+    return fold
+
+
+def _units(groups: list[str]) -> np.ndarray:
+    """A number for each group; images without one have numbers of their own."""
+    names = [group or f"/{number}" for number, group in enumerate(groups)]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _rarest(labels: np.ndarray, units: np.ndarray) -> tuple[int, int]:
+    """The class with the fewest images or groups, and how many it has."""
+    counts = {int(label): len(set(units[labels == label])) for label in np.unique(labels)}
+    return min(counts.items(), key=lambda item: (item[1], item[0]))

@@ -1,0 +1,93 @@
+"""A list of labels beside the images, `data.list`: a CSV file with columns file and label."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from thumbnets.data.listed import FolderRule
+from thumbnets.data.listing import images_below
+from thumbnets.data.names import shown
+from thumbnets.data.parts import PARTS
+
+Named = tuple[str, str, str, Path]  # part, label, group and path of an image
+
+
+def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
+    """The images that a list names, in its order.
+
+    It has columns file (relative to the list) and label, and may have split and group; others are
+    not read.
+
+    Args:
+        rule: Options for reading the images.
+        kinds: Counts the images and other files of the folder that the list does not name.
+
+    Raises:
+        ValueError: The list is missing or has another form; in one line, which row and why.
+    """
+    place = Path(rule.path) / rule.list
+    rows = _rows(place)
+    root, seen, found = Path(rule.path).resolve(), set[Path](), []
+    for number, row in rows:
+        path = place.parent / row["file"]
+        where = f"{place}, line {number}: {shown(row['file'])}"
+        if not row["label"]:
+            raise ValueError(f"{where} has no label.")
+        if "\0" in row["file"] or not path.is_file():
+            raise ValueError(f"{where} does not exist; files are relative to the list.")
+        if root not in Path(path.parent.resolve()).joinpath(path.name).parents:
+            raise ValueError(f"{where} lies outside of data.path, where no change is noticed.")
+        if (real := path.parent.resolve() / path.name) in seen:
+            raise ValueError(f"{where} is named twice.")
+        seen.add(real)
+        part = row.get("split") or ""
+        if part and part.lower() not in PARTS:
+            raise ValueError(
+                f"{where} has an unknown split, {shown(part)}: use train, val, test, or none."
+            )
+        found.append((PARTS.get(part.lower(), ""), row["label"], row.get("group") or "", real))
+    found = [
+        (part, label, group, Path(rule.path) / real.relative_to(root))
+        for part, label, group, real in _with_parts(found, place)
+    ]
+    inside = Counter[str]()
+    others = [path for path in images_below(Path(rule.path), inside) if path.resolve() not in seen]
+    kinds.update(inside)
+    if others:
+        kinds["that the list does not name"] += len(others)
+    return found
+
+
+def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of the list with the number of their line."""
+    try:
+        with place.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+            columns = reader.fieldnames or []
+    except FileNotFoundError:
+        raise ValueError(f"data.list: {place} does not exist; it lies in data.path.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"data.list: {place} is no CSV file in UTF-8: {error}") from None
+    for column in ("file", "label"):
+        if column not in columns:
+            raise ValueError(
+                f"data.list: {place} must have a column {column}, got {shown(', '.join(columns))}."
+            )
+    for number, row in rows:
+        if row["file"] is None or row["label"] is None:
+            raise ValueError(f"{place}, line {number}: has fewer columns than the first line.")
+    return rows
+
+
+def _with_parts(found: list[Named], place: Path) -> list[Named]:
+    """Parts `train` and `test`, or none: as of folders, val tests only where there is no test."""
+    parts = {part for part, *_ in found}
+    if "" in parts and len(parts) > 1:
+        raise ValueError(f"{place}: some rows have a split and some have none: give all or none.")
+    if parts == {"val"} or parts == {"test"} or parts == {"val", "test"}:
+        raise ValueError(f"{place}: no row has split train.")
+    if parts <= {"", "train"}:
+        return [("", *rest) for _, *rest in found]
+    test = "test" if "test" in parts else "val"
+    return [("test" if part == test else "train", *rest) for part, *rest in found]
