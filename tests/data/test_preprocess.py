@@ -202,6 +202,9 @@ def test_few_images_say_what_they_can_not_show():
     assert "split.rotate" in validating
     assert testing.startswith("Only 40 images test") and "15.0 points" in testing
     assert few_images(validates=200, tests=200) == []
+    assert few_images(validates=200, tests=5) == [
+        "Only 5 images test: no two networks can be told apart."
+    ]
 
 
 def test_own_images_have_findings_of_their_own(tmp_path, monkeypatch, capsys):

@@ -15,7 +15,11 @@ PARTS = {
 
 
 def roots(folder: Path) -> Iterator[tuple[str, Path]]:
-    """The folders that have class folders, each with the part that its images belong to."""
+    """The folders that have class folders, each with the part that its images belong to.
+
+    Raises:
+        ValueError: The folders are of another form; in one line, which and what to do.
+    """
     top = list(folders_in(folder))
     # A class may be called `train`: what has no folders inside is a class.
     parts: dict[str, Path] = {}
@@ -34,8 +38,9 @@ def roots(folder: Path) -> Iterator[tuple[str, Path]]:
         if path not in parts.values():
             if path.name.lower() in PARTS:
                 raise ValueError(
-                    f"{path} has no class folders: put its images into one folder per class, or "
-                    "move it elsewhere and ask `thumbnets predict` about it."
+                    f"{path} has no class folders: put its images into one folder per class, name "
+                    "their labels in a list (data.list), or move it elsewhere and ask `thumbnets "
+                    "predict` about it."
                 )
             raise ValueError(
                 f"{folder} has {shown(path.name)}/ beside {parts['train'].name}/: only test, val, "

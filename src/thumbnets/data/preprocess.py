@@ -206,10 +206,13 @@ def few_images(validates: int, tests: int) -> list[str]:
     said = []
     for count, doing in ((validates, "validate"), (tests, "test")):
         if count < _FEW:
-            points = 100 * _TOLD_APART / count
+            which = "no two networks can be told apart"
+            if count >= _TOLD_APART:
+                points = 100 * _TOLD_APART / count
+                which = (
+                    f"networks whose accuracies differ by less than {points:.1f} points can't be "
+                    "told apart"
+                )
             more = " split.rotate: true validates on each fold in turn." * (doing == "validate")
-            said.append(
-                f"Only {count} images {doing}: networks whose accuracies differ by less than "
-                f"{points:.1f} points can't be told apart.{more}"
-            )
+            said.append(f"Only {count} images {doing}: {which}.{more}")
     return said
