@@ -31,3 +31,10 @@ def test_draws_every_augmentation_the_same_each_time(picture):
 
 def test_shows_an_alternating_flip_both_ways(picture):
     assert picture("alternating_flip") not in (picture(), picture({"name": "flip", "p": 1.0}))
+
+
+def test_a_class_name_is_no_formula(tmp_path):
+    images = np.zeros((2, 1, 8, 8), np.uint8)
+    meta = Meta("toy", ["$1_$5", "b"], 1, 8, [0.2], [0.3], [1, 1], "0" * 64)
+    preview(Split(images, np.array([0, 1]), meta), [], tmp_path / "preview.png")
+    assert (tmp_path / "preview.png").stat().st_size > 0

@@ -43,7 +43,9 @@ def image_grid(
     axis.imshow(
         mosaic.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest"
     )
-    axis.set_yticks([(n + 0.5) * height for n in range(len(rows))], row_titles, fontsize=8, parse_math=False)
+    axis.set_yticks(
+        [(n + 0.5) * height for n in range(len(rows))], row_titles, fontsize=8, parse_math=False
+    )
     centres = [(n + 0.5) * width for n in range(len(column_titles))]
     axis.set_xticks(centres, column_titles, fontsize=8, parse_math=False)
     axis.xaxis.tick_top()
