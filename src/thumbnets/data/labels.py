@@ -4,6 +4,7 @@ import csv
 from collections import Counter
 from pathlib import Path
 
+from thumbnets.data.formats import passed_over
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.listing import images_below
 from thumbnets.data.names import shown
@@ -52,7 +53,7 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
     ]
     inside = Counter[str]()
     others = [path for path in images_below(Path(rule.path), inside) if path.resolve() not in seen]
-    kinds.update(inside)
+    kinds.update(inside - Counter([passed_over(place)]))  # without the list itself
     if others:
         kinds["that the list does not name"] += len(others)
     return found
