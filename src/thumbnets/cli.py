@@ -13,8 +13,8 @@ from thumbnets.artifacts import read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
-from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
 from thumbnets.data.names import shown
+from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
 from thumbnets.launch.local import missing_trainings, train_ahead
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
