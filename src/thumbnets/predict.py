@@ -9,7 +9,7 @@ import torch
 from thumbnets.data.arrays import Meta
 from thumbnets.data.images import SUFFIXES, read_image
 from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.training.classifier import Classifier
+from thumbnets.training.classifier import Classifier, check_finite
 
 
 def image_files(places: Iterable[Path]) -> list[Path]:
@@ -46,8 +46,12 @@ def read_as_trained(path: Path, meta: Meta) -> np.ndarray:
 
 
 def predict(classifier: Classifier, files: list[Path]) -> list[tuple[str, float]]:
-    """Class and its probability for each image file."""
+    """Class and its probability for each image file.
+
+    Raises:
+        ValueError: A file is no image, or a logit is not finite.
+    """
     meta = classifier.meta
     images = np.stack([read_as_trained(path, meta) for path in files])
-    probabilities = to_probabilities(classifier.logits(torch.from_numpy(images)))
+    probabilities = to_probabilities(check_finite(classifier.logits(torch.from_numpy(images))))
     return [(meta.classes[int(row.argmax())], float(row.max())) for row in probabilities]

@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 
-from thumbnets.artifacts import parsing
+from thumbnets.artifacts import naming, parsing
 from thumbnets.data.archives import (
     DEFLATE_RATIO,
     open_member,
@@ -342,16 +342,17 @@ def on_disk(parts: Iterable[np.ndarray], folder: Path) -> np.ndarray:
     Raises:
         OSError: The disk is full or read-only; the message names the folder.
     """
-    try:
+    with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder) as file:
-            for part in parts:
-                for start in range(0, len(part), 1000):
+        nameless = TemporaryFile(dir=folder)
+    with nameless as file:
+        for part in parts:
+            for start in range(0, len(part), 1000):
+                with naming(folder):
                     file.write(np.ascontiguousarray(part[start : start + 1000]))
+        with naming(folder):
             file.flush()
             return np.memmap(file, part.dtype, "r").reshape(-1, *part.shape[1:])
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, error.filename or str(folder)) from None
 
 
 def _checked(

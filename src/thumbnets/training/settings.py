@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from thumbnets.messages import quote, shorten
 from thumbnets.options import Count, NonNegative, Pixels, Positive
 from thumbnets.registry import (
     AUGMENTATIONS,
@@ -90,17 +91,17 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
     faults = []
     for fault in error.errors():
         *parents, last = fault["loc"] or ("",)
-        key = ".".join(str(part) for part in (where, *fault["loc"]) if part != "")
+        key = ".".join(shorten(str(part)) for part in (where, *fault["loc"]) if part != "")
         if fault["type"] == "extra_forbidden":
             message = unknown("key", last, _fields(model, parents))
-            faults.append(message.replace(repr(last), repr(key), 1))
+            faults.append(message.replace(quote(last), quote(key), 1))
         elif fault["type"] == "missing":
             faults.append(f"{key} is missing")
         elif fault["type"] == "value_error":
             faults.append(f"{key}: {fault['ctx']['error']}" if key else str(fault["ctx"]["error"]))
         else:
             expected = fault["msg"].replace("Input should be", "must be")
-            faults.append(f"{key} {expected}, got {fault['input']!r}")
+            faults.append(f"{key} {expected}, got {quote(fault['input'])}")
     return "; ".join(faults)
 
 
@@ -188,6 +189,14 @@ class TrainSettings(Checked):
     """bf16: matrix products and convolutions in bfloat16 while training; evaluation is in fp32."""
     threads: Count
     """Compute threads on a CPU: part of the arithmetic, so a param."""
+
+    @model_validator(mode="after")
+    def _some_class_counts(self) -> Self:
+        if isinstance(self.class_weights, list) and not any(self.class_weights):
+            raise ValueError(
+                f"class_weights must have a value above 0, got {quote(self.class_weights)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
