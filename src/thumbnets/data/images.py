@@ -8,6 +8,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps
 
+MOST_PIXELS = 100_000_000  # of an image before it is resized; as RGB they take 300 MB
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
@@ -52,6 +53,8 @@ def read_image(file: Path | IO[bytes], *, channels: int, size: int, fit: str) ->
         warnings.simplefilter("ignore")  # of sizes and odd metadata; what matters is raised
         try:
             with Image.open(file) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise ValueError(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read")
                 image = _plain(image).convert("L" if channels == 1 else "RGB")
         except MemoryError:
             raise
