@@ -176,8 +176,9 @@ def test_full_disk_is_not_blamed_on_the_source(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as error:
         download(tiny(), tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert error.value.filename == str(tmp_path / "raw/images-ubyte")
     assert os.listdir(tmp_path / "raw") == []
 
 
@@ -427,8 +428,8 @@ def test_package(debian, tmp_path, capsys):
     calls = debian.read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["apt-get", "apt-get", "dpkg"]  # once for both
     for call in calls[:2]:  # relative folders would be below /var
-        assert f"-oDir::State::Lists={target}/.download-" in call
-        assert f"-oDir::Cache={target}/.download-" in call
+        assert f"-oDir::State::Lists={tmp_path}/.raw.parts/scratch-" in call
+        assert f"-oDir::Cache={tmp_path}/.raw.parts/scratch-" in call
 
 
 def test_package_unknown(debian, tmp_path):

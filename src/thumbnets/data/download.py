@@ -68,8 +68,12 @@ def download(dataset: Dataset, target: Path, *, mirror: str | None) -> None:
 
 
 def _scratch_folder(target: Path) -> TemporaryDirectory:
+    """A folder beside the target, which DVC tracks: a kill leaves it behind."""
+    partial = _partial_folder(target)
     with naming(target):
-        return TemporaryDirectory(prefix=".download-", dir=target)
+        partial.mkdir(exist_ok=True)
+        # The error that ends a download is told, not that nothing can be removed either.
+        return TemporaryDirectory(prefix="scratch-", dir=partial, ignore_cleanup_errors=True)
 
 
 def _partial_folder(target: Path) -> Path:
@@ -106,8 +110,8 @@ def _take(source: Source, wanted: list[Archive], target: Path, scratch: Path) ->
         if unreachable:
             return unreachable[0]
         try:
-            copy = _first_good_copy(source, archive, scratch)
             with naming(target / archive.file):
+                copy = _first_good_copy(source, archive, scratch)
                 os.replace(copy, target / archive.file)
         except Unreachable as error:
             unreachable.append(str(error))
@@ -140,7 +144,7 @@ def _first_good_copy(source: Source, archive: Archive, scratch: Path) -> Path:
 def _copy(path: Path, archive: Archive, output: Path) -> Path:
     """Copy a file as it is to be kept, and check its content."""
     digest, size = hashlib.sha256(), 0
-    with naming(output), output.open("wb") as out:
+    with output.open("wb") as out:
         for block in _content(path, unpack=archive.unpacked):
             out.write(block)
             digest.update(block)

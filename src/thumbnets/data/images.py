@@ -54,7 +54,9 @@ def read_image(file: Path | IO[bytes], *, channels: int, size: int, fit: str) ->
         try:
             with Image.open(file) as image:
                 if image.width * image.height > MOST_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read")
+                    raise ValueError(
+                        f"{image.width} x {image.height} pixels, at most {MOST_PIXELS:,} are read"
+                    )
                 image = _plain(image).convert("L" if channels == 1 else "RGB")
         except MemoryError:
             raise

@@ -17,7 +17,6 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from thumbnets.artifacts import naming
 from thumbnets.data.datasets import Archive
 
 TIMEOUT = (4.0, 10.0)  # seconds to connect, seconds without a byte
@@ -179,7 +178,7 @@ def _write(
         leave=False,
         disable=None,  # shown on a terminal only
     )
-    with naming(part), part.open("ab" if have else "wb") as out, bar:
+    with part.open("ab" if have else "wb") as out, bar:
         for block in response.raw.stream(BLOCK, decode_content=False):
             out.write(block)
             bar.update(len(block))
