@@ -1,4 +1,4 @@
-"""Malicious files: no code runs, nothing is written elsewhere, and a small file takes little memory."""
+"""Malicious files: no code runs, nothing is written elsewhere, a small one takes little memory."""
 
 import gzip
 import io
@@ -19,8 +19,10 @@ import torch
 
 from thumbnets.artifacts import read_array, read_arrays, read_json, write_json
 from thumbnets.data.archives import unpack_tar
+from thumbnets.data.arrays import read_meta
 from thumbnets.data.datasets import DATASETS
 from thumbnets.data.folder import FolderRule, read_folder, read_list
+from thumbnets.data.images import read_image
 from thumbnets.data.readers import read_idx
 from thumbnets.messages import LONGEST_QUOTE
 from thumbnets.models import create_model
@@ -28,6 +30,8 @@ from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.pretrained import take_weights
 from thumbnets.training.settings import TrainSettings, explain
 from thumbnets.yaml_files import read_yaml
+
+from .kinds import META
 
 LENET = {"in_channels": 1, "image_size": 28, "num_classes": 10}
 
@@ -173,10 +177,10 @@ def memory(path: Path, imports: str, call: str) -> int:
 
 
 def zeros(length: int) -> bytes:
-    """Gzip of so many zeros, without ever holding them."""
-    packer, block = zlib.compressobj(9, wbits=31), bytes(1 << 20)
-    parts = [packer.compress(block) for _ in range(length >> 20)]
-    return b"".join([*parts, packer.flush()])
+    """Gzip of so many zeros: blocks of a mebibyte, which are packed once; the checksum is wrong."""
+    packer = zlib.compressobj(9, wbits=-15)
+    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return b"\x1f\x8b\x08" + bytes(7) + block * (length >> 20) + packer.flush() + bytes(8)
 
 
 IDX = "from thumbnets.data.readers import read_idx"
@@ -218,8 +222,8 @@ def test_a_tar_header_of_a_gigabyte(tmp_path, kind):
     path.write_bytes(gzip.compress(header.tobuf(tarfile.USTAR_FORMAT)) + zeros(1 << 30))
     imports = "from thumbnets.artifacts import parsing\n"
     imports += "from thumbnets.data.archives import unpack_tar"
-    call = "with parsing(sys.argv[1]): unpack_tar(Path(sys.argv[1]), 'set', ['a'], Path('/'), longest=9)"
-    assert memory(path, imports, f"\n    {call}".strip()) < 64
+    call = "with parsing(sys.argv[1]): unpack_tar(Path(sys.argv[1]), 'a', ['a'], Path(), longest=9)"
+    assert memory(path, imports, call) < 64
 
 
 def test_a_tar_member_longer_than_allowed_is_not_written(tmp_path):
@@ -236,9 +240,7 @@ def test_an_npy_header_that_states_a_terabyte(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, described)
         file.write(bytes(800))
-    with pytest.raises(
-        ValueError, match="a.npy is damaged .shape .137438953472,. of float64 needs"
-    ):
+    with pytest.raises(ValueError, match="a.npy is damaged .shape .137438953472,. of float64"):
         read_array(tmp_path / "a.npy")
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.write(tmp_path / "a.npy", "a.npy")
@@ -248,19 +250,15 @@ def test_an_npy_header_that_states_a_terabyte(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.npz", "a.pth"])
 def test_a_compressed_zip_is_refused(tmp_path, name):
-    """1 GiB in 1 MiB; torch unpacks members in whole."""
+    """256 MiB in 256 KiB; torch unpacks members in whole."""
     with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("a/data.pkl", "w") as member:
-            for _ in range(1024):
+            for _ in range(256):
                 member.write(bytes(1 << 20))
     imports = "from thumbnets.artifacts import read_arrays\n"
     imports += "from thumbnets.training.pretrained import take_weights"
-    call = (
-        "read_arrays(Path(sys.argv[1]))"
-        if name == "a.npz"
-        else "take_weights(None, Path(sys.argv[1]))"
-    )
-    assert memory(tmp_path / name, imports, call) < 64
+    call = "read_arrays(" if name == "a.npz" else "take_weights(None, "
+    assert memory(tmp_path / name, imports, f"{call}Path(sys.argv[1]))") < 64
 
 
 def test_members_of_a_zip_that_share_their_bytes_are_refused(tmp_path):
@@ -296,14 +294,8 @@ def _png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(("width", "height"), [(100_001, 1000), (1 << 30, 1 << 30)])
 def test_an_image_of_too_many_pixels(tmp_path, width, height):
     (tmp_path / "a.png").write_bytes(_png(width, height))
-    imports = "from thumbnets.data.images import read_image\n"
-    imports += "from thumbnets.artifacts import parsing"
-    call = "read = read_image(Path(sys.argv[1]), channels=1, size=8, fit='crop')"
-    with pytest.raises(ValueError, match="pixels|decompression bomb"):
-        from thumbnets.data.images import read_image
-
+    with pytest.raises(ValueError, match="pixels, at most 100,000,000 are read|decompression bomb"):
         read_image(tmp_path / "a.png", channels=1, size=8, fit="crop")
-    assert imports and call
 
 
 def test_yaml_aliases_that_multiply(tmp_path):
@@ -315,12 +307,12 @@ def test_yaml_aliases_that_multiply(tmp_path):
         read_yaml(tmp_path / "a.yaml")
 
 
-@pytest.mark.parametrize("depth", [21, 3000])
+@pytest.mark.parametrize("depth", [21, 1000])
 @pytest.mark.parametrize("form", ["flow", "block"])
 def test_deep_yaml(tmp_path, depth, form):
     deep = "[" * depth + "]" * depth
     if form == "block":
-        deep = "".join(f"\n{' ' * (n + 1)}a:" for n in range(min(depth, 1000)))
+        deep = "".join(f"\n{' ' * (n + 1)}a:" for n in range(depth))
     (tmp_path / "a.yaml").write_text(f"a: {deep}")
     with pytest.raises(ValueError, match="levels|nested too deeply"):
         read_yaml(tmp_path / "a.yaml")
@@ -379,8 +371,6 @@ def test_messages_quote_at_most_200_characters(tmp_path, train_settings):
 
 
 def test_meta_of_other_types_is_refused(tmp_path):
-    from .kinds import META
-
     good = vars(META)
     for key, value in {
         "classes": "abc",
@@ -392,8 +382,6 @@ def test_meta_of_other_types_is_refused(tmp_path):
         "sha256": None,
     }.items():
         write_json(tmp_path / "meta.json", {**good, key: value})
-        from thumbnets.data.arrays import read_meta
-
         with pytest.raises(ValueError, match="meta.json is damaged"):
             read_meta(tmp_path / "meta.json")
     write_json(tmp_path / "meta.json", good)
