@@ -77,7 +77,7 @@ def _is_teacher(arrays: dict[str, np.ndarray]) -> bool:
     return (
         log_probabilities.dtype == np.float32
         and log_probabilities.ndim == 3
-        and classes.shape == log_probabilities.shape[2:]
+        and classes.ndim == 1
         and len(log_probabilities) == len(VIEWS.get(str(arrays["views"]), ()))
         and not np.isnan(log_probabilities).any()
     )
