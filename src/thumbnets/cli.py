@@ -9,7 +9,6 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
-from thumbnets.artifacts import read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
@@ -142,7 +141,7 @@ def describe(arguments: argparse.Namespace) -> None:
 def _meta_of(dataset: str) -> Meta:
     """What is known of the processed images if they are of that data set; else their shape."""
     meta = paths.TRAIN / "meta.json"
-    if meta.is_file() and (of_images := Meta(**read_json(meta))).dataset == dataset:
+    if meta.is_file() and (of_images := read_meta(meta)).dataset == dataset:
         return of_images
     shape = get_dataset(dataset).shape
     return Meta(

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from thumbnets import options as option_types
+from thumbnets.messages import quote, shorten
 
 PACKAGE = Path(__file__).parent
 
@@ -217,11 +218,11 @@ def library_names(library: str) -> list[str]:
 def unknown(kind: str, name: object, known: Any) -> str:
     """The message for a name that is not among `known`, with the nearest known names first."""
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(shorten(str(name)), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     more = f" and {len(names) - _MOST_NAMES_LISTED} more" if len(names) > _MOST_NAMES_LISTED else ""
     listed = f"Known: {', '.join(names[:_MOST_NAMES_LISTED])}{more}." if names else "There is none."
-    return f"Unknown {kind} {name!r}.{hint} {listed}"
+    return f"Unknown {kind} {quote(name)}.{hint} {listed}"
 
 
 def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:

@@ -65,9 +65,23 @@ def read_teacher(path: Path, remedy: str) -> dict[str, np.ndarray]:
         taught = read_arrays(path)
     except (TypeError, ValueError):  # the first of a single array, .npy
         taught = {}
-    if not {"log_probabilities", "views", "classes", "sha256"} <= taught.keys():
+    if not _is_teacher(taught):
         raise ValueError(f"{path} is no teacher, or a damaged one: {remedy}.")
     return taught
+
+
+def _is_teacher(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether arrays have the names, dtypes and shapes of those that stage `teach` writes."""
+    if not {"log_probabilities", "views", "classes", "sha256"} <= arrays.keys():
+        return False
+    log_probabilities, classes = arrays["log_probabilities"], arrays["classes"]
+    return (
+        log_probabilities.dtype == np.float32
+        and log_probabilities.ndim == 3
+        and classes.ndim == 1
+        and len(log_probabilities) == len(VIEWS.get(str(arrays["views"]), ()))
+        and not np.isnan(log_probabilities).any()
+    )
 
 
 class Distillation(Method):

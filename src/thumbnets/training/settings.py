@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from thumbnets.choices import Checked, choice_of
+from thumbnets.messages import quote
 from thumbnets.options import Count, NonNegative, Pixels, Positive
 from thumbnets.registry import (
     AUGMENTATIONS,
@@ -98,6 +99,14 @@ class TrainSettings(Checked):
     """bf16: matrix products and convolutions in bfloat16 while training; evaluation is in fp32."""
     threads: Count
     """Compute threads on a CPU: part of the arithmetic, so a param."""
+
+    @model_validator(mode="after")
+    def _some_class_counts(self) -> Self:
+        if isinstance(self.class_weights, list) and not any(self.class_weights):
+            raise ValueError(
+                f"class_weights must have a value above 0, got {quote(self.class_weights)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
