@@ -212,7 +212,7 @@ def meta_of(content: dict[str, Any]) -> Meta:
     meta = Meta(**content)
     lists = {"classes": str, "mean": float, "std": float, "counts": int}
     for name, value in vars(meta).items():
-        kind = int if name in ("channels", "image_size") else lists.get(name, str)
+        kind = int if name in ("channels", "image_size", "depth") else lists.get(name, str)
         values = value if name in lists else [value]
         if not isinstance(values, list) or not all(type(one) is kind for one in values):
             of = f"a list of {kind.__name__}" if name in lists else kind.__name__
