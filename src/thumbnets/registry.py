@@ -34,7 +34,7 @@ _ANNOTATION_NAMES = {
 
 
 # A message is to stay a line that one can read.
-_MOST_NAMES_LISTED = 30
+_NAMES_IN_MESSAGE = 30
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -81,7 +81,7 @@ class MethodMetadata(Metadata):
     refuses: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
     parts: str | None = None
-    least_epochs: tuple[str, ...] = ()
+    walk: tuple[str, str] | None = None
     pretrains: bool = False
     example: str = "image"
     classes: int | None = None
@@ -219,8 +219,8 @@ def unknown(kind: str, name: object, known: Any) -> str:
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    more = f" and {len(names) - _MOST_NAMES_LISTED} more" if len(names) > _MOST_NAMES_LISTED else ""
-    listed = f"Known: {', '.join(names[:_MOST_NAMES_LISTED])}{more}." if names else "There is none."
+    more = f" and {len(names) - _NAMES_IN_MESSAGE} more" if len(names) > _NAMES_IN_MESSAGE else ""
+    listed = f"Known: {', '.join(names[:_NAMES_IN_MESSAGE])}{more}." if names else "There is none."
     return f"Unknown {kind} {name!r}.{hint} {listed}"
 
 

@@ -27,7 +27,7 @@ class Method:
     `excludes` names keys of `train` that must be empty, `refuses` choices by their key; `files`
     names options that are files in `pretrained/`, a change of which retrains the block, with what
     to do where one is missing; `parts` names an option that the epochs are divided by, and
-    `least_epochs` options whose product they must reach;
+    `walk` the options members and cycle, if that many cycles but half of one follow the schedule;
     `pretrains=True` says that it trains an encoder, in stage `pretrain`, and an option `encoder` is
     the name of a block whose encoder it begins with.
     Where examples are no images, `example` says what they are called, `classes` how many classes

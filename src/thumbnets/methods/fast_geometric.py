@@ -15,9 +15,7 @@ from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
 
-@METHODS.register(
-    excludes=("average", "early_stopping", "weights"), least_epochs=("members", "cycle")
-)
+@METHODS.register(excludes=("average", "early_stopping", "weights"), walk=("members", "cycle"))
 def fast_geometric(
     settings: ModelSettings,
     meta: Meta,
@@ -43,7 +41,7 @@ def fast_geometric(
     TorchEnsemble, whose rates these are for lr 0.1.
 
     Raises:
-        ValueError: The walk's lows are no lows, or the warm-up takes longer than the usual epochs.
+        ValueError: The lowest rate of the walk is not below the highest.
     """
     return FastGeometric(settings, meta, members, cycle, high, low)
 
@@ -62,19 +60,15 @@ class FastGeometric(SequentialEnsemble):
     ) -> None:
         super().__init__(settings, meta, members, mean_of_logits)
         self.cycle, self.high, self.low = cycle, high, low
-        usual, where = self.train.epochs - self.walk, f"models.{settings.name}"
         if low >= high:
-            raise ValueError(f"{where}.method.low must be less than high, {high:g}, got {low:g}.")
-        if self.train.warmup > usual:
             raise ValueError(
-                f"{where}: warmup must be at most the epochs before the walk, {usual}, got "
-                f"{self.train.warmup:g}."
+                f"models.{settings.name}.method.low must be less than high, {high:g}, got {low:g}."
             )
 
     @property
     def walk(self) -> int:
-        """Epochs after the usual ones."""
-        return (self.members - 1) * self.cycle + self.cycle // 2
+        """Epochs after those of the schedule."""
+        return self.train.epochs - self.train.schedule_epochs
 
     def ends(self) -> list[int]:
         first = self.train.epochs - self.walk + self.cycle // 2
