@@ -95,7 +95,7 @@ class Entry:
     Attributes:
         name: The function's name, used in params.yaml.
         module: Dotted name of the module that defines it.
-        metadata: What its decorator says of it, of the type that its registry names.
+        metadata: Literals of its decorator, of the type that its registry names.
         parameters: For each keyword-only argument: annotation as source text, and default
             (`...` if it has none).
     """
@@ -110,8 +110,8 @@ class Registry:
     """The functions under `place` that carry `@REGISTRY.register(...)`.
 
     Args:
-        kind: What an entry is, for messages ("network").
-        place: A module file or a folder of modules, relative to the package.
+        kind: Name of what an entry is, for messages ("network").
+        place: Module file or folder of modules, relative to the package.
         given: Keyword-only arguments that the caller supplies; all others are options.
         metadata: Type of what a decorator may say of an entry.
     """

@@ -18,8 +18,8 @@ def adversarial(
     """Members as of `voting`; the loss of a batch is added to that of its adversarial double.
 
     Args:
-        members: How many.
-        epsilon: How far every pixel is moved, as a share of the range from black to white.
+        members: Number of members.
+        epsilon: Distance that every pixel is moved, a share of the range from black to white.
 
     Source: Goodfellow et al. 2015, arXiv:1412.6572, section 4 (fast gradient sign); with ensembles
     Lakshminarayanan et al. 2017, arXiv:1612.01474, whose 1 % is the default (TorchEnsemble: 50 %).

@@ -77,9 +77,9 @@ class Boosting(Ensemble):
         """Mean squared distance of a member's output to its residual, all [N, K].
 
         Args:
-            output: Of the member.
-            total: Sum of the members before it.
-            shares: As of `shares`.
+            output: Output of the member.
+            total: Sum of the outputs of the members before it.
+            shares: Targets from `shares`.
         """
         residual = shares - (self.shrinkage * total).softmax(1)
         return (output - residual).square().sum(1).mean()

@@ -40,10 +40,10 @@ def distill(
     images whose likeliest class is that of the target.
 
     Args:
-        teacher: What stage `teach` wrote, in `pretrained/`.
-        temperature: Divides the logits of both, the teacher's before the softmax; the loss is
+        teacher: File of stage `teach`, in `pretrained/`.
+        temperature: Divisor of both networks' logits, the teacher's before the softmax; the loss is
             multiplied by its square, which keeps the gradient's size.
-        share: Of the teacher's probabilities in the target; the rest is the label.
+        share: Share of the teacher's probabilities in the target; the rest is the label.
 
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2; Beyer et al. 2022, arXiv:2106.05237
     (the same view for both, a long schedule).
@@ -109,10 +109,10 @@ class TaughtBatches(Batches):
 
     Args:
         data: The images.
-        method: Whose settings they follow.
+        method: Method whose settings the batches follow.
         streams: Order of the images and draws of the views.
-        views: A key of `VIEWS`.
-        targets: float32 [V, N, K].
+        views: Views of the teacher, a key of `VIEWS`.
+        targets: Targets of each view and image, float32 [V, N, K].
     """
 
     def __init__(

@@ -39,10 +39,10 @@ def load_encoder(encoder: nn.Module, block: str, seed: int, meta: Meta) -> None:
     """Give an encoder the weights that stage `pretrain` has trained.
 
     Args:
-        encoder: As `build_encoder` returns it; changed in place.
+        encoder: Module from `build_encoder`, changed in place.
         block: The model block that was pre-trained.
-        seed: Of the run.
-        meta: The images that it is for.
+        seed: Seed of the run.
+        meta: Shape, classes and normalisation of the images to train on.
 
     Raises:
         ValueError: The file is missing, damaged, or of other images.

@@ -25,17 +25,17 @@ def fast_geometric(
     high: Positive = 0.5,
     low: Positive = 0.001,
 ) -> Method:
-    """A usual training, then the rate falls and rises along lines; its lows are the members.
+    """A usual training, then the rate falls and rises linearly; at each low is a member.
 
     The walk takes (members - 1) * cycle + cycle / 2 of the epochs, up to the last low; the schedule
     and its warm-up have the rest, and the walk begins with an optimizer as new. The mean of the
     members' logits predicts.
 
     Args:
-        members: How many.
+        members: Number of members.
         cycle: Epochs from one high of the learning rate to the next, half of which lead to a low.
-        high: The highest rate of the walk, as a share of `lr` …
-        low: … and the lowest.
+        high: Highest rate of the walk, as a share of `lr`.
+        low: Lowest rate of the walk, likewise.
 
     Source: Garipov et al. 2018, arXiv:1802.10026; the logits and the new optimizer as in
     TorchEnsemble, whose rates these are for lr 0.1.
@@ -84,8 +84,10 @@ class Walk(Schedule):
     """The schedule of the usual training, and after it the lines of the walk.
 
     Args:
-        optimizer, settings, steps_per_epoch: As for `Schedule`.
-        method: Tells the lines.
+        optimizer: Optimizer whose rates are set, as new.
+        settings: What controls the training.
+        steps_per_epoch: Batches an epoch.
+        method: Method whose rates and cycle the walk has.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Probes: what a pre-trained encoder is worth, judged by the classes that its features tell."""
+"""Probes: how well the features of a pre-trained encoder tell classes apart."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -39,10 +39,10 @@ def probe(
             norms in evaluation mode. finetune: all of it is trained on. knn: nothing is trained;
             the nearest training images vote, and the accuracy of training is that of leaving out
             each of a batch of them.
-        labels: How many training images are looked at, as many of each class, drawn by the seed;
+        labels: Number of training images to learn from, as many of each class, drawn by the seed;
             None: all.
-        neighbours: How many of them vote (knn) …
-        temperature: … with weights exp(cosine similarity / temperature).
+        neighbours: Number of neighbours that vote (knn).
+        temperature: Temperature of their weights, exp(cosine similarity / temperature).
 
     Raises:
         ValueError: A setting makes no sense for the kind.
@@ -99,8 +99,8 @@ class Probe(Method):
         """Which labels are looked at.
 
         Args:
-            labels: Of the training images, int64 [N].
-            seed: Of the run.
+            labels: Labels of the training images, int64 [N].
+            seed: Seed of the run.
 
         Returns:
             int64 [number], places in `labels`, ascending.
@@ -120,10 +120,10 @@ def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray
     """Some images, as many of each class; what is left over goes to classes drawn at random.
 
     Args:
-        labels: int64 [N].
-        number: How many in all.
-        classes: How many there are.
-        seed: Of the draw.
+        labels: Labels of the images, int64 [N].
+        number: Number of images to draw.
+        classes: Number of classes.
+        seed: Seed of the draw.
 
     Returns:
         int64 [number], places in `labels`, ascending.
@@ -132,7 +132,7 @@ def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray
         ValueError: There are fewer labels than classes, or than are wanted of a class.
     """
     if number < classes:
-        raise ValueError(f"labels must be at least one a class, {classes}, got {number}.")
+        raise ValueError(f"labels must be at least one per class, {classes}, got {number}.")
     rng = np.random.default_rng(seed)
     share = np.full(classes, number // classes)
     share[rng.permutation(classes)[: number % classes]] += 1
@@ -181,8 +181,11 @@ class Features(Batches):
     """Batches of what a frozen encoder makes of images; without augmentation computed once.
 
     Args:
-        encoder: From images to features [N, D].
-        data, settings, meta, streams: As for `Batches`.
+        data: The images.
+        settings: Batch size, augmentation and mix.
+        meta: Normalisation and classes.
+        streams: Order of the images and draws of the augmentation.
+        encoder: Module from images to features [N, D].
     """
 
     def __init__(
@@ -292,13 +295,13 @@ class Voters(nn.Module):
 
     Logits are logarithms of the sums of weights by class, and so their softmax is the share of the
     votes. Each class has one vote more, of weight 1, as from a neighbour at right angles: a class
-    that nobody votes for has a finite loss.
+    without votes has a finite loss.
 
     Args:
-        encoder: From images to features [N, D].
-        head: What they stand in for: a layer from features to classes.
-        neighbours: How many vote.
-        temperature: Their weights are exp(cosine similarity / temperature).
+        encoder: Module from images to features [N, D].
+        head: Layer from features to classes that the votes replace.
+        neighbours: Number of neighbours that vote.
+        temperature: Temperature of their weights, exp(cosine similarity / temperature).
     """
 
     def __init__(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class EarlyStopping(Checked):
-    """Stop when the validation loss has not improved; the best epoch's weights are kept."""
+    """Stop when the validation loss has not improved; the best epoch's weights are used."""
 
     patience: Count
     """Epochs without improvement before stopping."""
@@ -70,7 +70,7 @@ class TrainSettings(Checked):
     decay_norms: bool
     """Whether biases and the gains of norms decay as well."""
     clip: Positive | None
-    """Longest gradient of all weights together, by its Euclidean norm."""
+    """Greatest Euclidean norm of the gradient of all weights together."""
     lookahead: Lookahead | None
     schedule: choice_of(SCHEDULES)
     warmup: NonNegative
