@@ -1,4 +1,4 @@
-"""Adversarial training: members that also learn from images changed to deceive them."""
+"""Adversarial training: members that also learn from adversarial images."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from thumbnets.training.settings import ModelSettings
 def adversarial(
     settings: ModelSettings, meta: Meta, *, members: Several = 5, epsilon: Portion = 0.01
 ) -> Method:
-    """Members as of `voting`; the loss of a batch is added to that of its adversarial double.
+    """Members as of `voting`; the loss of a batch is added to that of its adversarial images.
 
     Args:
         members: Number of members.
@@ -41,8 +41,8 @@ class Adversarial(IndependentEnsemble):
         loss, correct = self.loss(module, images, targets)
         loss = loss * share
         *found, slope = torch.autograd.grad(loss, [*module.parameters(), images])
-        doubles = self.attacked(images.detach(), slope)
-        more, more_loss, _ = super().gradients(module, doubles, targets, share)
+        adversarial_images = self.attacked(images.detach(), slope)
+        more, more_loss, _ = super().gradients(module, adversarial_images, targets, share)
         torch._foreach_add_(found, more)
         return found, loss.detach() + more_loss, correct
 

@@ -35,8 +35,8 @@ def distill(
 ) -> Method:
     """Cross-entropy with the teacher's probabilities, each image in a view drawn anew every epoch.
 
-    The views are those that the teacher was asked about (`ensemble.teach`), so that both see the
-    same pixels, and nobody computes the teacher again. The training accuracy of the curve counts
+    The views are those that the teacher has predicted (`ensemble.teach`), so that both see the
+    same pixels, and the teacher is computed only once. The training accuracy of the curve counts
     images whose likeliest class is that of the target.
 
     Args:
@@ -55,8 +55,8 @@ def read_teacher(path: Path, remedy: str) -> dict[str, np.ndarray]:
     """`log_probabilities` float32 [V, N, K], `views`, `classes` and `sha256` of stage `teach`.
 
     Args:
-        path: Where it is.
-        remedy: What to do if it is not.
+        path: File of stage `teach`.
+        remedy: Instruction for the message, if the file can't be used.
 
     Raises:
         ValueError: The file is damaged, or something else.

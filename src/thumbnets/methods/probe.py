@@ -213,7 +213,7 @@ class Features(Batches):
 def encoded(encoder: nn.Module, images: Iterable[Tensor]) -> Tensor:
     """Features float32 [N, D] of normalised images that come in parts.
 
-    The encoder stays in evaluation mode: it uses the statistics of its batch norms, and keeps them.
+    The encoder stays in evaluation mode: its batch norms' statistics are used, and not updated.
     """
     encoder.eval()
     return torch.cat([encoder(part) for part in images])
@@ -258,14 +258,14 @@ class NearestNeighbours(Probe):
 
     @torch.no_grad()
     def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and hits of voters about each other. `images` are their places."""
+        """Loss and correct votes, each image left out in turn. `images` are indices."""
         logits = module.vote(module.bank[images], without=images)
         return self.cross_entropy(logits, targets), (logits.argmax(1) == targets).sum()
 
     def gradients(
         self, module: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """None at all: see `Untrained`."""
+        """No gradients: see `Untrained`."""
         return [], *self.loss(module, images, targets)
 
 
@@ -291,7 +291,7 @@ class OneSample(Batches):
 
 
 class Voters(nn.Module):
-    """Images by the classes of those whose features point in the most similar directions.
+    """Nearest-neighbour classifier: features are compared by cosine similarity.
 
     Logits are logarithms of the sums of weights by class, and so their softmax is the share of the
     votes. Each class has one vote more, of weight 1, as from a neighbour at right angles: a class
@@ -310,7 +310,7 @@ class Voters(nn.Module):
         super().__init__()
         self.encoder, self.classes = encoder, head.out_features
         self.neighbours, self.temperature = neighbours, temperature
-        # Nobody yet; float32 [M, D], of length 1, and int64 [M].
+        # No images yet; float32 [M, D], of length 1, and int64 [M].
         self.register_buffer("bank", torch.zeros(neighbours, head.in_features))
         self.register_buffer("labels", torch.zeros(neighbours, dtype=torch.int64))
 
@@ -322,12 +322,12 @@ class Voters(nn.Module):
         return self.vote(nn.functional.normalize(self.encoder(images), dim=1))
 
     def vote(self, directions: Tensor, without: Tensor | None = None) -> Tensor:
-        """Logits [N, K] of directions [N, D]; `without`, int64 [N], is who may not vote on each."""
+        """Logits [N, K] of directions [N, D]; `without`, int64 [N]: the image left out for each."""
         similar = directions @ self.bank.mT
         if without is not None:
             similar.scatter_(1, without[:, None], -torch.inf)
         least = similar.topk(self.neighbours).values[:, -1:]
-        # Without places of neighbours: who is as near as the last of them votes as well.
+        # By threshold, not by index: whatever is as near as the last neighbour votes as well.
         weights = torch.exp(similar / self.temperature) * (similar >= least)
         return torch.log1p(weights @ nn.functional.one_hot(self.labels, self.classes).float())
 

@@ -51,13 +51,13 @@ def simclr(
 def pretraining_images(
     split: Split, settings: ModelSettings, seed: int, device: torch.device
 ) -> tuple[Images, Images]:
-    """What an encoder learns from, and the fold that its curve is of.
+    """Images that an encoder learns from, and those that validate it.
 
     It learns from the unlabelled images of a data set that has them, else from all training
     images but those that validate the run of that seed.
 
     Raises:
-        ValueError: That fold has one image, which there is nothing to tell from.
+        ValueError: That fold has one image, which has no other to be compared with.
     """
     validates = settings.validates(split.fold, seed)
     validation = Images.of(split, device, validates)
@@ -150,7 +150,7 @@ class Views(Batches):
 
 
 def nt_xent(projected: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The loss of two views an image: how hard each is to tell by its similarity to the other.
+    """The contrastive loss of two views per image: cross-entropy of finding the other view.
 
     Similarities are cosines, divided by the temperature; a view is compared with all 2N - 1 others.
 

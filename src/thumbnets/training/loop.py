@@ -42,7 +42,7 @@ class Epoch:
 
 
 class Watcher(Protocol):
-    """Told of every batch and epoch; `done` batches of a resumed training lie behind it."""
+    """Observer of every batch and epoch; `done` batches of a resumed training lie behind it."""
 
     def start(self, epochs: int, steps: int, done: int) -> None: ...
 
