@@ -9,7 +9,7 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
-from thumbnets.data.arrays import Meta
+from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.names import shown

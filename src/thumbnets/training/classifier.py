@@ -60,7 +60,7 @@ class Classifier:
     """A network with the normalisation of its input.
 
     Attributes:
-        halvings: How many times its training halved the learning rate, having diverged.
+        halvings: Number of times that its training diverged and halved the learning rate.
     """
 
     network: nn.Module
