@@ -20,7 +20,6 @@ import scipy.io
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from thumbnets.training.weights import load_weights, save_weights
 from torchvision import datasets as torchvision_sets
 
 from tests.conftest import QUICK
@@ -40,6 +39,7 @@ from thumbnets.data.folder import read_list
 from thumbnets.data.readers import read_idx
 from thumbnets.evaluation.predictions import read_predictions
 from thumbnets.methods.distill import read_teacher
+from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import create_model
 from thumbnets.predict import read_as_trained
 from thumbnets.report.records import read_curve, read_findings

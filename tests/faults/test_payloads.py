@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from thumbnets.artifacts import read_array, read_arrays, read_json, write_json
+from thumbnets.choices import explain
 from thumbnets.data.archives import unpack_tar
 from thumbnets.data.arrays import read_meta
 from thumbnets.data.datasets import DATASETS
@@ -28,7 +29,7 @@ from thumbnets.messages import LONGEST_QUOTE
 from thumbnets.models import create_model
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.pretrained import take_weights
-from thumbnets.training.settings import TrainSettings, explain
+from thumbnets.training.settings import TrainSettings
 from thumbnets.yaml_files import read_yaml
 
 from .kinds import META

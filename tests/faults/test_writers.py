@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from thumbnets.training.weights import save_weights
 
 from thumbnets.artifacts import (
     write_array,
@@ -27,6 +26,7 @@ from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
 from thumbnets.data.readers import on_disk
 from thumbnets.export import export
+from thumbnets.methods.weights import save_weights
 from thumbnets.models import create_model
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
