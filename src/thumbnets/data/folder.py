@@ -17,7 +17,15 @@ import numpy as np
 from tqdm import tqdm
 
 from thumbnets import runtime
-from thumbnets.artifacts import read_csv, read_json, sha256, write_csv, write_json
+from thumbnets.artifacts import (
+    parsing,
+    read_bounded,
+    read_csv,
+    read_json,
+    sha256,
+    write_csv,
+    write_json,
+)
 from thumbnets.data.depth import FULL, depth_of
 from thumbnets.data.division import divide, groups_in_both, with_groups
 from thumbnets.data.formats import SUFFIXES, count_kinds, is_left_behind, passed_over
@@ -28,11 +36,13 @@ from thumbnets.data.listing import images_below, refuse_link
 from thumbnets.data.names import alike, is_text, is_utf8, shown
 from thumbnets.data.parts import folders_in, roots
 from thumbnets.data.readers import Content, Part, on_disk
+from thumbnets.messages import quote
 
 LIST = "files.csv"
 _PASSED_OVER = "passed_over.json"
 _NAMED = 5  # files in a message
 _MAX_GROUPS = 20  # that findings name
+_LONGEST_IMAGE = 1 << 28  # bytes of a file
 _AT_ONCE = 256  # images that are read before anything is done with them
 
 
@@ -176,7 +186,7 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
         ValueError: A file has changed since it was listed, or can't be read, or a class has too
             few images.
     """
-    rows = divide([Listed(**row) for row in read_csv(raw / LIST)], rule)
+    rows = divide(read_list(raw / LIST), rule)
     both = groups_in_both(rows, rule)
     deep = sum(bool(row.highest) for row in rows)
     rule = replace(rule, depth=rule.depth or _found_depth(rows, rule))
@@ -238,11 +248,28 @@ def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
     return depth
 
 
+def read_list(path: Path) -> list[Listed]:
+    """Read the list that `list_images` wrote.
+
+    Raises:
+        ValueError: The file is missing or damaged, or names a file outside the folder.
+    """
+    rows = read_csv(path)
+    with parsing(path):
+        listed = [Listed(**row) for row in rows]
+        if not listed:
+            raise ValueError("it lists no image")
+        for row in listed:
+            if Path(row.file).is_absolute() or ".." in Path(row.file).parts or "\0" in row.file:
+                raise ValueError(f"{quote(row.file)} must lie in the folder of the images")
+    return listed
+
+
 def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
     """Pixels uint8 [3, H, W], or which file can't be read and why."""
     if not row.sha256:
         return f"{shown(row.file)} (no file, or a link to nothing)"
-    content = (Path(rule.path) / row.file).read_bytes()
+    content = read_bounded(Path(rule.path) / row.file, _LONGEST_IMAGE)
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise ValueError(
             f"{shown(row.file)} has changed since it was listed: run "
