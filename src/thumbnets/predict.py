@@ -65,7 +65,7 @@ def predict(
         images = [image for image in found if not isinstance(image, str)]
         rows = iter(())
         if images:
-            logits = classifier.logits(torch.from_numpy(np.stack(images)))
+            logits = check_finite(classifier.logits(torch.from_numpy(np.stack(images))))
             rows = iter(to_probabilities(logits))
         for path, image in zip(some, found, strict=True):
             if isinstance(image, str):

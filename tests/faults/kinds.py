@@ -261,7 +261,7 @@ def _save_legacy(state: dict, path: Path) -> None:
 
 
 def _checkpoint(folder: Path) -> Path:
-    Checkpoint(folder / "0.pt", "key", 0).keep({"tensor": torch.arange(5.0), "list": [1, "a"]})
+    Checkpoint(folder / "0.pt", "key", 0).save({"tensor": torch.arange(5.0), "list": [1, "a"]})
     return folder / "0.pt"
 
 

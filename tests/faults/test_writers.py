@@ -154,7 +154,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "npz": ("a.npz", lambda path: write_arrays(path, a=LABELS)),
     "split": ("train", _split),
     "weights": ("0.safetensors", lambda path: save_weights(path, _network(), _settings())),
-    "checkpoint": ("0.pt", lambda path: Checkpoint(path, "key", 0).keep({"a": 1})),
+    "checkpoint": ("0.pt", lambda path: Checkpoint(path, "key", 0).save({"a": 1})),
     "export": ("a.pt", lambda path: export(_network(), "torchscript", path)),
     "list of images": ("raw", lambda path: list_images(path.parent / "images", path)),
     "on disk": ("scratch", lambda path: on_disk([LABELS], path)),
