@@ -15,7 +15,7 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test lint format report bench lock clean
+.PHONY: help install repro test fuzz lint format report bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ test: install ## run the tests
 	@log=$$(mktemp); python -m pytest tests/test_pipeline.py > $$log 2>&1 & pipeline=$$!; \
 		python -m pytest --ignore tests/test_pipeline.py; others=$$?; \
 		wait $$pipeline; pipeline=$$?; cat $$log; rm -f $$log; exit $$((others || pipeline))
+
+# Damaged files of each kind, and one kind by its name: make fuzz COUNT=100 KIND=npz
+COUNT ?= 10000
+KIND ?=
+
+fuzz: install ## damage each KIND of file COUNT times, and print what its reader does
+	python -m tests.faults $(COUNT) $(KIND)
 
 lint: install ## check style
 	ruff check .

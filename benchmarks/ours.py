@@ -94,13 +94,11 @@ def bags(task: dict, epochs: int) -> Measured:
     train, _, _, meta = read(task)
     method = build_method(settings, meta)
     examples, once = method.build_examples(train, "train"), task.but(epochs=1).settings
-    fit_one(build_method(once, method.example_meta), examples, None, seed=0, watcher=Clock())
+    fit_one(build_method(once, meta), examples, None, seed=0, watcher=Clock())
 
     def measured() -> dict:
         began = time.perf_counter()
-        fit_one(
-            build_method(settings, method.example_meta), examples, None, seed=0, watcher=Clock()
-        )
+        fit_one(build_method(settings, meta), examples, None, seed=0, watcher=Clock())
         return {"seconds": (time.perf_counter() - began) / epochs}
 
     return measured

@@ -74,7 +74,8 @@ def test_a_network_that_changes_is_not_written(classifier, tmp_path, monkeypatch
 
 
 def test_command(model_settings, root, tmp_path, monkeypatch, capsys):
-    (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
+    for name in ("params.yaml", "zoo"):
+        (tmp_path / name).symlink_to(root / name)
     monkeypatch.chdir(tmp_path)
     settings = model_settings("tiny_cnn", {"dropout": 0.025, "order": "norm_relu"})
     network = create_model("tiny_cnn", **META.shape)
@@ -90,5 +91,5 @@ def test_command(model_settings, root, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "tiny_cnn-3.pt").is_file()
     with pytest.raises(SystemExit, match="error: Unknown model 'tiny'"):
         run("tiny")
-    with pytest.raises(SystemExit, match="4.safetensors not found: run `dvc repro`, or `dvc exp"):
+    with pytest.raises(SystemExit, match="4.safetensors not found: run `dvc repro`."):
         run("tiny_cnn", "--seed", "4")

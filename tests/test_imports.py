@@ -13,7 +13,17 @@ SOURCE = Path(thumbnets.__file__).parent
 # From the bottom to the top; what is on one level may not import from a higher one. Modules and
 # packages that are not listed (cli, params, report, launch, …) are the top.
 LEVELS = [
-    {"options", "registry", "choices", "paths", "artifacts", "runtime", "stage"},
+    {
+        "options",
+        "messages",
+        "registry",
+        "choices",
+        "paths",
+        "artifacts",
+        "runtime",
+        "stage",
+        "yaml_files",
+    },
     {"data"},
     {"models"},
     {"training"},

@@ -152,7 +152,7 @@ def test_a_headline_outside_the_pool_is_trained_alone_and_then_enters_it_untrain
     assert trainings(printed) == ["lenet_300_100, seed 0"]
     assert restored.changed() == {
         *("params.yaml", "dvc.lock", "report/index.html", "report/report.md"),
-        *("metrics/models/headline.json", "metrics/summary.json"),
+        *("metrics/models/headline.json", "metrics/correct/headline.json", "metrics/summary.json"),
     }
     by_option = lock_entries(restored)
     assert {stage for stage in before if before[stage] != by_option[stage]} == {
@@ -260,7 +260,9 @@ def test_an_edit_to_a_network_retrains_that_network(restored: Project):
 
 
 def test_an_edit_to_the_loop_makes_all_trainings_stale(restored: Project):
-    restored.edit("src/thumbnets/training/loop.py", "_MOST_HALVINGS = 3", "_MOST_HALVINGS = 3 + 0")
+    restored.edit(
+        "src/thumbnets/training/loop.py", "_GREATEST_HALVINGS = 3", "_GREATEST_HALVINGS = 3 + 0"
+    )
     restored.run("dvc", "repro", "code")
     stale = restored.run("dvc", "status")
     trains = {*(f"train@{model}-0" for model in POOL), "train-headline@headline-0"}

@@ -155,7 +155,13 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
         metrics = over_seeds(scores, classes=classes.tolist(), images=20) | {"parameters": 1}
         write_json(copied / "metrics" / "models" / f"{model}.json", metrics)
         path = copied / "predictions" / "test" / f"{model}.npz"
-        write_arrays(path, logits=np.stack(logits), labels=labels, classes=classes)
+        write_arrays(
+            path,
+            logits=np.stack(logits),
+            labels=labels,
+            classes=classes,
+            seeds=np.array(seeds),
+        )
     chosen = {
         str(seed): {rule: {"votes": {f"{model}-{seed}": 1}} for rule in RULES}
         for seed, model in zip(seeds, ["mlp4", "cnn_a"], strict=True)

@@ -1,4 +1,4 @@
-"""The train stage: killed at any moment it ends with the same bytes; what it keeps, and of what."""
+"""The train stage: killed at any moment it ends with the same bytes; finished, it is stored."""
 
 import json
 import os
@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from thumbnets import paths
+from thumbnets import paths, trainings
 from thumbnets.artifacts import read_arrays, read_csv, read_json, write_json
 from thumbnets.data.arrays import Split, write_split
+from thumbnets.inputs import stage_inputs
 from thumbnets.methods.base import build_method
 from thumbnets.methods.weights import load_weights
+from thumbnets.params import load_params
+from thumbnets.store import training_key
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training, fit
 
@@ -69,7 +72,7 @@ def block(stage, split, model_settings):
         changes = {"epochs": 3, "augment": ["shift"], **changes}
         settings = model_settings("mlp4", {"dropout": 0.3}, **changes)
         about = {"settings": settings.model_dump(), "modules": {"code": code}}
-        write_json(paths.model_code("toy"), about, exact=True)
+        write_json(paths.training_inputs("toy"), about, exact=True)
         for seed in (0, 1):
             write_json(paths.encoder_of("toy", seed), {})
         return settings
@@ -110,11 +113,11 @@ def test_it_trains_on_all_folds_but_one_and_predicts_that_one(stage, block, spli
 
 def test_after_success_no_checkpoint_is_left(stage, block):
     block(refit=True)
-    folder = paths.CHECKPOINTS / "toy"
-    folder.mkdir(parents=True)
-    (folder / ".0-folds.pt.4711.tmp").write_bytes(b"of a kill")
+    file = paths.checkpoint(training_key("toy", 0), "folds")
+    file.parent.mkdir(parents=True)
+    (file.parent / f".{file.name}.4711.tmp").write_bytes(b"of a kill")
     stage.main("toy", "0")
-    assert list(folder.iterdir()) == []
+    assert list(file.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("changes", [{}, {"early_stopping": {"patience": 2}, "epochs": 20}])
@@ -134,10 +137,9 @@ def test_a_refit_learns_from_all_images_for_as_many_epochs(stage, block, split, 
     fixed = settings.train.model_copy(update={"epochs": epochs, "early_stopping": None})
     everything = train_images(split, np.full(90, True))
     expected, curve = fit(
-        settings.model_copy(update={"train": fixed}),
+        build_method(settings.model_copy(update={"train": fixed}), split.meta),
         everything,
         None,
-        split.meta,
         seed=0,
         watcher=Silent(),
     )
@@ -150,21 +152,47 @@ def test_a_refit_has_no_images_for_the_plateau_schedule(train_settings):
         train_settings(refit=True, schedule="plateau")
 
 
+@pytest.fixture
+def store():
+    """A cache of DVC, in which finished trainings are stored."""
+    Path(".dvc").mkdir()
+
+
 @pytest.mark.parametrize("refit", [False, True])
 def test_ahead_writes_nothing_and_the_stage_then_trains_nothing(stage, block, capsys, refit):
     block(refit=refit)
-    stage.main("toy", "0")
+    stage.main("toy", "0")  # without a store
     expected = outputs("toy")
     remove_outputs("toy")
+    Path(".dvc").mkdir()
     stage.main("toy", "0", "--ahead")
-    kept = {path.name for path in (paths.CHECKPOINTS / "toy").iterdir()}
-    assert kept == ({"0-folds.pt", "0-refit.pt"} if refit else {"0-folds.pt"})
+    assert "toy, seed 0: epoch 3/3" in capsys.readouterr().out
     assert not any(path("toy", 0).exists() for path in OUTPUTS)
-    capsys.readouterr()
+    assert list(paths.CHECKPOINTS.iterdir()) == []
+    stage.main("toy", "0", "--ahead")
     stage.main("toy", "0")
-    assert capsys.readouterr().out == ""  # no epoch
+    assert capsys.readouterr().out == "toy, seed 0: trained before, found by its inputs\n" * 2
     assert outputs("toy") == expected
-    assert list((paths.CHECKPOINTS / "toy").iterdir()) == []
+
+
+def test_without_a_cache_of_dvc_nothing_is_found(stage, block, capsys):
+    block()
+    for _ in range(2):
+        stage.main("toy", "0", "--ahead")
+        assert "epoch 1/3" in capsys.readouterr().out
+
+
+def test_the_headline_is_found_as_the_block_of_the_pool(stage, block, store, capsys):
+    """A slot is no input of a training; lines carry the name of the block."""
+    block()
+    inputs = paths.training_inputs("toy").read_bytes()
+    paths.training_inputs(paths.HEADLINE).write_bytes(inputs)
+    write_json(paths.encoder_of(paths.HEADLINE, 0), {})
+    stage.main(paths.HEADLINE, "0")
+    assert "toy, seed 0: epoch 1/3" in capsys.readouterr().out
+    stage.main("toy", "0")
+    assert "epoch" not in capsys.readouterr().out
+    assert outputs("toy") == outputs(paths.HEADLINE)
 
 
 def _lighter(split: Split) -> Split:
@@ -190,7 +218,9 @@ def _other_folds(split: Split) -> Split:
         ({}, _other_folds),
     ],
 )
-def test_what_was_kept_of_other_inputs_is_not_taken_up(stage, block, split, capsys, changes, data):
+def test_what_is_stored_of_other_inputs_is_not_found(
+    stage, block, store, split, capsys, changes, data
+):
     block()
     stage.main("toy", "0", "--ahead")
     changes = {**changes, "data": data(split)} if data else changes
@@ -203,13 +233,12 @@ def test_what_was_kept_of_other_inputs_is_not_taken_up(stage, block, split, caps
     assert outputs("toy") == found
 
 
-def test_another_seed_is_another_training(stage, block, capsys):
+def test_another_seed_is_another_training(stage, block, store, capsys):
     block()
     stage.main("toy", "1", "--ahead")
     capsys.readouterr()
     stage.main("toy", "0")
     assert "epoch 1/3" in capsys.readouterr().out
-    assert [path.name for path in (paths.CHECKPOINTS / "toy").iterdir()] == ["1-folds.pt"]
 
 
 class Killed(Exception):
@@ -227,7 +256,7 @@ def test_a_kill_between_the_outputs_costs_no_training(stage, block, monkeypatch,
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(stage, writer, die)
+        patched.setattr(trainings, writer, die)
         stage.main("toy", "0")
     capsys.readouterr()
     stage.main("toy", "0")
@@ -266,9 +295,10 @@ def test_halvings_reach_the_weights_and_the_metrics(stage, block, copied, split,
             self.losses[0] = np.nan
 
     monkeypatch.setattr(Training, "_step", lose)
-    params = (copied / "params.yaml").read_text()
-    params = params.replace("\nmodels:\n", "\nmodels:\n  toy: {arch: mlp4}\n", 1)
-    (copied / "params.yaml").write_text(params.replace("seeds: [0]", "seeds: [0, 1]", 1))
+    monkeypatch.chdir(copied)
+    inputs = stage_inputs(load_params(), "evaluate")
+    inputs["params"]["seeds"] = [0, 1]
+    write_json(paths.stage_inputs("evaluate"), inputs, exact=True)
     block(lr=0.08, on_divergence="retry", refit=True)
     write_split(paths.TEST, replace(split, fold=None))
     for seed in ("0", "1"):
@@ -291,7 +321,10 @@ DRIVER = """
 import json, os, signal, sys, time
 from pathlib import Path
 from stages import code, download, preprocess, pretrain, train
+from thumbnets import paths, trainings  # so that no child imports torch
 from thumbnets.stage import run_stage
+from thumbnets.params import load_params
+from thumbnets.store import training_key
 
 def fork(main):
     child = os.fork()
@@ -309,7 +342,7 @@ def version(file):
     return file.stat().st_mtime_ns if file.exists() else None
 
 def killed(child, file, before, delay):
-    # Wait until it has trained and kept something, a little longer, and kill.
+    # Wait until it has trained and saved something, a little longer, and kill.
     while version(file) == before:
         if (code := exit_code(child, os.WNOHANG)) is not None:
             return code
@@ -322,30 +355,30 @@ def prepare():
     for stage in (code, download, preprocess, pretrain):
         stage.main()
 
-file = Path("build/checkpoints/hard/0-folds.pt")
 print(exit_code(fork(prepare)), flush=True)
+file = paths.checkpoint(training_key("headline", 0), "folds")
 for line in sys.stdin:
     seconds, delay = json.loads(line)
     os.environ["THUMBNETS_CHECKPOINT_SECONDS"] = str(seconds)
     before, began = version(file), time.monotonic()
-    child = fork(lambda: train.main("hard", "0"))
+    child = fork(lambda: train.main("headline", "0"))
     code = exit_code(child) if delay is None else killed(child, file, before, delay)
     print(json.dumps([code, time.monotonic() - began]), flush=True)
 """
 
 HARD = """
-models:
-  hard:
-    {arch: cnn_c, dropout: 0.2, epochs: 40, batch_size: 128, lr: 0.2, mix: mixup, clip: 1.0,
-    augment: [{name: shift, pixels: 1}, alternating_flip], average: {name: ema, decay: 0.9},
-    early_stopping: {patience: 2}, threads: 2}
+hard:
+  {arch: cnn_c, dropout: 0.2, epochs: 40, batch_size: 128, lr: 0.2, mix: mixup, clip: 1.0,
+  augment: [{name: shift, pixels: 1}, alternating_flip], average: {name: ema, decay: 0.9},
+  early_stopping: {patience: 2}, threads: 2}
 """
 
 
 @pytest.fixture
 def driver(copied):
     """Trains `hard` on digits in a copy of the project; returns exit code and seconds."""
-    params = (copied / "params.yaml").read_text().replace("\nmodels:\n", HARD, 1)
+    (copied / "zoo" / "hard.yaml").write_text(HARD)
+    params = (copied / "params.yaml").read_text()
     changes = {"model: mlp4": "model: hard", "name: fashion_mnist": "name: digits"}
     for before, after in {**changes, "folds: 12": "folds: 2"}.items():
         assert before in params
@@ -375,19 +408,19 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(driver, cop
     monkeypatch.chdir(copied)
     code, duration = driver(seconds=30)
     assert code == 0, Path("said.txt").read_text()
-    expected = outputs("hard")
+    expected = outputs(paths.HEADLINE)
     assert len(expected[2].splitlines()) - 1 < 40  # stopped early
-    remove_outputs("hard")
+    remove_outputs(paths.HEADLINE)
     rng, kills = random.Random(0), 0
     while kills < 20:
         delay = rng.uniform(0, duration / 8)
         code, _ = driver(seconds=rng.choice([0, 0.02]), delay=delay)
         assert code in (0, -signal.SIGKILL), Path("said.txt").read_text()
         if code == 0:  # came to its end before it was to be killed: anew
-            assert outputs("hard") == expected
-            remove_outputs("hard")
+            assert outputs(paths.HEADLINE) == expected
+            remove_outputs(paths.HEADLINE)
         else:
             kills += 1
     assert driver(seconds=30)[0] == 0
-    assert outputs("hard") == expected
-    assert list((paths.CHECKPOINTS / "hard").iterdir()) == []
+    assert outputs(paths.HEADLINE) == expected
+    assert list(paths.CHECKPOINTS.iterdir()) == []

@@ -8,17 +8,24 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
+from thumbnets.messages import quote, reason
+
 PLACES = 6  # decimals of a figure: finer than any sample here supports
+
+_LONGEST_JSON = 1 << 26  # bytes; ours have a few hundred kilobytes
+_LONGEST_TABLE = 1 << 30  # bytes; a list of ten million images
+_AGAIN = "remove it and run `dvc repro`"
 
 
 @contextmanager
@@ -26,18 +33,75 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under a temporary name beside it, which is renamed in the end.
 
     Raises:
-        OSError: The disk is full or read-only; nothing is left behind.
+        OSError: The disk is full or read-only; the message names `path`, and the file that was
+            there before stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        with naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                yield file
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only disk, where there is nothing to remove
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error of the disk name a file, as that of a full disk does not by itself.
+
+    Raises:
+        OSError: The error, with the name of `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # of another library
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+@contextmanager
+def parsing(path: Path | str, remedy: str = _AGAIN) -> Iterator[None]:
+    """Turn whatever a parser raises over damaged content into one line that names the file.
+
+    Parsers of other libraries raise a dozen types (zlib.error, TokenError, struct.error, KeyError,
+    …), none of which is our mistake while the bytes come from a file.
+
+    Args:
+        path: The file that is parsed.
+        remedy: What to do about a damaged file.
+
+    Raises:
+        ValueError: The content is damaged.
+        OSError: The disk can't be read or written; the message names a file.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, error.filename or str(path)) from None
+        raise ValueError(f"{path} is damaged ({reason(error)}): {remedy}.") from None
+
+
+def read_bounded(path: Path, longest: int) -> bytes:
+    """Read a whole file of at most `longest` bytes.
+
+    Raises:
+        ValueError: It is missing, or longer.
+        OSError: It can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(min(size, longest) + 1)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: run `dvc repro`.") from None
+    if len(content) > size or size > longest:
+        raise ValueError(f"{path} must have at most {longest:,} bytes, got {size:,} or more.")
+    return content
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -73,14 +137,22 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ValueError: The file is missing or not JSON.
+        ValueError: The file is missing, too long, or not a strict JSON object.
     """
+    content = read_bounded(path, _LONGEST_JSON)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: run `dvc repro`.") from None
+        parsed = json.loads(content, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}, line {error.lineno}: not JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {reason(error)}") from None
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {quote(parsed)}.")
+    return parsed
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -94,11 +166,20 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a CSV file with a header."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing: run `dvc repro`.")
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """Read the rows of a CSV file with a header.
+
+    Raises:
+        ValueError: The file is missing, too long, not CSV, or a row has more or fewer cells than
+            the header.
+    """
+    content = read_bounded(path, _LONGEST_TABLE)
+    with parsing(path):
+        text = io.StringIO(content.decode("utf-8"), newline="")
+        rows = list(csv.DictReader(text, strict=True))
+        for number, row in enumerate(rows, 1):
+            if None in row or None in row.values():
+                raise ValueError(f"row {number} has more or fewer cells than the header")
+    return rows
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
@@ -126,16 +207,79 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read what `write_arrays` wrote.
 
+    Members must be stored as they are: what is compressed could be of any size in memory.
+
     Raises:
         ValueError: The file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: run `dvc repro`.") from None
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} is damaged ({error}): remove it and run `dvc repro`.") from None
+    if not path.exists():
+        raise ValueError(f"{path} is missing: run `dvc repro`.")
+    with parsing(path), ZipFile(path) as archive:
+        check_stored(archive, path.stat().st_size)
+        return dict(_read_member(archive, member) for member in archive.infolist())
+
+
+def check_stored(archive: ZipFile, size: int) -> None:
+    """Check that a ZIP file can't unpack to more than its own length.
+
+    Args:
+        archive: The open file.
+        size: Its length in bytes.
+
+    Raises:
+        ValueError: A member is compressed, or members share their bytes.
+    """
+    members = archive.infolist()
+    for member in members:
+        if member.compress_type != ZIP_STORED or member.file_size != member.compress_size:
+            raise ValueError(f"{quote(member.filename)} is compressed")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its members are longer than the file")
+
+
+def _read_member(archive: ZipFile, member: ZipInfo) -> tuple[str, np.ndarray]:
+    content = archive.read(member)
+    check_array(io.BytesIO(content), len(content))
+    array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    return member.filename.removesuffix(".npy"), array
+
+
+def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """Read one array of a .npy file.
+
+    Args:
+        path: The file.
+        mapped: Whether it stays on disk, as a memory map that is changed in memory only.
+
+    Raises:
+        ValueError: The file is missing or damaged.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} is missing: run `dvc repro`.")
+    with parsing(path):
+        with path.open("rb") as file:
+            check_array(file, os.fstat(file.fileno()).st_size)
+        return np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
+
+
+def check_array(file: IO[bytes], size: int) -> None:
+    """Check the header of a .npy file before memory is taken for what it states.
+
+    Args:
+        file: The file from its first byte on; it is left behind the header.
+        size: Length of the file in bytes.
+
+    Raises:
+        ValueError: The header is not one of numpy's, holds Python objects, or states another size.
+    """
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("only version 1.0 of the .npy format is read")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never unpickled")
+    needed = file.tell() + math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or needed != size:
+        raise ValueError(f"shape {shape} of {dtype} needs {needed:,} bytes, got {size:,}")
 
 
 def sha256(path: Path) -> str:

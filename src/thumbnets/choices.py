@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_serializer
 
+from thumbnets.messages import quote, shorten
 from thumbnets.registry import Registry, unknown
 
 
@@ -69,17 +70,17 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
     faults = []
     for fault in error.errors():
         *parents, last = fault["loc"] or ("",)
-        key = ".".join(str(part) for part in (where, *fault["loc"]) if part != "")
+        key = ".".join(shorten(str(part)) for part in (where, *fault["loc"]) if part != "")
         if fault["type"] == "extra_forbidden":
             message = unknown("key", last, _fields(model, parents))
-            faults.append(message.replace(repr(last), repr(key), 1))
+            faults.append(message.replace(quote(last), quote(key), 1))
         elif fault["type"] == "missing":
             faults.append(f"{key} is missing")
         elif fault["type"] == "value_error":
             faults.append(f"{key}: {fault['ctx']['error']}" if key else str(fault["ctx"]["error"]))
         else:
             expected = fault["msg"].replace("Input should be", "must be")
-            faults.append(f"{key} {expected}, got {fault['input']!r}")
+            faults.append(f"{key} {expected}, got {quote(fault['input'])}")
     return "; ".join(faults)
 
 

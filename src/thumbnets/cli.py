@@ -9,12 +9,11 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
-from thumbnets.artifacts import read_json
-from thumbnets.data.arrays import Meta
+from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
-from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
 from thumbnets.data.names import shown
+from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
 from thumbnets.launch.local import missing_trainings, train_ahead
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
@@ -142,7 +141,7 @@ def describe(arguments: argparse.Namespace) -> None:
 def _meta_of(dataset: str) -> Meta:
     """What is known of the processed images if they are of that data set; else their shape."""
     meta = paths.TRAIN / "meta.json"
-    if meta.is_file() and (of_images := Meta(**read_json(meta))).dataset == dataset:
+    if meta.is_file() and (of_images := read_meta(meta)).dataset == dataset:
         return of_images
     shape = get_dataset(dataset).shape
     return Meta(

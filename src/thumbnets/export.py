@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from thumbnets.artifacts import write_bytes
 from thumbnets.data.arrays import Meta
-from thumbnets.training.classifier import Classifier, normalise
+from thumbnets.training.classifier import Classifier, check_finite, normalise
 
 SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
 
@@ -53,8 +53,8 @@ def export(classifier: Classifier, file_format: str, path: Path) -> float:
         The largest absolute difference of a logit, over noise images that were not traced.
 
     Raises:
-        ValueError: The format is unknown, a package that it needs is missing, or the exported
-            network gives other logits.
+        ValueError: The format is unknown, a package that it needs is missing, a logit is not
+            finite, or the exported network gives other logits.
     """
     if file_format not in _FORMATS:
         raise ValueError(f"format must be one of {', '.join(_FORMATS)}, got {file_format!r}.")
@@ -62,9 +62,10 @@ def export(classifier: Classifier, file_format: str, path: Path) -> float:
     shape = (meta.channels, meta.image_size, meta.image_size)
     noise = np.random.default_rng(0).integers(0, 256, (5, *shape), dtype=np.uint8)
     images = torch.from_numpy(noise)
+    logits = check_finite(classifier.logits(images))
     network = Exported(classifier).eval()
     content, run = _FORMATS[file_format](network, images[:2], _about(meta))
-    difference = float(np.abs(run(noise) - classifier.logits(images)).max())
+    difference = float(np.abs(run(noise) - logits).max())
     if not difference <= _TOLERANCE:
         raise ValueError(
             f"as {file_format} the network gives other logits (by up to {difference:.2g}): nothing "

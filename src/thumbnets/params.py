@@ -18,7 +18,8 @@ from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
 from thumbnets.registry import METHODS, NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
-from thumbnets.zoo import encoder_of, method_of, read_blocks, read_yaml, trains_encoder
+from thumbnets.yaml_files import read_yaml
+from thumbnets.zoo import encoder_of, method_of, read_blocks, trains_encoder
 
 
 def _known_dataset(name: str) -> str:

@@ -26,7 +26,7 @@ def check_probes(probes: list[ModelSettings], seeds: list[int]) -> None:
 
     Args:
         probes: Blocks whose method is `probe`.
-        seeds: Of the run.
+        seeds: Seeds of the run, one training each.
 
     Raises:
         ValueError: A setting makes no sense for its kind, or there are too few labels.
@@ -46,8 +46,8 @@ def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) ->
 
     Args:
         settings: The block.
-        seeds: Of the run.
-        code: What the training rests on besides the images, as stage `code` wrote it.
+        seeds: Seeds of the run, one training each.
+        code: Inputs of the training besides the images, from stage `code`.
     """
     data = read_split(paths.TRAIN)
     key = _key(code, data)

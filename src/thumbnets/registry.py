@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from thumbnets import options as option_types
+from thumbnets.messages import quote, shorten
 
 PACKAGE = Path(__file__).parent
 
@@ -34,7 +35,7 @@ _ANNOTATION_NAMES = {
 
 
 # A message is to stay a line that one can read.
-_MOST_NAMES_LISTED = 30
+_NAMES_IN_MESSAGE = 30
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -81,7 +82,7 @@ class MethodMetadata(Metadata):
     refuses: dict[str, str] = Field(default_factory=dict)
     files: dict[str, str] = Field(default_factory=dict)
     parts: str | None = None
-    least_epochs: tuple[str, ...] = ()
+    walk: tuple[str, str] | None = None
     pretrains: bool = False
     example: str = "image"
     classes: int | None = None
@@ -95,7 +96,7 @@ class Entry:
     Attributes:
         name: The function's name, used in params.yaml.
         module: Dotted name of the module that defines it.
-        metadata: What its decorator says of it, of the type that its registry names.
+        metadata: Literals of its decorator, of the type that its registry names.
         parameters: For each keyword-only argument: annotation as source text, and default
             (`...` if it has none).
     """
@@ -110,8 +111,8 @@ class Registry:
     """The functions under `place` that carry `@REGISTRY.register(...)`.
 
     Args:
-        kind: What an entry is, for messages ("network").
-        place: A module file or a folder of modules, relative to the package.
+        kind: Name of what an entry is, for messages ("network").
+        place: Module file or folder of modules, relative to the package.
         given: Keyword-only arguments that the caller supplies; all others are options.
         metadata: Type of what a decorator may say of an entry.
     """
@@ -217,11 +218,11 @@ def library_names(library: str) -> list[str]:
 def unknown(kind: str, name: object, known: Any) -> str:
     """The message for a name that is not among `known`, with the nearest known names first."""
     names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(shorten(str(name)), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    more = f" and {len(names) - _MOST_NAMES_LISTED} more" if len(names) > _MOST_NAMES_LISTED else ""
-    listed = f"Known: {', '.join(names[:_MOST_NAMES_LISTED])}{more}." if names else "There is none."
-    return f"Unknown {kind} {name!r}.{hint} {listed}"
+    more = f" and {len(names) - _NAMES_IN_MESSAGE} more" if len(names) > _NAMES_IN_MESSAGE else ""
+    listed = f"Known: {', '.join(names[:_NAMES_IN_MESSAGE])}{more}." if names else "There is none."
+    return f"Unknown {kind} {quote(name)}.{hint} {listed}"
 
 
 def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:

@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from thumbnets import paths
 from thumbnets.registry import METHODS, unknown
+from thumbnets.yaml_files import read_yaml
 
 Block = dict[str, Any]
-
-_QUOTED = 200  # characters of a parser's message
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Block:
@@ -85,44 +81,6 @@ def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
     for name in blocks:
         visit(name, ())
     return resolved
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file of keys and values, as DVC reads it.
-
-    Raises:
-        ValueError: The file is missing, is not UTF-8 or YAML, or holds something else.
-    """
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 at byte {error.start}") from None
-    except FileNotFoundError:
-        raise ValueError(f"{path} not found: run this from the root of the project.") from None
-
-
-def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """Parse YAML 1.2 with DVC's parser; another one would see other values (1e-3, yes, 012).
-
-    Args:
-        text: The content of a file.
-        where: What to call it in messages.
-
-    Raises:
-        ValueError: It is not YAML, or no map.
-    """
-    try:
-        content = YAML(typ="safe").load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = " ".join(str(getattr(error, "problem", error)).split())[:_QUOTED]
-        raise ValueError(f"{where}{line}: not valid YAML: {problem}") from None
-    except RecursionError:
-        raise ValueError(f"{where}: maps and lists are nested too deep to be params.") from None
-    if not isinstance(content, Mapping):
-        raise ValueError(f"{where} must hold keys and values, as in the project's first commit.")
-    return content
 
 
 def read_blocks(models: Mapping[str, Block], folder: Path = paths.ZOO) -> dict[str, Block]:

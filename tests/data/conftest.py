@@ -7,14 +7,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from thumbnets.data import download as module
+from thumbnets.data import sources
 
 
 @pytest.fixture
 def alone(monkeypatch, tmp_path):
     """Look at nothing outside the test, and wait for nothing."""
     monkeypatch.setattr(module, "SYSTEM_FOLDER", tmp_path / "system")
-    monkeypatch.setattr(module, "BACKOFF", 0.01)
-    monkeypatch.setattr(module, "TIMEOUT", (0.3, 0.3))
+    monkeypatch.setattr(sources, "BACKOFF", 0.01)
+    monkeypatch.setattr(sources, "TIMEOUT", (0.3, 0.3))
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
 

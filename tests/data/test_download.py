@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from thumbnets.data import download as module
+from thumbnets.data import sources
 from thumbnets.data.datasets import DATASETS, Archive, Dataset
 from thumbnets.data.download import download
 
@@ -175,8 +176,9 @@ def test_full_disk_is_not_blamed_on_the_source(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "replace", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as error:
         download(tiny(), tmp_path / "raw", mirror=str(tmp_path / "m"))
+    assert error.value.filename == str(tmp_path / "raw/images-ubyte")
     assert os.listdir(tmp_path / "raw") == []
 
 
@@ -249,7 +251,7 @@ def test_http_gives_up(server, tmp_path, tricks, said):
 
 
 def test_http_that_does_not_answer_is_not_asked_for_more(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module._Http, "at_once", 1)
+    monkeypatch.setattr(sources.HttpMirror, "at_once", 1)
     server.tricks = ["503"] * 4
     with pytest.raises(ValueError, match="HTTP 503, 4 attempts"):
         download(tiny(mirrors=(server.address,)), tmp_path / "raw", mirror=None)
@@ -262,7 +264,7 @@ def test_http_fetches_files_at_once(server, tmp_path):
 
 
 def test_http_is_asked_as_long_as_it_brings_something(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK", 15_000)
+    monkeypatch.setattr(sources, "BLOCK", 15_000)
     server.tricks = ["cut"] * 7  # 300, 150, 75, 37 and 19 kB, then too little twice
     fetch(server, tmp_path / "raw")
     assert len(server.ranges) == 8
@@ -299,7 +301,7 @@ def test_http_begins_again_where_the_file_has_changed_since(server, tmp_path):
 
 
 def test_an_interrupted_call_is_gone_on_with(server, tmp_path, monkeypatch):
-    write = module._write
+    write = sources._write
 
     def interrupted(response, part, **known):
         if BIG not in part.name:
@@ -308,7 +310,7 @@ def test_an_interrupted_call_is_gone_on_with(server, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(module, "_write", interrupted)
+        patched.setattr(sources, "_write", interrupted)
         fetch(server, tmp_path / "raw")
     server.ranges.clear()
     fetch(server, tmp_path / "raw")
@@ -331,7 +333,7 @@ def test_an_archive_is_kept_as_published_where_that_is_what_is_known(server, tmp
 
 
 def test_http_endless_where_no_size_is_known(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_LONGEST", 1 << 20)
+    monkeypatch.setattr(sources, "LONGEST", 1 << 20)
     server.tricks = ["endless"]
     dataset = tiny(mirrors=(server.address,), archives=(Archive(BIG, "0" * 64, None, False),))
     with pytest.raises(ValueError, match="longer than the archive can be"):
@@ -354,8 +356,8 @@ def test_http_that_can_not_be_connected_to_is_asked_once(tmp_path, monkeypatch):
         asked.append(url)
         raise requests.ConnectTimeout
 
-    monkeypatch.setattr(module, "_fetch", silent)
-    monkeypatch.setattr(module._Http, "at_once", 1)
+    monkeypatch.setattr(sources, "_fetch", silent)
+    monkeypatch.setattr(sources.HttpMirror, "at_once", 1)
     with pytest.raises(ValueError, match="http://a/b: no answer; http://c/: no answer"):
         download(tiny(mirrors=("http://a/b", "http://c/")), tmp_path / "raw", mirror=None)
     assert asked == [f"http://a/b/{BIG}", f"http://c/{BIG}"]
@@ -426,8 +428,8 @@ def test_package(debian, tmp_path, capsys):
     calls = debian.read_text().splitlines()
     assert [call.split()[0] for call in calls] == ["apt-get", "apt-get", "dpkg"]  # once for both
     for call in calls[:2]:  # relative folders would be below /var
-        assert f"-oDir::State::Lists={target}/.download-" in call
-        assert f"-oDir::Cache={target}/.download-" in call
+        assert f"-oDir::State::Lists={tmp_path}/.raw.parts/scratch-" in call
+        assert f"-oDir::Cache={tmp_path}/.raw.parts/scratch-" in call
 
 
 def test_package_unknown(debian, tmp_path):
@@ -439,7 +441,7 @@ def test_package_unknown(debian, tmp_path):
 
 def test_package_takes_too_long(debian, tmp_path, monkeypatch):
     (tmp_path / "bin/apt-get").write_text("#!/bin/sh\nexec sleep 5\n")
-    monkeypatch.setattr(module, "APT_SECONDS", 0.2)
+    monkeypatch.setattr(sources, "APT_SECONDS", 0.2)
     with pytest.raises(ValueError, match="apt-get took more than 0.2 s"):
         download(tiny(package="dataset-tiny"), tmp_path / "raw", mirror=None)
 

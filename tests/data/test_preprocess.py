@@ -91,7 +91,7 @@ def test_a_split_round_trips(tmp_path):
     write_split(tmp_path / "test", Split(split.images, split.labels, meta))
     assert read_split(tmp_path / "test").fold is None
     (tmp_path / "test" / "labels.npy").unlink()
-    with pytest.raises(ValueError, match=r"labels\.npy is missing: run `dvc repro preprocess`"):
+    with pytest.raises(ValueError, match=r"labels\.npy is missing: run `dvc repro`"):
         read_split(tmp_path / "test")
 
 

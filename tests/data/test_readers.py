@@ -67,11 +67,11 @@ GOOD = idx(np.arange(12, dtype=np.uint8).reshape(3, 2, 2))
     [
         (b"", "got an empty file"),
         (GOOD[:10], "header of 16 bytes .*got 00000803000000030000"),
-        (GOOD[:-1], r"shape \(3, 2, 2\) needs 28 bytes, got 27"),
-        (GOOD + b"\0", "needs 28 bytes, got 29"),
+        (GOOD[:-1], r"shape \(3, 2, 2\) needs 28 bytes, got at most 27"),
+        (GOOD + b"\0", "12 bytes must follow its header, got more"),
         (idx(np.arange(12, dtype=np.uint8)), "begins with 00000803 and a header of 16 bytes"),
         (b"\0\0\x0d\3" + GOOD[4:], "begins with 00000803"),  # 0x0d: float
-        (b"\0\0\x08\3" + b"\xff" * 12 + GOOD[16:], "got 28"),
+        (b"\0\0\x08\3" + b"\xff" * 12 + GOOD[16:], "got at most 28"),
         (b"<!DOCTYPE html><title>Sign in</title>", "begins with 00000803"),
     ],
 )
@@ -158,7 +158,7 @@ def test_digits_rule_on_pixels(tmp_path):
 def test_digits_pixel_out_of_range(tmp_path, pixel):
     line = ",".join([pixel, *["0"] * 64])
     (tmp_path / "digits.csv").write_text(f"{line}\n" * 10)
-    with pytest.raises(ValueError, match=r"digits.csv: each line must have 64 pixels in 0\.\.16"):
+    with pytest.raises(ValueError, match=r"digits.csv is damaged \(each line must have 64 pix"):
         DATASETS["digits"].read(tmp_path)
 
 
@@ -392,7 +392,7 @@ def test_a_file_that_is_not_torchvisions_is_refused(tmp_path, cifar_form, monkey
     for name, body in cifar_form(parts, labels, kind="CIFAR10").items():
         (tmp_path / "raw" / name).write_bytes(body)
     monkeypatch.setattr(torchvision_sets.CIFAR10, "test_list", [["test_batch", "0" * 32]])
-    with pytest.raises(ValueError, match="cifar-10-python.tar.gz: Dataset not found or corrupted"):
+    with pytest.raises(ValueError, match="cifar-10-python.tar.gz is damaged .Dataset not found"):
         DATASETS["cifar10"].read(tmp_path / "raw")
 
 
@@ -400,7 +400,7 @@ def test_a_file_missing_in_an_archive_is_named(tmp_path):
     (tmp_path / "raw").mkdir()
     body = tar_of("stl10_binary", {"train_X.bin": b"", "test_X.bin": b"", "train_y.bin": b""})
     (tmp_path / "raw/stl10_binary.tar.gz").write_bytes(body)
-    with pytest.raises(ValueError, match=r"stl10_binary.tar.gz lacks test_y.bin\."):
+    with pytest.raises(ValueError, match=r"stl10_binary.tar.gz is damaged \(it lacks test_y.bin\)"):
         DATASETS["stl10"].read(tmp_path / "raw")
 
 

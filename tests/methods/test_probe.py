@@ -154,7 +154,7 @@ def test_another_seed_draws_others_and_each_image_has_its_chance():
 
 def test_labels_that_are_not_there_are_refused():
     labels = np.repeat([0, 1], [2, 50])
-    with pytest.raises(ValueError, match="labels must be at least one a class, 2, got 1"):
+    with pytest.raises(ValueError, match="labels must be at least one per class, 2, got 1"):
         draw(labels, 1, 2, 0)
     with pytest.raises(ValueError, match="asks for 3 training images of class 0, which has 2"):
         draw(labels, 6, 2, 0)

@@ -79,7 +79,7 @@ def test_the_course_of_a_walk_by_hand(model_settings, rates):
     ("options", "train", "message"),
     [
         ({"low": 0.5}, {}, "models.toy.method.low must be less than high, 0.5, got 0.5"),
-        ({}, {"warmup": 2.5}, "warmup must be at most the epochs before the walk, 2, got 2.5"),
+        ({}, {"warmup": 2.5}, "the epochs before the walk, 2, for method: fast_geometric, got 2.5"),
     ],
 )
 def test_a_walk_has_lows_and_leaves_time_for_the_warmup(

@@ -78,6 +78,18 @@ def test_it_needs_whole_batches(model_settings):
         model_settings(method="simclr", threads=2).train.check_method()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label_smoothing": 0.1}, "label_smoothing must be 0"),
+        ({"refit": True}, "refit must be false"),
+    ],
+)
+def test_what_has_no_effect_without_labels_is_refused(model_settings, change, message):
+    with pytest.raises(ValueError, match=f"{message} for method: simclr"):
+        model_settings(method="simclr", threads=1, **change).train.check_method()
+
+
 def test_both_views_of_an_image_have_draws_of_their_own(model_settings, meta, toy_images):
     settings = model_settings(method="simclr", threads=1, augment=SHIFT)
     images = toy_images(16)
@@ -138,7 +150,9 @@ def test_a_linear_layer_that_has_not_the_last_word_is_refused(model_settings, me
         return network
 
     monkeypatch.setattr(encoder_module, "build", then_softmax)
-    with pytest.raises(ValueError, match="toy, lenet_300_100: what its last linear layer says"):
+    with pytest.raises(
+        ValueError, match="toy, lenet_300_100: its output must be that of its last linear layer"
+    ):
         build_encoder(model_settings(), meta)
 
 

@@ -13,7 +13,7 @@ from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.params import Params
 from thumbnets.recipes.recipe import RecipeFile, read_recipe
-from thumbnets.zoo import read_yaml
+from thumbnets.yaml_files import read_yaml
 
 RIGHT = {"lenet_300_100": [30, 34], "lenet5": [38, 38]}  # of 40 test images, by model and seed
 CLASSES = ["a", "b", "c"]

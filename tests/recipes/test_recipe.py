@@ -6,7 +6,7 @@ import pytest
 
 from thumbnets import paths
 from thumbnets.recipes.recipe import Goal, find_recipes, read_recipe
-from thumbnets.zoo import read_yaml
+from thumbnets.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,7 @@ from thumbnets import paths
 from thumbnets.recipes.basis import basis
 from thumbnets.recipes.recipe import RecipeFile, find_recipes
 from thumbnets.recipes.staleness import judge
-from thumbnets.zoo import read_yaml
+from thumbnets.yaml_files import read_yaml
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from thumbnets import paths
 from thumbnets.recipes.workspace import committed, git, workspace
-from thumbnets.zoo import read_yaml
+from thumbnets.yaml_files import read_yaml
 
 
 @pytest.fixture

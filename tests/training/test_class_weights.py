@@ -83,3 +83,11 @@ def test_balanced_weights_find_the_rare_class_and_leave_validation_plain(
     # The plain loss of an even guess is ln 3; that of the shares is their entropy.
     assert losses["balanced"].validation_loss == pytest.approx(np.log(3), abs=0.02)
     assert losses[None].validation_loss < 0.72
+
+
+@pytest.mark.parametrize("given", [[0.0, 0.0, 0.0], []])
+def test_weights_that_are_all_zero_are_refused(train_settings, given):
+    """Such a training has a loss of 0 and learns nothing."""
+    with pytest.raises(ValueError, match="class_weights must have a value above 0"):
+        train_settings(class_weights=given)
+    assert train_settings(class_weights=[0.0, 1.0]).class_weights == [0.0, 1.0]

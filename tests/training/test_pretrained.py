@@ -37,7 +37,8 @@ def test_first_layer_and_head_are_drawn_where_they_do_not_fit(tmp_path):
     told = take_weights(network, write(tmp_path / "w.pth", given))
     ends = ["0.weight", "11.weight", "11.bias"]
     assert told == (
-        f"7 tensors from {tmp_path / 'w.pth'}; drawn, since their shapes differ: {', '.join(ends)}"
+        f"7 tensors from {tmp_path / 'w.pth'}; initialised, since their shapes differ: "
+        f"{', '.join(ends)}"
     )
     for key, value in network.state_dict().items():
         assert torch.equal(value, drawn[key] if key in ends else given[key]), key
@@ -46,7 +47,7 @@ def test_first_layer_and_head_are_drawn_where_they_do_not_fit(tmp_path):
 def test_what_the_network_has_no_use_for_is_told(tmp_path):
     given = {**lenet(1).state_dict(), "aux.weight": torch.ones(2)}
     told = take_weights(lenet(2), write(tmp_path / "w.pth", given))
-    assert told.endswith("; of no use here: aux.weight")
+    assert told.endswith("; not in the network: aux.weight")
 
 
 def test_running_statistics_are_taken(tmp_path):
@@ -65,12 +66,12 @@ WRONG = [
     # file name, content or network that wrote it, part of the message
     ("w.pth", "lenet_300_100", "w.pth is of another network: it lacks 0.weight, 0.bias, 7.weight"),
     ("w.pth", {"inner": 7}, r"does not fit between first layer and head: 3.weight \(shapes \[7\]"),
-    ("w.pth", {"state_dict": {}}, "w.pth is no state_dict"),
-    ("w.pth", [torch.ones(2)], "w.pth is no state_dict"),
-    ("w.pth", NotWeights(), "w.pth can't be read as weights: Weights only load failed"),
-    ("w.pth", b"nothing of the kind", "w.pth can't be read as weights"),
-    ("w.pth", b"", "w.pth can't be read as weights"),
-    ("w.safetensors", b"nothing of the kind", "w.safetensors can't be read as weights"),
+    ("w.pth", {"state_dict": {}}, "w.pth must be a state_dict"),
+    ("w.pth", [torch.ones(2)], "w.pth must be a state_dict"),
+    ("w.pth", NotWeights(), "w.pth is damaged .Weights only load failed"),
+    ("w.pth", b"nothing of the kind", "w.pth is damaged"),
+    ("w.pth", b"", "w.pth is damaged"),
+    ("w.safetensors", b"nothing of the kind", "w.safetensors is damaged"),
     ("w.pth", None, "w.pth is missing"),
     ("w.safetensors", None, "w.safetensors is missing"),
 ]

@@ -14,7 +14,15 @@ import numpy as np
 from tqdm import tqdm
 
 from thumbnets import runtime
-from thumbnets.artifacts import read_json, replacing, write_array, write_json
+from thumbnets.artifacts import (
+    parsing,
+    read_array,
+    read_json,
+    replacing,
+    write_array,
+    write_json,
+)
+from thumbnets.messages import quote
 
 MAPPED_FROM = 1 / 4  # fraction of the memory; larger arrays of images are mapped
 CHUNK = 1 << 25  # bytes of images that are processed together
@@ -135,26 +143,86 @@ def _write_images(path: Path, images: np.ndarray) -> None:
 
 def _read_images(path: Path) -> np.ndarray:
     """Read into memory, or map if large compared with it (copy-on-write)."""
-    mapped = path.stat().st_size > runtime.memory() * MAPPED_FROM
-    return np.load(path, mmap_mode="c" if mapped else None)
+    mapped = path.exists() and path.stat().st_size > runtime.memory() * MAPPED_FROM
+    return read_array(path, mapped=mapped)
 
 
 def read_split(folder: Path) -> Split:
     """Read what `write_split` wrote.
 
     Raises:
-        ValueError: The folder is missing or incomplete.
+        ValueError: The folder is missing or incomplete, or its files do not fit each other.
     """
-    try:
-        fold, unlabelled = folder / "fold.npy", folder / "unlabelled.npy"
-        return Split(
-            images=_read_images(folder / "images.npy"),
-            labels=np.load(folder / "labels.npy"),
-            meta=Meta(**read_json(folder / "meta.json")),
-            fold=np.load(fold) if fold.exists() else None,
-            unlabelled=np.load(unlabelled, mmap_mode="c") if unlabelled.exists() else None,
-        )
-    except FileNotFoundError as error:
-        raise ValueError(f"{error.filename} is missing: run `dvc repro preprocess`.") from None
-    except (ValueError, EOFError, TypeError) as error:
-        raise ValueError(f"{folder} is damaged ({error}): remove it, `dvc repro`.") from None
+    fold, unlabelled = folder / "fold.npy", folder / "unlabelled.npy"
+    split = Split(
+        images=_read_images(folder / "images.npy"),
+        labels=read_array(folder / "labels.npy"),
+        meta=read_meta(folder / "meta.json"),
+        fold=read_array(fold) if fold.exists() else None,
+        unlabelled=read_array(unlabelled, mapped=True) if unlabelled.exists() else None,
+    )
+    with parsing(folder):
+        _check_split(split)
+    return split
+
+
+def _check_split(split: Split) -> None:
+    """Check dtypes, shapes and labels.
+
+    Raises:
+        ValueError: They are not those of a split.
+    """
+    meta, count = split.meta, len(split.images)
+    image = (meta.channels, meta.image_size, meta.image_size)
+    for name, array, dtype, shape in (
+        ("images", split.images, np.uint8, (count, *image)),
+        ("labels", split.labels, np.int64, (count,)),
+        ("fold", split.fold, np.int16, (count,)),
+        ("unlabelled", split.unlabelled, np.uint8, image),
+    ):
+        found = None if array is None else array.shape[1:] if name == "unlabelled" else array.shape
+        if array is not None and (array.dtype != dtype or found != shape):
+            raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {found}")
+    outside = split.labels[(split.labels < 0) | (split.labels >= len(meta.classes))]
+    if len(outside):
+        raise ValueError(f"labels must be in 0..{len(meta.classes) - 1}, got {outside[0]}")
+
+
+def read_meta(path: Path) -> Meta:
+    """Read what is known of a split: `meta.json`.
+
+    Raises:
+        ValueError: The file is missing or damaged, or a value is of the wrong type or range.
+    """
+    content = read_json(path)
+    with parsing(path):
+        return meta_of(content)
+
+
+def meta_of(content: dict[str, Any]) -> Meta:
+    """Check what is known of a split, as a file states it.
+
+    Args:
+        content: A value for each attribute of `Meta`.
+
+    Raises:
+        TypeError: A key is missing or unknown.
+        ValueError: A value is of the wrong type or range.
+    """
+    meta = Meta(**content)
+    lists = {"classes": str, "mean": float, "std": float, "counts": int}
+    for name, value in vars(meta).items():
+        kind = int if name in ("channels", "image_size", "depth") else lists.get(name, str)
+        values = value if name in lists else [value]
+        if not isinstance(values, list) or not all(type(one) is kind for one in values):
+            of = f"a list of {kind.__name__}" if name in lists else kind.__name__
+            raise ValueError(f"{name} must be {of}, got {quote(value)}")
+    if min(meta.channels, meta.image_size, len(meta.classes)) < 1:
+        raise ValueError("channels, image_size and the number of classes must be 1 or more")
+    if not len(meta.mean) == len(meta.std) == meta.channels:
+        raise ValueError(f"mean and std must have one value per channel, {meta.channels}")
+    if not (np.isfinite(meta.mean).all() and np.isfinite(meta.std).all() and min(meta.std) > 0):
+        raise ValueError(f"mean and std must be finite and std > 0, got {meta.mean}, {meta.std}")
+    if len(meta.counts) != len(meta.classes):
+        raise ValueError(f"counts must have one value per class, {len(meta.classes)}")
+    return meta

@@ -18,6 +18,7 @@ from thumbnets.data.readers import (
     read_svhn,
     read_usps,
 )
+from thumbnets.messages import quote, shorten
 
 
 def get_dataset(name: str) -> Dataset | OwnImages:
@@ -28,10 +29,10 @@ def get_dataset(name: str) -> Dataset | OwnImages:
     """
     if name in DATASETS:
         return DATASETS[name]
-    near = get_close_matches(name.lower().replace("-", "_"), DATASETS, cutoff=0.5)
+    near = get_close_matches(shorten(name).lower().replace("-", "_"), DATASETS, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise ValueError(
-        f"Unknown data set {name!r}.{hint} Known: {', '.join(DATASETS)}. "
+        f"Unknown data set {quote(name)}.{hint} Known: {', '.join(DATASETS)}. "
         "To add it: a row in src/thumbnets/data/datasets.py"
     )
 

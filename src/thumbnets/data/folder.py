@@ -17,13 +17,14 @@ import numpy as np
 from tqdm import tqdm
 
 from thumbnets import runtime
-from thumbnets.artifacts import read_csv, sha256, write_csv
+from thumbnets.artifacts import parsing, read_bounded, read_csv, sha256, write_csv
 from thumbnets.data.depth import FULL, depth_of
 from thumbnets.data.formats import SUFFIXES, count_kinds, is_left_behind, passed_over
 from thumbnets.data.images import MAX_PIXELS, highest_value, read_image
 from thumbnets.data.listing import images_below, refuse_link
 from thumbnets.data.names import alike, is_text, is_utf8, shown
 from thumbnets.data.readers import Content, Part, on_disk
+from thumbnets.messages import quote
 
 _LIST = "files.csv"
 # Names of folders that are parts, in lower case.
@@ -33,6 +34,7 @@ _PARTS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _NAMED = 5  # files in a message
+_LONGEST_IMAGE = 1 << 28  # bytes of a file
 _AT_ONCE = 256  # images that are read before anything is done with them
 
 
@@ -259,7 +261,7 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
         ValueError: A file has changed since it was listed, or can't be read, or a class has too
             few images.
     """
-    rows = divide([Listed(**row) for row in read_csv(raw / _LIST)], rule)
+    rows = divide(read_list(raw / _LIST), rule)
     rule = replace(rule, depth=rule.depth or _found_depth(rows, rule))
     classes = tuple(sorted({row.label for row in rows}))
     kept: list[Listed] = []
@@ -310,6 +312,23 @@ def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
     return depth
 
 
+def read_list(path: Path) -> list[Listed]:
+    """Read the list that `list_images` wrote.
+
+    Raises:
+        ValueError: The file is missing or damaged, or names a file outside the folder.
+    """
+    rows = read_csv(path)
+    with parsing(path):
+        listed = [Listed(**row) for row in rows]
+        if not listed:
+            raise ValueError("it lists no image")
+        for row in listed:
+            if Path(row.file).is_absolute() or ".." in Path(row.file).parts or "\0" in row.file:
+                raise ValueError(f"{quote(row.file)} must lie in the folder of the images")
+    return listed
+
+
 def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
     """Training images, then test images, each in the order of the list.
 
@@ -343,7 +362,7 @@ def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
     """Pixels uint8 [3, H, W], or which file can't be read and why."""
     if not row.sha256:
         return f"{shown(row.file)} (no file, or a link to nothing)"
-    content = (Path(rule.path) / row.file).read_bytes()
+    content = read_bounded(Path(rule.path) / row.file, _LONGEST_IMAGE)
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise ValueError(
             f"{shown(row.file)} has changed since it was listed: run "

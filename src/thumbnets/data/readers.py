@@ -4,19 +4,34 @@ Large images stay on disk: readers may return memory maps, also transposed ones.
 scikit-learn are imported by those who need them, so that the table of data sets is light.
 """
 
+import bz2
 import gzip
 import math
-import tarfile
+import re
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 import numpy as np
-from tqdm import tqdm
-from tqdm.utils import CallbackIOWrapper
+
+from thumbnets.artifacts import naming, parsing
+from thumbnets.data.archives import (
+    DEFLATE_RATIO,
+    open_member,
+    read_exactly,
+    read_text,
+    unpack_tar,
+)
+from thumbnets.messages import quote
+
+_AGAIN = "remove it and run `dvc repro download`"
+_LONGEST_IDX = 1 << 28  # bytes; the largest of our sets, EMNIST digits, has 188 million
+_LONGEST_PICKLE = 1 << 28  # bytes; CIFAR-100 has 155 million
+_LONGEST_STL10 = 3 << 30  # bytes; the unlabelled images are 2.8 billion
+_LONGEST_TEXT = 1 << 26  # bytes; USPS has 20 million
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,33 +85,36 @@ def read_idx(path: Path, *, dims: int, code: int = 8) -> np.ndarray:
 
     Raises:
         ValueError: The file is no IDX file of that kind, or its length is not what it states.
+        FileNotFoundError: The file is missing.
 
     Source: LeCun, Cortes and Burges, "The MNIST database", section "File formats".
     """
-    if path.suffix != ".gz":
-        return _parse_idx(np.fromfile(path, dtype=np.uint8), dims=dims, code=code, source=path)
-    with gzip.open(path) as file:
-        content = np.frombuffer(bytearray(file.read()), np.uint8)
-    return _parse_idx(content, dims=dims, code=code, source=path)
+    size = path.stat().st_size
+    with parsing(path, _AGAIN), path.open("rb") as file:
+        if path.suffix != ".gz":
+            return _parse_idx(file, size, dims=dims, code=code)
+        with gzip.open(file) as stream:
+            return _parse_idx(stream, size * DEFLATE_RATIO, dims=dims, code=code)
 
 
 _IDX_TYPES = {8: np.dtype(np.uint8), 12: np.dtype(">i4")}
 
 
-def _parse_idx(content: np.ndarray, *, dims: int, code: int, source: object) -> np.ndarray:
-    """As `read_idx`, of bytes that came from `source`."""
+def _parse_idx(stream: IO[bytes], longest: int, *, dims: int, code: int) -> np.ndarray:
+    """As `read_idx`, of a stream that can't have more than `longest` bytes."""
     magic, start = bytes([0, 0, code, dims]), 4 + 4 * dims
-    head = content[:start].tobytes()
+    head = stream.read(start)
     if head[:4] != magic or len(head) < start:
         raise ValueError(
-            f"{source}: an IDX file of this kind begins with {magic.hex()} and a header of "
-            f"{start} bytes ({dims} dimension(s)), got {head.hex() or 'an empty file'}."
+            f"an IDX file of this kind begins with {magic.hex()} and a header of "
+            f"{start} bytes ({dims} dimension(s)), got {head.hex() or 'an empty file'}"
         )
     shape = tuple(np.frombuffer(head, dtype=">u4", offset=4).tolist())
-    length = start + math.prod(shape) * _IDX_TYPES[code].itemsize
-    if len(content) != length:
-        raise ValueError(f"{source}: shape {shape} needs {length} bytes, got {len(content)}.")
-    return content[start:].view(_IDX_TYPES[code]).reshape(shape)
+    length = math.prod(shape) * _IDX_TYPES[code].itemsize
+    if start + length > (longest := min(longest, _LONGEST_IDX)):
+        raise ValueError(f"shape {shape} needs {start + length:,} bytes, got at most {longest:,}")
+    content = np.frombuffer(read_exactly(stream, length), np.uint8)
+    return content.view(_IDX_TYPES[code]).reshape(shape)
 
 
 def read_mnist(folder: Path, classes: tuple[str, ...], *, suffix: str = "") -> Content:
@@ -132,50 +150,65 @@ def read_emnist(folder: Path, classes: tuple[str, ...], *, kind: str, first: int
     The files hold images column by column; here they stand upright (torchvision's do not).
 
     Args:
-        folder: Where the archive lies.
+        folder: Folder of the archive.
         classes: Class names.
-        kind: `balanced`, `letters` or `digits`.
+        kind: Name of the set: `balanced`, `letters` or `digits`.
         first: Label of the first class.
+
+    Raises:
+        ValueError: The archive or a member is damaged or missing, or has other labels.
     """
-    parts = {}
-    with zipfile.ZipFile(folder / "gzip.zip") as archive:
-
-        def read(name: str, dims: int) -> np.ndarray:
-            with archive.open(name) as member, gzip.open(member) as file:
-                content = np.frombuffer(bytearray(file.read()), np.uint8)
-            return _parse_idx(content, dims=dims, code=8, source=f"{archive.filename}/{name}")
-
-        for part in ("train", "test"):
-            prefix = f"gzip/emnist-{kind}-{part}"
-            images = read(f"{prefix}-images-idx3-ubyte.gz", 3).swapaxes(1, 2)
-            labels = read(f"{prefix}-labels-idx1-ubyte.gz", 1).astype(np.int64) - first
-            source = f"{archive.filename}/{prefix}"
-            parts[part] = _checked(images[:, None], labels, classes=classes, source=source)
-    return Content(classes, **parts)
+    path, arrays = folder / "gzip.zip", {}
+    names = {
+        (part, content): f"gzip/emnist-{kind}-{part}-{content}-idx{dims}-ubyte.gz"
+        for part in ("train", "test")
+        for content, dims in (("images", 3), ("labels", 1))
+    }
+    with path.open("rb") as file, parsing(path, _AGAIN), zipfile.ZipFile(file) as archive:
+        for (part, content), name in names.items():
+            with open_member(archive, name) as (member, size), gzip.open(member) as stream:
+                dims = 3 if content == "images" else 1
+                arrays[part, content] = _parse_idx(stream, size * DEFLATE_RATIO, dims=dims, code=8)
+    return Content(
+        classes,
+        **{
+            part: _checked(
+                arrays[part, "images"].swapaxes(1, 2)[:, None],
+                arrays[part, "labels"].astype(np.int64) - first,
+                classes=classes,
+                source=f"{path}/{names[part, 'labels']}",
+            )
+            for part in ("train", "test")
+        },
+    )
 
 
 def read_cifar(folder: Path, classes: tuple[str, ...], *, kind: str) -> Content:
     """Read CIFAR-10 or CIFAR-100 with torchvision, which checks each file in the archive.
 
+    The files are pickles: torchvision compares their MD5 with the published one before it opens
+    them.
+
     Args:
-        folder: Where the archive lies.
+        folder: Folder of the archive.
         classes: Class names; empty: those in the archive.
-        kind: `CIFAR10` or `CIFAR100`, the class in torchvision.
+        kind: Class of torchvision, `CIFAR10` or `CIFAR100`.
 
     Raises:
-        ValueError: A file in the archive is not the published one.
+        ValueError: The archive is damaged, or a file in it is not the published one.
     """
     from torchvision import datasets
 
     reader = getattr(datasets, kind)
-    source = folder / reader.filename
+    source, inside = folder / reader.filename, reader.base_folder
+    names = [name for name, _ in (*reader.train_list, *reader.test_list)]
+    names.append(reader.meta["filename"])
     with TemporaryDirectory(prefix=".unpack-", dir=folder.parent) as unpacked:
-        with _tar(source) as archive:
-            archive.extractall(unpacked)
-        try:
+        target = Path(unpacked, inside)
+        target.mkdir()
+        with parsing(source, _AGAIN):
+            unpack_tar(source, inside, names, target, longest=_LONGEST_PICKLE)
             read = {part: reader(unpacked, train=part == "train") for part in ("train", "test")}
-        except RuntimeError as error:
-            raise ValueError(f"{source}: {error}") from None
     classes = classes or tuple(read["train"].classes)
     parts = {
         name: _checked(
@@ -190,15 +223,13 @@ def read_svhn(folder: Path, classes: tuple[str, ...], *, extra: bool = False) ->
     """Read SVHN's cropped digits with torchvision; `extra`: 531,131 easier images train too.
 
     Raises:
-        ValueError: A file is not the published one.
+        ValueError: A file is not the published one, by its MD5.
     """
     from torchvision.datasets import SVHN
 
     def read(split: str) -> Part:
-        try:
+        with parsing(folder / SVHN.split_list[split][1], _AGAIN):
             part = SVHN(str(folder), split=split)
-        except RuntimeError as error:
-            raise ValueError(f"{folder}, {split}: {error}") from None
         return _checked(part.data, part.labels, classes=classes, source=folder / part.filename)
 
     train = read("train")
@@ -218,75 +249,55 @@ def read_stl10(folder: Path, classes: tuple[str, ...], *, unlabelled: bool = Fal
     """
     names = [f"{part}_{kind}.bin" for part in ("train", "test") for kind in "Xy"]
     names += ["unlabeled_X.bin"] * unlabelled
+    path, arrays = folder / "stl10_binary.tar.gz", {}
     with TemporaryDirectory(prefix=".unpack-", dir=folder.parent) as unpacked:
-        files = _unpacked(folder / "stl10_binary.tar.gz", "stl10_binary", names, Path(unpacked))
-
-        def images(name: str) -> np.ndarray:  # which live on when the file has lost its name
-            pixels = np.memmap(files[name], np.uint8, "r").reshape(-1, 3, 96, 96)
-            return pixels.swapaxes(2, 3)
-
-        parts = {
-            part: _checked(
-                images(f"{part}_X.bin"),
-                np.fromfile(files[f"{part}_y.bin"], np.uint8).astype(np.int64) - 1,
-                classes=classes,
-                source=folder / "stl10_binary.tar.gz",
-            )
-            for part in ("train", "test")
-        }
-        return Content(
-            classes, **parts, unlabelled=images("unlabeled_X.bin") if unlabelled else None
+        with parsing(path, _AGAIN):
+            target, longest = Path(unpacked), _LONGEST_STL10
+            files = unpack_tar(path, "stl10_binary", names, target, longest=longest)
+            for name, file in files.items():
+                content = np.memmap(file, np.uint8, "r")  # lives on when the file is removed
+                images = name.endswith("_X.bin")
+                arrays[name] = content.reshape(-1, 3, 96, 96).swapaxes(2, 3) if images else content
+    parts = {
+        part: _checked(
+            arrays[f"{part}_X.bin"],
+            arrays[f"{part}_y.bin"].astype(np.int64) - 1,
+            classes=classes,
+            source=path,
         )
-
-
-@contextmanager
-def _tar(path: Path) -> Iterator[tarfile.TarFile]:
-    """A tar archive, to be read from its beginning to its end, with a bar if that takes long."""
-    bar = tqdm(
-        desc=f"unpacking {path.name}",
-        total=path.stat().st_size,
-        unit="B",
-        unit_scale=True,
-        leave=False,
-        delay=2,
-        disable=None,
-    )
-    with path.open("rb") as file, bar:
-        stream = CallbackIOWrapper(bar.update, file, "read")
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
-            # An argument `filter` is refused by Python before 3.11.4, which has none.
-            archive.extraction_filter = getattr(tarfile, "data_filter", None)
-            yield archive
-
-
-def _unpacked(archive: Path, inside: str, names: list[str], folder: Path) -> dict[str, Path]:
-    """Unpack some files of a tar archive, in the order in which they come."""
-    missing = set(names)
-    with _tar(archive) as tar:
-        for member in tar:
-            name = member.name.removeprefix("./").removeprefix(f"{inside}/")
-            if name in missing:
-                tar.extract(member, folder)
-                (folder / member.name).rename(folder / name)
-                missing.remove(name)
-            if not missing:
-                break
-    if missing:
-        raise ValueError(f"{archive} lacks {', '.join(sorted(missing))}.")
-    return {name: folder / name for name in names}
+        for part in ("train", "test")
+    }
+    return Content(classes, **parts, unlabelled=arrays.get("unlabeled_X.bin"))
 
 
 def read_usps(folder: Path, classes: tuple[str, ...]) -> Content:
-    """Read USPS with torchvision; 16 x 16, one channel, from -1..1 to 0..255 rounded down."""
-    from torchvision.datasets import USPS
+    """Read USPS; 16 x 16, one channel, from -1..1 to 0..255 rounded down, as torchvision does.
 
+    A line has the label, 1 to 10, and the pixels as `place:value`.
+
+    Raises:
+        ValueError: A file is damaged, or a line has other values.
+    """
     parts = {}
-    for name in ("train", "test"):
-        part = USPS(str(folder), train=name == "train")
-        source = folder / USPS.split_list[name][1]
-        labels = np.array(part.targets)
-        parts[name] = _checked(part.data[:, None], labels, classes=classes, source=source)
+    for name, file_name in (("train", "usps.bz2"), ("test", "usps.t.bz2")):
+        source = folder / file_name
+        with source.open("rb") as file, parsing(source, _AGAIN), bz2.open(file) as stream:
+            lines = [line.split() for line in read_text(stream, _LONGEST_TEXT).splitlines()]
+            pixels = [[cell.split(":")[-1] for cell in cells[1:]] for cells in lines]
+            images = np.asarray(pixels, dtype=np.float32).reshape(-1, 1, 16, 16)
+            labels = np.array([_whole(cells[0]) for cells in lines], np.int64) - 1
+            if not (np.abs(images) <= 1).all():
+                raise ValueError("pixels must be in -1..1")
+        images = ((images + 1) / 2 * 255).astype(np.uint8)
+        parts[name] = _checked(images, labels, classes=classes, source=source)
     return Content(classes, **parts)
+
+
+def _whole(text: str) -> int:
+    """A number of up to nine digits; `1.5` and `nan` are none."""
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise ValueError(f"must be a whole number, got {quote(text)}")
+    return int(text)
 
 
 def read_digits(folder: Path, classes: tuple[str, ...]) -> Content:
@@ -300,17 +311,20 @@ def read_digits(folder: Path, classes: tuple[str, ...]) -> Content:
     from sklearn.model_selection import StratifiedKFold  # half a second, only digits need it
 
     source = folder / "digits.csv"
-    table = np.loadtxt(source, delimiter=",", dtype=np.int64, ndmin=2)
-    if table.shape[1] != 65 or table[:, :64].min() < 0 or table[:, :64].max() > 16:
-        raise ValueError(f"{source}: each line must have 64 pixels in 0..16 and a label.")
+    with source.open("rb") as file, parsing(source, _AGAIN):
+        lines = read_text(file, _LONGEST_TEXT).splitlines()
+        table = np.array([[_whole(cell) for cell in line.split(",")] for line in lines], np.int64)
+        if table.ndim != 2 or table.shape[1] != 65 or not ((0 <= table) & (table <= 16)).all():
+            raise ValueError("each line must have 64 pixels in 0..16 and a label")
     small = np.rint(table[:, :64] * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)
     large = small.repeat(3, axis=2).repeat(3, axis=3)  # [N, 1, 24, 24]
     images = np.pad(large, ((0, 0), (0, 0), (2, 2), (2, 2)))  # [N, 1, 28, 28]
     labels = table[:, 64]
-    folds = StratifiedKFold(5, shuffle=True, random_state=0).split(images, labels)
+    with parsing(source, _AGAIN):
+        rows = next(StratifiedKFold(5, shuffle=True, random_state=0).split(images, labels))
     parts = {
-        name: _checked(images[rows], labels[rows], classes=classes, source=source)
-        for name, rows in zip(("train", "test"), next(folds), strict=True)
+        name: _checked(images[of_part], labels[of_part], classes=classes, source=source)
+        for name, of_part in zip(("train", "test"), rows, strict=True)
     }
     return Content(classes, **parts)
 
@@ -320,24 +334,35 @@ def on_disk(parts: Iterable[np.ndarray], folder: Path) -> np.ndarray:
 
     Args:
         parts: Arrays of one dtype that are alike but for their first dimension.
-        folder: Where there is room.
+        folder: Folder on the disk that takes the file.
 
     Returns:
         A memory map of all of them.
+
+    Raises:
+        OSError: The disk is full or read-only; the message names the folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=folder) as file:
+    with naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        nameless = TemporaryFile(dir=folder)
+    with nameless as file:
         for part in parts:
             for start in range(0, len(part), 1000):
-                file.write(np.ascontiguousarray(part[start : start + 1000]))
-        file.flush()
-        return np.memmap(file, part.dtype, "r").reshape(-1, *part.shape[1:])
+                with naming(folder):
+                    file.write(np.ascontiguousarray(part[start : start + 1000]))
+        with naming(folder):
+            file.flush()
+            return np.memmap(file, part.dtype, "r").reshape(-1, *part.shape[1:])
 
 
 def _checked(
     images: np.ndarray, labels: np.ndarray, *, classes: tuple[str, ...], source: object
 ) -> Part:
     """Make a part, once its labels fit its images and the classes; `source` is named if not."""
+    if images.ndim != 4 or not images.size:
+        raise ValueError(f"{source}: images must be [N, C, H, W] and not empty.")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{source}: labels must be whole numbers, got {labels.dtype}.")
     if len(images) != len(labels):
         raise ValueError(f"{source}: {len(images)} images need as many labels, got {len(labels)}.")
     outside = labels[(labels < 0) | (labels >= len(classes))]

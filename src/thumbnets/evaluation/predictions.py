@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import log_softmax
 
 from thumbnets import paths
-from thumbnets.artifacts import read_arrays
+from thumbnets.artifacts import parsing, read_arrays
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,29 @@ def read_predictions(name: str) -> Predictions:
     Raises:
         ValueError: The file is missing or damaged, or of an older version.
     """
-    arrays = read_arrays(paths.test_predictions(name))
+    path = paths.test_predictions(name)
+    arrays = read_arrays(path)
     if "seeds" not in arrays:
-        path = paths.test_predictions(name)
         raise ValueError(f"{path} is of an older version, without its seeds: run `dvc repro`.")
-    return Predictions(
-        log_probabilities=log_softmax(arrays["logits"].astype(float), axis=2),
-        labels=arrays["labels"],
-        seeds=arrays["seeds"].tolist(),
-    )
+    with parsing(path):
+        return _checked(arrays["logits"], arrays["labels"], arrays["seeds"])
+
+
+def _checked(logits: np.ndarray, labels: np.ndarray, seeds: np.ndarray) -> Predictions:
+    """Make predictions of arrays whose dtypes and shapes fit each other.
+
+    Raises:
+        ValueError: They do not, or a logit is not finite.
+    """
+    if labels.dtype.kind not in "iu" or seeds.dtype.kind not in "iu":
+        raise ValueError(f"labels and seeds must be integers, got {labels.dtype}, {seeds.dtype}")
+    if logits.ndim != 3 or logits.shape[:2] != (*seeds.shape, *labels.shape) or not logits.size:
+        raise ValueError(f"logits must be [seeds, images, classes], got {list(logits.shape)}")
+    if logits.dtype.kind != "f" or not np.isfinite(logits).all():
+        raise ValueError("logits must be finite")
+    if not (0 <= labels.min() and labels.max() < logits.shape[2]):
+        raise ValueError(f"labels must be in 0..{logits.shape[2] - 1}")
+    return Predictions(log_softmax(logits.astype(float), axis=2), labels, seeds.tolist())
 
 
 def check_alike(predictions: dict[str, Predictions]) -> None:

@@ -44,11 +44,16 @@ def predict(
 
 
 def predict_view(classifier: "Classifier", images: "Batched", view: View) -> np.ndarray:
-    """Logits float32 [N, K] of images, or bags of them, under a single view."""
+    """Logits float32 [N, K] of images, or bags of them, under a single view.
+
+    Raises:
+        ValueError: A logit is not finite.
+    """
+    from thumbnets.training.classifier import check_finite  # needs torch
+
     mirrored, down, right = view
-    return classifier.logits(
-        images, view=partial(transformed, mirrored=mirrored, down=down, right=right)
-    )
+    seen = partial(transformed, mirrored=mirrored, down=down, right=right)
+    return check_finite(classifier.logits(images, view=seen))
 
 
 def average(logits: np.ndarray) -> np.ndarray:

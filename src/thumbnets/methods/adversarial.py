@@ -1,4 +1,4 @@
-"""Adversarial training: members that also learn from images changed to deceive them."""
+"""Adversarial training: members that also learn from adversarial images."""
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,11 @@ from thumbnets.training.settings import ModelSettings
 def adversarial(
     settings: ModelSettings, meta: Meta, *, members: Several = 5, epsilon: Portion = 0.01
 ) -> Method:
-    """Members as of `voting`; the loss of a batch is added to that of its adversarial double.
+    """Members as of `voting`; the loss of a batch is added to that of its adversarial images.
 
     Args:
-        members: How many.
-        epsilon: How far every pixel is moved, as a share of the range from black to white.
+        members: Number of members.
+        epsilon: Distance that every pixel is moved, a share of the range from black to white.
 
     Source: Goodfellow et al. 2015, arXiv:1412.6572, section 4 (fast gradient sign); with ensembles
     Lakshminarayanan et al. 2017, arXiv:1612.01474, whose 1 % is the default (TorchEnsemble: 50 %).
@@ -41,8 +41,8 @@ class Adversarial(IndependentEnsemble):
         loss, correct = self.loss(module, images, targets)
         loss = loss * share
         *found, slope = torch.autograd.grad(loss, [*module.parameters(), images])
-        doubles = self.attacked(images.detach(), slope)
-        more, more_loss, _ = super().gradients(module, doubles, targets, share)
+        adversarial_images = self.attacked(images.detach(), slope)
+        more, more_loss, _ = super().gradients(module, adversarial_images, targets, share)
         torch._foreach_add_(found, more)
         return found, loss.detach() + more_loss, correct
 

@@ -26,12 +26,12 @@ class Method:
     `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1);
     `excludes` names keys of `train` that must be empty, `refuses` choices by their key; `files`
     names options that are files in `pretrained/`, a change of which retrains the block, with what
-    to do where one is missing; `parts` names an option that the epochs are divided by, and
-    `least_epochs` options whose product they must reach;
+    to do where one is missing; `parts` names an option that must divide the epochs, and
+    `walk` the options members and cycle, if that many cycles but half of one follow the schedule;
     `pretrains=True` says that it trains an encoder, in stage `pretrain`, and an option `encoder` is
     the name of a block whose encoder it begins with.
-    Where examples are no images, `example` says what they are called, `classes` how many classes
-    they have, and `examples` which options models must share to be judged on the same ones.
+    Where examples are not images, `example` says what they are called, `classes` how many classes
+    they have, and `examples` which options models must share to be evaluated on the same ones.
 
     Args:
         settings: The model block.
@@ -83,7 +83,7 @@ class Method:
         Called once the network has its first weights.
 
         Args:
-            network: As `network` returned it, on the device that computes.
+            network: Module from `network`, on the device that computes.
             seed: Seed of the run.
         """
         return network
@@ -102,12 +102,12 @@ class Method:
         self.class_weights = class_weights(self.train.class_weights, train, len(self.meta.classes))
 
     def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """What the training makes small.
+        """What the training minimises.
 
         Args:
-            module: What `training_module` returned, or a replica of it that shares its parameters.
-            images: float32 [N, C, H, W], as `batches` gives them.
-            targets: int64 [N], or float32 [N, K] if they are mixed.
+            module: Module from `training_module`, or a replica that shares its parameters.
+            images: Images from `batches`, float32 [N, C, H, W].
+            targets: Labels int64 [N], or float32 [N, K] if they are mixed.
 
         Returns:
             The mean loss, and the number of correct predictions.
@@ -142,8 +142,8 @@ class Method:
         """The course of the learning rate.
 
         Args:
-            optimizer: As new.
-            settings: `train`, but for a rate that was halved.
+            optimizer: Optimizer before its first step.
+            settings: The block's `train`, with the rate that is used (halved on divergence).
             steps_per_epoch: Batches an epoch.
         """
         return Schedule(optimizer, settings, steps_per_epoch)
@@ -151,13 +151,13 @@ class Method:
     def gradients(
         self, module: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """The way from a loss to what the optimizer needs.
+        """Gradients of the loss, which the optimizer steps along.
 
         Args:
-            module: As for `loss`, as `images` and `targets`.
-            images: float32 [N, C, H, W].
-            targets: int64 [N], or float32 [N, K].
-            share: Part of the batch that the images are.
+            module: Module from `training_module`, or a replica of it.
+            images: Images of a share of a batch, float32 [N, C, H, W].
+            targets: Labels int64 [N], or float32 [N, K].
+            share: Part of the batch that the images are, 0 to 1.
 
         Returns:
             `share` of the gradient, one tensor per parameter of the module, and of the loss; the
@@ -172,7 +172,7 @@ class Method:
 
         Args:
             classifier: The trained network.
-            examples: As `build_examples` made them.
+            examples: Validation examples from `build_examples`.
         """
         return {}
 
@@ -190,7 +190,7 @@ class Method:
         """Mean loss and accuracy on images without augmentation: early stopping looks at the loss.
 
         Args:
-            network: As `network` returned it, trained so far.
+            network: Module from `network`, trained so far.
             data: Images that are not trained on.
         """
         return evaluate(Classifier(network, self.meta), data)
@@ -200,7 +200,7 @@ def build_method(settings: ModelSettings, meta: Meta) -> Method:
     """How the network of a block learns.
 
     Raises:
-        ValueError: Other settings of the block leave it nothing to do, or an option is of no use.
+        ValueError: The method does not support a setting, or an option is out of range.
     """
     settings.train.check_method()
     choice = settings.train.method
@@ -216,7 +216,7 @@ def class_weights(weights: str | list[float] | None, train: Images, classes: int
     """How much an image of each class counts in the loss.
 
     Args:
-        weights: None, `balanced`, or one a class.
+        weights: None, `balanced`, or one weight per class.
         train: The images to learn from.
         classes: Number of classes.
 

@@ -1,4 +1,4 @@
-"""Gradient boosting: every member learns what those before it leave to be learned."""
+"""Gradient boosting: every member learns the residual of those before it."""
 
 from functools import partial
 
@@ -27,8 +27,8 @@ def gradient_boosting(
 
     The residual is the target less the softmax of `shrinkage` times the sum of the members so far
     (of none: 0), which predict as for evaluation and are not changed; the loss is the squared
-    distance to it, a sum over classes and a mean over images. For each member the schedule goes its
-    way anew, with an optimizer as new. `shrinkage` times the sum of all members predicts.
+    distance to it, a sum over classes and a mean over images. For each member the schedule
+    begins again, with a new optimizer state. `shrinkage` times the sum of all members predicts.
 
     Source: Friedman 2001, Annals of Statistics 29; for networks GradientBoostingClassifier of
     TorchEnsemble, where the loss is a sum over images and earlier members stay in train mode.
@@ -55,7 +55,7 @@ def shrunken_sum(logits: Tensor, shrinkage: float) -> Tensor:
 
 
 class Boosting(Ensemble):
-    """What both ways have in common."""
+    """What both kinds of gradient boosting have in common."""
 
     def __init__(self, settings: ModelSettings, meta: Meta, members: int, shrinkage: float) -> None:
         super().__init__(settings, meta, members, partial(shrunken_sum, shrinkage=shrinkage))
@@ -77,9 +77,9 @@ class Boosting(Ensemble):
         """Mean squared distance of a member's output to its residual, all [N, K].
 
         Args:
-            output: Of the member.
-            total: Sum of the members before it.
-            shares: As of `shares`.
+            output: Output of the member.
+            total: Sum of the outputs of the members before it.
+            shares: Targets from `shares`.
         """
         residual = shares - (self.shrinkage * total).softmax(1)
         return (output - residual).square().sum(1).mean()

@@ -35,15 +35,15 @@ def distill(
 ) -> Method:
     """Cross-entropy with the teacher's probabilities, each image in a view drawn anew every epoch.
 
-    The views are those that the teacher was asked about (`ensemble.teach`), so that both see the
-    same pixels, and nobody computes the teacher again. The training accuracy of the curve counts
+    The views are those that the teacher has predicted (`ensemble.teach`), so that both see the
+    same pixels, and the teacher is computed only once. The training accuracy of the curve counts
     images whose likeliest class is that of the target.
 
     Args:
-        teacher: What stage `teach` wrote, in `pretrained/`.
-        temperature: Divides the logits of both, the teacher's before the softmax; the loss is
+        teacher: File of stage `teach`, in `pretrained/`.
+        temperature: Divisor of both networks' logits, the teacher's before the softmax; the loss is
             multiplied by its square, which keeps the gradient's size.
-        share: Of the teacher's probabilities in the target; the rest is the label.
+        share: Share of the teacher's probabilities in the target; the rest is the label.
 
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2; Beyer et al. 2022, arXiv:2106.05237
     (the same view for both, a long schedule).
@@ -55,8 +55,8 @@ def read_teacher(path: Path, remedy: str) -> dict[str, np.ndarray]:
     """`log_probabilities` float32 [V, N, K], `views`, `classes` and `sha256` of stage `teach`.
 
     Args:
-        path: Where it is.
-        remedy: What to do if it is not.
+        path: File of stage `teach`.
+        remedy: Instruction for the message, if the file can't be used.
 
     Raises:
         ValueError: The file is damaged, or something else.
@@ -65,9 +65,23 @@ def read_teacher(path: Path, remedy: str) -> dict[str, np.ndarray]:
         taught = read_arrays(path)
     except (TypeError, ValueError):  # the first of a single array, .npy
         taught = {}
-    if not {"log_probabilities", "views", "classes", "sha256"} <= taught.keys():
+    if not _is_teacher(taught):
         raise ValueError(f"{path} is no teacher, or a damaged one: {remedy}.")
     return taught
+
+
+def _is_teacher(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether arrays have the names, dtypes and shapes of those that stage `teach` writes."""
+    if not {"log_probabilities", "views", "classes", "sha256"} <= arrays.keys():
+        return False
+    log_probabilities, classes = arrays["log_probabilities"], arrays["classes"]
+    return (
+        log_probabilities.dtype == np.float32
+        and log_probabilities.ndim == 3
+        and classes.ndim == 1
+        and len(log_probabilities) == len(VIEWS.get(str(arrays["views"]), ()))
+        and not np.isnan(log_probabilities).any()
+    )
 
 
 class Distillation(Method):
@@ -109,10 +123,10 @@ class TaughtBatches(Batches):
 
     Args:
         data: The images.
-        method: Whose settings they follow.
+        method: Method whose settings the batches follow.
         streams: Order of the images and draws of the views.
-        views: A key of `VIEWS`.
-        targets: float32 [V, N, K].
+        views: Views of the teacher, a key of `VIEWS`.
+        targets: Targets of each view and image, float32 [V, N, K].
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Encoders: what a network makes of an image before its last linear layer tells classes apart."""
+"""Encoders: networks without their last linear layer, from images to features."""
 
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ def build_encoder(settings: ModelSettings, meta: Meta) -> tuple[nn.Module, nn.Li
             encoder, head = without_head(network)
             same = head(encoder(image))
             if not logits.is_meta and not torch.allclose(same, logits, atol=1e-4):
-                raise ValueError("what its last linear layer says is changed afterwards.")
+                raise ValueError("its output must be that of its last linear layer, unchanged.")
     except ValueError as error:
         raise ValueError(f"models.{settings.name}, {settings.arch}: {error}") from None
     return encoder.train(), head
@@ -39,10 +39,10 @@ def load_encoder(encoder: nn.Module, block: str, seed: int, meta: Meta) -> None:
     """Give an encoder the weights that stage `pretrain` has trained.
 
     Args:
-        encoder: As `build_encoder` returns it; changed in place.
+        encoder: Module from `build_encoder`, changed in place.
         block: The model block that was pre-trained.
-        seed: Of the run.
-        meta: The images that it is for.
+        seed: Seed of the run.
+        meta: Shape, classes and normalisation of the images to train on.
 
     Raises:
         ValueError: The file is missing, damaged, or of other images.

@@ -15,9 +15,7 @@ from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
 
-@METHODS.register(
-    excludes=("average", "early_stopping", "weights"), least_epochs=("members", "cycle")
-)
+@METHODS.register(excludes=("average", "early_stopping", "weights"), walk=("members", "cycle"))
 def fast_geometric(
     settings: ModelSettings,
     meta: Meta,
@@ -27,23 +25,23 @@ def fast_geometric(
     high: Positive = 0.5,
     low: Positive = 0.001,
 ) -> Method:
-    """A usual training, then the rate falls and rises along lines; its lows are the members.
+    """A usual training, then the rate falls and rises linearly; at each low is a member.
 
     The walk takes (members - 1) * cycle + cycle / 2 of the epochs, up to the last low; the schedule
     and its warm-up have the rest, and the walk begins with an optimizer as new. The mean of the
     members' logits predicts.
 
     Args:
-        members: How many.
+        members: Number of members.
         cycle: Epochs from one high of the learning rate to the next, half of which lead to a low.
-        high: The highest rate of the walk, as a share of `lr` …
-        low: … and the lowest.
+        high: Highest rate of the walk, as a share of `lr`.
+        low: Lowest rate of the walk, likewise.
 
     Source: Garipov et al. 2018, arXiv:1802.10026; the logits and the new optimizer as in
     TorchEnsemble, whose rates these are for lr 0.1.
 
     Raises:
-        ValueError: The walk's lows are no lows, or the warm-up takes longer than the usual epochs.
+        ValueError: The lowest rate of the walk is not below the highest.
     """
     return FastGeometric(settings, meta, members, cycle, high, low)
 
@@ -62,19 +60,15 @@ class FastGeometric(SequentialEnsemble):
     ) -> None:
         super().__init__(settings, meta, members, mean_of_logits)
         self.cycle, self.high, self.low = cycle, high, low
-        usual, where = self.train.epochs - self.walk, f"models.{settings.name}"
         if low >= high:
-            raise ValueError(f"{where}.method.low must be less than high, {high:g}, got {low:g}.")
-        if self.train.warmup > usual:
             raise ValueError(
-                f"{where}: warmup must be at most the epochs before the walk, {usual}, got "
-                f"{self.train.warmup:g}."
+                f"models.{settings.name}.method.low must be less than high, {high:g}, got {low:g}."
             )
 
     @property
     def walk(self) -> int:
-        """Epochs after the usual ones."""
-        return (self.members - 1) * self.cycle + self.cycle // 2
+        """Epochs after those of the schedule."""
+        return self.train.epochs - self.train.schedule_epochs
 
     def ends(self) -> list[int]:
         first = self.train.epochs - self.walk + self.cycle // 2
@@ -90,8 +84,10 @@ class Walk(Schedule):
     """The schedule of the usual training, and after it the lines of the walk.
 
     Args:
-        optimizer, settings, steps_per_epoch: As for `Schedule`.
-        method: Tells the lines.
+        optimizer: Optimizer whose rates are set, as new.
+        settings: What controls the training.
+        steps_per_epoch: Batches an epoch.
+        method: Method whose rates and cycle the walk has.
     """
 
     def __init__(

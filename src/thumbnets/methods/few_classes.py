@@ -52,8 +52,8 @@ def gathered(order: np.ndarray, labels: np.ndarray, size: int, drawn_first: int)
     these do not suffice the next ones of any class.
 
     Args:
-        order: Which image comes when, int64 [N].
-        labels: Of all images, int64 [M].
+        order: Indices of the images in the order drawn, int64 [N].
+        labels: Labels of all images, int64 [M].
         size: Images a batch.
         drawn_first: Images that a batch begins with, fewer than its size.
 

@@ -1,4 +1,4 @@
-"""Members that learn at the same time and know nothing of one another."""
+"""Members that learn at the same time and are independent of one another."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -16,7 +16,7 @@ class IndependentEnsemble(Ensemble):
 
     One optimizer steps them all, which is as one each, since it looks at each tensor by itself
     (so not Muon, and no clipping). The training figures are means over the members, validation is
-    of the ensemble. The threads of a training share out the members, not the batch.
+    of the ensemble. The threads of a training divide the members among them, not the batch.
     """
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
@@ -32,7 +32,7 @@ class MemberBatches(Batches):
 
     Args:
         data: The images.
-        method: Whose settings they follow; has M members.
+        method: Method whose settings the batches follow, with M members.
         streams: Orders of the images and draws of the augmentation.
 
     Attributes:
@@ -62,11 +62,13 @@ class MemberBatches(Batches):
 
 
 class MemberReplicas(ReplicaPool):
-    """Threads that train some members each, on whole batches: no member feels their number.
+    """Threads that train some members each, on whole batches.
+
+    So no member depends on the number of threads.
 
     Args:
         network: The ensemble, on the device that computes.
-        threads: How many.
+        dropout: Random numbers of each thread's dropout; as many as there are threads.
     """
 
     networks: list[nn.ModuleList]

@@ -45,8 +45,8 @@ def local(
         bio: Nothing is backpropagated: targets are random projections of the labels, the gradient
             of pred comes back by fixed random weights (feedback alignment), and sim compares the
             outputs as they are. The source then has a beta of 0.01.
-        few_classes: Up to the epoch halfway a batch is filled from the classes of its first images,
-            so many; the source has 20 where there are 100 classes. None: any classes.
+        few_classes: Number of first images of a batch, from whose classes the rest is filled up to
+            the epoch halfway; the source has 20 where there are 100 classes. None: any classes.
     """
     return Local(settings, meta, Choices(loss, beta, decoder, bio, few_classes))
 
@@ -135,7 +135,7 @@ class Local(Method):
         """Differentiate the loss of each block, and free its graph before the next block computes.
 
         Args:
-            module: As for `loss`, as `images` and `targets`.
+            module: Module from `training_module`.
             images: float32 [N, C, H, W].
             targets: int64 [N], or float32 [N, K].
             share: 1, as batches stay whole.
@@ -163,7 +163,7 @@ class Local(Method):
         """The local loss of a block.
 
         Args:
-            head: Of the block.
+            head: Head of the block.
             h: Output of its activation, [N, D] or [N, C, H, W].
             targets: int64 [N], or float32 [N, K] if they are mixed.
         """
@@ -212,12 +212,12 @@ def split(block: Block) -> tuple[nn.Sequential, nn.Module]:
 class TrainingModule(nn.Module):
     """A network, and for each of its blocks the head of its loss. Called, it is the network.
 
-    Heads are trained with their blocks and kept in checkpoints; they are no part of what is saved.
+    Heads are trained with their blocks and saved in checkpoints, but not with the weights.
 
     Args:
-        network: Of blocks, with its first weights.
+        network: Network of blocks, with its first weights.
         meta: Shape and classes of the images.
-        choices: Which heads.
+        choices: Options of the method.
     """
 
     def __init__(self, network: nn.Module, meta: Meta, choices: Choices) -> None:
@@ -254,11 +254,11 @@ class Head(nn.Module):
     Args:
         h: An output of the block, [1, D] or [1, C, H, W].
         classes: Number of classes, K.
-        choices: Which of the two there are, and the limit of `decoder_pool`.
+        choices: Options of the method.
 
     Attributes:
-        predict: From [N, D] or [N, C, H, W] to logits [N, K] (bio: [N, 128]); for pred.
-        compare: To features, whose similarities are taken; for sim.
+        predict: Module from [N, D] or [N, C, H, W] to logits [N, K] (bio: [N, 128]); for pred.
+        compare: Module to features, whose similarities are taken; for sim.
     """
 
     def __init__(self, h: Tensor, classes: int, choices: Choices) -> None:

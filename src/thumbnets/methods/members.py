@@ -30,12 +30,12 @@ class Members(nn.Module):
 
     Args:
         networks: The members.
-        combine: Puts their logits together.
+        combine: Function from the members' logits to those of the ensemble.
 
     Attributes:
-        finished: How many members from the first on are trained. While members are trained one
-            after the other, those between them and the last, which is the one in training, are left
-            out; otherwise all but the last are finished, so that all predict.
+        finished: Number of members from the first on that are trained. While members are trained
+            one after the other, those between them and the last, which is the one in training, are
+            left out; otherwise all but the last are finished, so that all predict.
     """
 
     def __init__(self, networks: list[nn.Module], combine: Combination) -> None:
@@ -53,9 +53,10 @@ class Ensemble(Method):
     """A method whose network has members, each with first weights of its own.
 
     Args:
-        settings, meta: As for `Method`; the architecture is that of a member.
-        members: How many.
-        combine: Puts their logits together.
+        settings: The model block; the architecture is that of a member.
+        meta: Shape, classes and normalisation of the images.
+        members: Number of members.
+        combine: Function from the members' logits to those of the ensemble.
     """
 
     def __init__(

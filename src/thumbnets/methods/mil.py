@@ -22,7 +22,7 @@ from thumbnets.training.classifier import Classifier, normalise
 from thumbnets.training.settings import ModelSettings
 
 CLASSES = 2  # bags without the target class, and with it
-SHOWN = {1: 6, 0: 3}  # bags kept for the report: positive ones first
+SHOWN = {1: 6, 0: 3}  # bags in the report: positive ones first
 
 
 @METHODS.register(
@@ -52,18 +52,21 @@ def mil(
 
     The cross-entropy of the two logits (0, z) is that likelihood; the source clamps it at 1e-5.
     Training bags are drawn from the training folds, validation bags from the fold that validates,
-    test bags from the test images, by `evaluate` alone. Bags that judge are those of `seed`, for
-    every run and model alike; training bags are those of `seed` + the seed of the run, so that a
-    spread over seeds is also one over training sets.
+    test bags from the test images, by `evaluate` alone. Bags of validation and test are those of
+    `seed`, for every run and model alike; training bags are those of `seed` + the seed of the run,
+    so that a spread over seeds is also one over training sets.
 
     Args:
-        pooling: As of `BagNetwork`.
+        pooling: Pooling of a bag, see `BagNetwork`.
         width: Hidden units of the attention.
         target: Number of the class that makes a bag positive.
-        mean, spread: Of the size of a bag, see `Drawing`.
-        train_bags, validation_bags, test_bags: How many are drawn.
-        drawing: As the source's code (natural), or as for its published results (balanced).
-        seed: Of the bags; 1 is the source's.
+        mean: Mean size of a bag, images.
+        spread: Standard deviation of the size of a bag, images.
+        train_bags: Number of training bags.
+        validation_bags: Number of validation bags.
+        test_bags: Number of test bags.
+        drawing: Bags as in the source's code (natural), or as for its published results (balanced).
+        seed: Seed of the bags; 1 is the source's.
 
     Source: Ilse et al. 2018, arXiv:1802.04712; code AMLab-Amsterdam/AttentionDeepMIL.
     """
@@ -151,7 +154,7 @@ class BagSet:
     """Labelled bags, in the place of `training.batches.Images`.
 
     Attributes:
-        images: What they are drawn from.
+        images: Images that the bags are drawn from.
         rows: int64 [I] on the CPU, which images are in them, bag after bag.
         sizes: int64 [N] on the CPU, images of each bag.
         hits: bool [I] on the CPU, which of `rows` are of the target class.

@@ -1,4 +1,4 @@
-"""Probes: what a pre-trained encoder is worth, judged by the classes that its features tell."""
+"""Probes: how well the features of a pre-trained encoder tell classes apart."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -39,10 +39,10 @@ def probe(
             norms in evaluation mode. finetune: all of it is trained on. knn: nothing is trained;
             the nearest training images vote, and the accuracy of training is that of leaving out
             each of a batch of them.
-        labels: How many training images are looked at, as many of each class, drawn by the seed;
+        labels: Number of training images to learn from, as many of each class, drawn by the seed;
             None: all.
-        neighbours: How many of them vote (knn) …
-        temperature: … with weights exp(cosine similarity / temperature).
+        neighbours: Number of neighbours that vote (knn).
+        temperature: Temperature of their weights, exp(cosine similarity / temperature).
 
     Raises:
         ValueError: A setting makes no sense for the kind.
@@ -99,8 +99,8 @@ class Probe(Method):
         """Which labels are looked at.
 
         Args:
-            labels: Of the training images, int64 [N].
-            seed: Of the run.
+            labels: Labels of the training images, int64 [N].
+            seed: Seed of the run.
 
         Returns:
             int64 [number], places in `labels`, ascending.
@@ -120,10 +120,10 @@ def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray
     """Some images, as many of each class; what is left over goes to classes drawn at random.
 
     Args:
-        labels: int64 [N].
-        number: How many in all.
-        classes: How many there are.
-        seed: Of the draw.
+        labels: Labels of the images, int64 [N].
+        number: Number of images to draw.
+        classes: Number of classes.
+        seed: Seed of the draw.
 
     Returns:
         int64 [number], places in `labels`, ascending.
@@ -132,7 +132,7 @@ def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray
         ValueError: There are fewer labels than classes, or than are wanted of a class.
     """
     if number < classes:
-        raise ValueError(f"labels must be at least one a class, {classes}, got {number}.")
+        raise ValueError(f"labels must be at least one per class, {classes}, got {number}.")
     rng = np.random.default_rng(seed)
     share = np.full(classes, number // classes)
     share[rng.permutation(classes)[: number % classes]] += 1
@@ -181,8 +181,11 @@ class Features(Batches):
     """Batches of what a frozen encoder makes of images; without augmentation computed once.
 
     Args:
-        encoder: From images to features [N, D].
-        data, settings, meta, streams: As for `Batches`.
+        data: The images.
+        settings: Batch size, augmentation and mix.
+        meta: Normalisation and classes.
+        streams: Order of the images and draws of the augmentation.
+        encoder: Module from images to features [N, D].
     """
 
     def __init__(
@@ -210,7 +213,7 @@ class Features(Batches):
 def encoded(encoder: nn.Module, images: Iterable[Tensor]) -> Tensor:
     """Features float32 [N, D] of normalised images that come in parts.
 
-    The encoder stays in evaluation mode: it uses the statistics of its batch norms, and keeps them.
+    The encoder stays in evaluation mode: its batch norms' statistics are used, and not updated.
     """
     encoder.eval()
     return torch.cat([encoder(part) for part in images])
@@ -255,14 +258,14 @@ class NearestNeighbours(Probe):
 
     @torch.no_grad()
     def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and hits of voters about each other. `images` are their places."""
+        """Loss and correct votes, each image left out in turn. `images` are indices."""
         logits = module.vote(module.bank[images], without=images)
         return self.cross_entropy(logits, targets), (logits.argmax(1) == targets).sum()
 
     def gradients(
         self, module: nn.Module, images: Tensor, targets: Tensor, share: float
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """None at all: see `Untrained`."""
+        """No gradients: see `Untrained`."""
         return [], *self.loss(module, images, targets)
 
 
@@ -288,17 +291,17 @@ class OneSample(Batches):
 
 
 class Voters(nn.Module):
-    """Images by the classes of those whose features point in the most similar directions.
+    """Nearest-neighbour classifier: features are compared by cosine similarity.
 
     Logits are logarithms of the sums of weights by class, and so their softmax is the share of the
     votes. Each class has one vote more, of weight 1, as from a neighbour at right angles: a class
-    that nobody votes for has a finite loss.
+    without votes has a finite loss.
 
     Args:
-        encoder: From images to features [N, D].
-        head: What they stand in for: a layer from features to classes.
-        neighbours: How many vote.
-        temperature: Their weights are exp(cosine similarity / temperature).
+        encoder: Module from images to features [N, D].
+        head: Layer from features to classes that the votes replace.
+        neighbours: Number of neighbours that vote.
+        temperature: Temperature of their weights, exp(cosine similarity / temperature).
     """
 
     def __init__(
@@ -307,7 +310,7 @@ class Voters(nn.Module):
         super().__init__()
         self.encoder, self.classes = encoder, head.out_features
         self.neighbours, self.temperature = neighbours, temperature
-        # Nobody yet; float32 [M, D], of length 1, and int64 [M].
+        # No images yet; float32 [M, D], of length 1, and int64 [M].
         self.register_buffer("bank", torch.zeros(neighbours, head.in_features))
         self.register_buffer("labels", torch.zeros(neighbours, dtype=torch.int64))
 
@@ -319,12 +322,12 @@ class Voters(nn.Module):
         return self.vote(nn.functional.normalize(self.encoder(images), dim=1))
 
     def vote(self, directions: Tensor, without: Tensor | None = None) -> Tensor:
-        """Logits [N, K] of directions [N, D]; `without`, int64 [N], is who may not vote on each."""
+        """Logits [N, K] of directions [N, D]; `without`, int64 [N]: the image left out for each."""
         similar = directions @ self.bank.mT
         if without is not None:
             similar.scatter_(1, without[:, None], -torch.inf)
         least = similar.topk(self.neighbours).values[:, -1:]
-        # Without places of neighbours: who is as near as the last of them votes as well.
+        # By threshold, not by index: whatever is as near as the last neighbour votes as well.
         weights = torch.exp(similar / self.temperature) * (similar >= least)
         return torch.log1p(weights @ nn.functional.one_hot(self.labels, self.classes).float())
 

@@ -49,7 +49,7 @@ class Restarts(Schedule):
     """A schedule, with its warm-up, that restarts in each of several equal parts.
 
     Args:
-        optimizer: As for `Schedule`, as `settings` and `steps_per_epoch`.
+        optimizer: Optimizer whose learning rate is set.
         settings: `train` of the block.
         steps_per_epoch: Number of batches.
         parts: Number of parts; divides the epochs.

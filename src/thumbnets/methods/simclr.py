@@ -33,14 +33,15 @@ def simclr(
 ) -> Method:
     """Tell the other view of an image from the views of all other images of the batch.
 
-    What is kept is the network without its last linear layer; the projection head is thrown away.
+    Saved is the network without its last linear layer; the projection head is discarded.
     The views are made by `augment`, each by draws of its own. Accuracies of the learning curve are
     shares of views whose nearest other view is of the same image. Labels are not looked at.
 
     Args:
-        temperature: Divides the similarities; the lower, the more the nearest ones count.
-        projection: Values that a view is compared by, which a hidden layer makes of its features.
-        hidden: Units of that layer; None: as many as features, as in the paper.
+        temperature: Divisor of the similarities; the lower, the more the nearest ones count.
+        projection: Number of values that a view is compared by, the outputs of a head with one
+            hidden layer.
+        hidden: Number of units of that layer; None: as many as features, as in the paper.
 
     Source: Chen et al. 2020, arXiv:2002.05709, with a head of two layers with biases, as there.
     """
@@ -50,25 +51,25 @@ def simclr(
 def pretraining_images(
     split: Split, settings: ModelSettings, seed: int, device: torch.device
 ) -> tuple[Images, Images]:
-    """What an encoder learns from, and the fold that its curve is of.
+    """Images that an encoder learns from, and those that validate it.
 
     It learns from the unlabelled images of a data set that has them, else from all training
     images but those that validate the run of that seed.
 
     Raises:
-        ValueError: That fold has one image, which there is nothing to tell from.
+        ValueError: That fold has one image, which has no other to be compared with.
     """
     validates = settings.validates(split.fold, seed)
-    judged = Images.of(split, device, validates)
-    if len(judged) < 2:
+    validation = Images.of(split, device, validates)
+    if len(validation) < 2:
         raise ValueError(
             f"models.{settings.name}: simclr compares an image with others, but the fold that "
-            f"validates has {len(judged)}: lower split.folds."
+            f"validates has {len(validation)}: lower split.folds."
         )
     if split.unlabelled is None:
-        return Images.of(split, device, ~validates), judged
+        return Images.of(split, device, ~validates), validation
     nothing = np.zeros(len(split.unlabelled), np.int64)
-    return Images.of(Split(split.unlabelled, nothing, split.meta), device), judged
+    return Images.of(Split(split.unlabelled, nothing, split.meta), device), validation
 
 
 class SimCLR(Method):
@@ -149,19 +150,20 @@ class Views(Batches):
 
 
 def nt_xent(projected: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The loss of two views an image: how hard each is to tell by its similarity to the other.
+    """The contrastive loss of two views per image: cross-entropy of finding the other view.
 
     Similarities are cosines, divided by the temperature; a view is compared with all 2N - 1 others.
 
     Args:
-        projected: float32 [2N, P], row i and row N + i being of the same image.
-        temperature: Above 0.
+        projected: Outputs of the projection head, float32 [2N, P], row i and row N + i being of
+            the same image.
+        temperature: Divisor of the similarities, above 0.
 
     Returns:
         The mean over all 2N views, nats, and the number of views whose nearest is the other one.
 
     Raises:
-        ValueError: There is but one image.
+        ValueError: There is only one image.
 
     Source: Chen et al. 2020, arXiv:2002.05709, equation 1 and algorithm 1 (normalised temperature-
     scaled cross-entropy); Google's code returns twice as much, a sum over the views of an image.

@@ -13,7 +13,7 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 
 @METHODS.register(excludes=("average", "early_stopping", "weights"), parts="members")
 def snapshot(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
-    """The learning rate goes its way `members` times; the weights at each end are a member.
+    """The schedule runs `members` times; the weights at the end of each cycle are a member.
 
     Every cycle begins with the weights and momenta of the last one's end. With `schedule: cosine`
     the rate of step i is lr / 2 * (cos(pi * (i mod T) / T) + 1), T being the steps of a cycle, as

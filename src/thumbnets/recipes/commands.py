@@ -7,7 +7,7 @@ from pathlib import Path
 
 from thumbnets import paths, runtime
 from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe
-from thumbnets.zoo import read_yaml
+from thumbnets.yaml_files import read_yaml
 
 Command = Callable[[Callable[[argparse.Namespace], None]], argparse.ArgumentParser]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from thumbnets.recipes.workspace import cache_of
-from thumbnets.zoo import read_yaml
+from thumbnets.yaml_files import read_yaml
 
 Checksums = dict[str, str]  # MD5 by path
 

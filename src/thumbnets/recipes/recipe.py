@@ -12,7 +12,8 @@ from thumbnets.choices import Checked, explain
 from thumbnets.options import Positive
 from thumbnets.params import Params, check_params
 from thumbnets.registry import unknown
-from thumbnets.zoo import merged, read_yaml
+from thumbnets.yaml_files import read_yaml
+from thumbnets.zoo import merged
 
 FOLDER = Path("recipes")
 ENSEMBLE = paths.ENSEMBLE_METRICS.stem

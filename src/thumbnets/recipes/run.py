@@ -12,7 +12,7 @@ from thumbnets.recipes.pages import result_page
 from thumbnets.recipes.recipe import RecipeFile, read_recipe
 from thumbnets.recipes.record import record
 from thumbnets.recipes.workspace import Workspace, committed, workspace
-from thumbnets.zoo import read_yaml
+from thumbnets.yaml_files import read_yaml
 
 
 def run_recipe(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from thumbnets import paths
-from thumbnets.artifacts import read_arrays, read_csv
+from thumbnets.artifacts import read_arrays
 from thumbnets.report.charts import encoder_chart, svg
 from thumbnets.report.panels import png
+from thumbnets.report.records import read_curve
 from thumbnets.report.results import Results
 
 
@@ -80,8 +81,6 @@ def _encoder_of(name: str, results: Results) -> EncoderOf:
 
 def _losses(name: str, seed: int) -> dict[str, np.ndarray]:
     """Loss by epoch in training and on the fold that validates."""
-    rows = read_csv(paths.encoder(name, seed).with_suffix(".csv"))
-    return {
-        part: np.array([float(row[part]) for row in rows])
-        for part in ("train_loss", "validation_loss")
-    }
+    parts = ("train_loss", "validation_loss")
+    curve = read_curve(paths.encoder(name, seed).with_suffix(".csv"), parts)
+    return {part: np.array([row[part] for row in curve]) for part in parts}

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from thumbnets import paths
-from thumbnets.artifacts import read_arrays, read_csv, read_json
-from thumbnets.data.arrays import Meta
+from thumbnets.artifacts import read_arrays, read_json
+from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import groups_of
 from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
@@ -22,6 +22,7 @@ from thumbnets.evaluation.predictions import Predictions, accuracy, check_alike,
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params
+from thumbnets.report.records import read_curve, read_findings
 
 Curve = list[dict[str, float]]
 
@@ -108,7 +109,7 @@ def read_results(params: Params) -> Results:
     Raises:
         ValueError: An artifact is missing, or holds other seeds than `params`.
     """
-    meta = Meta(**read_json(paths.TRAIN / "meta.json"))
+    meta = read_meta(paths.TRAIN / "meta.json")
     slots = params.slots
     metrics = {model: read_json(paths.metrics(slot)) for model, slot in slots.items()}
     ensemble = read_json(paths.ENSEMBLE_METRICS)
@@ -127,7 +128,7 @@ def read_results(params: Params) -> Results:
         params=params,
         meta=meta,
         classes=classes,
-        found=read_json(paths.FINDINGS),
+        found=read_findings(paths.FINDINGS),
         metrics=metrics,
         ensemble=ensemble,
         summary=read_json(paths.SUMMARY),
@@ -168,11 +169,11 @@ def _check_seeds(
 
 def _mean_curve(slot: str, seeds: list[int]) -> Curve:
     """Mean over the seeds that reached an epoch; early stopping may end some before others."""
-    curves = [read_csv(paths.history(slot, seed)) for seed in seeds]
+    curves = [read_curve(paths.history(slot, seed), CURVE_SCORES) for seed in seeds]
     mean = []
     for number in range(max(map(len, curves))):
         rows = [curve[number] for curve in curves if number < len(curve)]
-        scores = {name: float(np.mean([float(row[name]) for row in rows])) for name in CURVE_SCORES}
+        scores = {name: float(np.mean([row[name] for row in rows])) for name in CURVE_SCORES}
         mean.append({"epoch": number + 1, **scores})
     return mean
 

@@ -14,12 +14,12 @@ from thumbnets.training.settings import TrainSettings
 
 
 class Average:
-    """A running average of a network's weights; the training does not feel it.
+    """A running average of a network's weights; the training does not depend on it.
 
     torch's AveragedModel gives the same numbers, but walks over the parameters in Python.
 
     Args:
-        network: With its first weights, on the device that computes; trained in place from here on.
+        network: Network with its first weights, on the device that computes; trained in place.
         share: Share of the newest weights in the average, by the number of weights averaged before.
         start: Steps before the first that counts.
         every: Steps from one that counts to the next.

@@ -56,7 +56,7 @@ class Images:
         return taken
 
     def pictures(self, index: np.ndarray) -> np.ndarray:
-        """Each image of an index [B] as it is shown: uint8 [B, C, H, W]."""
+        """Each image of an index [B] as a picture: uint8 [B, C, H, W]."""
         return self.take(torch.from_numpy(index).to(self.labels.device)).cpu().numpy()
 
     def split(self, size: int) -> Iterator[Tensor]:
@@ -170,6 +170,6 @@ class Batches:
             yield self.mix(images, self.data.labels.index_select(0, index), generator)
 
     def plain(self) -> Iterator[Tensor]:
-        """All images as they lie, normalised and not augmented: float32 [N, C, H, W]."""
+        """All images in order, normalised and not augmented: float32 [N, C, H, W]."""
         for images in self.data.split(at_once(self.data.images[0].numel(), 1000)):
             yield normalise(images, self.mean, self.std)

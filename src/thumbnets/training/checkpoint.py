@@ -11,15 +11,15 @@ import torch
 
 from thumbnets.artifacts import write_bytes
 
-_MARK = 32  # bytes of SHA-256
+_MARK_BYTES = 32  # of SHA-256
 
 
 class Checkpoint:
     """A file with the state of one training, written anew every so often.
 
     Args:
-        path: Where it lies.
-        key: Tells the training: a state that was saved under another key is not resumed.
+        path: File of the checkpoint.
+        key: Hash of the training's inputs: a state that was saved under another one is not resumed.
         every: Seconds from one writing to the next; no number depends on it.
     """
 
@@ -30,10 +30,10 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last, on the CPU; None if there is none of this training."""
         try:
-            kept = self.path.read_bytes()
+            saved = self.path.read_bytes()
         except FileNotFoundError:
             return None
-        mark, content = kept[:_MARK], kept[_MARK:]
+        mark, content = saved[:_MARK_BYTES], saved[_MARK_BYTES:]
         if mark != self._mark(content):  # of another training, or damaged
             return None
         # weights_only: tensors and plain values; nothing else is ever unpickled

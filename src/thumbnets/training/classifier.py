@@ -35,12 +35,32 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return torch.addcmul(offset[:, None, None], images.float(), scale[:, None, None])
 
 
+def check_finite(logits: np.ndarray) -> np.ndarray:
+    """Check that a prediction can be made of logits.
+
+    Args:
+        logits: float [N, K], class scores before the softmax.
+
+    Returns:
+        The same array.
+
+    Raises:
+        ValueError: An image has a score that is NaN or infinite.
+    """
+    if count := int((~np.isfinite(logits)).any(axis=-1).sum()):
+        raise ValueError(
+            f"The network gives NaN or infinite logits for {count} of {len(logits)} images: its "
+            "weights are damaged, or its training diverged. Train it again."
+        )
+    return logits
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A network with the normalisation of its input.
 
     Attributes:
-        halvings: How many times its training halved the learning rate, having diverged.
+        halvings: Number of times that its training diverged and halved the learning rate.
     """
 
     network: nn.Module

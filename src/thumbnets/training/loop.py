@@ -1,4 +1,4 @@
-"""The training loop: one gather, one augmentation and one step a batch, and nothing read back."""
+"""The training loop: one gather, one augmentation and one step per batch, no synchronisation."""
 
 import copy
 import math
@@ -42,7 +42,7 @@ class Epoch:
 
 
 class Watcher(Protocol):
-    """Told of every batch and epoch; `done` batches of a resumed training lie behind it."""
+    """Observer of every batch and epoch; `done` batches of a resumed training lie behind it."""
 
     def start(self, epochs: int, steps: int, done: int) -> None: ...
 
@@ -131,7 +131,7 @@ class Training:
     """One training with all that changes on its way, so that it can be saved and resumed.
 
     Args:
-        method: As for `fit`, as `train`, `validation` and `seed`.
+        method: The way in which the network of a block learns.
         train: Images to learn from.
         validation: Images that are not trained on, or None.
         seed: Seed of every generator.

@@ -47,7 +47,7 @@ def _spare_vectors(optimizer: Optimizer) -> None:
 class SlowWeights:
     """Lookahead: every so many steps, slow weights go towards the optimizer's and replace them.
 
-    Hangs on the optimizer's own hooks, so that its state holds the slow weights. Momentum is kept.
+    Hangs on the optimizer's own hooks, so that its state holds the slow weights. Momentum stays.
     Between two such steps the network has the fast weights, also at the end of the run.
 
     Source: Zhang et al. 2019, arXiv:1907.08610, algorithm 1.
@@ -262,9 +262,10 @@ def _scale_matrices(
 
     Args:
         steps: Steps, each of its parameter's shape.
-        parameters: What is trained.
-        measured: What each parameter's norm is compared with.
-        ratio: Of the norms [P] of parameters and of `measured`; 1 is taken where either is 0.
+        parameters: Parameters in training.
+        measured: Tensor that each parameter's norm is compared with.
+        ratio: Function of the norms [P] of parameters and of `measured`; 1 is taken where
+            either is 0.
     """
     chosen = [i for i, p in enumerate(parameters) if p.ndim > 1]
     if not chosen:

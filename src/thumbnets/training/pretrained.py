@@ -1,21 +1,29 @@
-"""Weights from a file, to begin a training with."""
+"""Weights from a file, to begin a training with.
 
-import pickle
+The file may come from anywhere: nothing but tensors is unpickled, and it can't take more memory
+than its own length.
+"""
+
 from pathlib import Path
+from zipfile import ZipFile
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-_SHOWN = 5  # names in a message
+from thumbnets.artifacts import check_stored, parsing
+from thumbnets.messages import shorten
+
+_NAMES_IN_MESSAGE = 5
+_AGAIN = "download it again, or convert it to .safetensors"
+_ZIP_MAGIC = b"PK\x03\x04"
 
 
 def take_weights(network: nn.Module, path: Path) -> str:
     """Copy weights into a network, all but a first and a last layer of another shape.
 
     Args:
-        network: Changed in place.
+        network: Network that is changed in place.
         path: A .safetensors file, or a state_dict as `torch.save` writes it.
 
     Returns:
@@ -28,33 +36,50 @@ def take_weights(network: nn.Module, path: Path) -> str:
     needed = [name for name in own if not name.endswith("num_batches_tracked")]
     if missing := [name for name in needed if name not in found]:
         raise ValueError(f"{path} is of another network: it lacks {_names(missing)}.")
-    drawn = [name for name in needed if found[name].shape != own[name].shape]
-    if inner := [name for name in drawn if not name.startswith(_ends(network))]:
+    initial = [name for name in needed if found[name].shape != own[name].shape]
+    if inner := [name for name in initial if not name.startswith(_ends(network))]:
         shapes = " and ".join(str(list(of[inner[0]].shape)) for of in (found, own))
         raise ValueError(
             f"{path} does not fit between first layer and head: {_names(inner)} (shapes {shapes})."
         )
-    fitting = {name: found[name] for name in own if name in found and name not in drawn}
+    fitting = {name: found[name] for name in own if name in found and name not in initial}
+    if broken := [name for name, tensor in fitting.items() if not tensor.isfinite().all()]:
+        raise ValueError(f"{path} has values that are NaN or infinite in {_names(broken)}.")
     network.load_state_dict(fitting, strict=False)
     text = f"{len(fitting)} tensors from {path}"
-    text += f"; drawn, since their shapes differ: {', '.join(drawn)}" if drawn else ""
+    text += f"; initialised, since their shapes differ: {', '.join(initial)}" if initial else ""
     unused = [name for name in found if name not in own]
-    return text + (f"; of no use here: {_names(unused)}" if unused else "")
+    return text + (f"; not in the network: {_names(unused)}" if unused else "")
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing.") from None
-    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        reason = str(error).split(". ")[0]
-        raise ValueError(f"{path} can't be read as weights: {reason}") from None
-    if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
-        raise ValueError(f"{path} is no state_dict, which has names and tensors alone.")
+    """Names and tensors of a file.
+
+    Raises:
+        ValueError: The file is missing or damaged, or holds anything else.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing.")
+    with parsing(path, _AGAIN):
+        found = load_file(path) if path.suffix == ".safetensors" else _read_pickled(path)
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and _is_plain(value) for name, value in found.items()
+    ):
+        raise ValueError(f"{path} must be a state_dict: only names and dense tensors.")
     return found
+
+
+def _read_pickled(path: Path) -> object:
+    """What `torch.save` wrote, if it is made of tensors and plain values."""
+    with path.open("rb") as file:
+        if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:  # else a file of torch before 1.6
+            with ZipFile(file) as archive:
+                check_stored(archive, path.stat().st_size)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
 
 
 def _ends(network: nn.Module) -> tuple[str, str]:
@@ -64,5 +89,6 @@ def _ends(network: nn.Module) -> tuple[str, str]:
 
 
 def _names(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _NAMES_IN_MESSAGE
+    listed = ", ".join(map(shorten, names[:_NAMES_IN_MESSAGE]))
+    return shorten(listed) + (f" and {more} more" if more > 0 else "")

@@ -46,8 +46,8 @@ class ReplicaPool:
     def replicas_of(self, network: nn.Module, threads: int) -> list[nn.Module]:
         """What each thread trains: here the network, and copies that share its parameters."""
         shared = {id(p): p for p in network.parameters()}
-        doubles = [copy.deepcopy(network, dict(shared)) for _ in range(threads - 1)]
-        return [network, *(double.train() for double in doubles)]
+        copies = [copy.deepcopy(network, dict(shared)) for _ in range(threads - 1)]
+        return [network, *(copied.train() for copied in copies)]
 
     def backward(
         self, gradients: Gradients, images: Tensor, targets: Tensor
@@ -55,9 +55,9 @@ class ReplicaPool:
         """Put the gradient of a batch's mean loss where the optimizer looks for it.
 
         Args:
-            gradients: The gradient of some images.
-            images: float32 [N, C, H, W].
-            targets: int64 [N] or float32 [N, K].
+            gradients: Function that gives the gradient of a share of a batch.
+            images: Images of the batch, float32 [N, C, H, W].
+            targets: Labels int64 [N] or float32 [N, K].
 
         Returns:
             The batch's loss, and the sum of what else `gradients` returned.

@@ -25,8 +25,8 @@ class Schedule:
     """A scheduler of torch with the moment at which it steps, and a warm-up that multiplies it.
 
     Args:
-        optimizer: Whose learning rate it sets.
-        settings: Names the schedule.
+        optimizer: Optimizer whose learning rate is set.
+        settings: What controls the training, with the name of the schedule.
         steps_per_epoch: Batches an epoch.
     """
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from thumbnets.choices import Checked, choice_of
+from thumbnets.messages import quote
 from thumbnets.options import Count, NonNegative, Pixels, Positive
 from thumbnets.registry import (
     AUGMENTATIONS,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class EarlyStopping(Checked):
-    """Stop when the validation loss has not improved; the best epoch's weights are kept."""
+    """Stop when the validation loss has not improved; the best epoch's weights are used."""
 
     patience: Count
     """Epochs without improvement before stopping."""
@@ -72,7 +73,7 @@ class TrainSettings(Checked):
     decay_norms: bool
     """Whether biases and the gains of norms decay as well."""
     clip: Positive | None
-    """Longest gradient of all weights together, by its Euclidean norm."""
+    """Greatest Euclidean norm of the gradient of all weights together."""
     lookahead: Lookahead | None
     schedule: choice_of(SCHEDULES)
     """Course of the learning rate over the epochs."""
@@ -102,6 +103,14 @@ class TrainSettings(Checked):
     """bf16: matrix products and convolutions in bfloat16 while training; evaluation is in fp32."""
     threads: Count
     """Compute threads on a CPU: part of the arithmetic, so a param."""
+
+    @model_validator(mode="after")
+    def _some_class_counts(self) -> Self:
+        if isinstance(self.class_weights, list) and not any(self.class_weights):
+            raise ValueError(
+                f"class_weights must have a value above 0, got {quote(self.class_weights)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
@@ -152,19 +161,38 @@ class TrainSettings(Checked):
                 raise ValueError(f"{key} can't be {refused} for method: {name}")
         self._check_epochs(metadata)
 
+    @property
+    def schedule_epochs(self) -> int:
+        """Epochs of the schedule with its warm-up, which a method may repeat, or follow by a walk.
+
+        A walk takes half a cycle to its first member, and a cycle to each other one.
+        """
+        metadata, options = METHODS[self.method.name].metadata, self.method.options
+        if metadata.walk:
+            members, cycle = (options[key] for key in metadata.walk)
+            return self.epochs - (members - 1) * cycle - cycle // 2
+        return self.epochs // options.get(metadata.parts, 1)
+
     def _check_epochs(self, metadata: MethodMetadata) -> None:
-        keys, options = metadata.least_epochs, self.method.options
+        keys, options = metadata.walk or (), self.method.options
         least = math.prod(options[key] for key in keys)
         parts = options.get(metadata.parts, 1)
-        of = f"for method: {self.method.name}, got {self.epochs}"
+        method = f"for method: {self.method.name}"
         if self.epochs < least:
-            raise ValueError(f"epochs must be at least {' * '.join(keys)}, {least}, {of}")
-        if self.epochs % parts:
-            raise ValueError(f"epochs must be a multiple of {metadata.parts}, {parts}, {of}")
-        if self.warmup > self.epochs // parts:
+            product = " * ".join(keys)
             raise ValueError(
-                f"warmup must be at most epochs / {metadata.parts}, {self.epochs // parts}, for "
-                f"method: {self.method.name}, got {self.warmup:g}"
+                f"epochs must be at least {product}, {least}, {method}, got {self.epochs}"
+            )
+        if self.epochs % parts:
+            raise ValueError(
+                f"epochs must be a multiple of {metadata.parts}, {parts}, {method}, got "
+                f"{self.epochs}"
+            )
+        if self.warmup > self.schedule_epochs:
+            limit = "the epochs before the walk" if keys else f"epochs / {metadata.parts}"
+            raise ValueError(
+                f"warmup must be at most {limit}, {self.schedule_epochs}, {method}, got "
+                f"{self.warmup:g}"
             )
 
 

@@ -1,0 +1,32 @@
+"""Values and errors of other libraries as messages quote them: on one line, never long."""
+
+from reprlib import Repr
+
+LONGEST_QUOTE = 200  # characters
+
+_REPR = Repr()
+_REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict, _REPR.maxset = 3, 20, 20, 20, 20
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = LONGEST_QUOTE
+
+
+def shorten(text: str) -> str:
+    """Text on one line, cut after 200 characters."""
+    line = " ".join(text[: 10 * LONGEST_QUOTE].split())
+    return line if len(line) <= LONGEST_QUOTE else line[: LONGEST_QUOTE - 1] + "…"
+
+
+def quote(value: object) -> str:
+    """The `repr` of a value on one line, cut after 200 characters; fast for nested values too."""
+    return shorten(_REPR.repr(value))
+
+
+def reason(error: Exception) -> str:
+    """What an error of a parser says, or its type where the text alone would be a riddle."""
+    text = shorten(str(error))
+    if isinstance(error, MemoryError):
+        return "needs more memory than is available"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if not text or isinstance(error, LookupError):
+        return f"{type(error).__name__}: {text}".removesuffix(": ")
+    return text.rstrip(".")

@@ -1,0 +1,70 @@
+"""Reading a YAML file of settings, within bounds of length, depth and size."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thumbnets.artifacts import read_bounded
+from thumbnets.messages import reason, shorten
+
+_LONGEST = 1 << 20  # bytes; params.yaml and all of zoo/ have less than a tenth
+_DEEPEST = 20  # levels of maps and lists
+_VALUES = 100_000  # with every alias counted as often as it is written
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a YAML 1.2 file of keys and values.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: The file is missing or too long, or as `parse_yaml`.
+    """
+    if not path.exists():
+        raise ValueError(f"{path} not found: run this from the root of the project.")
+    return parse_yaml(read_bounded(path, _LONGEST), str(path))
+
+
+def parse_yaml(content: bytes, where: str) -> dict[Any, Any]:
+    """Parse YAML 1.2 with the parser of DVC: another one would see other values (1e-3, yes, 012).
+
+    Args:
+        content: Content of a file.
+        where: Name of the file, for messages.
+
+    Raises:
+        ValueError: It is not UTF-8, not YAML, nested too deeply, or holds no keys and values.
+    """
+    try:
+        parsed = YAML(typ="safe").load(content.decode("utf-8"))
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = shorten(str(getattr(error, "problem", None) or error))
+        raise ValueError(f"{where}{line}: not valid YAML: {problem}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: not UTF-8 at byte {error.start}") from None
+    except Exception as error:  # of the constructors: a date or number of thousands of digits
+        raise ValueError(f"{where}: not valid YAML: {reason(error)}") from None
+    if not isinstance(parsed, dict):
+        raise ValueError(f"{where} must hold keys and values, as in the project's first commit.")
+    if _count(parsed, {}, _DEEPEST) > _VALUES:
+        raise ValueError(
+            f"{where} must have at most {_DEEPEST} levels and {_VALUES:,} values, aliases included."
+        )
+    return parsed
+
+
+def _count(value: Any, counted: dict[tuple[int, int], int], levels: int) -> int:
+    """Number of values in nested maps and lists, more than the limit if they are too deep."""
+    if not isinstance(value, dict | list | tuple | set):
+        return 1
+    if not levels:
+        return _VALUES + 1
+    if (key := (id(value), levels)) not in counted:  # each alias is looked at once per level
+        inside = value.values() if isinstance(value, dict) else value
+        counted[key] = 1 + sum(_count(one, counted, levels - 1) for one in inside)
+    return counted[key]
