@@ -260,7 +260,11 @@ def _arguments(docstring: str) -> dict[str, str]:
     section = re.search(r"^Args:\n((?:(?: .*)?\n?)*)", docstring, re.MULTILINE)
     item = r"^ {4}([\w, ]+): ((?:.|\n(?! {4}\w))*)"
     items = re.findall(item, section[1] if section else "", re.MULTILINE)
-    return {name: _one_line(text) for names, text in items for name in names.split(", ")}
+    return {
+        name: _one_line(text).replace("None", "null")  # as params.yaml says it
+        for names, text in items
+        for name in names.split(", ")
+    }
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -61,7 +61,7 @@ class TrainSettings(Checked):
     epochs: Count
     """Passes over the training folds."""
     batch_size: Annotated[int, Field(ge=2)]
-    """Images a step; a last batch of one image is left out (batch norm needs two)."""
+    """Images per step; a last batch of one image is left out (batch norm needs two)."""
     optimizer: choice_of(OPTIMIZERS)
     """How gradients become steps."""
     lr: Positive
