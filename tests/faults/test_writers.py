@@ -24,6 +24,7 @@ from thumbnets.data.arrays import Split, write_split
 from thumbnets.data.datasets import Archive, Dataset
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
+from thumbnets.data.listed import FolderRule
 from thumbnets.data.readers import on_disk
 from thumbnets.export import export
 from thumbnets.methods.weights import save_weights
@@ -156,7 +157,10 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "weights": ("0.safetensors", lambda path: save_weights(path, _network(), _settings())),
     "checkpoint": ("0.pt", lambda path: Checkpoint(path, "key", 0).save({"a": 1})),
     "export": ("a.pt", lambda path: export(_network(), "torchscript", path)),
-    "list of images": ("raw", lambda path: list_images(path.parent / "images", path)),
+    "list of images": (
+        "raw",
+        lambda path: list_images(FolderRule(str(path.parent / "images")), path),
+    ),
     "on disk": ("scratch", lambda path: on_disk([LABELS], path)),
     "download": ("toy", _download),
 }

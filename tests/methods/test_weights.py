@@ -201,7 +201,7 @@ def test_logits_that_are_not_finite_are_an_error(saved, meta, toy_images, tmp_pa
         views.predict(classifier, images, ["flip"])
     Image.fromarray(images[0, 0].numpy()).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="NaN or infinite logits for 1 of 1 images"):
-        predict(classifier, [tmp_path / "a.png"])
+        list(predict(classifier, [tmp_path / "a.png"]))
     with pytest.raises(ValueError, match="NaN or infinite logits for 5 of 5 images"):
         export(classifier, "torchscript", tmp_path / "a.pt")
     assert not (tmp_path / "a.pt").exists()

@@ -111,7 +111,7 @@ def test_a_single_seed_has_wilson_intervals_and_says_so(make_run):
     # 36 of 40: Wilson 0.7695 to 0.9604.
     assert "Model: mlp4 90.00 % 95 % interval 76.95 – 96.04" in text
     assert (
-        "intervals of accuracies are Wilson's and those of differences a paired" in text
+        "intervals of accuracies are Wilson's and those of differences paired" in text
         and "seeds=[0,1,2,3,4]" in text
     )
     assert "Student" not in text and "±" not in text

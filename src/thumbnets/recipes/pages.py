@@ -56,7 +56,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
     quick, best = by_id[_QUICK], by_id[_BEST]
     lines = [
         f"| {_title(quick[0])}, test accuracy | parameters | [quick default]({quick[0].page}) "
-        f"| [recipe]({best[0].page}), 95 % interval | published |",
+        f"| [at its best]({best[0].page}), 95 % interval | published |",
         "| :-- | --: | --: | --: | --: |",
     ]
     for name in [*quick[0].recipe.pool, ENSEMBLE]:
@@ -67,7 +67,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
         lines.append(
             f"| {name if name != ENSEMBLE else 'ensemble selected on validation data'} "
             f"| {_NONE if parameters is None or name == ENSEMBLE else f'{parameters:,}'} "
-            f"| {spread(of_quick)} | {with_interval(of_best)} "
+            f"| {_linked(spread(of_quick), quick[0])} | {_linked(with_interval(of_best), best[0])} "
             f"| {FILTERS['percent'](published.accuracy) if published else _NONE} |"
         )
     seeds = {file.id: result and result["recipe"]["seeds"] for file, result in (quick, best)}
@@ -75,6 +75,11 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
         f"{FILTERS['plural'](len(of), 'seed')} ({name})" for name, of in seeds.items() if of
     )
     return "\n".join([*lines, "", f"Means ± standard deviations over seeds: {told}."]) + "\n"
+
+
+def _linked(measured: str, file: RecipeFile) -> str:
+    """A number with a link to the recipe that it was measured by."""
+    return measured if measured == _NONE else f"[{measured}]({file.path})"
 
 
 def _measured(result: Result | None, name: str) -> Result | None:

@@ -61,24 +61,28 @@ class TrainSettings(Checked):
     epochs: Count
     """Passes over the training folds."""
     batch_size: Annotated[int, Field(ge=2)]
-    """Images a step; a last batch of one image is left out (batch norm needs two)."""
+    """Images per step; a last batch of one image is left out (batch norm needs two)."""
     optimizer: choice_of(OPTIMIZERS)
+    """How gradients become steps."""
     lr: Positive
     """Learning rate; the highest one where the schedule has a course."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
     """Momentum, or the first beta of Adam, AdamW and LAMB; Adadelta has none."""
     weight_decay: NonNegative
+    """Factor of the penalty on squared weights; adamw and muon shrink the weights by it instead."""
     decay_norms: bool
     """Whether biases and the gains of norms decay as well."""
     clip: Positive | None
     """Greatest Euclidean norm of the gradient of all weights together."""
     lookahead: Lookahead | None
     schedule: choice_of(SCHEDULES)
+    """Course of the learning rate over the epochs."""
     warmup: NonNegative
     """Epochs over which the learning rate rises to what the schedule says."""
     average: choice_of(AVERAGES) | None
     """Average of the weights along the way, used in place of the last ones."""
     init: choice_of(INITIALISATIONS)
+    """How weights are drawn before the first step."""
     weights: str | None
     """A file of weights to begin with, in place of those that `init` has drawn."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
