@@ -13,7 +13,7 @@ from thumbnets.data.formats import SUFFIXES
 from thumbnets.data.images import read_image
 from thumbnets.data.listing import images_below
 from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.training.classifier import Classifier
+from thumbnets.training.classifier import Classifier, check_finite
 
 
 def image_files(places: Iterable[Path]) -> list[Path]:
