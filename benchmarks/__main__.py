@@ -9,6 +9,7 @@ from benchmarks import (
     cold_start,
     ensemble,
     epoch,
+    graph,
     harness,
     local_memory,
     memory,
@@ -19,6 +20,7 @@ from benchmarks import (
 )
 
 QUESTIONS = {
+    "graph": graph,
     "cold_start": cold_start,
     "side_by_side": side_by_side,
     "precision": precision,
