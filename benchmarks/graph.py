@@ -35,6 +35,7 @@ if name == "pretrain":
 else:
     outs = [out if isinstance(out, str) else next(iter(out)) for out in stage["outs"]]
     outs += [next(iter(out)) for out in stage.get("metrics", [])]
+    outs += ["data/processed/train/meta.json"] * (name == "preprocess")  # which report depends on
 for out in outs:
     model, seed = [*sys.argv[1:], "", ""][:2]
     path = Path(out.replace("${item.model}", model).replace("${item.seed}", seed))
