@@ -6,7 +6,7 @@ from pathlib import Path
 from thumbnets import paths
 from thumbnets.artifacts import write_json
 from thumbnets.data.listing import refuse_untracked
-from thumbnets.inputs import READS, stage_inputs, training_inputs
+from thumbnets.inputs import READS, overridden, stage_inputs, training_inputs
 from thumbnets.params import load_params
 from thumbnets.stage import run_stage
 from thumbnets.stale import remove_stale_runs
@@ -19,6 +19,8 @@ def main() -> None:
     stages = {stage: stage_inputs(params, stage) for stage in [*READS, "pretrain"]}
     trainings = {slot: training_inputs(params, params.block_of(slot)) for slot in params.pool}
     trainings[paths.HEADLINE] = training_inputs(params, params.model)
+    for sentence in overridden(params):
+        print(sentence)
     shutil.rmtree(paths.INPUTS, ignore_errors=True)
     for stage, content in stages.items():
         write_json(paths.stage_inputs(stage), content, exact=True)

@@ -3,7 +3,7 @@
 import sys
 
 from thumbnets import paths
-from thumbnets.artifacts import read_json, remove_stale, write_arrays, write_csv, write_json
+from thumbnets.artifacts import read_json, remove_stale
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 from thumbnets.store import key_of, project_store
@@ -25,16 +25,10 @@ def main(slot: str) -> None:
     if store.take(key, files):
         print(f"{slot}: found, evaluated before")
         return
-    # Not before: importing torch takes seconds.
-    from thumbnets.evaluation.correctness import write_correctness
-    from thumbnets.evaluation.evaluate import evaluate
+    from thumbnets.evaluation.evaluate import evaluate, write_evaluation  # torch takes seconds
 
     settings = ModelSettings.model_validate(read_json(paths.training_inputs(slot))["settings"])
-    found = evaluate(settings, weights, params.seeds, params.evaluation)
-    write_arrays(files["predictions"], **found.predictions)
-    write_csv(files["confusion"], found.confusion)
-    write_json(files["metrics"], found.metrics)
-    write_correctness(files["correct"], found.correct)
+    write_evaluation(evaluate(settings, weights, params.seeds, params.evaluation), files)
     store.put(key, files)
 
 

@@ -2,10 +2,9 @@
 
 import shutil
 
-import numpy as np
-
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_arrays
+from thumbnets.ensembles.members import groups_of
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 from thumbnets.stale import remove_stale_runs
@@ -16,36 +15,18 @@ def main() -> None:
     shutil.rmtree(paths.TEACHER, ignore_errors=True)
     paths.TEACHER.mkdir()
     remove_stale_runs(params, paths.WEIGHTS)
-    views = params.ensemble.teach
-    if views is None:
+    if params.ensemble.teach is None:
         return
-    # Not before: importing torch takes seconds.
-    from thumbnets import runtime
-    from thumbnets.data.arrays import read_split
-    from thumbnets.ensembles.members import groups_of, training
-    from thumbnets.ensembles.teaching import chosen, teach
-    from thumbnets.methods.weights import load_weights
-    from thumbnets.training.batches import Images
+    from thumbnets.ensembles.teaching import teacher  # not before: importing torch takes seconds
 
-    runtime.prepare(threads=params.train.threads)
-    device, data = runtime.device(), read_split(paths.TRAIN)
     selection = read_json(paths.SELECTION)
     groups = groups_of(params.seeds, params.ensemble.seeds)
     ensembles = [selection[group][params.ensemble.counts] for group in groups]
-    asked = chosen(ensembles)
-    members = {
-        training(model, seed): load_weights(paths.weights(model, seed), device)
-        for model in params.pool
-        for seed in params.seeds
-        if training(model, seed) in asked
+    weights = {
+        (model, seed): paths.weights(model, seed) for model in params.pool for seed in params.seeds
     }
-    write_arrays(
-        paths.TEACHER / "teacher.npz",
-        log_probabilities=teach(ensembles, members, Images.of(data, device), views),
-        views=np.array(views),
-        classes=np.array(data.meta.classes),
-        sha256=np.array(data.meta.sha256),
-    )
+    arrays = teacher(ensembles, weights, params.ensemble.teach, threads=params.train.threads)
+    write_arrays(paths.TEACHER / "teacher.npz", **arrays)
 
 
 if __name__ == "__main__":

@@ -132,6 +132,20 @@ def test_code_writes_a_file_for_every_stage_and_model(stage, copied):
     assert {path: path.read_bytes() for path in code.rglob("*.json")} == first
 
 
+def test_a_key_that_blocks_override_is_told_when_it_changes(stage, copied):
+    assert stage("code").stdout == ""
+    edit(copied / "params.yaml", "\n  epochs: 20", "\n  epochs: 3")
+    assert stage("code").stdout == (
+        "train.epochs has changed, but not for every model of the run: set models.NAME.epochs, "
+        "since blocks win over train.\n"
+    )
+    edit(copied / "params.yaml", "\n  augment: #", "\n  augment: [] #")
+    text = (copied / "params.yaml").read_text().replace("\n  - name: shift\n    pixels: 1", "")
+    (copied / "params.yaml").write_text(text)
+    assert "not for mlp4, mlp_custom, cnn_a of the run" in stage("code").stdout
+    assert stage("code").stdout == ""
+
+
 def test_settings_reach_the_training_as_they_were_given(stage, copied):
     given = "cnn_c: {arch: cnn_c, momentum: 0.123456789, weight_decay: 2.5e-7,"
     edit(copied / "params.yaml", "cnn_c: {arch: cnn_c,", given)

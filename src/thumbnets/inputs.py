@@ -105,6 +105,26 @@ def training_inputs(params: Params, name: str) -> dict[str, Any]:
     }
 
 
+def overridden(params: Params) -> list[str]:
+    """Sentences on keys of `train` that changed since the last run, but that blocks set themselves.
+
+    Args:
+        params: Params of the run.
+    """
+    last = paths.stage_inputs("report")
+    before = read_json(last)["params"]["train"] if last.is_file() else {}
+    sentences = []
+    for key, value in params.train.model_dump().items():
+        blocks = [name for name in params.run if key in params.models[name]]
+        if key in before and before[key] != value and blocks:
+            whole = "every model" if blocks == params.run else ", ".join(blocks)
+            sentences.append(
+                f"train.{key} has changed, but not for {whole} of the run: set "
+                f"models.NAME.{key}, since blocks win over train."
+            )
+    return sentences
+
+
 def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
     """Files that the training of a block begins with: the stage, and what the block names."""
     train = settings.train

@@ -1,6 +1,6 @@
 """Scoring a model, all its seeds, on the test images: the one reader of the test split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from thumbnets import paths, runtime
+from thumbnets.artifacts import write_arrays, write_csv, write_json
 from thumbnets.data.arrays import read_split
 from thumbnets.evaluation import views
-from thumbnets.evaluation.correctness import Correctness, correctness
+from thumbnets.evaluation.correctness import Correctness, correctness, write_correctness
 from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds
@@ -87,6 +88,19 @@ def evaluate(
     }
     correct = correctness(settings.name, logits.argmax(2), labels, seeds)
     return Evaluated(predictions, metrics, _confusion(logits, labels, np.array(classes)), correct)
+
+
+def write_evaluation(found: Evaluated, files: Mapping[str, Path]) -> None:
+    """Write what `evaluate` found.
+
+    Args:
+        found: Scores and predictions of a model.
+        files: Paths of `predictions`, `confusion`, `metrics` and `correct`.
+    """
+    write_arrays(files["predictions"], **found.predictions)
+    write_csv(files["confusion"], found.confusion)
+    write_json(files["metrics"], found.metrics)
+    write_correctness(files["correct"], found.correct)
 
 
 def _confusion(
