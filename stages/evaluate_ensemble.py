@@ -15,6 +15,7 @@ from thumbnets.stale import remove_stale_runs
 def main() -> None:
     params = stage_params("evaluate_ensemble")
     remove_stale_runs(params, paths.MODEL_METRICS, paths.TEST_PREDICTIONS)
+    metrics = {model: read_json(paths.metrics(slot)) for model, slot in params.slots.items()}
     groups = groups_of(params.seeds, params.ensemble.seeds)
     ensemble = score_run(
         params.pool,
@@ -25,7 +26,6 @@ def main() -> None:
         ece_bins=params.evaluation.ece_bins,
     )
     write_json(paths.ENSEMBLE_METRICS, ensemble)
-    metrics = {model: read_json(paths.metrics(slot)) for model, slot in params.slots.items()}
     write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))
     found = read_ensemble_predictions()
     correct = correctness(ENSEMBLE, found.predicted, found.labels, list(groups))
