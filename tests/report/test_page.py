@@ -350,3 +350,26 @@ def test_duplicates_and_broken_files_are_told(make_run):
         ) in page
         assert "1 file" in page
     assert "a/1.png = <b>.png" in html and "c/9.png (cannot identify image file)" in html
+
+
+def test_what_is_known_of_own_images_is_told(make_run):
+    params = make_run()
+    own = {
+        "passed_over": {".heic": 1200, "without a known kind": 9},
+        "deep_files": 4,
+        "depth": 12,
+        "groups": 30,
+        "groups_in_both": ["p1"],
+        "groups_in_both_count": 1,
+        "folds": 3,
+        "validates": 10,
+        "few": ["10 validation images can't show differences of 20 points."],
+    }
+    write_json(paths.FINDINGS, read_json(paths.FINDINGS) | {"own": own})
+    html, markdown = pages(params)
+    for page in (html, markdown):
+        assert "1,200 .heic, 9 without a known kind" in page
+        assert "10 validation images can't show differences of 20 points." in page
+    assert "in 3 stratified folds" in html
+    assert "Files of 16 bits 4, whose values were read as 12 bits" in html
+    assert "Groups that stay together 30; 1 of them in both training and test part" in html

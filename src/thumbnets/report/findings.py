@@ -320,7 +320,8 @@ def cross_validation(results: Results) -> CrossValidation | None:
     params = results.params
     if not params.split.rotate:
         return None
-    folds, settings = params.split.folds, params.settings[params.model]
+    own, settings = results.found["own"], params.settings[params.model]
+    folds = own["folds"] if own else params.split.folds
     return CrossValidation(
         folds=folds,
         covered=len({settings.validation_fold(seed, folds) for seed in params.seeds}),

@@ -8,6 +8,10 @@ from thumbnets.artifacts import parsing, read_csv, read_json
 from thumbnets.messages import quote
 
 
+# What is known besides of images of the user's own, see `preprocess.Findings`.
+_OWN = {"passed_over", "deep_files", "depth", "groups", "groups_in_both_count", "folds", "few"}
+
+
 def read_findings(path: Path) -> dict[str, Any]:
     """Read what stage `preprocess` found in the images, as `Findings` describes it.
 
@@ -23,10 +27,13 @@ def read_findings(path: Path) -> dict[str, Any]:
             counts = found[key]
             if not isinstance(counts, list) or not counts or not all(map(_is_count, counts)):
                 raise ValueError(f"{key} must be counts of images, got {quote(counts)}")
+        own = found.get("own")
+        if own is not None and not (isinstance(own, dict) and _OWN <= own.keys()):
+            raise ValueError(f"own must have {', '.join(sorted(_OWN))}")
         for key, value in found.items():
-            if not (_is_count(value) or isinstance(value, list)):
+            if key != "own" and not (_is_count(value) or isinstance(value, list)):
                 raise ValueError(f"{key} must be a count or a list, got {quote(value)}")
-    return found
+    return {"own": None, **found}
 
 
 def _is_count(value: Any) -> bool:
