@@ -7,7 +7,6 @@ from typing import Any
 from thumbnets.artifacts import parsing, read_csv, read_json
 from thumbnets.messages import quote
 
-
 # What is known besides of images of the user's own, see `preprocess.Findings`.
 _OWN = {"passed_over", "deep_files", "depth", "groups", "groups_in_both_count", "folds", "few"}
 
