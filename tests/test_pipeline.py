@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -221,10 +222,26 @@ def test_no_stage_in_the_run_cache_has_params(project: Project):
     assert used and not any("stages.code" in path.read_text() for path in used)
 
 
-def test_a_learning_rate_retrains_one_model(restored: Project):
-    printed = restored.run("dvc", "exp", "run", "-S", "model=cnn_c", "-S", "models.cnn_c.lr=0.02")
-    assert trainings(printed) == ["cnn_c, seed 0"]
-    assert re.findall(r"Running stage '(evaluate@\w+)'", printed) == ["evaluate@cnn_c"]
+def test_the_experiments_of_the_readme_train_what_it_says(restored: Project):
+    """One after the other, each on top of the one before."""
+    restored.edit("zoo/yardsticks.yaml", "resnet20, init: he, epochs: 10", "resnet20, epochs: 1")
+    section = (ROOT / "README.md").read_text().partition("## Change one thing")[2]
+    lines = re.findall(r"^    (dvc exp run .*?)(?:\s+#|$)", section.partition("\n## ")[0], re.M)
+    trained = {}
+    for line in lines:
+        printed = restored.run(*shlex.split(line))
+        trained[line.split("-S ")[1].strip("'")] = trainings(printed)
+        if "cnn_c.lr" in line:
+            assert re.findall(r"Running stage '(evaluate@\w+)'", printed) == ["evaluate@cnn_c"]
+    models = ("cnn_c", "mlp4", "resnet20")
+    assert trained == {
+        "models.cnn_c.lr=0.02": ["cnn_c, seed 0"],
+        "model=resnet20": ["resnet20, seed 0"],
+        "pool=[mlp4,cnn_c]": [],
+        "seeds=[0,1,2,3,4]": [f"{model}, seed {seed}" for model in models for seed in range(1, 5)],
+        "data.name=digits": [],  # as here all the time
+        "ensemble.rule=stacking": [],
+    }
 
 
 def test_a_seed_more_trains_only_that_seed_and_a_seed_less_leaves_no_trace(restored: Project):
