@@ -91,5 +91,5 @@ def test_command(model_settings, root, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "tiny_cnn-3.pt").is_file()
     with pytest.raises(SystemExit, match="error: Unknown model 'tiny'"):
         run("tiny")
-    with pytest.raises(SystemExit, match="4.safetensors not found: run `dvc repro`."):
+    with pytest.raises(SystemExit, match="seed 4 is not one of this run"):
         run("tiny_cnn", "--seed", "4")

@@ -76,6 +76,8 @@ def _slot(name: str, params: Params) -> str:
 
 def _weights(model: str, seed: int, params: Params) -> Path:
     path = paths.weights(_slot(model, params), seed)
+    if seed not in params.seeds and not path.is_file():
+        raise ValueError(f"seed {seed} is not one of this run, {params.seeds}: add it to `seeds`.")
     _require(path, f"{path} not found")
     return path
 

@@ -337,8 +337,9 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
     Raises:
         ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
     """
+    content = _with_zoo(content, zoo)
     try:
-        params = Params.model_validate(_with_zoo(content, zoo))
+        params = Params.model_validate(content)
         check_run(params)
     except ValidationError as error:
         raise ValueError(f"{where}: {explain(error, Params)}") from None

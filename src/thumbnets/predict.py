@@ -33,7 +33,8 @@ def image_files(places: Iterable[Path]) -> list[Path]:
         else:
             files += images_below(place, Counter(), link=files.append)
     if not files:
-        raise ValueError(f"No image found; looked for {', '.join(sorted(SUFFIXES))}.")
+        named = ", ".join(map(str, places))
+        raise ValueError(f"No image found in {named}; looked for {', '.join(sorted(SUFFIXES))}.")
     return files
 
 

@@ -12,7 +12,7 @@ import pytest
 from thumbnets.doctor import commands, files, machine, state
 from thumbnets.doctor.findings import Finding
 
-LOCK = "schema: '2.0'\nstages:\n  train@one-0:\n    outs:\n"
+LOCK = "schema: '2.0'\nstages:\n  train@one-0:\n    cmd: work\n    outs:\n"
 
 
 def entry(path: str, content: bytes) -> str:
@@ -57,6 +57,16 @@ def test_nothing_is_found_where_nothing_is_wrong(root):
     assert not files.weights(root, cache)
     [room] = files.room(root, cache)
     assert not room.broken and "cache holds 0 MB" in room.problem
+
+
+def test_a_lock_that_is_cut_off_inside_an_entry_is_damaged_and_mended(root):
+    whole = (root / "dvc.lock").read_text()
+    for end in range(whole.index("stages:") + 9, len(whole), 7):
+        (root / "dvc.lock").write_text(whole[:end])
+        for finding in state.lock_file(root):
+            assert "is damaged" in finding.problem
+            finding.mend()
+            assert (root / "dvc.lock").read_text() == whole
 
 
 @pytest.mark.parametrize("content", ["", '{"write": {"a": {"pi'])

@@ -58,8 +58,9 @@ def room(root: Path, cache: Path) -> list[Finding]:
         f"DVC's cache holds {_megabytes(sum(objects.values()))}, of which {_megabytes(spare)} are "
         f"of other runs; {_megabytes(free)} of the disk are free"
     )
-    remedy = "dvc gc --workspace (other commits and experiments lose their files)"
-    return [Finding(told, remedy, broken=free < _LITTLE)]
+    short = free < _LITTLE
+    frees = "dvc gc --workspace (other commits and experiments lose their files)"
+    return [Finding(told, frees if short else "nothing to do", broken=short)]
 
 
 def _in_use(root: Path, cache: Path) -> Iterator[str]:

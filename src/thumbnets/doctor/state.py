@@ -6,6 +6,9 @@ import json
 import re
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from thumbnets import paths
 from thumbnets.artifacts import write_bytes
 from thumbnets.doctor.findings import Finding
@@ -13,6 +16,7 @@ from thumbnets.review.code import checksums
 from thumbnets.review.git import git, read_blobs
 
 _LOCK = "dvc.lock"
+_LISTS = ("deps", "outs")
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
 
@@ -36,6 +40,22 @@ def _whole(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except ValueError:
+        return False
+
+
+def _is_lock(text: str) -> bool:
+    """Whether a dvc.lock is whole: DVC refuses it if an entry of a stage is cut off."""
+    try:
+        stages = YAML(typ="safe").load(text)["stages"]
+        return all(
+            isinstance(stage["cmd"], str)
+            and all(
+                isinstance(entry["path"], str) for key in _LISTS for entry in stage.get(key, [])
+            )
+            and all(isinstance(values, dict) for values in stage.get("params", {}).values())
+            for stage in stages.values()
+        )
+    except (YAMLError, LookupError, TypeError, AttributeError, ValueError):
         return False
 
 
@@ -63,7 +83,7 @@ def lock_file(root: Path) -> list[Finding]:
     if re.search(r"^(<<<<<<<|>>>>>>>) ", text, re.MULTILINE):
         remedy = f"git checkout --ours {_LOCK} && dvc repro"
         return [Finding(f"{_LOCK} has marks of a conflict", remedy)]
-    if re.match(r"schema: \S+\nstages:", text) or re.match(r"stages:\n", text):
+    if _is_lock(text):
         return []
     said = "is empty" if not text.strip() else "is damaged"
     committed = _committed(root)

@@ -52,7 +52,7 @@ def _of_the_run(params: Params) -> Mapping[str, Any]:
     content = params.model_dump()
     data = content["data"] if params.data.own else {"name": params.data.name}
     data.pop("path", None)  # where images lie changes nothing
-    keys = ("pool", "seeds", "split", "ensemble", "evaluation")
+    keys = ("pool", "split", "ensemble", "evaluation")  # other seeds are told by themselves
     return {"data": data, **{key: content[key] for key in keys}}
 
 

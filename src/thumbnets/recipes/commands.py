@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import paths, runtime
-from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe
+from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe, recipe_paths
 from thumbnets.yaml_files import read_yaml
 
 Command = Callable[[Callable[[argparse.Namespace], None]], argparse.ArgumentParser]
@@ -86,13 +86,19 @@ def results(arguments: argparse.Namespace) -> None:
     from thumbnets.recipes.pages import read_results, write_pages
 
     root = Path.cwd()
-    files = find_recipes(root)
-    width = max(len(file.id) for file in files)
-    for file in files:
-        print(f"{file.id:<{width}}  {_verdict(file)}", flush=True)
-    if arguments.write:
-        changed = write_pages(read_results(files), root)
+    names = {path: f"{path.parent.name}/{path.stem}" for path in recipe_paths(root)}
+    width, damaged = max(map(len, names.values()), default=0), False
+    for path, name in names.items():
+        try:
+            verdict = _verdict(read_recipe(path, root))
+        except ValueError as error:
+            verdict, damaged = f"can't be read: {error}", True
+        print(f"{name:<{width}}  {verdict}", flush=True)
+    if arguments.write and not damaged:
+        changed = write_pages(read_results(find_recipes(root)), root)
         print(f"written: {', '.join(map(str, changed)) or 'nothing, all is up to date'}")
+    if damaged:
+        raise SystemExit(1)
 
 
 def _verdict(file: RecipeFile) -> str:

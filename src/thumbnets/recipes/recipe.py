@@ -184,4 +184,9 @@ def read_recipe(path: Path, root: Path) -> RecipeFile:
 
 def find_recipes(root: Path) -> list[RecipeFile]:
     """All recipes of the project, by data set and name."""
-    return [read_recipe(path, root) for path in sorted((root / FOLDER).glob("*/*.yaml"))]
+    return [read_recipe(path, root) for path in recipe_paths(root)]
+
+
+def recipe_paths(root: Path) -> list[Path]:
+    """Paths of all recipe files of the project, by data set and name."""
+    return sorted((root / FOLDER).glob("*/*.yaml"))
