@@ -20,9 +20,9 @@ def merge_locks(base: str, ours: str, theirs: str) -> str:
     """The text of dvc.lock after a merge.
 
     Args:
-        base: Of the last common commit; empty where it has none.
-        ours: Of one side.
-        theirs: Of the other side.
+        base: File of the last common commit; empty where it has none.
+        ours: File of one side.
+        theirs: File of the other side.
 
     Raises:
         ValueError: A text is not as DVC writes it.

@@ -52,7 +52,7 @@ class Project:
         metrics = {"accuracy": {"mean": 1 - wrong / images}, "parameters": 10, "seeds": len(seeds)}
         path = self.root / "metrics"
         if name == "ensemble":
-            write_json(path / "ensemble.json", {"counted": metrics})
+            write_json(path / "ensemble.json", {"selected": metrics})
         else:
             write_json(path / "models" / f"{name}.json", metrics)
         write_correctness(

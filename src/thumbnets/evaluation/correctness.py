@@ -80,7 +80,7 @@ def parse_correctness(content: str, source: str) -> Correctness:
     """Read what `write_correctness` wrote, with seeds in the order of their numbers.
 
     Args:
-        content: Of the file.
+        content: Text of the file.
         source: Name of the file, for errors.
 
     Raises:

@@ -16,7 +16,7 @@ class Rank:
     """The place of a classifier among all, 1 being the best.
 
     Attributes:
-        name: Of the classifier.
+        name: Name of the classifier.
         mean: Over draws of images and seeds; ties share their places.
         low: Best end of the 95 % interval.
         high: Worst end.
@@ -64,7 +64,7 @@ def indistinct(ranked: list[Rank], comparisons: list[Comparison]) -> list[list[s
 
     Args:
         ranked: As `ranks` gives them.
-        comparisons: Of all pairs of these classifiers.
+        comparisons: Comparisons of all pairs of these classifiers.
 
     Source: Demšar 2006, Journal of Machine Learning Research 7, figure 1, where the test is
     Nemenyi's over data sets.

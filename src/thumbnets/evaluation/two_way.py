@@ -23,7 +23,7 @@ class TwoWay:
     values that it may have had, so they claim little where the seeds are few.
 
     Attributes:
-        mean: Of the table.
+        mean: Mean of the table.
         images: Variance of the mean by the choice of images.
         seeds: Estimated variance of the mean by the choice of seeds; 0 for a single seed.
         least: What is known to be the least of `seeds`: that of what neither explains.

@@ -33,7 +33,7 @@ def all_results_page(results: Mapping[RecipeFile, Result | None]) -> str:
     """All recipes with what was measured: docs/results.md.
 
     Args:
-        results: Of each recipe its result, or None if it was not run.
+        results: Result of each recipe, or None if it was not run.
     """
     datasets: dict[str, dict] = {}
     for file, result in results.items():

@@ -15,7 +15,7 @@ class Planned:
 
     Attributes:
         model: Its block.
-        seed: Of the training.
+        seed: Seed of the training.
         cached: Whether it is finished; None if that is known only when its encoder is trained.
     """
 
@@ -47,7 +47,7 @@ def planned(file: RecipeFile, seeds: list[int] | None) -> Plan:
 
     Args:
         file: The recipe.
-        seeds: In place of those of the recipe.
+        seeds: Seeds in place of those of the recipe, or None.
 
     Raises:
         ValueError: As `run_recipe`.

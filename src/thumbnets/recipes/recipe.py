@@ -78,7 +78,7 @@ class RecipeFile:
     Attributes:
         path: The file, recipes/DATASET/NAME.yaml.
         recipe: What it says.
-        root: Of the project.
+        root: Root of the project.
     """
 
     path: Path
@@ -115,7 +115,7 @@ class RecipeFile:
 
         Args:
             base: The content of the project's params.yaml.
-            seeds: In place of those of the recipe.
+            seeds: Seeds in place of those of the recipe, or None.
 
         Returns:
             Keys and values; images of the user's own by their full path.
@@ -167,7 +167,7 @@ def read_recipe(path: Path, root: Path) -> RecipeFile:
 
     Args:
         path: The file.
-        root: Of the project.
+        root: Root of the project.
 
     Raises:
         ValueError: It is not in recipes/DATASET/, or in one line what is wrong with it.

@@ -24,7 +24,7 @@ def record(file: RecipeFile, params: Params, commit: str, rests_on: Basis) -> Re
 
     Args:
         file: The recipe.
-        params: Of the run.
+        params: Params of the run.
         commit: Whose code has run.
         rests_on: What the run rests on.
 

@@ -22,7 +22,7 @@ def run_recipe(
 
     Args:
         file: The recipe.
-        seeds: In place of those of the recipe.
+        seeds: Seeds in place of those of the recipe, or None.
         jobs: Trainings at once.
         launch: More options of `thumbnets train`, as where the trainings run.
 

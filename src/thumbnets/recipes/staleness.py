@@ -46,7 +46,7 @@ def judge(file: RecipeFile, result: Mapping[str, Any] | None, params: Params) ->
     Args:
         file: The recipe.
         result: What lies beside it; None if it was not run.
-        params: Of the recipe, checked in the working folder.
+        params: Params of the recipe, checked in the working folder.
     """
     if result is None:
         return Verdict([NOT_RUN], [], [], [goal.of for goal in file.recipe.goals])

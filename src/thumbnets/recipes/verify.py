@@ -29,9 +29,9 @@ class Expected:
 
     Attributes:
         model: Its block.
-        seed: Of the training.
-        algorithm: Of the checksum, as hashlib calls it.
-        checksum: Of its weights file.
+        seed: Seed of the training.
+        algorithm: Algorithm of the checksum, as hashlib calls it.
+        checksum: Checksum of its weights file.
         accuracy: On the test examples; of several seeds, if no more is known, their mean.
         sd: Standard deviation of the accuracy over the seeds of its model; None with one seed.
     """
@@ -50,7 +50,7 @@ class Found:
 
     Attributes:
         expected: What was recorded.
-        accuracy: Of the new one on the test examples.
+        accuracy: Accuracy of the new one on the test examples.
         outcome: SAME, WITHIN or OTHER.
         tolerance: The largest difference of accuracies for WITHIN, a fraction.
     """
@@ -198,7 +198,7 @@ def compare(expected: Expected, weights: Path, accuracy: float, tolerance: float
     Args:
         expected: What was recorded.
         weights: File of the new training.
-        accuracy: Of the new training on the test examples.
+        accuracy: Accuracy of the new training on the test examples.
         tolerance: As in `verify_recipe`.
     """
     if tolerance is None:
@@ -223,7 +223,7 @@ def mark_verified(
         result: What lies beside it; gets `verified`.
         now: What a run would rest on today.
         found: New trainings.
-        commit: Of the code that they were trained with.
+        commit: Commit of the code that they were trained with.
     """
     then = result["basis"]
     same = [one for one in found if one.outcome == SAME]

@@ -61,7 +61,7 @@ class Workspace:
 
     Attributes:
         folder: The worktree.
-        root: Of the project.
+        root: Root of the project.
         lock: File descriptor that is locked as long as a process of this run is alive.
         new: Whether no earlier run has left it.
     """
@@ -117,9 +117,9 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
     """A workspace at a commit, made or found; nobody else has it meanwhile.
 
     Args:
-        name: Of its folder.
+        name: Name of its folder.
         commit: What is checked out.
-        root: Of the project.
+        root: Root of the project.
 
     Raises:
         ValueError: Another run has it, or git or DVC failed.

@@ -22,8 +22,8 @@ class Row:
         name: `headline`, `ensemble`, or a block of the pool.
         before: Its scores in the base.
         after: Its scores in the head.
-        gain: Of the accuracy, a fraction, with its paired 95 % interval; None if not comparable.
-        p: Of no gain, after Holm's correction for the rows whose predictions differ.
+        gain: Gain in accuracy, a fraction, with its paired 95 % interval; None if not comparable.
+        p: p-value of no gain, after Holm's correction for the rows whose predictions differ.
         verdict: `better`, `worse`, `no difference shown` or `not comparable`.
         reason: Why it is not comparable.
         unchanged: Whether both recognise the same images with every seed.
@@ -48,7 +48,7 @@ class Review:
     Attributes:
         base: Short name of the commit that the head is compared with.
         head: Short name of the head.
-        margin: Of equality, in points.
+        margin: Margin of equality, in points.
         rows: Headline, ensemble, and the blocks that both pools have.
         new: Blocks that only the head has, with their accuracy.
         removed: Blocks that only the base has, likewise.

@@ -16,7 +16,7 @@ def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
 
     Args:
         root: Folder in which it runs.
-        arguments: Of the command.
+        arguments: Arguments of the command.
         text: Its standard input.
 
     Raises:

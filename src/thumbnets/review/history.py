@@ -24,7 +24,7 @@ class Commit:
         name: Full name.
         day: On which it was committed, as 2026-11-28.
         subject: First line of its message; of an experiment its name.
-        baseline: Of an experiment the commit that it began with.
+        baseline: Commit that an experiment began with.
     """
 
     name: str

@@ -19,7 +19,7 @@ class Section:
 
     Attributes:
         head: What comes before its lines.
-        lines: Of a table or list.
+        lines: Lines of a table or list.
         foot: What comes after them.
     """
 

@@ -22,8 +22,8 @@ class Scores:
     Attributes:
         model: The block, or `ensemble`; None where nothing tells.
         accuracy: Mean over seeds; None where there is none.
-        parameters: Of the network, or of all members.
-        multiply_accumulates: Of an image; None where metrics do not hold it.
+        parameters: Parameters of the network, or of all members.
+        multiply_accumulates: Multiply-accumulates per image; None where metrics do not hold it.
         correct: Recognised test images; None where there is no such file.
         problem: Why it can't be compared, and what to do; None where it can.
     """
@@ -47,8 +47,10 @@ def read_scores(snapshot: Snapshot, name: str, headline: str) -> Scores:
     problems: list[str] = []
     path = metrics_path(snapshot, name, headline)
     metrics = _read(snapshot, path, problems)
-    counted = metrics.get("counted") if name == ENSEMBLE else metrics
-    accuracy = _number(counted, ("accuracy", "mean"), path, problems) if metrics else None
+    selected = metrics
+    if name == ENSEMBLE:  # `counted` in commits of before
+        selected = metrics.get("selected") or metrics.get("counted")
+    accuracy = _number(selected, ("accuracy", "mean"), path, problems) if metrics else None
     sizes = _sizes_of_ensemble(snapshot) if name == ENSEMBLE else metrics
     correct = _correct(snapshot, f"metrics/correct/{name}.json", problems)
     if correct and accuracy is not None and abs(correct.table.mean() - accuracy) > _CLOSE:
