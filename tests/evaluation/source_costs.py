@@ -14,20 +14,10 @@ import torch
 from source_networks import NETWORKS
 
 from thumbnets.evaluation.cost import describe
+from thumbnets.report.costs import COLUMNS
 
 _TABLE = Path(__file__).with_name("published_costs.toml")
 _UNITS = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9}
-
-# Columns of the source's table: an attribute of our counts, and the heading.
-COLUMNS = {
-    "multiply_accumulates": "MACC",
-    "comparisons": "COMP",
-    "additions": "ADD",
-    "divisions": "DIV",
-    "activations": "Activations",
-    "parameters": "Parameters",
-    "megabytes": "Size (MB)",
-}
 
 _PAGE = """# Costs beside published ones
 
