@@ -1,9 +1,9 @@
 """ReLU behind max pooling, where a network has it before: the same function in less time.
 
-The largest value of a window is the same before and after a ReLU, and so is where it lies unless it
-is not positive, in which case its gradient is zero. So values, gradients and trained weights are the
-same bit for bit, and the ReLU sees a quarter of the values. Networks are built as their sources have
-them (descriptions and costs are of that order); training brings them into this one.
+The largest value of a window is the same before and after a ReLU, and so is its place unless it is
+not positive, in which case its gradient is zero. So values, gradients and trained weights are the
+same bit for bit, and the ReLU sees a quarter of the values. Networks are built as their sources
+have them (descriptions and costs are of that order); training brings them into this one.
 """
 
 from torch import nn
