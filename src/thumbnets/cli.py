@@ -38,7 +38,12 @@ def models(arguments: argparse.Namespace) -> None:
 
 
 def fetch(arguments: argparse.Namespace) -> None:
-    """Fetch a data set to data/raw/<dataset>, checksums verified."""
+    """Fetch a data set, or a network's published weights, checksums verified."""
+    if arguments.dataset.startswith("torchvision/"):
+        from thumbnets.fetching import fetch_weights  # not before: importing torch takes seconds
+
+        fetch_weights(arguments.dataset)
+        return
     dataset = get_dataset(arguments.dataset)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")

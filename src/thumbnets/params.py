@@ -242,6 +242,13 @@ class Params(Checked):
         begins = [self.settings[name].encoder for name in self.run]
         return list(dict.fromkeys(name for name in begins if name))
 
+    @property
+    def published_weights(self) -> list[str]:
+        """The networks whose published weights the models of this run begin with."""
+        blocks = [self.settings[name] for name in [*self.run, *self.encoders]]
+        networks = (block.arch for block in blocks if block.train.weights == "imagenet")
+        return sorted(set(networks))
+
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
         """For every model block its settings: `train`, overridden by the block.
