@@ -9,6 +9,7 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
+from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
@@ -248,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     add_review(command(review))
     add_history(command(history))
     add_doctor(command(doctor))
+    add_completion(command(completion), parser)
     return parser
 
 
