@@ -17,7 +17,7 @@ QUICK = {"arch": "lenet_300_100", "settings": {"lr": 0.05, "augment": [], "batch
 
 
 class OfRows(NetworkClassifier):
-    """Takes rows of any length, as those of scikit-learn's checks: pixels of a square, filled up."""
+    """Takes rows of any length, as scikit-learn's checks have them: pixels of a square."""
 
     def _images(self, values):
         if values.ndim == 2:
