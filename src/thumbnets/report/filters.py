@@ -115,6 +115,11 @@ def to_yaml(params: Params) -> str:
     """All params of the run, blocks of models by name."""
     content = params.model_dump()
     content["models"] = dict(sorted(content["models"].items()))
+    return as_yaml(content)
+
+
+def as_yaml(content: dict[str, Any]) -> str:
+    """Keys and values in their order, lists and maps on one line where that is short."""
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from thumbnets.markdown import escaped
 from thumbnets.review.history import Point, Series
-from thumbnets.review.markdown import escaped
 from thumbnets.review.words import NONE, percent, points
 
 _BARS = "▁▂▃▄▅▆▇█"
