@@ -74,6 +74,13 @@ def p_value(p: float | None) -> str:
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.995 else "1"
 
 
+def probability(share: float) -> str:
+    """0.0312 as 0.031; never 0 or 1, which no sample shows."""
+    if share < 0.0005:
+        return "< 0.001"
+    return "> 0.999" if share >= 0.9995 else f"{share:.3f}"
+
+
 def thousands(value: int) -> str:
     """583010 as 583,010."""
     return f"{value:,}"
@@ -139,6 +146,7 @@ FILTERS = {
         point_interval,
         decimals,
         p_value,
+        probability,
         thousands,
         amount,
         sides,

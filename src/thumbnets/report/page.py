@@ -36,6 +36,7 @@ from thumbnets.report.findings import (
     weighted_models,
 )
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
+from thumbnets.report.ranks import standing
 from thumbnets.report.results import Results
 from thumbnets.report.templates import render
 
@@ -98,6 +99,7 @@ def _context(results: Results) -> dict[str, Any]:
         "verdicts": member_verdicts(results),
         "alpha": ALPHA,
         "ranking": ranking(results),
+        "standing": standing(results),
         "comparisons": results.comparisons,
         "costs": of_image,
         "rules": rules(results, of_image),
