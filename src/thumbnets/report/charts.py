@@ -6,6 +6,7 @@ page's font and its light or dark colours.
 
 import io
 import re
+import warnings
 from contextlib import AbstractContextManager
 
 import matplotlib
@@ -22,6 +23,7 @@ from thumbnets.report.costs import Plotted
 from thumbnets.report.figures import DPI
 from thumbnets.report.filters import amount, percent, whole_percent
 from thumbnets.report.findings import Row, shares
+from thumbnets.report.glyphs import labels
 from thumbnets.report.results import Curve
 
 INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
@@ -335,9 +337,10 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
 
 
 def _label_cells(axis: Axes, values: np.ndarray, classes: list[str]) -> None:
-    ticks = range(len(classes))
-    axis.set_xticks(ticks, classes, rotation=90, fontsize=7, parse_math=False)
-    axis.set_yticks(ticks, classes, fontsize=7, parse_math=False)
+    ticks, shown = range(len(classes)), labels(classes)
+    style = {"family": shown.family, "fontsize": 7, "parse_math": False}
+    axis.set_xticks(ticks, shown.texts, rotation=90, **style)
+    axis.set_yticks(ticks, shown.texts, **style)
     for (y, x), value in np.ndenumerate(values):
         if text := whole_percent(value):
             colour = "white" if value > 0.4 else INK
@@ -353,7 +356,12 @@ def to_svg(figure: Figure, label: str) -> str:
     """
     content = io.StringIO()
     # The salt makes the ids inside repeatable, and others than those of another chart.
-    with _style(), matplotlib.rc_context({"svg.hashsalt": label}):
+    with (
+        _style(),
+        matplotlib.rc_context({"svg.hashsalt": label}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
     svg = content.getvalue()
     svg = svg[svg.index("<svg") :]

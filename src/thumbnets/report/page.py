@@ -35,6 +35,7 @@ from thumbnets.report.findings import (
     view_scores,
     weighted_models,
 )
+from thumbnets.report.glyphs import legend
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
 from thumbnets.report.ranks import standing
 from thumbnets.report.results import Results
@@ -85,6 +86,7 @@ def _context(results: Results) -> dict[str, Any]:
         "meta": results.meta,
         "classes": results.classes,
         "found": results.found,
+        "numbered": legend(results.meta.classes),
         "class_counts": class_counts(results),
         "weighted": weighted_models(results),
         "dataset": dataset.title,
