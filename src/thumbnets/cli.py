@@ -71,6 +71,8 @@ def _slot(name: str, params: Params) -> str:
     Raises:
         ValueError: There is no such block, or it is not in the run.
     """
+    if name == paths.HEADLINE:
+        return name
     if name not in params.models:
         raise ValueError(unknown("model", name, params.models))
     if name not in params.slots:
@@ -243,7 +245,8 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--seed", type=int, help="of its training (default: first of params)")
     exporting.add_argument("--output", type=Path, help="file (default: MODEL-SEED.onnx or .pt)")
     comparison = command(compare)
-    comparison.add_argument("names", nargs="+", metavar="MODEL", help="a trained block, ensemble")
+    named = "a block, headline or ensemble"
+    comparison.add_argument("names", nargs="+", metavar="MODEL", help=named)
     comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
     add_recipe_commands(command)
     add_review(command(review))

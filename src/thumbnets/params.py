@@ -181,6 +181,10 @@ class ReportParams(Checked):
 
     title: str
     """Heading of the report."""
+    intended_use: str | None = None
+    """What the models are for, and what they are not for, as the model card says it."""
+    licence: str | None = None
+    """Licence of images of the user's own, as the model card says it."""
 
 
 class Params(Checked):

@@ -16,7 +16,11 @@ def metrics(*accuracies: float, images: int = 200) -> dict:
     scores = [
         {"accuracy": a, "error": 1 - a, "nll": 0.3, "recall": [a, 1.0, 0.5]} for a in accuracies
     ]
-    return {**over_seeds(scores, classes=CLASSES, images=images), "parameters": 100}
+    return {
+        **over_seeds(scores, classes=CLASSES, images=images),
+        "parameters": 100,
+        "multiply_accumulates": 1000,
+    }
 
 
 def test_over_seeds():
@@ -85,6 +89,10 @@ def test_summary_compares_the_ensemble_with_its_best_member_on_the_test():
     assert ensemble["best_member"] == "b"  # c is better, but no member
     assert (ensemble["gain"], ensemble["gain_ci_low"]) == (0.02, pytest.approx(0.01))
     assert (ensemble["members"], ensemble["parameters"]) == (2, 200)
+    assert (ensemble["multiply_accumulates"], result["model"]["multiply_accumulates"]) == (
+        2000,
+        1000,
+    )
     assert ensemble["accuracy"] == 0.92
     members["a"]["trainings"] = 3
     ensemble = summary("head", models, {"selected": metrics(0.92), "members": members})["ensemble"]

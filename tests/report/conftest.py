@@ -135,7 +135,8 @@ def _write_evaluation(params: Params, model: str, slot: str) -> None:
     logits, labels = np.stack([run[0] for run in runs]), runs[0][1]
     scores = [score_logits(of_seed, labels, ece_bins=15) for of_seed in logits]
     metrics = over_seeds(scores, classes=CLASSES, images=N)
-    metrics |= {"parameters": 1234567, "lr_halvings": HALVINGS[model] * len(params.seeds)}
+    metrics |= {"parameters": 1234567, "multiply_accumulates": 7654321}
+    metrics |= {"lr_halvings": HALVINGS[model] * len(params.seeds)}
     write_json(paths.metrics(slot), metrics)
     mistakes = confident_mistakes(logits, labels, params.evaluation.mistakes)
     write_arrays(

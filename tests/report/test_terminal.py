@@ -42,6 +42,12 @@ def test_one_seed(compare):
     assert "-40.00" in row and row.endswith("< 0.0001  < 0.0001  mlp4 is better")
 
 
+def test_the_headline_by_that_name(compare):
+    by_slot, by_block = (compare(name, "ensemble", "mlp4") for name in ("headline", "mlp4_patches"))
+    assert len(by_slot) > 4 and any(line.startswith("headline") for line in by_slot)
+    assert [line.split()[2:] for line in by_slot[2:]] == [line.split()[2:] for line in by_block[2:]]
+
+
 def test_all_pairs_of_several(compare):
     lines = compare("ensemble", "mlp4_patches", "cnn_c", seeds=(0, 1))
     assert [line.split()[:2] for line in lines[2:5]] == [

@@ -66,6 +66,7 @@ class Dataset(Files):
         image_size: Height and width of the images that the reader returns, in pixels.
         channels: Channels of an image.
         class_count: Number of classes where the files contain their names.
+        licence: What its publisher says; None where nothing is known of it.
     """
 
     classes: tuple[str, ...]
@@ -73,6 +74,7 @@ class Dataset(Files):
     image_size: int = 28
     channels: int = 1
     class_count: int = 0
+    licence: str | None = None
 
     @property
     def shape(self) -> dict[str, int]:
@@ -107,6 +109,7 @@ class OwnImages:
 
     name: str
     title: str
+    licence: None = None  # `report.licence` says it
 
     @property
     def archives(self) -> tuple[Archive, ...]:

@@ -12,6 +12,7 @@ from thumbnets.artifacts import write_arrays, write_csv, write_json
 from thumbnets.data.arrays import read_split
 from thumbnets.evaluation import views
 from thumbnets.evaluation.correctness import Correctness, correctness, write_correctness
+from thumbnets.evaluation.cost import describe
 from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_seeds
@@ -38,7 +39,8 @@ class Evaluated:
         predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S],
             `classes` str [K]; of the most confident mistakes `mistake_images`, and what
             `confident_mistakes` gives.
-        metrics: Scores from `over_seeds`, with `parameters` and `lr_halvings`.
+        metrics: Scores from `over_seeds`, with `parameters`, `multiply_accumulates` of one image
+            and `lr_halvings`.
         confusion: One row per seed and image, actual and predicted class.
         correct: Whether each seed recognises each image.
     """
@@ -74,7 +76,9 @@ def evaluate(
 
     scores = [score_logits(s, labels, ece_bins=options.ece_bins) for s in logits]
     metrics = over_seeds(scores, classes=classes, images=len(examples))
-    metrics["parameters"] = count_parameters(classifiers[0].network)
+    network, image = classifiers[0].network, test.images.shape[1:]
+    metrics["parameters"] = count_parameters(network)
+    metrics["multiply_accumulates"] = describe(network, image).total.multiply_accumulates
     metrics["lr_halvings"] = sum(classifier.halvings for classifier in classifiers)
 
     mistakes = confident_mistakes(logits, labels, options.mistakes)

@@ -9,6 +9,8 @@ from thumbnets.evaluation.statistics import Interval, summarise, wilson_interval
 
 Scores = dict[str, Any]
 
+_SIZES = ("parameters", "multiply_accumulates")  # of an ensemble the sums over its members
+
 
 def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int) -> Scores:
     """Summarise the scores of all seeds.
@@ -72,7 +74,7 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
 
     Args:
         model: The headline model.
-        metrics: Scores of every model of the run, from `over_seeds`, with `parameters`.
+        metrics: Scores of every model of the run, as `evaluate` gives them.
         ensemble: Scores of the ensembles, from `score_ensembles`.
 
     Returns:
@@ -82,16 +84,18 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
     members = ensemble["members"]
     best = max(members, key=lambda name: metrics[name]["accuracy"]["mean"])
     gain = members[best]["gain"]
+    of_members = {
+        key: sum(member["trainings"] * metrics[name][key] for name, member in members.items())
+        for key in _SIZES
+    }
     return {
         "model": headline(metrics[model])
-        | {"name": model, "parameters": metrics[model]["parameters"]},
+        | {"name": model}
+        | {key: metrics[model][key] for key in _SIZES},
         "ensemble": headline(ensemble["selected"])
+        | of_members
         | {
             "members": sum(member["trainings"] for member in members.values()),
-            "parameters": sum(
-                member["trainings"] * metrics[name]["parameters"]
-                for name, member in members.items()
-            ),
             "best_member": best,
             "gain": gain["mean"],
             "gain_ci_low": gain["low"],

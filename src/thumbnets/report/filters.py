@@ -74,6 +74,13 @@ def p_value(p: float | None) -> str:
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.995 else "1"
 
 
+def probability(share: float) -> str:
+    """0.0312 as 0.031; never 0 or 1, which no sample shows."""
+    if share < 0.0005:
+        return "< 0.001"
+    return "> 0.999" if share >= 0.9995 else f"{share:.3f}"
+
+
 def thousands(value: int) -> str:
     """583010 as 583,010."""
     return f"{value:,}"
@@ -115,6 +122,11 @@ def to_yaml(params: Params) -> str:
     """All params of the run, blocks of models by name."""
     content = params.model_dump()
     content["models"] = dict(sorted(content["models"].items()))
+    return as_yaml(content)
+
+
+def as_yaml(content: dict[str, Any]) -> str:
+    """Keys and values in their order, lists and maps on one line where that is short."""
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False
@@ -134,6 +146,7 @@ FILTERS = {
         point_interval,
         decimals,
         p_value,
+        probability,
         thousands,
         amount,
         sides,

@@ -68,10 +68,20 @@ def _panel(name: str, counts: np.ndarray, classes: list[str]) -> Panel:
         ]
         for y, row in enumerate(values)
     ]
-    wrong = values * (1 - np.eye(len(classes)))
+    return Panel(name, rows, worst_mistake(counts, classes))
+
+
+def worst_mistake(counts: np.ndarray, classes: list[str]) -> str | None:
+    """The most frequent mistake in words, as a share of its class; None if there is none.
+
+    Args:
+        counts: int64 [K, K]; rows are the true classes.
+        classes: Names of the classes.
+    """
+    wrong = shares(counts) * (1 - np.eye(len(classes)))
     y, x = np.unravel_index(wrong.argmax(), wrong.shape)
-    worst = f"{100 * wrong[y, x]:.1f} % of {classes[y]} taken for {classes[x]}"
-    return Panel(name, rows, worst if wrong[y, x] else None)
+    said = f"{100 * wrong[y, x]:.1f} % of {classes[y]} taken for {classes[x]}"
+    return said if wrong[y, x] else None
 
 
 def recall_table(matrices: dict[str, np.ndarray], classes: list[str]) -> list[list[Cell]]:

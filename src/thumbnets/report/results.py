@@ -19,6 +19,7 @@ from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
 from thumbnets.evaluation.comparisons import Comparison, compare
 from thumbnets.evaluation.metrics import confusion_matrix
 from thumbnets.evaluation.predictions import Predictions, accuracy, check_alike, read_predictions
+from thumbnets.evaluation.ranking import Rank, ranks
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params
@@ -101,6 +102,11 @@ class Results:
     def comparisons(self) -> list[Comparison]:
         """All pairs of classifiers by accuracy, the better one of each pair first."""
         return compare(self.correct)
+
+    @cached_property
+    def ranks(self) -> list[Rank]:
+        """All classifiers by rank of their accuracy, the best first."""
+        return ranks(self.correct)
 
 
 def read_results(params: Params) -> Results:
