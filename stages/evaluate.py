@@ -15,6 +15,7 @@ def main(slot: str) -> None:
     remove_stale(paths.weights_folder(slot), [f"{seed}.safetensors" for seed in params.seeds])
     weights = [paths.weights(slot, seed) for seed in params.seeds]
     inputs = [paths.stage_inputs("evaluate"), paths.training_inputs(slot), paths.TEST / "meta.json"]
+    inputs += [path for path in [paths.TEST / "group.npy"] if path.is_file()]
     files = {
         "predictions": paths.test_predictions(slot),
         "confusion": paths.confusion(slot),

@@ -28,7 +28,7 @@ def main() -> None:
     write_json(paths.ENSEMBLE_METRICS, ensemble)
     write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))
     found = read_ensemble_predictions()
-    correct = correctness(ENSEMBLE, found.predicted, found.labels, list(groups))
+    correct = correctness(ENSEMBLE, found.predicted, found.labels, list(groups), found.group)
     write_correctness(paths.correct(ENSEMBLE), correct)
 
 
