@@ -4,6 +4,7 @@ Images that are large compared with the memory stay on disk: they are read throu
 chunks, and the pages already read are released at once. The numbers do not depend on it.
 """
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from thumbnets.artifacts import (
     read_array,
     read_json,
     replacing,
+    sha256,
     write_array,
     write_json,
 )
@@ -196,6 +198,19 @@ def _check_split(split: Split) -> None:
     outside = split.labels[(split.labels < 0) | (split.labels >= len(meta.classes))]
     if len(outside):
         raise ValueError(f"labels must be in 0..{len(meta.classes) - 1}, got {outside[0]}")
+
+
+def read_checksum(folder: Path) -> str:
+    """SHA-256 of a split: of its pixels and labels, and of its groups where there are some.
+
+    Raises:
+        ValueError: `meta.json` is missing or damaged.
+    """
+    group = folder / "group.npy"
+    checksum = read_meta(folder / "meta.json").sha256
+    if not group.exists():
+        return checksum
+    return hashlib.sha256(f"{checksum} {sha256(group)}".encode()).hexdigest()
 
 
 def check_group(group: np.ndarray, count: int) -> None:

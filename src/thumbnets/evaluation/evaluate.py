@@ -9,7 +9,7 @@ import numpy as np
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import write_arrays, write_csv, write_json
-from thumbnets.data.arrays import read_split
+from thumbnets.data.arrays import read_checksum, read_split
 from thumbnets.evaluation import views
 from thumbnets.evaluation.by_class import class_intervals
 from thumbnets.evaluation.correctness import Correctness, correctness, write_correctness
@@ -41,7 +41,7 @@ class Evaluated:
             `classes` str [K]; of images that come in groups `group` int64 [N]; of the most
             confident mistakes `mistake_images`, and what `confident_mistakes` gives.
         metrics: Scores from `over_seeds` and `over_images`, with `parameters`, `lr_halvings` and
-            `test_sha256`, the checksum of the test images.
+            `test_sha256`, the checksum of the test images and their groups.
         confusion: One row per seed and image, actual and predicted class.
         correct: Whether each seed recognises each image.
     """
@@ -82,7 +82,7 @@ def evaluate(
     intervals = class_intervals(labels, predicted, len(classes), group)
     metrics = over_seeds(scores, classes=classes, images=len(examples))
     metrics = over_images(metrics, intervals, classes=classes)
-    metrics["test_sha256"] = test.meta.sha256
+    metrics["test_sha256"] = read_checksum(paths.TEST)
     metrics["parameters"] = count_parameters(classifiers[0].network)
     metrics["lr_halvings"] = sum(classifier.halvings for classifier in classifiers)
 

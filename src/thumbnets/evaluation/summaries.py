@@ -118,6 +118,21 @@ def headline(scores: Scores) -> Scores:
     }
 
 
+def common_checksum(metrics: dict[str, Scores]) -> str | None:
+    """Checksum of the test images that all these metrics are of; None of an older version.
+
+    Raises:
+        ValueError: They are of different test images.
+    """
+    (first, of_first), *others = metrics.items()
+    for name, scores in others:
+        if scores.get("test_sha256") != of_first.get("test_sha256"):
+            raise ValueError(
+                f"{first} and {name} were scored on other test images: run `dvc repro`."
+            )
+    return of_first.get("test_sha256")
+
+
 def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) -> Scores:
     """The main numbers of a run, metrics/summary.json.
 
