@@ -3,6 +3,7 @@
 from thumbnets import paths
 from thumbnets.artifacts import write_text
 from thumbnets.inputs import stage_params
+from thumbnets.report.card import render_card
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.plots import write_plots
 from thumbnets.report.results import read_results
@@ -16,6 +17,7 @@ def main() -> None:
     results = read_results(params)
     write_text(paths.REPORT / "index.html", render_html(results))
     write_text(paths.REPORT / "report.md", render_markdown(results))
+    write_text(paths.REPORT / "model_card.md", render_card(results))
     write_plots(results, paths.PLOTS)
 
 

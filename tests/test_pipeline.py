@@ -116,6 +116,12 @@ def lock_entries(project: Project) -> dict[str, dict]:
     return YAML(typ="safe").load((project.folder / "dvc.lock").read_text())["stages"]
 
 
+def same_files(a: Path, b: Path) -> bool:
+    """Whether two files or folders hold the same files with the same bytes."""
+    names = {path.relative_to(b) for path in [b, *b.rglob("*")] if path.is_file()}
+    return bool(names) and all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
+
+
 def pool_of(project: Project, *models: str) -> None:
     """Write a pool, and the first of it as the headline."""
     text = (project.folder / "params.yaml").read_text()
@@ -129,6 +135,10 @@ def test_everything_is_written(project: Project):
     assert summary["model"]["name"] == "mlp4"
     assert summary["model"]["accuracy"] > 0.9
     assert summary["ensemble"]["accuracy"] > 0.9
+    metrics = json.loads((project.folder / "metrics/models/cnn_a.json").read_text())
+    assert (metrics["parameters"], metrics["multiply_accumulates"]) == (2174, 62_328)
+    card = (project.folder / "report/model_card.md").read_text()
+    assert "Licence: CC BY 4.0" in card and "Digits (scikit-learn)" in card
     assert "<html" in (project.folder / "report/index.html").read_text()
     assert project.run("git", "status", "--porcelain") == ""
 
@@ -296,6 +306,13 @@ def test_push_clone_pull_leaves_nothing_to_run(project: Project, tmp_path: Path)
     fresh.run("dvc", "pull", "-q")
     assert "up to date" in fresh.run("dvc", "status")
     assert fresh.stages_run("dvc", "repro") == []
+    artifacts = YAML(typ="safe").load((other / "dvc.yaml").read_text())["artifacts"]
+    for name, artifact in artifacts.items():  # as docs/quickstart.md says
+        fresh.run(
+            "git", "-c", "user.name=T", "-c", "user.email=t@t", "tag", "-am1", f"{name}@v1.0.0"
+        )
+        project.run("dvc", "artifacts", "get", str(other), name, "-o", str(tmp_path / name))
+        assert same_files(tmp_path / name, other / artifact["path"])
 
 
 def test_an_empty_cache_ends_with_the_same_bytes(project: Project, tmp_path: Path):

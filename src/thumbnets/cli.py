@@ -9,6 +9,7 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
+from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
@@ -38,7 +39,12 @@ def models(arguments: argparse.Namespace) -> None:
 
 
 def fetch(arguments: argparse.Namespace) -> None:
-    """Fetch a data set to data/raw/<dataset>, checksums verified."""
+    """Fetch a data set, or a network's published weights, checksums verified."""
+    if arguments.dataset.startswith("torchvision/"):
+        from thumbnets.fetching import fetch_weights  # not before: importing torch takes seconds
+
+        fetch_weights(arguments.dataset)
+        return
     dataset = get_dataset(arguments.dataset)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
@@ -65,6 +71,8 @@ def _slot(name: str, params: Params) -> str:
     Raises:
         ValueError: There is no such block, or it is not in the run.
     """
+    if name == paths.HEADLINE:
+        return name
     if name not in params.models:
         raise ValueError(unknown("model", name, params.models))
     if name not in params.slots:
@@ -177,7 +185,12 @@ def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
     from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import SCORES, check_alike, read_predictions
+    from thumbnets.evaluation.predictions import (
+        SCORES,
+        check_alike,
+        read_predictions,
+        scores_to_compare,
+    )
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 
@@ -195,13 +208,16 @@ def compare(arguments: argparse.Namespace) -> None:
         for name, slot in slots.items()
     }
     check_alike(predictions)
-    score = SCORES[arguments.metric]
-    scores = {name: score(of_name) for name, of_name in predictions.items()}
-    found = compare(scores)
-    images, seeds = len(predictions[names[0]].labels), predictions[names[0]].seeds
-    print(f"{arguments.metric}, {plural(images, 'test image')}, {plural(len(seeds), 'seed')}")
-    print(comparison_table(found, arguments.metric))
-    print(explanation(arguments.metric, len(seeds)))
+    metric = arguments.metric
+    scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
+    found, first = compare(scores), predictions[names[0]]
+    seeds, grouped = first.seeds, first.group is not None
+    images = plural(len(first.labels), "test image")
+    if grouped:
+        images += f" in {plural(int(first.group.max()) + 1, 'group')}"
+    print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
+    print(comparison_table(found, metric))
+    print(explanation(metric, len(seeds), grouped=grouped))
     if (ensembles := min(map(len, scores.values()))) < len(seeds):
         of_each = plural(len(seeds) // ensembles, "seed")
         print(f"An ensemble has the trainings of {of_each}, whose mean it is compared with.")
@@ -237,12 +253,14 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument("--seed", type=int, help="of its training (default: first of params)")
     exporting.add_argument("--output", type=Path, help="file (default: MODEL-SEED.onnx or .pt)")
     comparison = command(compare)
-    comparison.add_argument("names", nargs="+", metavar="MODEL", help="a trained block, ensemble")
+    named = "a block, headline or ensemble"
+    comparison.add_argument("names", nargs="+", metavar="MODEL", help=named)
     comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
     add_recipe_commands(command)
     add_review(command(review))
     add_history(command(history))
     add_doctor(command(doctor))
+    add_completion(command(completion), parser)
     return parser
 
 

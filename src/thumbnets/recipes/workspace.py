@@ -163,12 +163,16 @@ def _remove(folder: Path, root: Path) -> None:
 
 
 def _share_cache(folder: Path, root: Path) -> None:
-    """The same DVC cache as the project's, so that nothing is trained or kept twice."""
+    """The same DVC cache as the project's, so that nothing is trained or kept twice.
+
+    What a stage writes is staged in the workspace, since DVC would tell the user to do it.
+    """
     settings = ConfigParser(interpolation=None, strict=False)
     settings.read(root / ".dvc/config.local", encoding="utf-8")  # remotes of the user
-    if not settings.has_section("cache"):
-        settings.add_section("cache")
-    settings.set("cache", "dir", str(cache_of(root)))
+    for section, key, value in (("cache", "dir", cache_of(root)), ("core", "autostage", "true")):
+        if not settings.has_section(section):
+            settings.add_section(section)
+        settings.set(section, key, str(value))
     with (folder / ".dvc/config.local").open("w", encoding="utf-8") as file:
         settings.write(file)
 

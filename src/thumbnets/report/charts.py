@@ -6,6 +6,7 @@ page's font and its light or dark colours.
 
 import io
 import re
+import warnings
 from contextlib import AbstractContextManager
 
 import matplotlib
@@ -17,10 +18,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from thumbnets.evaluation.calibration import Calibration, Reliability
+from thumbnets.evaluation.ranking import Rank
 from thumbnets.report.costs import Plotted
 from thumbnets.report.figures import DPI
 from thumbnets.report.filters import amount, percent, whole_percent
 from thumbnets.report.findings import Row, shares
+from thumbnets.report.glyphs import labels
 from thumbnets.report.results import Curve
 
 INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
@@ -85,6 +88,37 @@ def accuracy_chart(rows: list[Row]) -> Figure:
         axis.margins(x=0.09)
         axis.xaxis.set_major_formatter(FuncFormatter(_in_percent))
         axis.set_xlabel("test accuracy")
+        axis.grid(axis="y", visible=False)
+        axis.spines["left"].set_visible(False)
+    return figure
+
+
+def ranks_chart(ranked: list[Rank], groups: list[list[str]]) -> Figure:
+    """A critical-difference picture: ranks with intervals, a bar for each group without a winner.
+
+    Args:
+        ranked: Classifiers, the best first.
+        groups: Names of neighbours by rank of which no two are shown to differ.
+
+    Source: Demšar 2006, Journal of Machine Learning Research 7, figure 1; here one row per
+    classifier, so that its interval and long names have room.
+    """
+    rows = {rank.name: -row for row, rank in enumerate(ranked)}
+    with _style():
+        figure = Figure(figsize=(10, 1.1 + 0.36 * len(ranked)), layout="constrained")
+        axis = figure.subplots()
+        for rank in ranked:
+            colour, row = HIGHLIGHT if rank.name == "ensemble" else ACCENT, rows[rank.name]
+            axis.plot([rank.low, rank.high], [row] * 2, color=colour, lw=5, alpha=0.3)
+            axis.plot(rank.mean, row, "o", color=colour, ms=8)
+        for number, group in enumerate(groups):  # in lanes of their own, since they may overlap
+            lane = len(ranked) + 0.6 + 0.25 * number
+            ends = [rows[group[0]] + 0.2, rows[group[-1]] - 0.2]
+            axis.plot([lane] * 2, ends, color=INK, lw=4, solid_capstyle="round")
+        axis.set_yticks(list(rows.values()), list(rows), color=INK, parse_math=False)
+        axis.set_xticks(range(1, len(ranked) + 1))
+        axis.set_xlabel("rank by test accuracy, 1 is the best")
+        axis.set_xlim(left=0.5)
         axis.grid(axis="y", visible=False)
         axis.spines["left"].set_visible(False)
     return figure
@@ -303,9 +337,10 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
 
 
 def _label_cells(axis: Axes, values: np.ndarray, classes: list[str]) -> None:
-    ticks = range(len(classes))
-    axis.set_xticks(ticks, classes, rotation=90, fontsize=7, parse_math=False)
-    axis.set_yticks(ticks, classes, fontsize=7, parse_math=False)
+    ticks, shown = range(len(classes)), labels(classes)
+    style = {"family": shown.family, "fontsize": 7, "parse_math": False}
+    axis.set_xticks(ticks, shown.texts, rotation=90, **style)
+    axis.set_yticks(ticks, shown.texts, **style)
     for (y, x), value in np.ndenumerate(values):
         if text := whole_percent(value):
             colour = "white" if value > 0.4 else INK
@@ -321,7 +356,12 @@ def to_svg(figure: Figure, label: str) -> str:
     """
     content = io.StringIO()
     # The salt makes the ids inside repeatable, and others than those of another chart.
-    with _style(), matplotlib.rc_context({"svg.hashsalt": label}):
+    with (
+        _style(),
+        matplotlib.rc_context({"svg.hashsalt": label}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
     svg = content.getvalue()
     svg = svg[svg.index("<svg") :]
