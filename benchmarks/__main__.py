@@ -14,7 +14,9 @@ from benchmarks import (
     local_memory,
     memory,
     mnist,
+    pool,
     precision,
+    roofline,
     seeds,
     side_by_side,
 )
@@ -25,6 +27,8 @@ QUESTIONS = {
     "side_by_side": side_by_side,
     "precision": precision,
     "epoch": epoch,
+    "pool": pool,
+    "roofline": roofline,
     "bags": bags,
     "seeds": seeds,
     "accuracy": accuracy,
