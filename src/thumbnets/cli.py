@@ -9,6 +9,7 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
+from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
@@ -38,7 +39,12 @@ def models(arguments: argparse.Namespace) -> None:
 
 
 def fetch(arguments: argparse.Namespace) -> None:
-    """Fetch a data set to data/raw/<dataset>, checksums verified."""
+    """Fetch a data set, or a network's published weights, checksums verified."""
+    if arguments.dataset.startswith("torchvision/"):
+        from thumbnets.fetching import fetch_weights  # not before: importing torch takes seconds
+
+        fetch_weights(arguments.dataset)
+        return
     dataset = get_dataset(arguments.dataset)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
@@ -246,6 +252,7 @@ def _parser() -> argparse.ArgumentParser:
     add_review(command(review))
     add_history(command(history))
     add_doctor(command(doctor))
+    add_completion(command(completion), parser)
     return parser
 
 

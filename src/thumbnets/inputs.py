@@ -53,7 +53,8 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
         stage: Name of the stage's script.
 
     Returns:
-        `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `report`
+        `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `download`
+        may have `weights`: networks whose published weights blocks of the run begin with. `report`
         has `templates`: their checksums. `pretrain` has `encoders`: what the training of each rests
         on; `probes`: settings of the blocks that begin with one; `begins`: by slot the encoder that
         it begins with, or null.
@@ -78,6 +79,8 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
     written = params.model_dump()
     written["models"] = {name: params.models[name] for name in [*params.run, *params.encoders]}
     content = {**code, "params": _subset(written, READS[stage])}
+    if stage == "download" and (networks := params.published_weights):
+        content["weights"] = networks
     if stage == "report":
         content["templates"] = {path.name: sha256(path) for path in _templates()}
     return content

@@ -246,6 +246,13 @@ class Params(Checked):
         begins = [self.settings[name].encoder for name in self.run]
         return list(dict.fromkeys(name for name in begins if name))
 
+    @property
+    def published_weights(self) -> list[str]:
+        """The networks whose published weights the models of this run begin with."""
+        blocks = [self.settings[name] for name in [*self.run, *self.encoders]]
+        networks = (block.arch for block in blocks if block.train.weights == "imagenet")
+        return sorted(set(networks))
+
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
         """For every model block its settings: `train`, overridden by the block.
@@ -286,32 +293,50 @@ class Params(Checked):
     def _resolve(self, name: str) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
         block, where = self._with_network(name), f"models.{name}"
-        if "arch" not in block:
-            raise ValueError(
-                f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
-                f"one of {', '.join(NETWORKS.entries)}, torchvision/NAME."
-            )
-        if not isinstance(block["arch"], str):
-            raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
-        try:
-            arch = NETWORKS[block["arch"]]
-            option_names = _options(arch.name)
-            training = {key: block[key] for key in block if key in TrainSettings.model_fields}
-            options = {key: block[key] for key in block if key in option_names}
-            for key in block.keys() - training.keys() - options.keys() - {"arch"}:
-                known = [*TrainSettings.model_fields, *sorted(option_names)]
-                raise ValueError(unknown("key", key, known))
-            return ModelSettings(
-                name=name,
-                arch=arch.name,
-                options=check_options(NETWORKS, arch.name, options),
-                train=TrainSettings.model_validate({**dict(self.train), **training}),
-                rotate=self.split.rotate,
-            )
-        except ValidationError as error:
-            raise ValueError(explain(error, TrainSettings, where)) from None
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+        return settings_of(name, block, dict(self.train), rotate=self.split.rotate, where=where)
+
+
+def settings_of(
+    name: str, block: Mapping[str, Any], train: Mapping[str, Any], *, rotate: bool, where: str
+) -> ModelSettings:
+    """The settings of a block: training settings told from options of its network.
+
+    Args:
+        name: Name of the block.
+        block: `arch`, options of the network, and keys of `train`.
+        train: What holds where the block says nothing.
+        rotate: Whether the validating fold goes by the seed.
+        where: What messages call the block.
+
+    Raises:
+        ValueError: The block names an unknown network or key, or has a bad value.
+    """
+    if "arch" not in block:
+        raise ValueError(
+            f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
+            f"one of {', '.join(NETWORKS.entries)}, torchvision/NAME."
+        )
+    if not isinstance(block["arch"], str):
+        raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
+    try:
+        arch = NETWORKS[block["arch"]]
+        option_names = _options(arch.name)
+        training = {key: block[key] for key in block if key in TrainSettings.model_fields}
+        options = {key: block[key] for key in block if key in option_names}
+        for key in block.keys() - training.keys() - options.keys() - {"arch"}:
+            known = [*TrainSettings.model_fields, *sorted(option_names)]
+            raise ValueError(unknown("key", key, known))
+        return ModelSettings(
+            name=name,
+            arch=arch.name,
+            options=check_options(NETWORKS, arch.name, options),
+            train=TrainSettings.model_validate({**train, **training}),
+            rotate=rotate,
+        )
+    except ValidationError as error:
+        raise ValueError(explain(error, TrainSettings, where)) from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _options(arch: Any) -> set[str]:

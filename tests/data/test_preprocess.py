@@ -122,7 +122,15 @@ def test_the_embedded_data_set_from_raw_files_to_splits(tmp_path):
 
 def row_of(content: Content) -> Dataset:
     """A data set that has this content."""
-    return Dataset("toy", "Toy", content.classes, "toy", (), (), reader=lambda *_: content)
+    return Dataset(
+        name="toy",
+        title="Toy",
+        classes=content.classes,
+        folder="toy",
+        mirrors=(),
+        archives=(),
+        reader=lambda *_: content,
+    )
 
 
 def test_duplicates_are_found(monkeypatch, tmp_path):

@@ -21,7 +21,7 @@ from thumbnets.artifacts import (
     write_text,
 )
 from thumbnets.data.arrays import Split, write_split
-from thumbnets.data.datasets import Archive, Dataset
+from thumbnets.data.dataset import Archive, Files
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
 from thumbnets.data.listed import FolderRule
@@ -141,7 +141,7 @@ def _split(folder: Path) -> None:
 
 def _download(folder: Path) -> None:
     archive = Archive("a.bin", DIGEST, len(CONTENT), unpacked=False)
-    dataset = Dataset("toy", "Toy", ("a",), "toy", (), (archive,), reader=None)
+    dataset = Files(name="toy", title="Toy", folder="toy", mirrors=(), archives=(archive,))
     download(dataset, folder, mirror=str(folder.parent / "mirror"))
 
 

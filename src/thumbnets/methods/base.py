@@ -1,5 +1,6 @@
 """What every way of learning decides, and what they all do unless they say otherwise."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from thumbnets.models.patches import build
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import Classifier
+from thumbnets.training.imagenet import IMAGENET, published
 from thumbnets.training.replicas import ReplicaPool
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
@@ -204,6 +206,9 @@ def build_method(settings: ModelSettings, meta: Meta) -> Method:
     """
     settings.train.check_method()
     choice = settings.train.method
+    if settings.train.weights == IMAGENET:  # the normalisation that these weights know
+        normal = published(settings.arch).normalisation(meta.channels)
+        meta = replace(meta, **normal)
     return METHODS.load(choice.name)(settings, meta, **choice.options)
 
 

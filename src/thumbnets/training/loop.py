@@ -5,7 +5,6 @@ import math
 import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +17,7 @@ from thumbnets.training.classifier import Classifier
 from thumbnets.training.initialisation import initialise
 from thumbnets.training.method import LearningMethod
 from thumbnets.training.optimizers import build_optimizer
-from thumbnets.training.pretrained import take_weights
+from thumbnets.training.pretrained import first_weights
 from thumbnets.training.settings import EarlyStopping
 
 _GREATEST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`
@@ -156,9 +155,8 @@ class Training:
         self.streams = RandomStreams.of(seed, self.device, threads)
         self.network = method.network()
         initialise(self.network, self.settings.init, self.streams.init)
-        if self.settings.weights:
-            left_out = take_weights(self.network, Path(self.settings.weights))
-            print(f"{self.name}: {left_out}", file=sys.stderr)
+        if told := first_weights(method.settings, self.network):
+            print(f"{self.name}: {told}", file=sys.stderr)
         module = method.training_module(self.network.to(self.device), seed)
         self.module = module.to(self.device)
         self.replicas = method.replicas(self.module, self.streams)

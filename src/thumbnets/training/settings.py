@@ -84,7 +84,8 @@ class TrainSettings(Checked):
     init: choice_of(INITIALISATIONS)
     """How weights are drawn before the first step."""
     weights: str | None
-    """A file of weights to begin with, in place of those that `init` has drawn."""
+    """A file of weights to begin with, in place of those that `init` has drawn; or `imagenet`, for
+    those that torchvision publishes of its networks, which are fetched."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target that is spread evenly over the classes."""
     class_weights: Literal["balanced"] | list[NonNegative] | None
@@ -215,7 +216,7 @@ class ModelSettings(Checked):
             f"method.{key}": (Path(method.options[key]), remedy)
             for key, remedy in METHODS[method.name].metadata.files.items()
         }
-        if self.train.weights:
+        if self.train.weights and self.train.weights != "imagenet":
             named["weights"] = Path(self.train.weights), "put it there, or write weights: null"
         return named
 
