@@ -4,17 +4,21 @@ import sys
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, remove_stale
+from thumbnets.data.arrays import read_checksum
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
+from thumbnets.stale import remove_results_of_other_data
 from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings
 
 
 def main(slot: str) -> None:
     params = stage_params("evaluate")
+    remove_results_of_other_data(read_checksum(paths.TEST))
     remove_stale(paths.weights_folder(slot), [f"{seed}.safetensors" for seed in params.seeds])
     weights = [paths.weights(slot, seed) for seed in params.seeds]
     inputs = [paths.stage_inputs("evaluate"), paths.training_inputs(slot), paths.TEST / "meta.json"]
+    inputs += [path for path in [paths.TEST / "group.npy"] if path.is_file()]
     files = {
         "predictions": paths.test_predictions(slot),
         "confusion": paths.confusion(slot),

@@ -202,7 +202,12 @@ def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
     from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import SCORES, check_alike, read_predictions
+    from thumbnets.evaluation.predictions import (
+        SCORES,
+        check_alike,
+        read_predictions,
+        scores_to_compare,
+    )
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 
@@ -220,13 +225,16 @@ def compare(arguments: argparse.Namespace) -> None:
         for name, slot in slots.items()
     }
     check_alike(predictions)
-    score = SCORES[arguments.metric]
-    scores = {name: score(of_name) for name, of_name in predictions.items()}
-    found = compare(scores)
-    images, seeds = len(predictions[names[0]].labels), predictions[names[0]].seeds
-    print(f"{arguments.metric}, {plural(images, 'test image')}, {plural(len(seeds), 'seed')}")
-    print(comparison_table(found, arguments.metric))
-    print(explanation(arguments.metric, len(seeds)))
+    metric = arguments.metric
+    scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
+    found, first = compare(scores), predictions[names[0]]
+    seeds, grouped = first.seeds, first.group is not None
+    images = plural(len(first.labels), "test image")
+    if grouped:
+        images += f" in {plural(int(first.group.max()) + 1, 'group')}"
+    print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
+    print(comparison_table(found, metric))
+    print(explanation(metric, len(seeds), grouped=grouped))
     if (ensembles := min(map(len, scores.values()))) < len(seeds):
         of_each = plural(len(seeds) // ensembles, "seed")
         print(f"An ensemble has the trainings of {of_each}, whose mean it is compared with.")

@@ -11,6 +11,7 @@ from thumbnets.data.division import (
     divide,
     fitting_folds,
     groups_in_both,
+    numbered,
     stratified_folds,
     with_groups,
 )
@@ -79,6 +80,11 @@ def test_a_pattern_finds_groups():
         groups_in_both(by_name, replace(RULE, leaks="refuse"))
     with pytest.raises(ValueError, match="data.group: 'x' does not match a/p1_0.png"):
         with_groups(listed, replace(RULE, group="x"), below)
+
+
+def test_groups_are_numbered_in_the_order_of_their_first_images():
+    assert numbered(["q", "", "p", "q", "", "p"]).tolist() == [0, 1, 2, 0, 3, 2]
+    assert numbered(["q", "", "p", ""]) is None  # no two belong together
 
 
 def test_folds_keep_groups():

@@ -202,6 +202,17 @@ def fitting_folds(
     return fold
 
 
+def numbered(groups: list[str]) -> np.ndarray | None:
+    """Numbers of groups in the order of their first images; an image without one counts as one.
+
+    Returns:
+        int64 [N]; None where no two images are of one group.
+    """
+    units = _units(groups)
+    first, inverse = np.unique(units, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(first))[inverse] if len(first) < len(groups) else None
+
+
 def _units(groups: list[str]) -> np.ndarray:
     """A number for each group; images without one have numbers of their own."""
     names = [group or f"/{number}" for number, group in enumerate(groups)]

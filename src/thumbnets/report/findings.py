@@ -8,8 +8,9 @@ import numpy as np
 from thumbnets.ensembles.predictions import ENSEMBLE
 from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
+from thumbnets.evaluation.metrics import BY_CLASS, UNEVEN
 from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
-from thumbnets.evaluation.summaries import Scores, accuracy_interval
+from thumbnets.evaluation.summaries import Scores, accuracy_interval, balanced_interval
 from thumbnets.params import Params
 from thumbnets.report.published import Published, find_published
 from thumbnets.report.results import Results
@@ -41,6 +42,11 @@ class Row:
     def accuracy(self) -> float:
         """Mean over seeds, a fraction."""
         return self.scores["accuracy"]["mean"]
+
+    @property
+    def balanced(self) -> Interval | None:
+        """Interval of the balanced accuracy, where classes are uneven."""
+        return balanced_interval(self.scores) if "balanced_accuracy" in self.scores else None
 
     @property
     def difference(self) -> float | None:
@@ -262,7 +268,37 @@ def _published_effect(params: Params, name: str) -> float | None:
     return patched.accuracy - whole.accuracy if patched and whole else None
 
 
-UNEVEN = 1.5  # ratio of the largest to the rarest class above which the report lists all classes
+@dataclass(frozen=True)
+class ClassRow:
+    """The scores of one class by one classifier.
+
+    Attributes:
+        name: Name of the class.
+        images: Number of test images; bags, where models see those.
+        scores: By name, as `over_images` gives them: `mean`, and its 95 % interval over test
+            images, `low` to `high`; None where it is undefined.
+    """
+
+    name: str
+    images: int
+    scores: dict[str, dict[str, float | None]]
+
+
+def class_tables(results: Results) -> dict[str, list[ClassRow]]:
+    """Precision, recall and F1 of every class, by the headline model and by the ensemble."""
+    counts = results.ensemble_confusion.sum(1) // len(results.predictions[ENSEMBLE].predicted)
+    headline = results.params.model
+    found = {headline: results.metrics[headline], ENSEMBLE: results.ensemble["selected"]}
+    keys = ("mean", "low", "high")
+
+    def row(scores: Scores, name: str, images: int) -> ClassRow:
+        of_class = {score: {key: scores[score][name][key] for key in keys} for score in BY_CLASS}
+        return ClassRow(name, images, of_class)
+
+    return {
+        classifier: [row(scores, *of) for of in zip(results.classes, counts.tolist(), strict=True)]
+        for classifier, scores in found.items()
+    }
 
 
 @dataclass(frozen=True)

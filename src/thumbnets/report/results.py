@@ -18,7 +18,12 @@ from thumbnets.ensembles.members import groups_of
 from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
 from thumbnets.evaluation.comparisons import Comparison, compare
 from thumbnets.evaluation.metrics import confusion_matrix
-from thumbnets.evaluation.predictions import Predictions, accuracy, check_alike, read_predictions
+from thumbnets.evaluation.predictions import (
+    Predictions,
+    check_alike,
+    read_predictions,
+    scores_to_compare,
+)
 from thumbnets.evaluation.ranking import Rank, ranks
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.evaluation.views import array_name
@@ -68,8 +73,8 @@ class Results:
         views: Whether each image of a validation fold was classified correctly, bool [V], by set of
             views and seed.
         predictions: Test predictions of each model and of the selected ensemble.
-        correct: bool [S, N], whether each test image was classified correctly; the best classifier
-            first.
+        correct: bool [S, N], whether each test image was classified correctly; of images in groups
+            float [S, G], see `of_groups`; the best classifier first.
         confusion: int64 [K, K], test images of all seeds by label and prediction.
         ensemble_confusion: int64 [K, K], the same of the selected ensemble.
         mistakes: Most confident mistakes of the headline model.
@@ -128,7 +133,7 @@ def read_results(params: Params) -> Results:
     headline = read_arrays(paths.test_predictions(slots[params.model]))
     classes = headline["classes"].tolist()
 
-    correct = {name: accuracy(of_name) for name, of_name in predictions.items()}
+    correct = {name: scores_to_compare(of, "accuracy") for name, of in predictions.items()}
     confusion = {name: _over_seeds(of_name, len(classes)) for name, of_name in predictions.items()}
     return Results(
         params=params,
