@@ -22,10 +22,14 @@ from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.review.commands import add_history, add_review, history, review
 from thumbnets.stage import run
 from thumbnets.store import project_store
+from thumbnets.zoo import families
 
 
 def models(arguments: argparse.Namespace) -> None:
-    """List all networks: name, family, parameters on 28x28x1 with 10 classes, source."""
+    """List all networks: name, family, parameters on 28x28x1 with 10 classes, source; or blocks."""
+    if arguments.blocks:
+        _list_blocks(load_params())
+        return
     rows = [
         (entry.name, entry.metadata.family, f"{entry.metadata.parameters:,}", entry.metadata.source)
         for entry in NETWORKS.entries.values()
@@ -36,6 +40,19 @@ def models(arguments: argparse.Namespace) -> None:
     for library in NETWORKS.libraries:
         names = textwrap.fill(", ".join(library_names(library)), 100)
         print(f"\n{library}/NAME, fitted to the images, with NAME one of\n{names}")
+
+
+def _list_blocks(params: Params) -> None:
+    """All blocks by the file that has them: name, file of the zoo, network, method."""
+    of_zoo = families(paths.ZOO)
+    rows = [
+        (name, of_zoo.get(name, paths.PARAMS.name), block.arch, block.train.method.name)
+        for name, block in params.settings.items()
+    ]
+    rows.sort(key=lambda row: (row[1] != paths.PARAMS.name, row[1]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 def fetch(arguments: argparse.Namespace) -> None:
@@ -235,7 +252,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(function=function)
         return added
 
-    command(models)
+    listing = command(models)
+    listing.add_argument("--blocks", action="store_true", help="the blocks of params and zoo")
     command(fetch).add_argument("dataset", help="name, as in data.name of params.yaml")
     training = command(train)
     training.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
