@@ -1,7 +1,6 @@
 """Training one model with one seed, from its settings to the files that are written of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +53,7 @@ def train_model(settings: ModelSettings, seed: int, key: str, files: Mapping[str
         **{views.array_name(name): logits for name, logits in predictions.items()},
         **method.report_arrays(classifier, validation),
     )
-    write_csv(files["history"], map(asdict, curve))
+    write_csv(files["history"], (row.as_row() for row in curve))
     training.remove_checkpoints()
 
 
@@ -114,6 +113,6 @@ def _refit_settings(settings: ModelSettings, curve: list[Epoch]) -> ModelSetting
     """The settings for all images: as many epochs as the fold that validates found best."""
     epochs = settings.train.epochs
     if settings.train.early_stopping:
-        epochs = min(curve, key=lambda row: row.validation_loss).epoch
+        epochs = min(curve, key=lambda row: row.to_improve).epoch
     changes = {"epochs": epochs, "early_stopping": None}
     return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})

@@ -367,9 +367,8 @@ def cross_validation(results: Results) -> CrossValidation | None:
 
 def differing_settings(params: Params, model: str) -> dict[str, Any]:
     """The training settings of a block that differ from `train`, for the table of networks."""
-    own = params.settings[model].train.model_dump()
-    common = params.train.model_dump()
-    return {key: value for key, value in own.items() if value != common[key]}
+    own, common = (train.model_dump() for train in (params.settings[model].train, params.train))
+    return {key: own.get(key) for key in {**common, **own} if own.get(key) != common.get(key)}
 
 
 def shares(matrix: np.ndarray) -> np.ndarray:
