@@ -7,10 +7,11 @@ import numpy as np
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import write_arrays, write_csv
-from thumbnets.data.arrays import Split, read_split
+from thumbnets.data.arrays import Split, read_split, renumbered
 from thumbnets.evaluation import views
 from thumbnets.methods.base import Method, Part, build_method
 from thumbnets.methods.weights import save_weights
+from thumbnets.registry import METHODS
 from thumbnets.training.batches import Images
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
@@ -46,9 +47,12 @@ def train_model(settings: ModelSettings, seed: int, key: str, files: Mapping[str
     validation = training.examples(method, "validation", validates)
     predictions = views.predict(classifier, validation, views.VIEWS)
     save_weights(files["weights"], final, settings)
+    of_images = METHODS[settings.train.method.name].metadata.example == "image"
+    group = data.group if of_images else None
     write_arrays(
         files["validation"],
         indices=np.flatnonzero(validates),
+        **({} if group is None else {"group": renumbered(group[validates])}),
         labels=validation.labels.cpu().numpy(),
         **{views.array_name(name): logits for name, logits in predictions.items()},
         **method.report_arrays(classifier, validation),
