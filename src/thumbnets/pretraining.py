@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -76,7 +75,7 @@ def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
     )
     progress.close()
     weights = paths.encoder(settings.name, seed)
-    write_csv(weights.with_suffix(".csv"), map(asdict, curve))
+    write_csv(weights.with_suffix(".csv"), (row.as_row() for row in curve))
     save_weights(weights, classifier, settings, key=key)
 
 
