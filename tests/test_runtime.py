@@ -1,6 +1,7 @@
 """What the machine offers."""
 
 import pytest
+import torch
 
 from thumbnets import runtime
 
@@ -31,3 +32,33 @@ def test_memory_is_that_of_the_container_or_the_machine(monkeypatch, tmp_path):
     assert runtime.memory() == machine
     limit.write_text(f"{1 << 20}\n")
     assert runtime.memory() == 1 << 20
+
+
+# As torch 2.12 raises them.
+OUT = (
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB of "
+    "which 3.44 GiB is free.\nIncluding non-PyTorch memory, this process has 75.65 GiB in use."
+)
+CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+DRIVER = "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError(OUT), "CUDA out of memory. Tried to allocate 20.00 GiB"),
+        (RuntimeError(CUBLAS), "CUBLAS_STATUS_ALLOC_FAILED"),
+        (RuntimeError(DRIVER), "CUDA error: out of memory"),
+    ],
+)
+def test_a_gpu_without_memory_left_is_one_line(error, said):
+    with pytest.raises(ValueError) as told, runtime.gpu_memory("cnn_c, seed 3"):
+        raise error
+    line = str(told.value)
+    assert line.startswith(f"cnn_c, seed 3: the memory of the GPU has ended ({said}): ")
+    assert "--per-gpu" in line and "batch_size" in line and "\n" not in line
+
+
+def test_other_errors_of_torch_are_not_about_memory():
+    with pytest.raises(RuntimeError, match="size mismatch"), runtime.gpu_memory("cnn_c"):
+        raise RuntimeError("size mismatch")

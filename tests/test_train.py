@@ -147,6 +147,16 @@ def test_a_refit_learns_from_all_images_for_as_many_epochs(stage, block, split, 
     assert len(curve) == epochs and curve[0].validation_loss is None
 
 
+def test_a_gpu_without_memory_left_names_the_training(stage, block, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …")
+
+    block()
+    monkeypatch.setattr(trainings, "fit", full)
+    with pytest.raises(ValueError, match=r"^toy, seed 0: the memory of the GPU has ended"):
+        stage.main("toy", "0")
+
+
 def test_a_refit_has_no_images_for_the_plateau_schedule(train_settings):
     with pytest.raises(ValueError, match="refit leaves no images for schedule: plateau to look at"):
         train_settings(refit=True, schedule="plateau")

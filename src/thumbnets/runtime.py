@@ -7,8 +7,10 @@ import configparser
 import ctypes
 import importlib
 import os
+import re
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -24,6 +26,13 @@ _QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME
 # glibc's mallopt parameters. Large buffers stay mapped between steps: fresh pages cost more than
 # the arithmetic of a small network.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+# What torch says if an allocation of its own fails, or one that cuBLAS or cuDNN asks for.
+_OUT_OF_MEMORY = re.compile(
+    r"(?:CUDA|HIP) (?:error: )?out of memory(?:\. Tried to allocate [\d.]+ [KMG]iB)?"
+    r"|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
+)
 
 
 def quiet_threads() -> None:
@@ -117,6 +126,53 @@ def device() -> "torch.device":
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"THUMBNETS_DEVICE={name!r} can't be used here: {reason}") from error
+
+
+def uses_gpus() -> bool:
+    """Whether trainings may be spread over GPUs: not if `$THUMBNETS_DEVICE` names another device.
+
+    `cuda` is any GPU; one with a number is one that all trainings are to share.
+    """
+    return os.environ.get("THUMBNETS_DEVICE") in (None, "", "cuda")
+
+
+def visible_gpus() -> list[str] | None:
+    """GPUs that `$CUDA_VISIBLE_DEVICES` leaves to this process; None if it is not set.
+
+    As CUDA reads it: what follows -1 or an empty name is not used.
+    """
+    text = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    unusable = [name in ("", "-1", "NoDevFiles", "void") for name in names]
+    return names[: unusable.index(True)] if any(unusable) else names
+
+
+def has_gpu_driver() -> bool:
+    """Whether NVIDIA's driver is loaded (Linux)."""
+    return Path("/proc/driver/nvidia/version").exists()
+
+
+@contextmanager
+def gpu_memory(work: str) -> Iterator[None]:
+    """Tell in one line that the memory of the GPU did not suffice.
+
+    Args:
+        work: What is computed, for the message.
+
+    Raises:
+        ValueError: In place of torch's error, which has many lines and no advice.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; libraries raise others
+        if not (found := _OUT_OF_MEMORY.search(str(error))):
+            raise
+        raise ValueError(
+            f"{work}: the memory of the GPU has ended ({found[0]}): fewer trainings at once "
+            "(--per-gpu), a smaller batch_size, or precision: bf16 need less."
+        ) from error
 
 
 def mirror() -> str | None:
