@@ -7,6 +7,7 @@ import configparser
 import ctypes
 import importlib
 import os
+import platform
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,12 @@ _QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME
 # glibc's mallopt parameters. Large buffers stay mapped between steps: fresh pages cost more than
 # the arithmetic of a small network.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+# Without one of these there is no GPU that torch could use: drivers of NVIDIA and AMD.
+_GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+# Sets of vector instructions by which torch and its libraries choose kernels.
+_VECTORS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
 def quiet_threads() -> None:
@@ -117,6 +124,43 @@ def device() -> "torch.device":
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"THUMBNETS_DEVICE={name!r} can't be used here: {reason}") from error
+
+
+def device_type() -> str:
+    """Type of `device()`, as cpu or cuda; without importing torch where there is no GPU."""
+    if name := os.environ.get("THUMBNETS_DEVICE"):
+        return name.partition(":")[0]
+    if not any(Path(file).exists() for file in _GPU_DRIVERS):
+        return "cpu"
+    return device().type
+
+
+def accepted_device() -> str:
+    """Type of the device whose finished work is taken: `$THUMBNETS_ACCEPT`, else that of this one.
+
+    A machine without a GPU may so take what GPUs of a cluster have trained.
+    """
+    return os.environ.get("THUMBNETS_ACCEPT") or device_type()
+
+
+def machine() -> dict[str, str]:
+    """What the bytes of a training depend on beside its inputs: device, CPU kind, torch.
+
+    The kind of a CPU is what chooses kernels: its architecture and sets of vector instructions.
+    """
+    import torch
+
+    at = device()
+    kind = torch.cuda.get_device_name(at) if at.type == "cuda" else _cpu_kind()
+    return {"device": at.type, "kind": kind, "torch": torch.__version__}
+
+
+def _cpu_kind() -> str:
+    """Architecture of the CPU and the vector instructions that libraries choose kernels by."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    flags = next((set(line.split()) for line in lines if line.startswith(("flags", "Feat"))), set())
+    return " ".join([platform.machine(), *(name for name in _VECTORS if name in flags)])
 
 
 def mirror() -> str | None:
