@@ -7,6 +7,7 @@ import configparser
 import ctypes
 import importlib
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,12 @@ _QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME
 # glibc's mallopt parameters. Large buffers stay mapped between steps: fresh pages cost more than
 # the arithmetic of a small network.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+# Of drivers of NVIDIA and AMD.
+_GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+# Sets of vector instructions by which torch and its libraries choose kernels.
+_VECTORS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
 # What torch says if an allocation of its own fails, or one that cuBLAS or cuDNN asks for.
@@ -150,8 +157,8 @@ def visible_gpus() -> list[str] | None:
 
 
 def has_gpu_driver() -> bool:
-    """Whether NVIDIA's driver is loaded (Linux)."""
-    return Path("/proc/driver/nvidia/version").exists()
+    """Whether the driver of a GPU is loaded (Linux); without one torch can use none."""
+    return any(Path(file).exists() for file in _GPU_DRIVERS)
 
 
 @contextmanager
@@ -173,6 +180,43 @@ def gpu_memory(work: str) -> Iterator[None]:
             f"{work}: the memory of the GPU has ended ({found[0]}): fewer trainings at once "
             "(--per-gpu), a smaller batch_size, or precision: bf16 need less."
         ) from error
+
+
+def device_type() -> str:
+    """Type of `device()`, as cpu or cuda; without importing torch where there is no GPU."""
+    if name := os.environ.get("THUMBNETS_DEVICE"):
+        return name.partition(":")[0]
+    if not has_gpu_driver():
+        return "cpu"
+    return device().type
+
+
+def accepted_device() -> str:
+    """Type of the device whose finished work is taken: `$THUMBNETS_ACCEPT`, else that of this one.
+
+    A machine without a GPU may so take what GPUs of a cluster have trained.
+    """
+    return os.environ.get("THUMBNETS_ACCEPT") or device_type()
+
+
+def machine() -> dict[str, str]:
+    """What the bytes of a training depend on beside its inputs: device, CPU kind, torch.
+
+    The kind of a CPU is what chooses kernels: its architecture and sets of vector instructions.
+    """
+    import torch
+
+    at = device()
+    kind = torch.cuda.get_device_name(at) if at.type == "cuda" else _cpu_kind()
+    return {"device": at.type, "kind": kind, "torch": torch.__version__}
+
+
+def _cpu_kind() -> str:
+    """Architecture of the CPU and the vector instructions that libraries choose kernels by."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    flags = next((set(line.split()) for line in lines if line.startswith(("flags", "Feat"))), set())
+    return " ".join([platform.machine(), *(name for name in _VECTORS if name in flags)])
 
 
 def mirror() -> str | None:

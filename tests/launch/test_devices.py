@@ -3,7 +3,9 @@
 import pytest
 
 from thumbnets import runtime
-from thumbnets.launch import devices
+from thumbnets.launch import devices, local
+from thumbnets.launch.base import Job, Request, Training
+from thumbnets.launch.local import Local
 
 TWO = """\
 GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1d9a7a5c-4a5f-cb36-2c8d-51a0a5c5c0de)
@@ -107,5 +109,51 @@ def test_devices_in_turn():
 def test_more_than_devices_take_is_refused():
     with pytest.raises(ValueError, match=r"at most 2 on 2 GPU\(s\).*got 5: write --per-gpu 3"):
         devices.assign(["a", "b"], 1, 5)
-    with pytest.raises(ValueError, match="--per-gpu must be 1 or more, got 0"):
-        devices.assign(["a"], 0, None)
+
+
+def job(number: int) -> Training:
+    return Training("cnn_a", number, "key", "cnn_a", 1)
+
+
+def test_processes_go_to_devices_in_turn_and_take_what_is_free(machine, monkeypatch, tmp_path):
+    """Two GPUs, two trainings each: four at once, and the fifth goes where one has ended."""
+    machine(TWO)
+    monkeypatch.chdir(tmp_path)
+    started: dict[str, str] = {}
+    ended: set[str] = set()
+
+    class Process:
+        def __init__(self, command, env, **_):
+            self.training = command[-1]
+            started[self.training] = env["CUDA_VISIBLE_DEVICES"]
+
+        def poll(self):
+            return 0 if self.training in ended else None
+
+    backend = Local(Request(per_gpu=2))
+    monkeypatch.setattr(local.subprocess, "Popen", Process)
+    assert backend.jobs == 4
+    jobs = backend.submit([(job(number),) for number in range(6)])
+    assert list(started.values()) == [FIRST, SECOND, FIRST, SECOND]
+    ended |= {job(1).argument}
+    phases = [state.phase for state in backend.states(jobs)]
+    assert phases == ["running", "ended", "running", "running", "running", "waiting"]
+    assert list(started.values())[4:] == [SECOND]
+
+
+def test_without_a_gpu_processes_see_what_this_one_sees(machine, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(local.subprocess, "Popen", lambda *_, env, **__: seen.append(env))
+    monkeypatch.setattr(runtime, "cores", lambda: 3)
+    backend = Local(Request())
+    assert backend.jobs == 3
+    backend._process(Job("local", "1", (job(0),), tmp_path / "log"), backend._places[0])
+    assert "CUDA_VISIBLE_DEVICES" not in seen[0]
+
+
+def test_what_can_not_be_is_said(machine):
+    with pytest.raises(ValueError, match="--per-gpu: there is no GPU here"):
+        Local(Request(per_gpu=2))
+    with pytest.raises(ValueError, match="--gpus: only with --on slurm or ray"):
+        Local(Request(gpus=0.25))

@@ -68,8 +68,6 @@ def assign(devices: list[str], per_gpu: int, jobs: int | None) -> list[str]:
     Raises:
         ValueError: The devices take fewer.
     """
-    if per_gpu < 1:
-        raise ValueError(f"--per-gpu must be 1 or more, got {per_gpu}.")
     places = devices * per_gpu
     if jobs is None:
         return places
