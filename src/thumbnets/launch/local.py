@@ -23,20 +23,18 @@ class Local:
 
     def __init__(self, request: Request) -> None:
         if request.options:
-            raise ValueError(
-                f"--option {next(iter(request.options))}: only with --on slurm or ray."
-            )
+            raise ValueError(f"--option {next(iter(request.options))}: not for --on local.")
         self.jobs = request.jobs or max(1, runtime.cores() // request.threads)
         self.environment = {**os.environ, "PYTHONPATH": "src", **request.environment}
+        self.folder = paths.LAUNCH / f"local-{os.getpid()}"
         self._waiting: list[Job] = []
         self._processes: dict[str, subprocess.Popen] = {}
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
-        folder = paths.LAUNCH / f"local-{os.getpid()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         jobs = []
-        for number, bundle in enumerate(bundles, len(self._processes)):
-            log = folder / f"{number}.log"
+        for number, bundle in enumerate(bundles, len(self._processes) + len(self._waiting)):
+            log = self.folder / f"{number}.log"
             log.write_bytes(b"")
             jobs.append(Job(self.name, f"{os.getpid()}-{number}", bundle, log))
         self._waiting += jobs

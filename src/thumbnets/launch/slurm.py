@@ -4,22 +4,27 @@ States are asked of `squeue` and `scontrol`, since many clusters keep no account
 Nothing that a job has pickled is ever read: what it has finished is found in the store.
 """
 
+import contextlib
+import io
 import logging
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from thumbnets import paths
 from thumbnets.launch.base import Bundle, Job, Request, State
-from thumbnets.launch.worker import work
+from thumbnets.launch.worker import OUT_OF_MEMORY, OUT_OF_TIME, work
 from thumbnets.messages import shorten
+from thumbnets.stage import run
 
 _ADVICE = {
-    "OUT_OF_MEMORY": "out of memory: more by --option mem_gb=N",
-    "TIMEOUT": "out of time: more by --minutes; it goes on from its checkpoint",
+    "OUT_OF_MEMORY": OUT_OF_MEMORY,
+    "TIMEOUT": OUT_OF_TIME,
     "CANCELLED": "was cancelled",
     "NODE_FAIL": "its node failed: `thumbnets train` again",
     "PREEMPTED": "was preempted: `thumbnets train` again",
@@ -38,7 +43,7 @@ class Slurm:
         ValueError: submitit is not installed, or there is no Slurm here.
     """
 
-    name, detaches, every = "slurm", True, 2.0
+    name, detaches, folder = "slurm", True, paths.LAUNCH / "slurm"
 
     def __init__(self, request: Request) -> None:
         try:
@@ -52,16 +57,22 @@ class Slurm:
         logging.getLogger("submitit").setLevel(logging.ERROR)
         self.request, self.submitit = request, submitit
         self.jobs = request.jobs or 32
-        self._seen: set[str] = set()
+        self._begun = time.monotonic()
+
+    @property
+    def every(self) -> float:
+        """Half a second at first, 10 seconds in the end: a busy controller has others to serve."""
+        return min(10.0, 0.5 + (time.monotonic() - self._begun) / 20)
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
-        folder = (paths.LAUNCH / "slurm").resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        executor = self.submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        executor = self.submitit.SlurmExecutor(folder=self.folder.resolve(), max_num_timeout=0)
         try:
             executor.update_parameters(**self._parameters())
             arguments = [[training.argument for training in bundle] for bundle in bundles]
-            submitted = executor.map_array(work, arguments, [Path.cwd()] * len(bundles))
+            roots = [Path.cwd()] * len(bundles)
+            with contextlib.redirect_stderr(io.StringIO()):  # submitit repeats what sbatch says
+                submitted = executor.map_array(partial(run, work), arguments, roots)
         except (self.submitit.core.utils.FailedJobError, ValueError) as error:
             raise ValueError(f"Slurm refused the job: {_refusal(str(error))}") from None
         return [
@@ -112,8 +123,8 @@ class Slurm:
         if self.request.gpus:
             if self.request.gpus != int(self.request.gpus):
                 raise ValueError(
-                    f"--gpus {self.request.gpus:g}: Slurm gives whole GPUs; --gpus 1, or a share by "
-                    "--option gres=shard:1 where the cluster has them."
+                    f"--gpus {self.request.gpus:g}: Slurm gives whole GPUs: --gpus 1, or "
+                    "--option gres=shard:1 where the cluster has shares."
                 )
             known["gpus_per_node"] = int(self.request.gpus)
         from submitit.slurm.slurm import _get_default_parameters
@@ -150,5 +161,6 @@ def _ended_as(identity: str) -> str:
 def _refusal(text: str) -> str:
     """The message of sbatch in the error of submitit."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = [line for line in lines if "error:" in line] or lines
-    return shorten(said[-1].removeprefix("sbatch: error: ")) if said else "no reason given"
+    said = [line for line in lines if "error:" in line][-1:]
+    said = said or [line for line in lines if line.startswith("sbatch: ")] or lines
+    return shorten(re.sub(r"^sbatch: (error: )?", "", said[0])) if said else "no reason given"
