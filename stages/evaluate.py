@@ -2,7 +2,7 @@
 
 import sys
 
-from thumbnets import paths
+from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, remove_stale
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
@@ -21,7 +21,7 @@ def main(slot: str) -> None:
         "metrics": paths.metrics(slot),
         "correct": paths.correct(slot),
     }
-    store, key = project_store(), key_of("evaluate", *inputs, *weights)
+    store, key = project_store(runtime.device_type()), key_of("evaluate", *inputs, *weights)
     if store.take(key, files):
         print(f"{slot}: found, evaluated before")
         return

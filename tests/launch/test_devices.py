@@ -155,5 +155,5 @@ def test_without_a_gpu_processes_see_what_this_one_sees(machine, monkeypatch, tm
 def test_what_can_not_be_is_said(machine):
     with pytest.raises(ValueError, match="--per-gpu: there is no GPU here"):
         Local(Request(per_gpu=2))
-    with pytest.raises(ValueError, match="--gpus: only with --on slurm or ray"):
+    with pytest.raises(ValueError, match="--gpus: not for --on local"):
         Local(Request(gpus=0.25))

@@ -47,7 +47,7 @@ class Training:
     @property
     def argument(self) -> str:
         """What a worker is given of it."""
-        return f"{self.slot}:{self.seed}:{self.key}"
+        return f"{self.slot}:{self.seed}:{self.key}:{self.name}"
 
 
 Bundle = tuple[Training, ...]  # trainings of one job, one after the other
@@ -114,12 +114,14 @@ class Backend(Protocol):
         detaches: Whether jobs go on when this process ends.
         jobs: About how many jobs run at once.
         every: Seconds from one question for states to the next.
+        folder: Logs of the jobs, and what else a back end writes: removed once all is trained.
     """
 
     name: str
     detaches: bool
     jobs: int
     every: float
+    folder: Path
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
         """Hand in one job a bundle.

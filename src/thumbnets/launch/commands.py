@@ -1,13 +1,16 @@
 """The commands `thumbnets train` and `thumbnets jobs`."""
 
 import argparse
+import shutil
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from thumbnets import runtime
 from thumbnets.doctor.commands import mend_locks
-from thumbnets.launch.base import BACKENDS, Backend, Job, Request, Training, create_backend
+from thumbnets.launch.base import BACKENDS, Backend, Bundle, Job, Request, Training, create_backend
 from thumbnets.launch.following import epoch_lines, follow
 from thumbnets.launch.plan import bundled, core_hours, missing_trainings, note_seconds
 from thumbnets.launch.records import forget_jobs, keep_jobs, read_jobs
@@ -31,7 +34,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 def add_launch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where trainings run, how many at once, and with what."""
     parser.add_argument("--jobs", type=int, help="trainings at once (default: as machines allow)")
-    parser.add_argument("--on", choices=list(BACKENDS), help="where (default: local)")
+    parser.add_argument(
+        "--on", choices=list(BACKENDS), help="where (default: local, or where jobs still are)"
+    )
     parser.add_argument("--minutes", type=int, help="longest time of a job (default: 60)")
     parser.add_argument("--bundle", type=int, help="trainings a job (default: a job takes minutes)")
     parser.add_argument("--gpus", type=float, help="GPUs a training; 0.25: four share one")
@@ -60,38 +65,51 @@ def train(arguments: argparse.Namespace) -> None:
     """Train what is out of date, several at once; `dvc repro` then goes on from there."""
     _check_positive(arguments)
     params = load_params()
-    request = _request(arguments, params)
-    name = arguments.on or "local"
+    known = read_jobs()
+    name = arguments.on or (known[0].backend if known else "local")
+    request = _request(name, arguments, params)
     backend = create_backend(name, request)
     if arguments.detach and not backend.detaches:
         raise ValueError(f"--detach: --on {name} ends its trainings with the command.")
+    bundle = arguments.bundle or (1 if name == "local" else None)
     store = project_store(request.environment.get("THUMBNETS_DEVICE"))
     if arguments.dry_run:
-        _tell_plan(params, store, backend, arguments, request)
+        _tell_plan(params, store, backend, request, bundle)
         return
     mend_locks(Path.cwd())
     trainings = missing_trainings(params, store)
     missing = [one for one in trainings if not store.has(one.key)]
-    jobs = _picked_up(backend, missing)
-    has_job = {one.key for job in jobs for one in job.trainings}
-    rest = [one for one in missing if one.key not in has_job]
+    picked = _picked_up(backend, known, missing)
+    rest = [one for one in missing if all(one not in job.trainings for job in picked)]
     elsewhere = [one for one in rest if store.holder(one.key)]
     rest = [one for one in rest if one not in elsewhere]
-    bundles = bundled(rest, backend.jobs, _bundle(arguments))
-    if bundles:
-        submitted = backend.submit(bundles)
-        if backend.detaches:
-            keep_jobs(submitted)
-        jobs += submitted
+    jobs = picked + _submit(backend, bundled(rest, backend.jobs, bundle))
     if arguments.detach:
-        print(f"{len(jobs)} jobs; `thumbnets jobs` shows them, `thumbnets train` picks them up")
+        print(f"{len(jobs)} jobs; `thumbnets jobs` shows them, `thumbnets train` waits for them")
         return
-    failed = follow(backend, jobs, store, elsewhere)
-    forget_jobs(job for job in jobs if all(store.has(one.key) for one in job.trainings))
+    try:
+        failed = follow(backend, jobs, store, elsewhere)
+        lost = [one for one in elsewhere if not store.has(one.key)]
+        if lost:  # the process that had them has ended without them
+            failed += follow(backend, _submit(backend, bundled(lost, backend.jobs, bundle)), store)
+    except KeyboardInterrupt:
+        if backend.detaches:
+            print("The jobs go on: `thumbnets jobs --cancel` ends them.", file=sys.stderr)
+        raise
     note_seconds(trainings, store)
     _tell_machines(trainings, store)
     if failed:
         raise ValueError(f"{len(failed)} of {len(missing)} failed: {'; '.join(failed)}")
+    forget_jobs(jobs)
+    if all(job.backend != name for job in read_jobs()):
+        shutil.rmtree(backend.folder, ignore_errors=True)
+
+
+def _submit(backend: Backend, bundles: Sequence[Bundle]) -> list[Job]:
+    """Submit jobs, if there are any, and keep a record of those that outlive this process."""
+    jobs = backend.submit(bundles) if bundles else []
+    keep_jobs(jobs if backend.detaches else ())
+    return jobs
 
 
 def _check_positive(arguments: argparse.Namespace) -> None:
@@ -105,8 +123,7 @@ def _check_positive(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--gpus must be 0 or more, got {arguments.gpus:g}.")
 
 
-def _request(arguments: argparse.Namespace, params: Params) -> Request:
-    name = arguments.on or "local"
+def _request(name: str, arguments: argparse.Namespace, params: Params) -> Request:
     threads = max(params.settings[model].train.threads for model in params.run)
     environment = {}
     if name != "local":  # another machine may have other devices than this one
@@ -139,31 +156,26 @@ def _profile(name: str) -> Mapping[str, Any]:
     return options
 
 
-def _bundle(arguments: argparse.Namespace) -> int | None:
-    """Trainings a job; processes here cost little, so that each has one of its own."""
-    return arguments.bundle or (1 if arguments.on in (None, "local") else None)
+def _picked_up(backend: Backend, known: Sequence[Job], missing: Sequence[Training]) -> list[Job]:
+    """Jobs of an earlier command that still wait or run; those that have ended are forgotten.
 
-
-def _picked_up(backend: Backend, missing: Sequence[Training]) -> list[Job]:
-    """Jobs of an earlier command that still wait or run; those that have ended are forgotten."""
-    keys = {one.key for one in missing}
-    mine = [job for job in read_jobs() if job.backend == backend.name]
-    states = backend.states(mine) if mine else []
-    alive = [
-        job
-        for job, state in zip(mine, states, strict=True)
-        if state.phase != "ended" and any(one.key in keys for one in job.trainings)
-    ]
-    forget_jobs(job for job, state in zip(mine, states, strict=True) if state.phase == "ended")
+    A job whose trainings are no longer wanted, since code or params have changed, is ended.
+    """
+    mine = [job for job in known if job.backend == backend.name]
+    keys, alive, others = {one.key for one in missing}, [], []
+    for job, state in zip(mine, backend.states(mine), strict=True):
+        if state.phase == "ended":
+            forget_jobs([job])
+        else:
+            wanted = any(one.key in keys for one in job.trainings)
+            (alive if wanted else others).append(job)
+    backend.cancel(others)
+    forget_jobs(others)
     return alive
 
 
 def _tell_plan(
-    params: Params,
-    store: Store,
-    backend: Backend,
-    arguments: argparse.Namespace,
-    request: Request,
+    params: Params, store: Store, backend: Backend, request: Request, bundle: int | None
 ) -> None:
     """Say what would be trained."""
     encoders = any(params.settings[name].encoder for name in params.run)
@@ -175,7 +187,7 @@ def _tell_plan(
             left.append(one)
         state = f"under way in {holder}" if holder else "to train" if one in left else "cached"
         print(f"{one.title}: {state}")
-    jobs = bundled(left, backend.jobs, _bundle(arguments))
+    jobs = bundled(left, backend.jobs, bundle)
     hours, unknown = core_hours(left, request.threads)
     unit = "GPU hours" if request.gpus else "core hours"
     if request.gpus:
@@ -195,6 +207,11 @@ def _tell_machines(trainings: Sequence[Training], store: Store) -> None:
     if len(found) > 1:
         each = "; ".join(f"{count} on {name}" for name, count in sorted(found.items()))
         print(f"Trained on machines of {len(found)} kinds, whose bytes may differ: {each}")
+    if trainings and store.device != (here := runtime.accepted_device()):
+        print(
+            f"These are of {store.device}, and `dvc repro` takes those of {here}: set "
+            f"THUMBNETS_ACCEPT={store.device} for it."
+        )
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,14 @@
 """Following jobs to their end: one bar over all epochs, and what became of each training."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
 from thumbnets.launch.base import Backend, Job, Training
+from thumbnets.launch.worker import UNDER_WAY
+from thumbnets.messages import shorten
 from thumbnets.store import Store
 
 
@@ -67,8 +69,10 @@ def follow(
                     continue
                 running.remove(one)
                 bar.update(one.new_epochs())
-                bar.update(one.total - len(one.epochs))  # if one stopped early
-                failed += failures(one.job, state.reason, store)
+                bar.update(max(0, one.total - len(one.epochs)))  # if one stopped early
+                its_failed, its_left = failures(one.job, state.reason, store)
+                failed += its_failed
+                others += its_left
                 for training in one.job.trainings if bar.disable else ():
                     if line := one.last(training):
                         print(line, flush=True)
@@ -83,27 +87,31 @@ def follow(
     return failed
 
 
-def failures(job: Job, reason: str, store: Store) -> list[str]:
-    """A sentence for each training that an ended job has not finished.
+def failures(job: Job, reason: str, store: Store) -> tuple[list[str], list[Training]]:
+    """What an ended job has not finished.
 
     Args:
         job: It has ended.
         reason: Why, as the back end says.
         store: Where what it finished is found.
+
+    Returns:
+        A sentence for each training that failed; and those that it has left to another process,
+        which had them under way.
     """
-    missing = [one for one in job.trainings if not store.has(one.key) and not store.holder(one.key)]
-    lines = [line for line in log_lines(job) if line.startswith("error: ")]
-    said: Mapping[str, str] = {
-        one.title: line for one in missing for line in lines if f"{one.seed}" in line
-    }
-    return [_sentence(job, one, reason, said.get(one.title)) for one in missing]
-
-
-def _sentence(job: Job, training: Training, reason: str, line: str | None) -> str:
-    if line is None:
-        lines = log_lines(job)
-        line = f"error: {training.title}: {reason or (lines[-1] if lines else 'it has ended')}"
-    return line if job.backend == "local" else f"{line} (job {job.id}, {job.log})"
+    failed, left, lines = [], [], log_lines(job)
+    for one in job.trainings:
+        if store.has(one.key):
+            continue
+        if any(line.startswith(f"{one.title}: {UNDER_WAY}") for line in lines):
+            left.append(one)
+            continue
+        said = [line for line in lines if line.startswith(f"error: {one.title}: ")]
+        why = reason or (lines[-1] if lines else "it has ended and printed nothing")
+        sentence = said[-1] if said else f"error: {one.title}: {shorten(why)}"
+        where = "" if job.backend == "local" else f" (job {job.id}, {job.log})"
+        failed.append(f"{sentence}{where}")
+    return failed, left
 
 
 def log_lines(job: Job) -> list[str]:

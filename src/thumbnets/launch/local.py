@@ -24,14 +24,13 @@ class Local:
 
     def __init__(self, request: Request) -> None:
         if request.options:
-            raise ValueError(
-                f"--option {next(iter(request.options))}: only with --on slurm or ray."
-            )
+            raise ValueError(f"--option {next(iter(request.options))}: not for --on local.")
         if request.gpus:
-            raise ValueError("--gpus: only with --on slurm or ray; here --per-gpu 4 packs four.")
+            raise ValueError("--gpus: not for --on local, where --per-gpu 4 packs four.")
         self._places: list[str | None] = self._devices(request)
         self.jobs = len(self._places)
         self.environment = {**os.environ, "PYTHONPATH": "src", **request.environment}
+        self.folder = paths.LAUNCH / f"local-{os.getpid()}"
         self._waiting: list[Job] = []
         self._processes: dict[str, subprocess.Popen] = {}
         self._place: dict[str, int] = {}  # of each job that runs or has run
@@ -46,11 +45,10 @@ class Local:
         return [None] * (request.jobs or max(1, runtime.cores() // request.threads))
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
-        folder = paths.LAUNCH / f"local-{os.getpid()}"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         jobs = []
-        for number, bundle in enumerate(bundles, len(self._processes)):
-            log = folder / f"{number}.log"
+        for number, bundle in enumerate(bundles, len(self._processes) + len(self._waiting)):
+            log = self.folder / f"{number}.log"
             log.write_bytes(b"")
             jobs.append(Job(self.name, f"{os.getpid()}-{number}", bundle, log))
         self._waiting += jobs

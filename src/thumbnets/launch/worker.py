@@ -6,6 +6,7 @@ knows by the key of all inputs; if code, params or data have changed since, it t
 
 import contextlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -21,27 +22,50 @@ from thumbnets.stage import one_line, run_stage
 from thumbnets.store import Store, project_store, training_files, training_key
 from thumbnets.training.settings import ModelSettings
 
+UNDER_WAY = "under way in"  # the driver reads it
+OUT_OF_MEMORY = "out of memory: more by --option mem_gb=N, or a smaller batch_size"
+OUT_OF_TIME = "out of time: more by --minutes; it goes on from its checkpoint"
 
-def work(arguments: Sequence[str], root: Path | None = None) -> int:
+
+class OutOfTime(BaseException):
+    """The time of the job is over, as a cluster says a little before it ends it."""
+
+
+def _raise_out_of_time(signum: int, frame: object) -> None:
+    raise OutOfTime
+
+
+def work(arguments: Sequence[str], root: Path | None = None) -> None:
     """Train one after the other; one that fails stops no other.
 
     Args:
-        arguments: `SLOT:SEED:KEY` of each.
+        arguments: `Training.argument` of each.
         root: Root of the project, if it is not the working folder.
 
-    Returns:
-        How many failed; each has said why in a line of its own.
+    Raises:
+        SystemExit: Some failed; each has said why in a line of its own.
     """
+    signal.signal(signal.SIGUSR2, _raise_out_of_time)
     failed = 0
     with contextlib.chdir(root or Path.cwd()):
         for argument in arguments:
-            slot, seed, key = argument.split(":")
+            slot, seed, key, name = argument.split(":")
+            title, message = f"{name}, seed {seed}", ""
             try:
                 train_ahead(slot, int(seed), key, project_store(runtime.device().type))
-            except (ValueError, OSError, MemoryError) as error:
+            except (ValueError, OSError) as error:
+                message = one_line(error).removeprefix(f"{title}: ")
+            except MemoryError:
+                message = OUT_OF_MEMORY
+            except OutOfTime:
+                message = OUT_OF_TIME
+            if message:
                 failed += 1
-                print(f"error: {_named(slot, seed, one_line(error))}", flush=True)
-    return failed
+                print(f"error: {title}: {message}", flush=True)
+            if message == OUT_OF_TIME:
+                break
+    if failed:
+        sys.exit(1)
 
 
 def train_ahead(slot: str, seed: int, key: str, store: Store) -> None:
@@ -64,7 +88,7 @@ def train_ahead(slot: str, seed: int, key: str, store: Store) -> None:
         return
     with store.claim(key) as holder:
         if holder:
-            print(f"{title}: under way in {holder}", flush=True)
+            print(f"{title}: {UNDER_WAY} {holder}", flush=True)
             return
         from thumbnets.trainings import train_model  # not before: importing torch takes seconds
 
@@ -102,15 +126,9 @@ def _as_read(content: dict[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(content))
 
 
-def _named(slot: str, seed: str, message: str) -> str:
-    """A message that says which training it is about."""
-    return message if f"seed {seed}" in message else f"{slot}, seed {seed}: {message}"
-
-
 def main(*arguments: str) -> None:
     """Entry point."""
-    if work(arguments):
-        sys.exit(1)
+    work(arguments)
 
 
 if __name__ == "__main__":
