@@ -270,6 +270,12 @@ def checkpoint_seconds() -> float:
     return seconds
 
 
+def keep_ray_quiet() -> None:
+    """Let Ray send no statistics of use and print no advice, unless variables say otherwise."""
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        os.environ.setdefault(name, "0")
+
+
 def retrains() -> bool:
     """Whether `$THUMBNETS_RETRAIN` asks to train even what has been trained before."""
     return bool(os.environ.get("THUMBNETS_RETRAIN"))
