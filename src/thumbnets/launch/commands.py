@@ -37,7 +37,7 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on", choices=list(BACKENDS), help="where (default: local, or where jobs still are)"
     )
-    parser.add_argument("--minutes", type=int, help="longest time of a job (default: 60)")
+    parser.add_argument("--minutes", type=int, help="longest time of a Slurm job (default: 60)")
     parser.add_argument("--bundle", type=int, help="trainings a job (default: a job takes minutes)")
     parser.add_argument("--gpus", type=float, help="GPUs a training; 0.25: four share one")
     parser.add_argument("--per-gpu", type=int, help="trainings that share a GPU here (default: 1)")
@@ -124,6 +124,8 @@ def _check_positive(arguments: argparse.Namespace) -> None:
 
 
 def _request(name: str, arguments: argparse.Namespace, params: Params) -> Request:
+    if arguments.minutes and name != "slurm":
+        raise ValueError(f"--minutes: --on {name} sets jobs no time.")
     threads = max(params.settings[model].train.threads for model in params.run)
     environment = {}
     if name != "local":  # another machine may have other devices than this one
