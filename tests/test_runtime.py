@@ -31,3 +31,26 @@ def test_memory_is_that_of_the_container_or_the_machine(monkeypatch, tmp_path):
     assert runtime.memory() == machine
     limit.write_text(f"{1 << 20}\n")
     assert runtime.memory() == 1 << 20
+
+
+def test_the_type_of_device_needs_no_torch_where_there_is_no_gpu(monkeypatch, python):
+    monkeypatch.delenv("THUMBNETS_DEVICE", raising=False)
+    monkeypatch.setattr(runtime, "_GPU_DRIVERS", ())
+    assert runtime.device_type() == runtime.accepted_device() == "cpu"
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cuda:1")
+    assert runtime.device_type() == runtime.accepted_device() == "cuda"
+    monkeypatch.setenv("THUMBNETS_ACCEPT", "mps")
+    assert (runtime.device_type(), runtime.accepted_device()) == ("cuda", "mps")
+    code = "import sys; from thumbnets import runtime; runtime._GPU_DRIVERS = ()\n"
+    assert python(code + "runtime.device_type(); print('torch' in sys.modules)") == "False\n"
+
+
+def test_a_machine_is_its_device_instructions_and_torch(monkeypatch):
+    import torch
+
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cpu")
+    found = runtime.machine()
+    assert (found["device"], found["torch"]) == ("cpu", torch.__version__)
+    assert found["kind"].split()[0] == __import__("platform").machine()
+    if torch.backends.cpu.get_cpu_capability() == "AVX512":
+        assert "avx512f" in found["kind"].split()
