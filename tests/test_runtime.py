@@ -62,3 +62,26 @@ def test_a_gpu_without_memory_left_is_one_line(error, said):
 def test_other_errors_of_torch_are_not_about_memory():
     with pytest.raises(RuntimeError, match="size mismatch"), runtime.gpu_memory("cnn_c"):
         raise RuntimeError("size mismatch")
+
+
+def test_the_type_of_device_needs_no_torch_where_there_is_no_gpu(monkeypatch, python):
+    monkeypatch.delenv("THUMBNETS_DEVICE", raising=False)
+    monkeypatch.setattr(runtime, "_GPU_DRIVERS", ())
+    assert runtime.device_type() == runtime.accepted_device() == "cpu"
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cuda:1")
+    assert runtime.device_type() == runtime.accepted_device() == "cuda"
+    monkeypatch.setenv("THUMBNETS_ACCEPT", "mps")
+    assert (runtime.device_type(), runtime.accepted_device()) == ("cuda", "mps")
+    code = "import sys; from thumbnets import runtime; runtime._GPU_DRIVERS = ()\n"
+    assert python(code + "runtime.device_type(); print('torch' in sys.modules)") == "False\n"
+
+
+def test_a_machine_is_its_device_instructions_and_torch(monkeypatch):
+    import torch
+
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cpu")
+    found = runtime.machine()
+    assert (found["device"], found["torch"]) == ("cpu", torch.__version__)
+    assert found["kind"].split()[0] == __import__("platform").machine()
+    if torch.backends.cpu.get_cpu_capability() == "AVX512":
+        assert "avx512f" in found["kind"].split()

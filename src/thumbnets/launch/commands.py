@@ -78,8 +78,9 @@ def train(arguments: argparse.Namespace) -> None:
         return
     mend_locks(Path.cwd())
     trainings = missing_trainings(params, store)
+    alive = _alive(backend, known)  # before what is missing: a job may end meanwhile
     missing = [one for one in trainings if not store.has(one.key)]
-    picked = _picked_up(backend, known, missing)
+    picked = _picked_up(backend, alive, missing)
     rest = [one for one in missing if all(one not in job.trainings for job in picked)]
     elsewhere = [one for one in rest if store.holder(one.key)]
     rest = [one for one in rest if one not in elsewhere]
@@ -158,22 +159,22 @@ def _profile(name: str) -> Mapping[str, Any]:
     return options
 
 
-def _picked_up(backend: Backend, known: Sequence[Job], missing: Sequence[Training]) -> list[Job]:
-    """Jobs of an earlier command that still wait or run; those that have ended are forgotten.
-
-    A job whose trainings are no longer wanted, since code or params have changed, is ended.
-    """
+def _alive(backend: Backend, known: Sequence[Job]) -> list[Job]:
+    """Jobs of an earlier command that still wait or run; those that have ended are forgotten."""
     mine = [job for job in known if job.backend == backend.name]
-    keys, alive, others = {one.key for one in missing}, [], []
-    for job, state in zip(mine, backend.states(mine), strict=True):
-        if state.phase == "ended":
-            forget_jobs([job])
-        else:
-            wanted = any(one.key in keys for one in job.trainings)
-            (alive if wanted else others).append(job)
+    phases = [state.phase for state in backend.states(mine)]
+    forget_jobs(job for job, phase in zip(mine, phases, strict=True) if phase == "ended")
+    return [job for job, phase in zip(mine, phases, strict=True) if phase != "ended"]
+
+
+def _picked_up(backend: Backend, alive: Sequence[Job], missing: Sequence[Training]) -> list[Job]:
+    """The jobs that train something missing; others, of earlier code or params, are ended."""
+    keys = {one.key for one in missing}
+    wanted = [job for job in alive if any(one.key in keys for one in job.trainings)]
+    others = [job for job in alive if job not in wanted]
     backend.cancel(others)
     forget_jobs(others)
-    return alive
+    return wanted
 
 
 def _tell_plan(

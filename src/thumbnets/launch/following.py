@@ -107,7 +107,9 @@ def failures(job: Job, reason: str, store: Store) -> tuple[list[str], list[Train
             left.append(one)
             continue
         said = [line for line in lines if line.startswith(f"error: {one.title}: ")]
-        why = reason or (lines[-1] if lines else "it has ended and printed nothing")
+        faults = [line for line in lines if "error: " in line and ", seed " not in line]
+        last = (faults or lines or ["it has ended and printed nothing"])[-1]
+        why = reason or last
         sentence = said[-1] if said else f"error: {one.title}: {shorten(why)}"
         where = "" if job.backend == "local" else f" (job {job.id}, {job.log})"
         failed.append(f"{sentence}{where}")
