@@ -52,7 +52,8 @@ def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) ->
     key = _key(code, data)
     missing = [seed for seed in seeds if read_key(paths.encoder(settings.name, seed)) != key]
     for seed in missing:
-        _train(settings, data, seed, key)
+        with runtime.gpu_memory(f"{settings.name}, seed {seed}"):
+            _train(settings, data, seed, key)
     _show(settings, data, seeds[0])
 
 

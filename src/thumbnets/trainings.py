@@ -91,15 +91,16 @@ class _Training:
         name = f"{settings.name}, seed {self.seed}"
         progress = Progress(name if part == "folds" else f"{name}, {part}")
         method = build_method(settings, self.data.meta)
-        trained = fit(
-            method,
-            self.examples(method, "train", train),
-            None if validation is None else self.examples(method, "validation", validation),
-            seed=self.seed,
-            watcher=progress,
-            checkpoint=checkpoint,
-            halvings=halvings,
-        )
+        with runtime.gpu_memory(name):
+            trained = fit(
+                method,
+                self.examples(method, "train", train),
+                None if validation is None else self.examples(method, "validation", validation),
+                seed=self.seed,
+                watcher=progress,
+                checkpoint=checkpoint,
+                halvings=halvings,
+            )
         progress.close()
         return trained
 
