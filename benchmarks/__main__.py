@@ -11,6 +11,7 @@ from benchmarks import (
     epoch,
     graph,
     harness,
+    launch,
     local_memory,
     memory,
     mnist,
@@ -32,6 +33,7 @@ QUESTIONS = {
     "ensemble": ensemble,
     "memory": memory,
     "local_memory": local_memory,
+    "launch": launch,
 }
 
 
