@@ -23,6 +23,7 @@ QUESTIONS = (
     "ensemble",
     "memory",
     "local_memory",
+    "launch",
 )
 
 
