@@ -180,16 +180,16 @@ def _worker_of(store: Store, training: Training) -> int:
 
 
 def test_nothing_is_trained_of_code_that_has_changed_while_jobs_wait(changed, submit):
-    backend, jobs = submit("long", 0, hold=True)
+    backend, jobs = submit("brief", 1, hold=True)
     (state,) = backend.states(jobs)
     assert (state.phase, state.reason) == ("waiting", "JobHeldUser")
-    file = changed.cache.parents[1] / "src/thumbnets/models/mlp.py"
+    file = changed.cache.parents[1] / "src/thumbnets/models/mlp4.py"
     text = file.read_text()
     file.write_text(text + "\n_NEW = 1\n")
     subprocess.run(["scontrol", "release", jobs[0].id], check=True)
     (sentence,) = follow(backend, jobs, changed)
     file.write_text(text)
-    assert "long, seed 0: code, params or data have changed since it was submitted" in sentence
+    assert "brief, seed 1: code, params or data have changed since it was submitted" in sentence
     assert not changed.has(jobs[0].trainings[0].key)
 
 
