@@ -69,7 +69,7 @@ def test_every_seed_has_its_own_members_and_weights():
 
 def test_gains_are_of_groups_where_images_come_in_some():
     selection = {str(seed): votes(seed, a=1, b=1, c=2) for seed in (0, 1)}
-    group = np.array([0, 0, 1, 1])
+    group = np.array([0, 1, 1, 0])
     alone, grouped = score(selection), score(selection, image_group=group)
     assert grouped["selected"]["groups"] == 2
     assert grouped["selected"]["wilson"] != alone["selected"]["wilson"]
@@ -81,7 +81,7 @@ def test_gains_are_of_groups_where_images_come_in_some():
         "low": gain.low,
         "high": gain.high,
     }
-    assert grouped["rules"]["all"]["soft"]["gain"] != alone["rules"]["all"]["soft"]["gain"]
+    assert grouped["members"]["b"]["gain"] != alone["members"]["b"]["gain"]
 
 
 def test_several_seeds_may_make_one_ensemble():
