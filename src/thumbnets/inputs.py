@@ -23,7 +23,10 @@ READS = {
     "download": ["data"],
     "preprocess": ["data", "split.folds", "split.seed", "train.augment"],
     "evaluate": ["evaluation", "seeds"],
-    "ensemble_select": ["pool", "seeds", "ensemble.seeds", "ensemble.steps", "evaluation.tta"],
+    "ensemble_select": [
+        *("pool", "seeds", "evaluation.tta"),
+        *("ensemble.objective", "ensemble.seeds", "ensemble.steps"),
+    ],
     "teach": [
         *("pool", "seeds", "train.threads"),
         *("ensemble.objective", "ensemble.rule", "ensemble.seeds", "ensemble.teach"),

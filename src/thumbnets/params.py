@@ -139,8 +139,8 @@ class EnsembleParams(Checked):
     """The rule that counts, of those that are all fitted on validation images and scored: greedy
     selection with replacement, the best single model, equal votes, weights of least loss, the mean
     of greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
-    objective: Literal["loss", "accuracy"]
-    """What greedy, bagged and best choose for."""
+    objective: Literal["loss", "accuracy", "macro_f1"]
+    """What greedy, bagged and best choose for; macro_f1 counts every class alike."""
     voting: Literal["soft", "hard"]
     """Mean of probabilities, or majority; stacking has no votes."""
     steps: Annotated[int, Field(ge=1, le=10_000)]
