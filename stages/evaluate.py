@@ -2,9 +2,10 @@
 
 import sys
 
-from thumbnets import paths
+from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, remove_stale
-from thumbnets.data.arrays import read_checksum
+from thumbnets.costs import cost_of_image
+from thumbnets.data.arrays import read_checksum, read_meta
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 from thumbnets.stale import remove_results_of_other_data
@@ -25,7 +26,7 @@ def main(slot: str) -> None:
         "metrics": paths.metrics(slot),
         "correct": paths.correct(slot),
     }
-    store, key = project_store(), key_of("evaluate", *inputs, *weights)
+    store, key = project_store(runtime.device_type()), key_of("evaluate", *inputs, *weights)
     if store.take(key, files):
         print(f"{slot}: found, evaluated before")
         return
@@ -34,6 +35,7 @@ def main(slot: str) -> None:
     settings = ModelSettings.model_validate(read_json(paths.training_inputs(slot))["settings"])
     write_evaluation(evaluate(settings, weights, params.seeds, params.evaluation), files)
     store.put(key, files)
+    cost_of_image("evaluate", slot, settings, read_meta(paths.TEST / "meta.json"))  # for the report
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.names import shown
-from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
-from thumbnets.launch.local import missing_trainings, train_ahead
+from thumbnets.doctor.commands import add_doctor, doctor
+from thumbnets.launch.commands import add_jobs, add_train, jobs, train
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.review.commands import add_history, add_review, history, review
 from thumbnets.stage import run
-from thumbnets.store import project_store
 from thumbnets.zoo import families
 
 
@@ -66,20 +65,6 @@ def fetch(arguments: argparse.Namespace) -> None:
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
     download(dataset, paths.fetched(dataset.name), mirror=runtime.mirror())
-
-
-def train(arguments: argparse.Namespace) -> None:
-    """Train what is out of date, several at once; `dvc repro` then goes on from there."""
-    params = load_params()
-    threads = max(params.settings[model].train.threads for model in params.run)
-    jobs = max(1, runtime.cores() // threads) if arguments.jobs is None else arguments.jobs
-    if jobs < 1:
-        raise ValueError(f"--jobs must be 1 or more, got {jobs}.")
-    settings = {
-        slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
-    }
-    mend_locks(Path.cwd())
-    train_ahead(missing_trainings(project_store()), settings, jobs)
 
 
 def _slot(name: str, params: Params) -> str:
@@ -255,8 +240,8 @@ def _parser() -> argparse.ArgumentParser:
     listing = command(models)
     listing.add_argument("--blocks", action="store_true", help="the blocks of params and zoo")
     command(fetch).add_argument("dataset", help="name, as in data.name of params.yaml")
-    training = command(train)
-    training.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
+    add_train(command(train))
+    add_jobs(command(jobs))
     prediction = command(predict)
     prediction.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
     prediction.add_argument("--model", help="a trained model block (default: `model` of params)")

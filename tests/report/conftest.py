@@ -11,6 +11,7 @@ import pytest
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_arrays, write_csv, write_json
+from thumbnets.costs import COUNTED_BY
 from thumbnets.data.arrays import Meta
 from thumbnets.ensembles.members import by_training, groups_of, training
 from thumbnets.ensembles.rules import fit_rules
@@ -118,7 +119,9 @@ def make_run(
         seen = replace(meta, classes=CLASSES, image_size=28, sha256="ab" * 32)
         write_json(paths.TRAIN / "meta.json", asdict(seen))
         write_json(paths.FINDINGS, EVEN)
+        write_json(paths.stage_inputs("report"), {"modules": dict.fromkeys(COUNTED_BY, "")})
         for model, slot in params.slots.items():
+            write_json(paths.training_inputs(slot), {})
             for seed in params.seeds:
                 _write_training(model, slot, seed)
             _write_evaluation(params, model, slot, uneven, group)

@@ -225,6 +225,11 @@ def check_group(group: np.ndarray, count: int) -> None:
         raise ValueError("group must have all numbers from 0 up")
 
 
+def renumbered(group: np.ndarray) -> np.ndarray:
+    """Numbers of groups, all from 0 up, of some images of a split; in the order of the numbers."""
+    return np.unique(group, return_inverse=True)[1]
+
+
 def read_meta(path: Path) -> Meta:
     """Read what is known of a split: `meta.json`.
 

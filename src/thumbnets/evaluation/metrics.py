@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy.special import log_softmax, softmax
-from scipy.stats import rankdata
 
 from thumbnets.training.class_scores import ClassScores, confusion_matrix, mean_of_defined
 
@@ -108,6 +107,8 @@ def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Mann and Whitney 1947; Hanley and McNeil 1982, Radiology 143(1).
     """
+    from scipy.stats import rankdata  # takes most of a second, and only two classes need it
+
     positive = labels.astype(bool)
     p, n = positive.sum(), (~positive).sum()
     return float((rankdata(scores)[positive].sum() - p * (p + 1) / 2) / (p * n))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from thumbnets.evaluation.two_way import TwoWay
 
@@ -28,8 +28,12 @@ def t_interval(values: np.ndarray) -> Interval | None:
     """
     if len(values) < 2:
         return None
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values)
+    half = special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * _standard_error(values)
     return Interval(float(np.mean(values) - half), float(np.mean(values) + half))
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return np.std(values, ddof=1) / np.sqrt(len(values))
 
 
 def wilson_interval(share: float, n: float) -> Interval:
@@ -41,7 +45,7 @@ def wilson_interval(share: float, n: float) -> Interval:
 
     Source: Wilson 1927, J. Am. Stat. Assoc. 22.
     """
-    low, high = wilson_bounds(share, n, stats.norm.ppf((1 + LEVEL) / 2))
+    low, high = wilson_bounds(share, n, special.ndtri((1 + LEVEL) / 2))
     return Interval(float(low), float(high))
 
 

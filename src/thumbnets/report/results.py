@@ -70,6 +70,8 @@ class Results:
         curves: One row per epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
         validation: Logits float32 [V, K] and labels int64 [V] of the validation fold of each seed.
         first_validation: All arrays of the validation predictions of the first seed.
+        validation_groups: Number of the group of each image of a validation fold, int64 [V], by
+            seed; None where each is by itself.
         views: Whether each image of a validation fold was classified correctly, bool [V], by set of
             views and seed.
         predictions: Test predictions of each model and of the selected ensemble.
@@ -91,6 +93,7 @@ class Results:
     curves: dict[str, Curve]
     validation: dict[str, list[tuple[np.ndarray, np.ndarray]]]
     first_validation: dict[str, dict[str, np.ndarray]]
+    validation_groups: dict[str, list[np.ndarray] | None]
     views: dict[str, dict[str, list[np.ndarray]]]
     predictions: dict[str, Predictions]
     correct: dict[str, np.ndarray]
@@ -152,6 +155,10 @@ def read_results(params: Params) -> Results:
             for model, runs in validation.items()
         },
         first_validation={model: runs[0] for model, runs in validation.items()},
+        validation_groups={
+            model: [arrays["group"] for arrays in runs] if "group" in runs[0] else None
+            for model, runs in validation.items()
+        },
         views={
             model: {name: [_recognised(arrays, name) for arrays in runs] for name in VIEWS}
             for model, runs in validation.items()
