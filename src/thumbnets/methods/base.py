@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.models.patches import build
+from thumbnets.models.pooling import pool_first
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.class_scores import macro_f1
@@ -90,7 +91,7 @@ class Method:
             network: Module from `network`, on the device that computes.
             seed: Seed of the run.
         """
-        return network
+        return pool_first(network)
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
         """The images to learn from, batch after batch. Called once, before the first loss.
