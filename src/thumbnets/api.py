@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from thumbnets import runtime
+from thumbnets.data.arrays import Meta
 from thumbnets.data.images import FITS, read_image
 from thumbnets.heatmaps import heatmap
 from thumbnets.trained import Trained, load_trained
@@ -102,20 +103,31 @@ class ImageClassifier:
             ValueError: The image can't be read, or an array is not of a picture.
         """
         meta = self.trained.meta
-        form = {"channels": meta.channels, "size": meta.image_size, "fit": meta.fit}
         if isinstance(image, np.ndarray):
-            return _fitted(image, **form)
-        file = Path(image) if isinstance(image, str) else image
-        try:
-            return read_image(file, **form, depth=meta.depth)
-        except ValueError as error:
-            name = getattr(file, "name", "image") if not isinstance(file, Path) else file
-            raise ValueError(f"{name} can't be read as an image: {error}") from None
+            return _fitted(image, channels=meta.channels, size=meta.image_size, fit=meta.fit)
+        return read_as_trained(Path(image) if isinstance(image, str) else image, meta)
 
     def _batches(self, images: Iterable[Picture]) -> Iterator[np.ndarray]:
         left = iter(images)
         while some := list(islice(left, self.trained.at_once)):
             yield np.stack([self.pixels(image) for image in some])
+
+
+def read_as_trained(file: Path | IO[bytes], meta: Meta) -> np.ndarray:
+    """Read an image as those that the network was trained on were: its channels, size and fit.
+
+    Returns:
+        uint8 [C, H, W].
+
+    Raises:
+        ValueError: The file is no image, or is damaged.
+    """
+    form = {"channels": meta.channels, "size": meta.image_size, "fit": meta.fit}
+    try:
+        return read_image(file, **form, depth=meta.depth)
+    except ValueError as error:
+        name = file if isinstance(file, Path) else getattr(file, "name", "the content")
+        raise ValueError(f"{name} can't be read as an image: {error}") from None
 
 
 def best(row: np.ndarray, classes: list[str], top: int) -> list[tuple[str, float]]:

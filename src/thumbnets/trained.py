@@ -5,11 +5,13 @@ divided so that its probabilities can be trusted, is fitted on the validation pr
 in the same run as its weights, as in the report.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from scipy.special import log_softmax
 
 from thumbnets import paths
@@ -21,7 +23,7 @@ from thumbnets.ensembles.rules import Ensemble, combine, members_of
 from thumbnets.evaluation.calibration import fit_temperature
 from thumbnets.evaluation.metrics import to_log_probabilities, to_probabilities
 from thumbnets.evaluation.views import array_name
-from thumbnets.methods.weights import load_weights, read_block
+from thumbnets.methods.weights import load_weights
 from thumbnets.training.classifier import Classifier, check_finite
 
 AS_TRAINED = 1.0  # temperature that changes nothing
@@ -53,9 +55,20 @@ class Trained:
         return next(iter(self.members.values())).meta
 
     @property
+    def title(self) -> str:
+        """A short name: `cnn_c-0` of `weights/cnn_c/0.safetensors`."""
+        path = Path(self.name)
+        return f"{path.parent.name}-{path.stem}" if path.stem.isdecimal() else path.stem
+
+    @property
     def at_once(self) -> int:
         """Images that are looked at together."""
         return next(iter(self.members.values())).at_once
+
+    @classmethod
+    def of(cls, classifier: Classifier, name: str = "network") -> "Trained":
+        """A single training that no run calibrates."""
+        return cls(name, {name: classifier})
 
     def scores(self, images: np.ndarray) -> np.ndarray:
         """Logits, or log-probabilities of an ensemble: before the temperature.
@@ -121,7 +134,7 @@ def _find(name: str, seed: int | None) -> Path:
     """
     files = _of_slot(name)
     if not files and (of_headline := _of_slot(paths.HEADLINE)):
-        block = read_block(of_headline[min(of_headline)])
+        block = _block_of(of_headline[min(of_headline)])
         files = of_headline if name in (block, paths.HEADLINE) else {}
     if not files:
         raise ValueError(
@@ -131,6 +144,12 @@ def _find(name: str, seed: int | None) -> Path:
     if seed is not None and seed not in files:
         raise ValueError(f"{name} was not trained with seed {seed}; there are {sorted(files)}.")
     return files[min(files) if seed is None else seed]
+
+
+def _block_of(path: Path) -> str:
+    """The name of the model block that a file of weights was trained by."""
+    with parsing(path), safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["thumbnets"])["settings"]["name"]
 
 
 def _of_slot(slot: str) -> dict[int, Path]:

@@ -85,16 +85,6 @@ def read_key(path: Path) -> str | None:
         return None
 
 
-def read_block(path: Path) -> str:
-    """The name of the model block that a file of weights was trained by.
-
-    Raises:
-        ValueError: The file is damaged.
-    """
-    with parsing(path):
-        return str(_read_verified(path)[0]["settings"]["name"])
-
-
 def load_weights(path: Path, device: torch.device) -> Classifier:
     """Read what `save_weights` wrote.
 
