@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from thumbnets.artifacts import read_json, write_arrays, write_json
+from thumbnets.data.arrays import Meta
 from thumbnets.ensembles.rules import RULES
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.inputs import READS
@@ -108,6 +109,19 @@ def test_a_stage_without_its_inputs_says_so(stage, copied):
     done = stage("code")
     assert done.returncode == 1
     assert done.stderr == "error: params.yaml not found: run this from the root of the project.\n"
+
+
+def test_an_evaluation_removes_what_was_found_on_other_images(stage, copied):
+    """Before it looks for the weights, which are not there."""
+    assert stage("code").returncode == 0
+    meta = Meta("toy", ["a"], 1, 2, [0.5], [0.1], [1], "ab" * 32)
+    write_json(copied / "data" / "processed" / "test" / "meta.json", vars(meta))
+    for slot, checksum in {"cnn_a": "cd" * 32, "cnn_b": meta.sha256}.items():
+        path = copied / "metrics" / "models" / f"{slot}.json"
+        write_json(path, {"test_sha256": checksum})
+    done = stage("evaluate", "cnn_c")
+    assert done.returncode == 1 and "cnn_c/0.safetensors is missing" in done.stderr
+    assert [path.name for path in (copied / "metrics" / "models").iterdir()] == ["cnn_b.json"]
 
 
 def test_code_stops_at_a_bad_param(stage, copied):

@@ -13,19 +13,22 @@ from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
-from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
-from thumbnets.launch.local import missing_trainings, train_ahead
+from thumbnets.doctor.commands import add_doctor, doctor
+from thumbnets.launch.commands import add_jobs, add_train, jobs, train
 from thumbnets.model_commands import add_export, add_predict, export, predict, require, slot_of
 from thumbnets.params import load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.review.commands import add_history, add_review, history, review
 from thumbnets.stage import run
-from thumbnets.store import project_store
+from thumbnets.zoo import families
 
 
 def models(arguments: argparse.Namespace) -> None:
-    """List all networks: name, family, parameters on 28x28x1 with 10 classes, source."""
+    """List all networks: name, family, parameters on 28x28x1 with 10 classes, source; or blocks."""
+    if arguments.blocks:
+        _list_blocks(load_params())
+        return
     rows = [
         (entry.name, entry.metadata.family, f"{entry.metadata.parameters:,}", entry.metadata.source)
         for entry in NETWORKS.entries.values()
@@ -36,6 +39,19 @@ def models(arguments: argparse.Namespace) -> None:
     for library in NETWORKS.libraries:
         names = textwrap.fill(", ".join(library_names(library)), 100)
         print(f"\n{library}/NAME, fitted to the images, with NAME one of\n{names}")
+
+
+def _list_blocks(params: Params) -> None:
+    """All blocks by the file that has them: name, file of the zoo, network, method."""
+    of_zoo = families(paths.ZOO)
+    rows = [
+        (name, of_zoo.get(name, paths.PARAMS.name), block.arch, block.train.method.name)
+        for name, block in params.settings.items()
+    ]
+    rows.sort(key=lambda row: (row[1] != paths.PARAMS.name, row[1]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 def fetch(arguments: argparse.Namespace) -> None:
@@ -49,20 +65,6 @@ def fetch(arguments: argparse.Namespace) -> None:
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
     download(dataset, paths.fetched(dataset.name), mirror=runtime.mirror())
-
-
-def train(arguments: argparse.Namespace) -> None:
-    """Train what is out of date, several at once; `dvc repro` then goes on from there."""
-    params = load_params()
-    threads = max(params.settings[model].train.threads for model in params.run)
-    jobs = max(1, runtime.cores() // threads) if arguments.jobs is None else arguments.jobs
-    if jobs < 1:
-        raise ValueError(f"--jobs must be 1 or more, got {jobs}.")
-    settings = {
-        slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
-    }
-    mend_locks(Path.cwd())
-    train_ahead(missing_trainings(project_store()), settings, jobs)
 
 
 def describe(arguments: argparse.Namespace) -> None:
@@ -112,7 +114,12 @@ def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
     from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import SCORES, check_alike, read_predictions
+    from thumbnets.evaluation.predictions import (
+        SCORES,
+        check_alike,
+        read_predictions,
+        scores_to_compare,
+    )
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 
@@ -130,13 +137,16 @@ def compare(arguments: argparse.Namespace) -> None:
         for name, slot in slots.items()
     }
     check_alike(predictions)
-    score = SCORES[arguments.metric]
-    scores = {name: score(of_name) for name, of_name in predictions.items()}
-    found = compare(scores)
-    images, seeds = len(predictions[names[0]].labels), predictions[names[0]].seeds
-    print(f"{arguments.metric}, {plural(images, 'test image')}, {plural(len(seeds), 'seed')}")
-    print(comparison_table(found, arguments.metric))
-    print(explanation(arguments.metric, len(seeds)))
+    metric = arguments.metric
+    scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
+    found, first = compare(scores), predictions[names[0]]
+    seeds, grouped = first.seeds, first.group is not None
+    images = plural(len(first.labels), "test image")
+    if grouped:
+        images += f" in {plural(int(first.group.max()) + 1, 'group')}"
+    print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
+    print(comparison_table(found, metric))
+    print(explanation(metric, len(seeds), grouped=grouped))
     if (ensembles := min(map(len, scores.values()))) < len(seeds):
         of_each = plural(len(seeds) // ensembles, "seed")
         print(f"An ensemble has the trainings of {of_each}, whose mean it is compared with.")
@@ -154,10 +164,11 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(function=function)
         return added
 
-    command(models)
+    listing = command(models)
+    listing.add_argument("--blocks", action="store_true", help="the blocks of params and zoo")
     command(fetch).add_argument("dataset", help="name, as in data.name of params.yaml")
-    training = command(train)
-    training.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
+    add_train(command(train))
+    add_jobs(command(jobs))
     add_predict(command(predict))
     description = command(describe)
     description.add_argument("model", metavar="MODEL", help="a block of params.yaml, or a network")

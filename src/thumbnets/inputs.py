@@ -62,9 +62,6 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
     roots = stage_roots(params, stage, paths.SOURCE)
     code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS)
     if stage == "pretrain":
-        settings = {
-            slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
-        }
         return {
             **code,
             "params": {"seeds": params.seeds},
@@ -74,7 +71,7 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
                 for name in params.run
                 if params.settings[name].encoder
             ],
-            "begins": {slot: block.encoder for slot, block in settings.items()},
+            "begins": {slot: block.encoder for slot, block in params.slot_settings.items()},
         }
     written = params.model_dump()
     written["models"] = {name: params.models[name] for name in [*params.run, *params.encoders]}

@@ -16,7 +16,7 @@ from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
-from thumbnets.registry import METHODS, NETWORKS, unknown
+from thumbnets.registry import METHODS, NETWORKS, listed, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.yaml_files import read_yaml
 from thumbnets.zoo import encoder_of, method_of, read_blocks, trains_encoder
@@ -236,6 +236,11 @@ class Params(Checked):
         return self.model if slot == paths.HEADLINE else slot
 
     @property
+    def slot_settings(self) -> dict[str, ModelSettings]:
+        """Settings of what is trained in each slot: the blocks of the pool, and the headline."""
+        return {slot: self.settings[self.block_of(slot)] for slot in [*self.pool, paths.HEADLINE]}
+
+    @property
     def example(self) -> str:
         """What the models of the run learn from and are judged on: `image`, or `bag`."""
         return METHODS[self.settings[self.model].train.method.name].metadata.example
@@ -314,10 +319,10 @@ def settings_of(
     if "arch" not in block:
         raise ValueError(
             f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
-            f"one of {', '.join(NETWORKS.entries)}, torchvision/NAME."
+            f"one of {listed(NETWORKS.entries)} (`thumbnets models`), or torchvision/NAME."
         )
     if not isinstance(block["arch"], str):
-        raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
+        raise ValueError(f"{where}.arch must be one of {listed(NETWORKS.entries)}")
     try:
         arch = NETWORKS[block["arch"]]
         option_names = _options(arch.name)

@@ -11,6 +11,7 @@ ZOO = Path("zoo")
 INPUTS = Path("build/inputs")
 STAGE_INPUTS = INPUTS / "stages"
 CHECKPOINTS = Path("build/checkpoints")
+LAUNCH = Path("build/launch")  # jobs and their logs
 RAW = Path("data/raw")
 DATASET = RAW / "dataset"  # a fixed name: DVC empties it before anything checks data.name
 TRAIN = Path("data/processed/train")

@@ -1,8 +1,11 @@
 """Comparisons that the report draws from a run."""
 
+from dataclasses import astuple, replace
+
+import numpy as np
 import pytest
 
-from thumbnets.evaluation.statistics import Estimate
+from thumbnets.evaluation.statistics import Estimate, paired_gain
 from thumbnets.report.findings import (
     calibrations,
     cross_validation,
@@ -116,6 +119,21 @@ def test_views_of_folds_of_different_sizes(make_run):
     flip = view_scores(results)["mlp4"]["flip"]
     assert flip.accuracy == pytest.approx((38 / 40 + 14 / 20) / 2)
     assert flip.gain.mean == pytest.approx(4 / 60)
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+def test_gains_of_views_are_of_groups_of_validation_images(make_run, rotate):
+    """Mirrored, two more images of each seed are right, which are of one group of four."""
+    results = read_results(make_run(split={"folds": 2, "seed": 0, "rotate": rotate}))
+    group = np.arange(40) // 4
+    grouped = replace(results, validation_groups={"mlp4": [group] * 2, "cnn_c": None})
+    flip, alone = (view_scores(of)["mlp4"]["flip"].gain for of in (grouped, results))
+    gain = np.zeros((2, 10))
+    gain[:, 9] = 2 / 4  # of its four images
+    gain = gain.reshape(1, -1) if rotate else gain  # where folds rotate, all images are others
+    expected = paired_gain(gain, np.zeros_like(gain))
+    assert astuple(flip) == pytest.approx(astuple(expected)) and flip.low < alone.low
+    assert view_scores(grouped)["cnn_c"]["flip"] == view_scores(results)["cnn_c"]["flip"]
 
 
 def test_cross_validation_counts_folds(make_run):

@@ -165,11 +165,13 @@ class OwnContent(Content):
     Attributes:
         depth: Bits of the values in files of 16 bits.
         groups: Group of each training image; None where there are no groups.
+        test_groups: The same of each test image.
         about: More of the findings: see `Findings.own`.
     """
 
     depth: int = FULL
     groups: list[str] | None = None
+    test_groups: list[str] | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -213,7 +215,7 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
     trains = sum(row.part == "train" for row in kept)
     pixels = images if coloured else images[:, :1]
     labels = np.array([classes.index(row.label) for row in kept])
-    files = [row.file for row in kept]
+    files, groups = [row.file for row in kept], [row.group for row in kept]
     missing = set(range(len(classes))) - set(labels[:trains].tolist())
     if missing or trains == len(kept):
         name = f"class {classes[min(missing)]}" if missing else "the test part"
@@ -224,12 +226,13 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
         Part(pixels[trains:], labels[trains:], files[trains:]),
         broken=broken,
         depth=rule.depth,
-        groups=[row.group for row in kept[:trains]] if any(row.group for row in kept) else None,
+        groups=groups[:trains] if any(groups) else None,
+        test_groups=groups[trains:] if any(groups) else None,
         about={
             "passed_over": read_json(raw / _PASSED_OVER),
             "deep_files": deep,
             "depth": rule.depth if deep else None,
-            "groups": len({row.group for row in kept} - {""}),
+            "groups": len({*groups} - {""}),
             "groups_in_both": both[:_MAX_GROUPS],
             "groups_in_both_count": len(both),
         },

@@ -10,7 +10,7 @@ import numpy as np
 from thumbnets.data.arrays import Meta, Split, chunks
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.depth import FULL
-from thumbnets.data.division import fitting_folds, stratified_folds
+from thumbnets.data.division import fitting_folds, numbered, stratified_folds
 from thumbnets.data.folder import read_folder
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.readers import Content, Part
@@ -119,6 +119,9 @@ def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepar
         return Split(images, labels, meta)
 
     train, test = described("train"), described("test")
+    if own and content.groups:
+        train = replace(train, group=numbered(content.groups))
+        test = replace(test, group=numbered(content.test_groups))
     duplicates = _duplicates(content, digests["train"], digests["test"])
     return Prepared(
         replace(train, unlabelled=content.unlabelled),

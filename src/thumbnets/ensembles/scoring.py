@@ -8,10 +8,11 @@ import numpy as np
 from thumbnets.ensembles.members import model_of
 from thumbnets.ensembles.rules import BEST, RULES, STACKING, Ensemble, combine, members_of
 from thumbnets.ensembles.voting import VOTES
+from thumbnets.evaluation.by_class import class_intervals
 from thumbnets.evaluation.diversity import diversity
 from thumbnets.evaluation.metrics import score_probabilities
-from thumbnets.evaluation.statistics import paired_gain
-from thumbnets.evaluation.summaries import Scores, over_seeds
+from thumbnets.evaluation.statistics import of_groups, paired_gain
+from thumbnets.evaluation.summaries import Scores, over_images, over_seeds
 
 # Scores that need probabilities, which shares of hard votes are not.
 _PROBABILISTIC = ("nll", "ece", "top2")
@@ -29,6 +30,7 @@ def score_ensembles(
     voting: str,
     classes: list[str],
     ece_bins: int,
+    image_group: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Score every rule and voting, and the selected ensemble against each of its members.
 
@@ -41,6 +43,7 @@ def score_ensembles(
         voting: Selected kind of vote.
         classes: Names of the classes.
         ece_bins: Number of bins of the calibration error.
+        image_group: int64 [N], number of the group of each image; None: each is by itself.
 
     Returns:
         `selected`: scores of the selected ensemble over groups; `members`: for each of its models
@@ -54,10 +57,10 @@ def score_ensembles(
         for r in RULES
         for v in (VOTES if r != STACKING else ["soft"])
     }
-    correct = {key: p.argmax(2) == labels for key, p in predicted.items()}
+    correct = {key: of_groups(p.argmax(2) == labels, image_group) for key, p in predicted.items()}
     best = correct[BEST, "soft"]
     scores = {
-        key: _scores(p, labels, voting=key[1], classes=classes, ece_bins=ece_bins)
+        key: _scores(p, labels, image_group, voting=key[1], classes=classes, ece_bins=ece_bins)
         for key, p in predicted.items()
     }
     rules: dict[str, Any] = {r: _composition(selection, r) for r in RULES}
@@ -71,17 +74,36 @@ def score_ensembles(
         "voting": voting,
         "selected": scores[rule, voting],
         "rules": rules,
-        "members": _members(selection, rule, correct[rule, voting], probabilities, labels, groups),
+        "members": {
+            model: member
+            | {
+                "gain": asdict(
+                    paired_gain(
+                        correct[rule, voting],
+                        of_groups(_mean_correct(model, probabilities, labels, groups), image_group),
+                    )
+                )
+            }
+            for model, member in _members(selection, rule).items()
+        },
     }
 
 
 def _scores(
-    predicted: np.ndarray, labels: np.ndarray, *, voting: str, classes: list[str], ece_bins: int
+    predicted: np.ndarray,
+    labels: np.ndarray,
+    image_group: np.ndarray | None,
+    *,
+    voting: str,
+    classes: list[str],
+    ece_bins: int,
 ) -> Scores:
     scored = [score_probabilities(p, labels, ece_bins=ece_bins) for p in predicted]
     if voting == "hard":
         scored = [{k: v for k, v in s.items() if k not in _PROBABILISTIC} for s in scored]
-    return over_seeds(scored, classes=classes, images=len(labels))
+    intervals = class_intervals(labels, predicted.argmax(2), len(classes), image_group)
+    summary = over_seeds(scored, classes=classes, images=len(labels))
+    return over_images(summary, intervals, classes=classes)
 
 
 def _composition(selection: dict[str, dict[str, Ensemble]], rule: str) -> dict[str, Any]:
@@ -118,24 +140,11 @@ def _mean(found: list[dict[str, float | None]], name: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _members(
-    selection: dict[str, dict[str, Ensemble]],
-    rule: str,
-    correct: np.ndarray,
-    probabilities: dict[str, np.ndarray],
-    labels: np.ndarray,
-    groups: dict[str, list[str]],
-) -> dict[str, Any]:
-    """Each model of the selected ensembles, with their gain over it."""
+def _members(selection: dict[str, dict[str, Ensemble]], rule: str) -> dict[str, dict[str, Any]]:
+    """Each model of the selected ensembles, with its number of trainings and its weight."""
     trainings = _composition(selection, rule)["trainings"]
     return {
-        model: {
-            "trainings": count,
-            "weight": _mean_weight(selection, rule, model),
-            "gain": asdict(
-                paired_gain(correct, _mean_correct(model, probabilities, labels, groups))
-            ),
-        }
+        model: {"trainings": count, "weight": _mean_weight(selection, rule, model)}
         for model, count in trainings.items()
     }
 

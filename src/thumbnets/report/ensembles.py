@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from thumbnets.ensembles.voting import VOTES
-from thumbnets.evaluation.cost import Description
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.report.results import Results
 
@@ -47,7 +46,7 @@ class Rule:
     diversity: dict[str, float | None]
 
 
-def rules(results: Results, costs: dict[str, Description]) -> list[Rule]:
+def rules(results: Results, costs: dict[str, dict[str, Any]]) -> list[Rule]:
     """One row for each rule.
 
     Args:
@@ -63,7 +62,7 @@ def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:
     return sorted(members.items(), key=lambda item: (-(item[1]["weight"] or 0), item[0]))
 
 
-def _rule(name: str, results: Results, costs: dict[str, Description]) -> Rule:
+def _rule(name: str, results: Results, costs: dict[str, dict[str, Any]]) -> Rule:
     ensemble = results.ensemble
     found = ensemble["rules"][name]
     trainings = found["trainings"]
@@ -78,9 +77,9 @@ def _rule(name: str, results: Results, costs: dict[str, Description]) -> Rule:
         counts=counts,
         validation=sum(of["validation_accuracy"] for of in chosen) / len(chosen),
         members=sum(trainings.values()),
-        parameters=sum(n * costs[model].parameters for model, n in trainings.items()),
+        parameters=sum(n * costs[model]["parameters"] for model, n in trainings.items()),
         multiply_accumulates=sum(
-            n * costs[model].total.multiply_accumulates for model, n in trainings.items()
+            n * costs[model]["total"]["multiply_accumulates"] for model, n in trainings.items()
         ),
         diversity=found["diversity"],
     )
