@@ -16,7 +16,7 @@ from thumbnets.data.download import download
 from thumbnets.doctor.commands import add_doctor, doctor
 from thumbnets.launch.commands import add_jobs, add_train, jobs, train
 from thumbnets.model_commands import add_export, add_predict, export, predict, require, slot_of
-from thumbnets.params import load_params
+from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.review.commands import add_history, add_review, history, review
