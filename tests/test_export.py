@@ -15,6 +15,7 @@ from thumbnets.data.arrays import Meta
 from thumbnets.export import export
 from thumbnets.methods.weights import save_weights
 from thumbnets.models import create_model
+from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier
 
 CLASSES = [f"class {number}" for number in range(10)]
@@ -28,7 +29,7 @@ def classifier(request) -> Classifier:
     for name, values in network.named_buffers():
         if name.endswith("running_mean"):
             values.fill_(0.1)  # batch norms that do something
-    return Classifier(network, META)
+    return Trained.of(Classifier(network, META))
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_torchscript(classifier, images, tmp_path):
     assert export(classifier, "torchscript", path) < 1e-4
     extra = {"thumbnets": ""}
     network = torch.jit.load(io.BytesIO(path.read_bytes()), _extra_files=extra)
-    expected = classifier.logits(torch.from_numpy(images))
+    expected = classifier.scores(images)
     np.testing.assert_allclose(network(torch.from_numpy(images)).detach(), expected, atol=1e-5)
     about = json.loads(extra["thumbnets"])
     assert about["classes"] == CLASSES and about["image_size"] == 28
@@ -52,7 +53,7 @@ def test_onnx(classifier, images, tmp_path):
     assert export(classifier, "onnx", path) < 1e-4
     model = onnx.load(path)
     run = onnx.reference.ReferenceEvaluator(model)
-    expected = classifier.logits(torch.from_numpy(images))
+    expected = classifier.scores(images)
     np.testing.assert_allclose(run.run(None, {"images": images})[0], expected, atol=1e-5)
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(about["thumbnets"])["classes"] == CLASSES
@@ -64,8 +65,8 @@ def test_other_formats_are_refused(classifier, tmp_path):
 
 
 def test_a_network_that_changes_is_not_written(classifier, tmp_path, monkeypatch):
-    def other(network, images, about):
-        return b"content", lambda images: classifier.logits(torch.from_numpy(images)) + 0.01
+    def other(network, images, about, name):
+        return b"content", lambda images: classifier.scores(images) + 0.01
 
     monkeypatch.setitem(exporting._FORMATS, "onnx", other)
     with pytest.raises(ValueError, match=r"other logits \(by up to 0.01\): nothing was written"):

@@ -24,6 +24,7 @@ from torchvision import datasets as torchvision_sets
 
 from tests.conftest import QUICK
 from thumbnets import paths
+from thumbnets.api import read_as_trained
 from thumbnets.artifacts import (
     read_array,
     read_arrays,
@@ -41,7 +42,6 @@ from thumbnets.evaluation.predictions import read_predictions
 from thumbnets.methods.distill import read_teacher
 from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import create_model
-from thumbnets.predict import read_as_trained
 from thumbnets.report.records import read_curve, read_findings
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
