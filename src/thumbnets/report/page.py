@@ -37,6 +37,7 @@ from thumbnets.report.findings import (
     weighted_models,
 )
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
+from thumbnets.report.quality import quality
 from thumbnets.report.results import Results
 
 READABLE_CLASSES = 20  # a matrix of more classes is shown as a picture, without its numbers
@@ -55,6 +56,7 @@ def render_html(results: Results) -> str:
         plotted_sources=plotted_sources(results),
         attention=attention(results),
         encoders=encoders(results),
+        quality=quality(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
         curves_svg=_curves_svg(results),
