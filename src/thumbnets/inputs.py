@@ -54,10 +54,11 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
 
     Returns:
         `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `download`
-        may have `weights`: networks whose published weights blocks of the run begin with.
-        `preprocess` may have `files`: checksum of the corrections. `report` has `templates`: their checksums. `pretrain` has `encoders`: what the training of each rests
-        on; `probes`: settings of the blocks that begin with one; `begins`: by slot the encoder that
-        it begins with, or null.
+        may have `weights`: networks whose published weights blocks of the run begin with;
+        `preprocess` `files`: the checksum of the corrections. `report` has `templates`: their
+        checksums. `pretrain` has `encoders`: what the training of each rests on; `probes`: settings
+        of the blocks that begin with one; `begins`: by slot the encoder that it begins with, or
+        null.
     """
     roots = stage_roots(params, stage, paths.SOURCE)
     code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS)

@@ -1,4 +1,4 @@
-"""Labels that a user has corrected, `data.corrections`: a CSV file that names images by checksum."""
+"""Labels that a user has corrected, `data.corrections`: a CSV file of checksums of images."""
 
 import hashlib
 from dataclasses import dataclass, replace

@@ -11,7 +11,7 @@ from thumbnets.data.arrays import chunks
 from thumbnets.data.readers import Part, on_disk
 
 ALIKE = 0.995  # least correlation of the pixels of two copies
-_LEVELS = 3.0  # standard deviation below which an image is plain, and correlation is noise
+_NOISE = 9.0  # variance in levels of 255 below which an image is plain, and correlation is noise
 
 _SIDE = 8  # lowest frequencies in each direction that the hash looks at
 _BANDS = 4  # parts of 16 bits; two hashes that differ in fewer bits than there are share one
@@ -137,14 +137,13 @@ def _grey(images: np.ndarray) -> np.ndarray:
 
 def _alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Whether grey images float32 [P, H * W] are copies of each other, bool [P]."""
-    squares, product = (_mean_product(a, a), _mean_product(b, b)), _mean_product(a, b)
-    means = a.mean(1), b.mean(1)
-    spread = np.sqrt(
-        np.prod([s - m**2 for s, m in zip(squares, means, strict=True)], axis=0).clip(0)
-    )
-    plain, noise = spread < _LEVELS**2, sum(squares) - 2 * product
-    correlation = (product - means[0] * means[1]) / np.maximum(spread, 1e-6)
-    return np.where(plain, noise < _LEVELS**2, correlation >= ALIKE)
+    squares_a, squares_b, product = (_mean_product(*of) for of in ((a, a), (b, b), (a, b)))
+    mean_a, mean_b = a.mean(1), b.mean(1)
+    variances = (squares_a - mean_a**2) * (squares_b - mean_b**2)
+    spread = np.sqrt(np.maximum(variances, 0))
+    correlation = (product - mean_a * mean_b) / np.maximum(spread, 1e-6)
+    noise = squares_a + squares_b - 2 * product
+    return np.where(spread < _NOISE, noise < _NOISE, correlation >= ALIKE)
 
 
 def _mean_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

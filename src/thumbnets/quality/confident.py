@@ -1,4 +1,4 @@
-"""Confident learning: which labels are likely wrong, by probabilities of networks that did not see them.
+"""Confident learning: which labels are likely wrong, by networks that did not see the images.
 
 Source: Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
 Labels", JAIR 70, arXiv:1911.00068; `cleanlab` is theirs.

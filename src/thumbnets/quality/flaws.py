@@ -1,4 +1,4 @@
-"""All that is wrong with the data of a run, as the report shows it and report/quality.json keeps it."""
+"""All that is wrong with the data of a run, for the report and for report/quality.json."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

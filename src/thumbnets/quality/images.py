@@ -1,4 +1,4 @@
-"""What stage `preprocess` finds in the images for the report: copies and odd images, with pictures."""
+"""What stage `preprocess` finds in the images: copies and odd images, with pictures."""
 
 import shutil
 from pathlib import Path

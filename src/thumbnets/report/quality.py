@@ -57,7 +57,7 @@ class Quality:
 
 
 def quality(results: Results) -> Quality:
-    """What was found in the data of a run, as many pictures as `PICTURE_BYTES` hold of each kind."""
+    """What was found in the data of a run; `PICTURE_BYTES` limit the pictures of each kind."""
     flaws, room = results.flaws, _Room()
     pairs = [
         (_example(a, picture[0]), _example(b, picture[1]))
