@@ -295,6 +295,7 @@ def test_any_number_of_classes(make_run, classes):
         render_html(
             replace(
                 results,
+                found=results.found | {"train": [20] * classes},
                 meta=replace(results.meta, classes=names, counts=[5] * classes),
                 classes=names,
                 confusion=dict.fromkeys(results.confusion, matrix),

@@ -14,7 +14,8 @@ ALIKE = 0.995  # least correlation of the pixels of two copies
 _NOISE = 9.0  # variance in levels of 255 below which an image is plain, and correlation is noise
 
 _SIDE = 8  # lowest frequencies in each direction that the hash looks at
-_BANDS = 4  # parts of 16 bits; two hashes that differ in fewer bits than there are share one
+_BANDS = 4  # parts of 16 bits, of which similar hashes share one
+_BITS = 6  # that similar hashes differ in at most; all those that differ in 3 or fewer share a band
 _NEIGHBOURS = 2_000  # images of one band that each is compared with, in the order of their hashes
 _PAIRS = 1 << 24  # bytes of pixels that are compared together
 
@@ -60,14 +61,14 @@ class Copies:
 def find_copies(train: np.ndarray, test: np.ndarray) -> Copies:
     """Find near-duplicates within and across the two parts.
 
-    Candidates have perceptual hashes that differ in at most three of 63 bits; copies are those
-    whose pixels correlate by `ALIKE` or more, or, of plain images, differ by less than noise.
+    Candidates have similar perceptual hashes; copies are those whose pixels correlate by `ALIKE` or
+    more, or, of plain images, differ by less than noise.
 
     Args:
         train, test: uint8 [N, C, H, W] and [M, C, H, W], may be memory maps.
     """
-    hashes = np.concatenate([perceptual_hashes(train), perceptual_hashes(test)])
-    candidates = _near(hashes)
+    waves = np.concatenate([_waves(train), _waves(test)])
+    candidates = _near(perceptual_hashes(waves), waves)
     step = max(1, _PAIRS // (4 * max(1, train[0].size)))
     kept = [
         some[_alike(_grey_at(some[:, 0], train, test), _grey_at(some[:, 1], train, test))]
@@ -77,47 +78,68 @@ def find_copies(train: np.ndarray, test: np.ndarray) -> Copies:
     return Copies(pairs, len(train))
 
 
-def perceptual_hashes(images: np.ndarray) -> np.ndarray:
-    """Signs of the lowest frequencies of each image about their median, uint64 [N].
+def perceptual_hashes(waves: np.ndarray) -> np.ndarray:
+    """Which of the lowest frequencies of an image are above their median, uint64 [N].
+
+    Args:
+        waves: float [N, 63].
 
     Source: pHash (Zauner 2010, "Implementation and benchmarking of perceptual image hash
     functions"), here at the images' own resolution.
     """
+    bits = waves > np.median(waves, axis=1, keepdims=True)
+    packed = np.packbits(np.pad(bits, ((0, 0), (0, 1))), axis=1)
+    return packed.view(np.uint64)[:, 0]
+
+
+def _waves(images: np.ndarray) -> np.ndarray:
+    """The lowest frequencies of each image but the mean, of pixels of length 1: float16 [N, 63].
+
+    Zeros for plain images. 126 bytes per image, so that those of a large set fit into memory.
+    """
     height, width = images.shape[2:]
     down, across = _cosines(height), _cosines(width)
-    found = [np.empty(0, np.uint64)]
+    found = [np.empty((0, _SIDE**2 - 1), np.float16)]
     for some in chunks(images, "looking for copies"):
-        rows = _grey(some) @ across.T  # [n, H, 8]
-        waves = np.matmul(down, rows).reshape(len(some), -1)[:, 1:]  # without the mean
-        bits = waves > np.median(waves, axis=1, keepdims=True)
-        packed = np.packbits(np.pad(bits, ((0, 0), (0, 1))), axis=1)
-        found.append(packed.view(np.uint64)[:, 0])
+        grey = _grey(some)
+        waves = np.matmul(down, grey @ across.T).reshape(len(some), -1)[:, 1:]
+        flat = grey.reshape(len(some), -1)
+        variance = _mean_product(flat, flat) - flat.mean(1) ** 2
+        length = np.sqrt(np.maximum(variance, _NOISE) * flat.shape[1])
+        waves = np.where(variance[:, None] < _NOISE, 0, waves / length[:, None])
+        found.append(waves.astype(np.float16))
     return np.concatenate(found)
 
 
 def _cosines(side: int) -> np.ndarray:
-    """The lowest functions of the cosine transform, float32 [8, side]."""
+    """The lowest functions of the orthonormal cosine transform, float32 [8, side]."""
     wave, place = np.arange(_SIDE)[:, None], np.arange(side) + 0.5
-    return np.cos(np.pi * wave * place / side).astype(np.float32)
+    scale = np.sqrt(np.where(wave == 0, 1, 2) / side)
+    return (scale * np.cos(np.pi * wave * place / side)).astype(np.float32)
 
 
-def _near(hashes: np.ndarray) -> np.ndarray:
-    """Pairs of places whose hashes differ in fewer bits than there are bands, int64 [P, 2].
+def _near(hashes: np.ndarray, waves: np.ndarray) -> np.ndarray:
+    """Pairs of places with similar hashes and waves, int64 [P, 2].
 
-    Such hashes have a band in common. Within a band of very many, only neighbours by hash are
-    compared, so that the cost stays in proportion to the number of images.
+    Their hashes have a band in common and differ in at most `_BITS` bits. Within a band of very
+    many, only neighbours by hash are compared, so that the cost stays in proportion to the number
+    of images. Images that correlate by `ALIKE` are no farther apart in the lowest frequencies than
+    in all of them, so this loses none: |a - b|^2 = 2 - 2 a b.
     """
-    bands = hashes.view(np.uint16).reshape(-1, _BANDS)
+    farthest = 2 * (1 - ALIKE) * 1.05  # more, since waves are rounded
     found = [np.empty((0, 2), np.int64)]
-    for band in bands.T:
+    for band in hashes.view(np.uint16).reshape(-1, _BANDS).T:
         order = np.lexsort((hashes, band))
-        ordered = band[order]
+        ordered, sorted_hashes = band[order], hashes[order]
         _, counts = np.unique(ordered, return_counts=True)
         for shift in range(1, min(int(counts.max(initial=0)), _NEIGHBOURS + 1)):
-            shared = np.flatnonzero(ordered[shift:] == ordered[:-shift])
-            pairs = np.stack([order[shared], order[shared + shift]], axis=1)
-            differing = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
-            found.append(np.sort(pairs[differing < _BANDS], axis=1))
+            first = np.flatnonzero(ordered[shift:] == ordered[:-shift])
+            differing = np.bitwise_count(sorted_hashes[first] ^ sorted_hashes[first + shift])
+            first = first[differing <= _BITS]
+            pairs = np.stack([order[first], order[first + shift]], axis=1)
+            apart = waves[pairs[:, 0]].astype(np.float32) - waves[pairs[:, 1]]
+            near = np.einsum("ij,ij->i", apart, apart) <= farthest
+            found.append(np.sort(pairs[near], axis=1))
     return np.unique(np.concatenate(found), axis=0)
 
 

@@ -110,7 +110,7 @@ def _odd(images: _Images) -> tuple[dict[str, Any], np.ndarray]:
         for name in vars(parts[0])
         if name != "shape" or sides[0] is not None
     }
-    for kind, places in find_odd(type(parts[0])(**joined)).items():
+    for kind, places in sorted(find_odd(type(parts[0])(**joined)).items()):  # as JSON is
         examples = places[:MOST_ODD].tolist()
         shown += examples
         found[kind] = {"count": len(places), "examples": [images.describe(p) for p in examples]}
