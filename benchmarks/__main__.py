@@ -11,6 +11,7 @@ from benchmarks import (
     epoch,
     graph,
     harness,
+    labels,
     local_memory,
     memory,
     mnist,
@@ -30,6 +31,7 @@ QUESTIONS = {
     "accuracy": accuracy,
     "mnist": mnist,
     "ensemble": ensemble,
+    "labels": labels,
     "memory": memory,
     "local_memory": local_memory,
 }
