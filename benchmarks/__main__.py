@@ -21,6 +21,7 @@ QUESTIONS = (
     "accuracy",
     "mnist",
     "ensemble",
+    "labels",
     "memory",
     "local_memory",
     "launch",
