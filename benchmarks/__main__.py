@@ -16,6 +16,8 @@ QUESTIONS = (
     "side_by_side",
     "precision",
     "epoch",
+    "pool",
+    "roofline",
     "bags",
     "seeds",
     "accuracy",
