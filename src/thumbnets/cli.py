@@ -14,6 +14,7 @@ from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.names import shown
 from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
+from thumbnets.feasible import check_feasible
 from thumbnets.launch.local import missing_trainings, train_ahead
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
@@ -55,6 +56,7 @@ def train(arguments: argparse.Namespace) -> None:
     settings = {
         slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
     }
+    check_feasible(params)
     mend_locks(Path.cwd())
     train_ahead(missing_trainings(project_store()), settings, jobs)
 

@@ -31,7 +31,7 @@ def test_balanced_is_scikit_learns(uneven):
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
 def test_as_many_weights_as_classes(uneven, given):
-    with pytest.raises(ValueError, match=f"must be one a class, 3, got {len(given)}"):
+    with pytest.raises(ValueError, match=f"must have 3 weights, one per class, got {len(given)}"):
         class_weights(given, uneven, 3)
 
 

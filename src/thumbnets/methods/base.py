@@ -225,7 +225,7 @@ def class_weights(weights: str | list[float] | None, train: Images, classes: int
         mean over all images is 1 and every class counts alike; 0 for a class without images.
 
     Raises:
-        ValueError: There are not as many weights as classes.
+        ValueError: There are not as many weights as classes, or no image has a weight.
     """
     if weights is None:
         return None
@@ -235,8 +235,13 @@ def class_weights(weights: str | list[float] | None, train: Images, classes: int
         balanced = torch.where(counts > 0, len(train) / (classes * counts), 0.0)
         return balanced.float().to(device)
     if len(weights) != classes:
-        raise ValueError(f"class_weights must be one a class, {classes}, got {len(weights)}.")
-    return torch.tensor(weights, device=device)
+        raise ValueError(
+            f"class_weights must have {classes} weights, one per class, got {len(weights)}."
+        )
+    found = torch.tensor(weights, device=device)
+    if not found[train.labels].any():
+        raise ValueError("class_weights leave no training image: all of its classes have weight 0.")
+    return found
 
 
 def evaluate(classifier: Classifier, data: Images) -> tuple[float, float]:
