@@ -236,7 +236,7 @@ def class_weights(
         power: (images of the class)^-power, by its mean over all images.
 
     Raises:
-        ValueError: There are not as many weights as classes.
+        ValueError: There are not as many weights as classes, or no image has a weight.
     """
     if weights is None:
         return None
@@ -250,8 +250,13 @@ def class_weights(
         powers = torch.where(counts > 0, counts**-weights.power, 0.0)
         return (powers * len(train) / (powers @ counts)).float().to(device)
     if len(weights) != classes:
-        raise ValueError(f"class_weights must be one a class, {classes}, got {len(weights)}.")
-    return torch.tensor(weights, device=device)
+        raise ValueError(
+            f"class_weights must have {classes} weights, one per class, got {len(weights)}."
+        )
+    found = torch.tensor(weights, device=device)
+    if not found[train.labels].any():
+        raise ValueError("class_weights leave no training image: all of its classes have weight 0.")
+    return found
 
 
 def evaluate(classifier: Classifier, data: Images) -> Validation:
