@@ -18,6 +18,7 @@ from thumbnets.report.charts import (
     svg,
 )
 from thumbnets.report.costs import COLUMNS, costs, plotted, plotted_sources
+from thumbnets.report.coverage import covered
 from thumbnets.report.encoders import encoders
 from thumbnets.report.ensembles import members_by_weight, rules
 from thumbnets.report.filters import percent, to_yaml
@@ -63,6 +64,7 @@ def render_html(results: Results) -> str:
         quality=quality(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
+        covered=covered(results),
         curves_svg=_curves_svg(results),
         recalls=recall_table(results.matrices, results.classes),
         pictures=mistake_pictures(results.mistakes, results.classes),
