@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.harness import Options, keep_to_cores, table
+from benchmarks.harness import Options, table
 from benchmarks.ours import Clock
 from benchmarks.task import Task
 from thumbnets import runtime
@@ -101,7 +101,6 @@ def question(options: Options) -> str:
     """The table of all ways, on the same probabilities."""
     from cleanlab.count import compute_confident_joint, get_confident_thresholds
 
-    keep_to_cores()
     train = load("fashion_mnist", "train")
     some = slice(options.images if options.quick else None)
     train = Split(train.images[some], train.labels[some], train.meta)

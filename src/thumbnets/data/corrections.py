@@ -56,8 +56,9 @@ def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
     Raises:
         ValueError: In one line: a column is missing, or which line has which fault.
     """
-    rows = read_csv(path)
-    with parsing(path, f"it must have the columns {', '.join(COLUMNS)}"):
+    remedy = f"correct it; its columns are {', '.join(COLUMNS)}"
+    rows = read_csv(path, remedy)
+    with parsing(path, remedy):
         found = [
             Correction(
                 f"{path}, line {number}",
@@ -79,7 +80,7 @@ def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
         for label in (one.old_label, one.new_label):
             if label not in by_cell:
                 known = ", ".join(map(shown, classes[:20])) + (", …" * (len(classes) > 20))
-                raise ValueError(f"{one.where}: no class is called {shown(label)!r}; got {known}.")
+                raise ValueError(f"{one.where}: no class is called '{shown(label)}'; got {known}.")
         before = seen.setdefault(one.checksum, one)
         if before.new_label != one.new_label:
             raise ValueError(f"{one.where}: {before.where} gives the same image another label.")
