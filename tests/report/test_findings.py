@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.params import check_params
 from thumbnets.report.findings import (
     calibrations,
     cross_validation,
@@ -13,11 +14,13 @@ from thumbnets.report.findings import (
     member_verdicts,
     model_rows,
     patchings,
+    published_weights,
     ranking,
     view_scores,
 )
 from thumbnets.report.published import find_published
 from thumbnets.report.results import read_results
+from thumbnets.yaml_files import read_yaml
 
 
 def test_published_numbers_go_by_data_set_network_and_patches(make_run):
@@ -144,3 +147,10 @@ def test_cross_validation_counts_folds(make_run):
     assert found.scores["mlp4"]["mean"] == pytest.approx(0.85)
     found = cross_validation(read_results(make_run(split=rotating, seeds=[1, 3])))
     assert (found.folds, found.covered) == (2, 1)
+
+
+def test_published_weights_are_named_with_their_licence(root):
+    content = read_yaml(root / "params.yaml") | {"model": "photos", "pool": ["resnet18", "cnn_c"]}
+    found = published_weights(check_params(content, "params.yaml", zoo=root / "zoo"))
+    assert list(found) == ["photos"]  # resnet18 is the same network without weights
+    assert "ResNet18_Weights.IMAGENET1K_V1 (resnet18-f37072fd.pth; BSD-3-Clause)" in found["photos"]

@@ -15,7 +15,13 @@ from thumbnets.evaluation.summaries import Scores
 from thumbnets.markdown import escaped
 from thumbnets.report.ensembles import TITLES, members_by_weight
 from thumbnets.report.filters import as_yaml
-from thumbnets.report.findings import Row, class_counts, ensemble_row, model_rows
+from thumbnets.report.findings import (
+    Row,
+    class_counts,
+    ensemble_row,
+    model_rows,
+    published_weights,
+)
 from thumbnets.report.panels import worst_mistake
 from thumbnets.report.results import Results
 from thumbnets.report.templates import render
@@ -80,6 +86,7 @@ def render_card(results: Results, quality: Mapping[str, Any] | None = None) -> s
         members=members_by_weight(results),
         class_counts=class_counts(results),
         quality=quality,
+        published_weights=published_weights(params),
     )
 
 

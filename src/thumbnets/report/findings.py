@@ -346,6 +346,17 @@ def weighted_models(results: Results) -> list[str]:
     return [name for name, train in of.items() if train.class_weights is not None or train.sampling]
 
 
+def published_weights(params: Params) -> dict[str, str]:
+    """Published weights that models of the run begin with, by model: name, file and licence."""
+    of = {name: params.settings[name] for name in params.run}
+    begins = {name: of[name].arch for name in of if of[name].train.weights == "imagenet"}
+    if not begins:
+        return {}
+    from thumbnets.training.imagenet import published  # not before: torchvision takes seconds
+
+    return {name: published(arch).source for name, arch in begins.items()}
+
+
 @dataclass(frozen=True)
 class CrossValidation:
     """Stratified k-fold cross-validation: every seed validates on a fold of its own.
