@@ -1,7 +1,7 @@
 """docs/predicting.md: exported networks answer in other programs as `thumbnets predict` does.
 
-What needs Node is skipped without it; the page itself is tried where Chromium is, and in the root of
-the project onnxruntime-web (`npm install onnxruntime-web`).
+What needs Node is skipped without it; the page itself is tried where Chromium is, and in the root
+of the project onnxruntime-web (`npm install onnxruntime-web`).
 """
 
 import json

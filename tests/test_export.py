@@ -49,23 +49,22 @@ def test_torchscript(classifier, images, tmp_path):
     assert about["classes"] == CLASSES and about["image_size"] == 28
 
 
-def test_onnx(classifier, images, tmp_path, monkeypatch):
+def test_onnx(classifier, images, tmp_path):
     path = tmp_path / "net.onnx"
     assert export(classifier, "onnx", path) < 1e-4
     model = onnx.load(path)
     expected = classifier.scores(images)
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert json.loads(about["thumbnets"])["classes"] == CLASSES
-    for installed in (exporting.find_spec, lambda name: None):  # onnxruntime, and the reference
-        monkeypatch.setattr(exporting, "find_spec", installed)
-        found = exporting._run_onnx(path.read_bytes(), images)
-        np.testing.assert_allclose(found, expected, atol=1e-5)
+    found = exporting._run_onnx(path.read_bytes(), images)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 ABOUT = {"fit", "resampling", "exif", "transparency", "depth", "mean", "std", "temperature"}
 
 
-def test_the_ensemble_is_one_file_of_calibrated_probabilities(small_run, tmp_path):
+def test_the_ensemble_is_one_file_of_calibrated_probabilities(small_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None)  # no onnxruntime
     ensemble = load("ensemble")
     path = tmp_path / "ensemble.onnx"
     assert export(ensemble.trained, "onnx", path, probabilities=True) < 1e-5
@@ -94,7 +93,7 @@ def test_every_vote_is_exported(small_run, tmp_path, kind):
     logits = torch.jit.load(path)(torch.from_numpy(images)).detach() / trained.temperature
     expected = np.exp(trained.log_probabilities(images))
     np.testing.assert_allclose(logits.softmax(1), expected, atol=1e-6)
-    assert kind != "stacking" or not expected[:, 1].any()
+    assert kind != "stacking" or expected[:, 1].max() < 1e-300
 
 
 def test_a_check_that_can_not_be_made_says_so(classifier, tmp_path, monkeypatch):
