@@ -32,7 +32,7 @@ def contenders() -> tuple[dict[str, Command], list[str]]:
         found["Slurm, a job each"] = ("--on", "slurm", "--bundle", "1")
         found["Slurm, bundles of six"] = ("--on", "slurm", "--bundle", "6")
     if find_spec("ray"):
-        found["Ray"] = ("--on", "ray")
+        found["Ray, with its start-up"] = ("--on", "ray", "--option", f"num_cpus={CORES}")
     else:
         absent.append("Ray is not measured: it is not installed.")
     return found, absent

@@ -139,7 +139,7 @@ def test_everything_is_written(project: Project):
     metrics = json.loads((project.folder / "metrics/models/cnn_a.json").read_text())
     assert (metrics["parameters"], metrics["multiply_accumulates"]) == (2174, 62_328)
     card = (project.folder / "report/model_card.md").read_text()
-    assert "Licence: CC BY 4.0" in card and "Digits (scikit-learn)" in card
+    assert "Licence: CC BY 4.0" in card and "`digits`" in card
     assert "<html" in (project.folder / "report/index.html").read_text()
     assert project.run("git", "status", "--porcelain") == ""
 

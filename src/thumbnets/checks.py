@@ -135,9 +135,15 @@ def _check_fit(params: "Params", name: str) -> None:
     classes = _metadata(params.settings[name]).classes or classes
     if isinstance(weights, list) and classes and len(weights) != classes:
         raise ValueError(
-            f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
+            f"models.{name}: class_weights must have {classes} weights, one per class, got "
+            f"{len(weights)}."
         )
     for choice in train.augment:
+        if choice.options.get("radius", 0) >= side:
+            raise ValueError(
+                f"models.{name}: radius of {choice.name} must be less than the image's {side}, got "
+                f"{choice.options['radius']}."
+            )
         for key in {"pixels", "size", "translate"} & choice.options.keys():
             if choice.options[key] > side:
                 raise ValueError(

@@ -13,6 +13,7 @@ from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
+from thumbnets.demo.commands import add_demo, demo
 from thumbnets.doctor.commands import add_doctor, doctor
 from thumbnets.launch.commands import add_jobs, add_train, jobs, train
 from thumbnets.model_commands import add_export, add_predict, export, predict, require, slot_of
@@ -183,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     add_review(command(review))
     add_history(command(history))
     add_doctor(command(doctor))
+    add_demo(command(demo))
     add_completion(command(completion), parser)
     return parser
 

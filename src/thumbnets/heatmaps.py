@@ -63,20 +63,28 @@ def _starts(side: int, patch: int) -> list[int]:
     return sorted({*range(0, last, max(1, patch // _STEPS)), last})
 
 
-def write_overlay(path: Path, image: np.ndarray, heat: np.ndarray) -> None:
-    """Write an image with its heat map in red over it, as PNG.
+def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """An image with its heat map in red over it.
 
     Args:
-        path: File to write.
         image: uint8 [C, H, W].
         heat: float [H, W], 0 to 1.
+
+    Returns:
+        uint8 [3, H, W].
+    """
+    colours = np.broadcast_to(image, (3, *image.shape[1:]))
+    share = 0.7 * heat
+    return np.rint((1 - share) * colours + share * np.array(_HOT)[:, None, None]).astype(np.uint8)
+
+
+def write_overlay(path: Path, image: np.ndarray, heat: np.ndarray) -> None:
+    """Write what `overlay` gives, enlarged, as PNG.
 
     Raises:
         OSError: The disk is full or read-only.
     """
-    colours = np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
-    share = 0.7 * heat[..., None]
-    mixed = np.rint((1 - share) * colours + share * np.array(_HOT)).astype(np.uint8)
+    mixed = overlay(image, heat).transpose(1, 2, 0)
     times = max(1, -(-_SHOWN // len(heat)))
     with replacing(path) as file:
         Image.fromarray(mixed.repeat(times, 0).repeat(times, 1)).save(file, "PNG")

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from thumbnets import paths
 from thumbnets.checks import check_run
 from thumbnets.choices import Checked, check_options, explain
+from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
@@ -54,7 +55,7 @@ def _unique(values: list) -> list:
 
 
 class DataParams(Checked):
-    """Which images. All but the name is about images of the user's own (folder, imagenet)."""
+    """Which images. All but name, duplicates and corrections is about images of the user's own."""
 
     name: Annotated[str, AfterValidator(_known_dataset)]
     """The data set: fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters,
@@ -84,6 +85,19 @@ class DataParams(Checked):
     divided between training, validation and test. null: the list's column, if any."""
     leaks: Literal["tell", "refuse"] = "tell"
     """Groups on both sides of a given train/ and test/ are told in findings.json, or refused."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """Of any data set: copies of a test image or of another training image are told in the report,
+    or left out of the training images."""
+    corrections: str | None = None
+    """Of any data set: a CSV file in corrections/ with corrected labels of training images; null:
+    none."""
+
+    @field_validator("corrections")
+    @classmethod
+    def _edits_are_noticed(cls, corrections: str | None) -> str | None:
+        if corrections is not None:
+            check_place(corrections)
+        return corrections
 
     @field_validator("group")
     @classmethod
@@ -108,7 +122,7 @@ class DataParams(Checked):
     @property
     def rule(self) -> FolderRule:
         """How images of the user's own are read."""
-        return FolderRule(**self.model_dump(exclude={"name"}))
+        return FolderRule(**self.model_dump(exclude={"name", "duplicates", "corrections"}))
 
     @property
     def image_size(self) -> int:
@@ -139,8 +153,8 @@ class EnsembleParams(Checked):
     """The rule that counts, of those that are all fitted on validation images and scored: greedy
     selection with replacement, the best single model, equal votes, weights of least loss, the mean
     of greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
-    objective: Literal["loss", "accuracy"]
-    """What greedy, bagged and best choose for."""
+    objective: Literal["loss", "accuracy", "macro_f1"]
+    """What greedy, bagged and best choose for; macro_f1 counts every class alike."""
     voting: Literal["soft", "hard"]
     """Mean of probabilities, or majority; stacking has no votes."""
     steps: Annotated[int, Field(ge=1, le=10_000)]

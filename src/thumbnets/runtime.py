@@ -9,6 +9,7 @@ import importlib
 import os
 import platform
 import re
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -243,10 +244,23 @@ def memory() -> int:
             raise ValueError(f"THUMBNETS_MEMORY must be GiB, more than 0, got {text!r}")
         return int(gib * 2**30)
     found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    if (addresses := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+        found.append(addresses)
     for place in _MEMORY_LIMITS:
         with suppress(OSError, ValueError), open(place, encoding="ascii") as file:
             found.append(int(file.read()))  # "max" where there is none
     return min(found)
+
+
+def host_memory() -> int | None:
+    """As `memory`, for what trains on the CPU; None where a GPU does, which has memory of its own.
+
+    Raises:
+        ValueError: As `memory`.
+    """
+    device = os.environ.get("THUMBNETS_DEVICE") or ""
+    on_gpu = device != "cpu" if device else Path("/proc/driver/nvidia").exists()
+    return None if on_gpu else memory()
 
 
 def cores() -> int:

@@ -18,7 +18,7 @@ from thumbnets.launch.base import Job, Request, Training
 from thumbnets.launch.following import epoch_lines, follow
 from thumbnets.launch.slurm import Slurm
 from thumbnets.launch.worker import OUT_OF_TIME
-from thumbnets.store import Store, training_key
+from thumbnets.store import Store, training_files, training_key
 
 pytestmark = pytest.mark.slurm
 
@@ -95,24 +95,24 @@ def inside(trained, monkeypatch) -> Path:
     return trained
 
 
-def take_all(project: Path) -> bytes:
-    """Let DVC take what is trained; returns dvc.lock."""
-    (project / "dvc.lock").unlink(missing_ok=True)
-    shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)  # DVC's own memory of runs
-    printed = command(project, "dvc", "repro", "train", "train-headline")
-    assert printed.count("trained before, found by its inputs") == 6
-    assert "epoch 1/" not in printed
-    return (project / "dvc.lock").read_bytes()
-
-
 def test_an_array_detached_and_picked_up_has_the_bytes_of_a_serial_run(inside):
-    of_jobs = take_all(inside)
+    """The lock of what jobs have trained is that of the same trainings, one after the other."""
+    printed = command(inside, "dvc", "repro", "train", "train-headline")
+    assert printed.count("trained before, found by its inputs") == 6 and "epoch 1/" not in printed
     shutil.rmtree(".dvc/cache/finished")
-    slots = [(slot, seed) for slot in ("small_cnn", paths.HEADLINE) for seed in SEEDS]
-    arguments = [f"{slot}:{seed}:{training_key(slot, seed)}:{slot}" for slot, seed in slots]
-    printed = command(inside, "thumbnets.launch.worker", *arguments)  # one after the other
+    keys = {
+        (slot, seed): training_key(slot, seed)
+        for slot in ("small_cnn", paths.HEADLINE)
+        for seed in SEEDS
+    }
+    arguments = [f"{slot}:{seed}:{key}:{slot}" for (slot, seed), key in keys.items()]
+    printed = command(inside, "thumbnets.launch.worker", *arguments)  # in one process
     assert printed.count("epoch 2/2") == 6
-    assert take_all(inside) == of_jobs
+    for (slot, seed), key in keys.items():
+        for path in training_files(slot, seed).values():
+            path.unlink()
+        assert Store(Path(".dvc/cache")).take(key, training_files(slot, seed))
+    assert command(inside, "dvc", "status", "--json", "train", "train-headline") == "{}\n"
 
 
 # Jobs that die, of blocks that the pool now has in place of `small_cnn`.
@@ -180,16 +180,16 @@ def _worker_of(store: Store, training: Training) -> int:
 
 
 def test_nothing_is_trained_of_code_that_has_changed_while_jobs_wait(changed, submit):
-    backend, jobs = submit("long", 0, hold=True)
+    backend, jobs = submit("brief", 1, hold=True)
     (state,) = backend.states(jobs)
     assert (state.phase, state.reason) == ("waiting", "JobHeldUser")
-    file = changed.cache.parents[1] / "src/thumbnets/models/mlp.py"
+    file = changed.cache.parents[1] / "src/thumbnets/models/mlp4.py"
     text = file.read_text()
     file.write_text(text + "\n_NEW = 1\n")
     subprocess.run(["scontrol", "release", jobs[0].id], check=True)
     (sentence,) = follow(backend, jobs, changed)
     file.write_text(text)
-    assert "long, seed 0: code, params or data have changed since it was submitted" in sentence
+    assert "brief, seed 1: code, params or data have changed since it was submitted" in sentence
     assert not changed.has(jobs[0].trainings[0].key)
 
 

@@ -300,6 +300,7 @@ def test_any_number_of_classes(make_run, classes):
         render_html(
             replace(
                 results,
+                found=results.found | {"train": [20] * classes},
                 meta=replace(results.meta, classes=names, counts=[5] * classes),
                 classes=names,
                 metrics={name: scores | by_class for name, scores in results.metrics.items()},

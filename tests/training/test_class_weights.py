@@ -52,7 +52,7 @@ def test_a_power_is_dumped_as_it_is_written(train_settings):
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])
 def test_as_many_weights_as_classes(uneven, given):
-    with pytest.raises(ValueError, match=f"must be one a class, 3, got {len(given)}"):
+    with pytest.raises(ValueError, match=f"must have 3 weights, one per class, got {len(given)}"):
         class_weights(given, uneven, 3)
 
 

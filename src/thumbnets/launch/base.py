@@ -127,7 +127,7 @@ class Backend(Protocol):
         """Hand in one job a bundle.
 
         Raises:
-            ValueError: The back end refused it; nothing is left behind.
+            ValueError: The back end refused it: its own message, in one line.
         """
 
     def states(self, jobs: Sequence[Job]) -> list[State]:

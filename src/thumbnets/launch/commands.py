@@ -10,6 +10,7 @@ from typing import Any
 
 from thumbnets import runtime
 from thumbnets.doctor.commands import mend_locks
+from thumbnets.feasible import check_feasible
 from thumbnets.launch.base import BACKENDS, Backend, Bundle, Job, Request, Training, create_backend
 from thumbnets.launch.following import epoch_lines, follow
 from thumbnets.launch.plan import bundled, core_hours, missing_trainings, note_seconds
@@ -76,6 +77,7 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         _tell_plan(params, store, backend, request, bundle)
         return
+    check_feasible(params)
     mend_locks(Path.cwd())
     trainings = missing_trainings(params, store)
     alive = _alive(backend, known)  # before what is missing: a job may end meanwhile

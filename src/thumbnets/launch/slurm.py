@@ -8,6 +8,7 @@ import contextlib
 import io
 import logging
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -108,9 +109,9 @@ class Slurm:
         setup = options.pop("setup", [])
         setup = [setup] if isinstance(setup, str) else list(setup)
         modules = modules.split(",") if isinstance(modules, str) else modules
-        setup += [f"module load {module}" for module in modules]
+        setup += [f"module load {shlex.quote(module)}" for module in modules]
         environment = {"PYTHONPATH": str(paths.SOURCE.resolve()), **self.request.environment}
-        setup += [f"export {name}={value}" for name, value in environment.items()]
+        setup += [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
         known: dict[str, Any] = {
             "job_name": "thumbnets",
             "time": self.request.minutes,

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.models.patches import build
+from thumbnets.models.pooling import pool_first
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.class_scores import macro_f1
@@ -90,7 +91,7 @@ class Method:
             network: Module from `network`, on the device that computes.
             seed: Seed of the run.
         """
-        return network
+        return pool_first(network)
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
         """The images to learn from, batch after batch. Called once, before the first loss.
@@ -235,7 +236,7 @@ def class_weights(
         power: (images of the class)^-power, by its mean over all images.
 
     Raises:
-        ValueError: There are not as many weights as classes.
+        ValueError: There are not as many weights as classes, or no image has a weight.
     """
     if weights is None:
         return None
@@ -249,8 +250,13 @@ def class_weights(
         powers = torch.where(counts > 0, counts**-weights.power, 0.0)
         return (powers * len(train) / (powers @ counts)).float().to(device)
     if len(weights) != classes:
-        raise ValueError(f"class_weights must be one a class, {classes}, got {len(weights)}.")
-    return torch.tensor(weights, device=device)
+        raise ValueError(
+            f"class_weights must have {classes} weights, one per class, got {len(weights)}."
+        )
+    found = torch.tensor(weights, device=device)
+    if not found[train.labels].any():
+        raise ValueError("class_weights leave no training image: all of its classes have weight 0.")
+    return found
 
 
 def evaluate(classifier: Classifier, data: Images) -> Validation:

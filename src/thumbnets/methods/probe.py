@@ -81,7 +81,7 @@ class Probe(Method):
     def training_module(self, network: nn.Module, seed: int) -> nn.Module:
         load_encoder(network.encoder, self.encoder, seed, self.meta)
         self.whole = network
-        return network
+        return super().training_module(network, seed)
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
         return super().batches(self.labelled(train, streams.seed), streams)

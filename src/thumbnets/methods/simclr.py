@@ -100,7 +100,7 @@ class SimCLR(Method):
             nn.ReLU(inplace=True),
             nn.Linear(hidden, self.projection),
         )
-        return nn.Sequential(network, self.head)
+        return nn.Sequential(super().training_module(network, seed), self.head)
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
         if len(train) < 2:

@@ -39,6 +39,7 @@ from thumbnets.report.findings import (
 )
 from thumbnets.report.glyphs import legend
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
+from thumbnets.report.quality import quality
 from thumbnets.report.ranks import standing
 from thumbnets.report.results import Results
 from thumbnets.report.templates import render
@@ -60,6 +61,7 @@ def render_html(results: Results) -> str:
         plotted_sources=plotted_sources(results),
         attention=attention(results),
         encoders=encoders(results),
+        quality=quality(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
         covered=covered(results),

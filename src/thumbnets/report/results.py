@@ -28,6 +28,7 @@ from thumbnets.evaluation.ranking import Rank, ranks
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params
+from thumbnets.quality.flaws import Flaws, read_flaws
 from thumbnets.report.records import read_curve, read_findings
 
 Curve = list[dict[str, float]]
@@ -63,6 +64,7 @@ class Results:
         meta: Metadata of the training images.
         classes: Names of the classes of the examples (images or bags).
         found: Findings about all images, see `preprocess.Findings`.
+        flaws: What is wrong with the data.
         metrics: Test metrics over seeds.
         ensemble: Test metrics of the ensembles, from `score_ensembles`.
         summary: Main numbers of the run, from `summaries.summary`.
@@ -86,6 +88,7 @@ class Results:
     meta: Meta
     classes: list[str]
     found: dict[str, Any]
+    flaws: Flaws
     metrics: dict[str, Scores]
     ensemble: Scores
     summary: Scores
@@ -105,6 +108,11 @@ class Results:
     def matrices(self) -> dict[str, np.ndarray]:
         """The confusion matrices of the report: the ensemble's, then those of the models."""
         return {ENSEMBLE: self.ensemble_confusion} | self.confusion
+
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Number of training images of each class of images."""
+        return dict(zip(self.meta.classes, self.found["train"], strict=True))
 
     @cached_property
     def comparisons(self) -> list[Comparison]:
@@ -143,6 +151,16 @@ def read_results(params: Params) -> Results:
         meta=meta,
         classes=classes,
         found=read_findings(paths.FINDINGS),
+        flaws=read_flaws(
+            [
+                (arrays["indices"], arrays[array_name(params.evaluation.tta)])
+                for runs in validation.values()
+                for arrays in runs
+            ]
+            if params.example == "image"
+            else None,
+            meta.classes,
+        ),
         metrics=metrics,
         ensemble=ensemble,
         summary=read_json(paths.SUMMARY),
