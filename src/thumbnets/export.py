@@ -68,7 +68,7 @@ def export(trained: Trained, file_format: str, path: Path, *, probabilities: boo
             f"The check of {trained.title} as {file_format} failed ({reason(error)}): nothing was "
             "written. Please report it."
         ) from None
-    what = "logit" if trained.ensemble is None and not probabilities else "probability"
+    what = compared(trained, probabilities=probabilities)
     if what == "probability":
         found = found if probabilities else softmax(found / trained.temperature, axis=1)
         scores = softmax(scores / trained.temperature, axis=1)
@@ -80,6 +80,11 @@ def export(trained: Trained, file_format: str, path: Path, *, probabilities: boo
         )
     write_bytes(path, content)
     return difference
+
+
+def compared(trained: Trained, *, probabilities: bool) -> str:
+    """What an exported network is compared by: an ensemble's logits have no zero in common."""
+    return "logit" if trained.ensemble is None and not probabilities else "probability"
 
 
 Run = Callable[[np.ndarray], np.ndarray]

@@ -227,7 +227,7 @@ def _heat_writer(model: "ImageClassifier", folder: Path | None) -> Callable:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write a trained network, or the ensemble, as one file for other programs."""
-    from thumbnets.export import SUFFIXES, export
+    from thumbnets.export import SUFFIXES, compared, export
 
     here, name = arguments.here, arguments.model
     seed = arguments.seed
@@ -237,7 +237,7 @@ def export(arguments: argparse.Namespace) -> None:
     output = arguments.output or here / f"{trained.title}{SUFFIXES[arguments.format]}"
     check_place(output, here)
     difference = export(trained, arguments.format, output, probabilities=arguments.probabilities)
-    what = "probability" if arguments.probabilities else "logit"
+    what = compared(trained, probabilities=arguments.probabilities)
     print(f"{shown(as_given(output, here))}: largest difference of a {what} {difference:.1e}")
 
 
