@@ -97,6 +97,7 @@ def _context(results: Results) -> dict[str, Any]:
         "meta": results.meta,
         "classes": results.classes,
         "found": results.found,
+        "flaws": results.flaws,
         "class_counts": class_counts(results),
         "weighted": weighted_models(results),
         "dataset": dataset.title,
