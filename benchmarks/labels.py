@@ -129,7 +129,6 @@ def question(options: Options) -> str:
         "of as many as were flipped. Right class: of the flipped ones that were found, how often "
         "the suggested class is the published one.\n\n"
         f"{table(columns, rows)}\n\n"
-        f"Thresholds differ from cleanlab's by at most {apart:.1g}, "
-        f"{(joint != peer).sum()} of {joint.size} cells of the confident joint by at most "
-        f"{np.abs(joint - peer).max()} images."
+        f"Thresholds differ from cleanlab's by at most {apart:.1g}, the counts of the confident "
+        f"joint in {(joint != peer).sum()} of {joint.size} cells."
     )

@@ -165,6 +165,7 @@ def test_a_headline_outside_the_pool_is_trained_alone_and_then_enters_it_untrain
     assert restored.changed() == {
         *("params.yaml", "dvc.lock", "report/index.html", "report/report.md"),
         *("metrics/models/headline.json", "metrics/correct/headline.json", "metrics/summary.json"),
+        "report/quality.json",
     }
     by_option = lock_entries(restored)
     assert {stage for stage in before if before[stage] != by_option[stage]} == {

@@ -6,7 +6,7 @@ from tests.report.test_page import text_of
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_arrays, write_json
 from thumbnets.quality.images import LIST, PICTURES
-from thumbnets.report.page import render_html
+from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.quality import cut, quality
 from thumbnets.report.results import read_results
 
@@ -43,6 +43,12 @@ def test_what_was_found_is_said_and_names_are_escaped(make_run):
     )
     assert r"train <i>a\x1b</i>" in text and "<i>a" not in html
     assert "Dark: 9 images, the first of them:" in text and "train night" in text
+    markdown = render_markdown(read_results(params))
+    assert "- Pairs of copies: 7 of a training and a test image, 0 within" in markdown
+    assert "- Odd images: 9 dark\n" in markdown
+    assert (
+        "- Before the training 3 labels corrected, 1 training image dropped as copies." in markdown
+    )
     assert "All classes have about the same number of training images, 20" in text
 
 

@@ -106,9 +106,12 @@ def at_once(image_bytes: int, most: int) -> int:
     return max(2, min(most, CHUNK // image_bytes))
 
 
-def chunks(images: np.ndarray, doing: str | None = None) -> Iterator[np.ndarray]:
-    """Consecutive images, contiguous in memory; with `doing`, a progress bar on a terminal."""
-    size = max(1, CHUNK // max(1, images[:1].nbytes))
+def chunks(images: np.ndarray, doing: str | None = None, most: int = CHUNK) -> Iterator[np.ndarray]:
+    """Consecutive images of at most `most` bytes (`CHUNK`), contiguous in memory.
+
+    With `doing`, a progress bar on a terminal.
+    """
+    size = max(1, (most or CHUNK) // max(1, images[:1].nbytes))
     starts = range(0, len(images), size)
     for start in tqdm(starts, doing, leave=False, delay=2, disable=None if doing else True):
         yield np.ascontiguousarray(images[start : start + size])

@@ -17,6 +17,7 @@ _SIDE = 8  # lowest frequencies in each direction that the hash looks at
 _BANDS = 4  # parts of 16 bits, of which similar hashes share one
 _BITS = 6  # that similar hashes differ in at most; all those that differ in 3 or fewer share a band
 _NEIGHBOURS = 2_000  # images of one band that each is compared with, in the order of their hashes
+_PIECE = 1 << 22  # bytes of images that are looked at together, as floats of several times that
 _PAIRS = 1 << 24  # bytes of pixels that are compared together
 
 
@@ -100,7 +101,7 @@ def _waves(images: np.ndarray) -> np.ndarray:
     height, width = images.shape[2:]
     down, across = _cosines(height), _cosines(width)
     found = [np.empty((0, _SIDE**2 - 1), np.float16)]
-    for some in chunks(images, "looking for copies"):
+    for some in chunks(images, "looking for copies", _PIECE):
         grey = _grey(some)
         waves = np.matmul(down, grey @ across.T).reshape(len(some), -1)[:, 1:]
         flat = grey.reshape(len(some), -1)

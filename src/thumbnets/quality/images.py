@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -10,8 +10,10 @@ from PIL import Image
 from thumbnets.artifacts import write_arrays, write_csv, write_json
 from thumbnets.data.corrections import checksums_of
 from thumbnets.data.duplicates import Copies
-from thumbnets.data.preprocess import Prepared
 from thumbnets.quality.odd import find_odd, measure
+
+if TYPE_CHECKING:  # the report reads the names of the files, and needs no scikit-learn for it
+    from thumbnets.data.preprocess import Prepared
 
 MOST_PAIRS = 24  # that are shown
 MOST_ODD = 8  # of each kind
@@ -19,7 +21,7 @@ PICTURE_SIDE = 64  # pixels; larger images are reduced
 LIST, PICTURES, FILES = "images.json", "pictures.npz", "files.csv"
 
 
-def write_flaws(folder: Path, prepared: Prepared) -> None:
+def write_flaws(folder: Path, prepared: "Prepared") -> None:
     """Write copies and odd images (images.json), pictures of some (pictures.npz), and files.
 
     `files.csv` has file and checksum of each training image, where they are the user's own.
@@ -43,7 +45,7 @@ def write_flaws(folder: Path, prepared: Prepared) -> None:
 class _Images:
     """The images of both parts by place: training images, then test images."""
 
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: "Prepared") -> None:
         self.parts = [prepared.parts["train"], prepared.parts["test"]]
         self.labels = np.concatenate([part.labels for part in self.parts])
         self.classes = prepared.train.meta.classes

@@ -9,6 +9,7 @@ from thumbnets.data.arrays import chunks
 DARK, BRIGHT = 0.25, 0.85  # level that 99 % of the pixels are below, or 95 % above
 PLAIN = 0.02  # standard deviation of the pixels
 ELONGATED = 3.0  # ratio of the sides over that of most images, or its inverse
+_PIECE = 1 << 22  # bytes of images that are measured together, as floats of several times that
 _FAR = 3.0  # quartile distances below the lower quartile: Tukey's far outliers
 
 
@@ -39,7 +40,7 @@ def measure(images: np.ndarray, sides: np.ndarray | None = None) -> Measures:
         sides: int64 [N, 2], width and height of their files.
     """
     found = [np.empty((4, 0), np.float32)]
-    for some in chunks(images, "measuring images"):
+    for some in chunks(images, "measuring images", _PIECE):
         grey = some[:, 0] if some.shape[1] == 1 else some.mean(1, np.float32).astype(np.uint8)
         found.append(_measure(grey))
     high, low, spread, sharpness = np.concatenate(found, axis=1)

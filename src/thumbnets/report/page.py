@@ -93,6 +93,7 @@ def _context(results: Results) -> dict[str, Any]:
         "classes": results.classes,
         "found": results.found,
         "numbered": legend(results.meta.classes),
+        "flaws": results.flaws,
         "class_counts": class_counts(results),
         "class_tables": class_tables(results) if len(results.classes) <= READABLE_CLASSES else {},
         "weighted": weighted_models(results),
