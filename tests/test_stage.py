@@ -199,3 +199,13 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     done = stage("evaluate_ensemble")
     assert done.returncode == 0, done.stderr
     assert read_json(copied / "metrics" / "ensemble.json")["selected"]["accuracy"]["mean"] == 1.0
+
+
+def test_stages_that_train_nothing_import_nothing_heavy():
+    """Each takes a second or two, of stages that take less."""
+    stages = ("code", "download", "pretrain", "train", "ensemble_select", "teach")
+    stages += ("evaluate", "evaluate_ensemble", "report")
+    program = f"import sys, {', '.join(f'stages.{stage}' for stage in stages)}\n"
+    program += "print({'torch', 'sklearn', 'scipy.stats', 'dvc'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")

@@ -61,7 +61,7 @@ def prepare(*, threads: int, precision: str = "fp32") -> None:
     """
     import torch
 
-    if precision == "bf16" and not _computes_bf16(device()):
+    if precision == "bf16" and not computes_bf16(device()):
         raise ValueError(
             "precision: bf16 needs a CPU with avx512_bf16 or a GPU with bfloat16 (without, it is "
             "many times slower than fp32): write precision: fp32."
@@ -101,7 +101,8 @@ def _defer_compiler_import() -> None:
         sys.modules["torch._dynamo"] = torch._dynamo = compiler
 
 
-def _computes_bf16(device: "torch.device") -> bool:
+def computes_bf16(device: "torch.device") -> bool:
+    """Whether a device has bfloat16 arithmetic of its own."""
     import torch
 
     if device.type == "cuda":
