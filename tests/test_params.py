@@ -278,7 +278,7 @@ def test_bytes_that_are_no_text_are_one_line(load_text, content):
 
 
 def test_a_missing_file_says_where_to_run(tmp_path):
-    with pytest.raises(ValueError, match="nowhere.yaml not found: run this from the root"):
+    with pytest.raises(ValueError, match="nowhere.yaml not found\\."):
         load_params(tmp_path / "nowhere.yaml")
 
 

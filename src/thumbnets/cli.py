@@ -9,6 +9,7 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
+from thumbnets.checks import check_watched
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
@@ -56,6 +57,7 @@ def train(arguments: argparse.Namespace) -> None:
     settings = {
         slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
     }
+    check_watched(params)
     check_feasible(params)
     mend_locks(Path.cwd())
     train_ahead(missing_trainings(project_store()), settings, jobs)
