@@ -9,6 +9,7 @@ from torch import nn
 from thumbnets import feasible, runtime
 from thumbnets.artifacts import write_json
 from thumbnets.feasible import check_feasible, measure
+from thumbnets.models import create_model
 from thumbnets.params import Params, check_params
 from thumbnets.yaml_files import read_yaml
 
@@ -31,8 +32,12 @@ def test_parameters_and_a_batch_counted_by_hand(model_settings):
 @pytest.mark.parametrize(
     ("arch", "train", "message"),
     [
-        ("vgg8b", {"method": {"name": "local", "few_classes": 16}}, "fewer images than a batch"),
-        ("lenet5", {"method": "local"}, "must be a flat sequence of blocks"),
+        (
+            "mlp",
+            {"threads": 1, "method": {"name": "local", "few_classes": 16}},
+            "fewer images than a batch",
+        ),
+        ("lenet5", {"threads": 1, "method": "local"}, "must be a flat sequence of blocks"),
         ("torchvision/alexnet", {}, "models.toy: torchvision/alexnet needs images of at least 63"),
         ("lenet5", {"patches": {"size": 1, "mode": "shared"}}, "models.toy: lenet5 .*pixel"),
     ],
@@ -52,10 +57,7 @@ def test_weights_that_are_none_or_of_another_network(model_settings, tmp_path):
     with pytest.raises(ValueError, match="is of another network"):
         measure(settings, **SHAPE)
     plain = measure(model_settings("lenet_300_100"), **SHAPE)
-    with torch.device("cpu"):
-        from thumbnets.models import create_model
-
-        torch.save(create_model("lenet_300_100", **SHAPE).state_dict(), path)
+    torch.save(create_model("lenet_300_100", **SHAPE).state_dict(), path)
     assert measure(settings, **SHAPE) == plain
 
 
@@ -96,8 +98,9 @@ def test_another_setting_or_a_damaged_record_is_built_again(params, monkeypatch)
     check_feasible(params)
     write_json(record, {"format": 0})
     check_feasible(params)
-    block = {**params.models["mlp4"], "batch_size": 64}
-    check_feasible(params.model_copy(update={"models": {**params.models, "mlp4": block}}))
+    content = read_yaml(Path("params.yaml"))
+    content["train"]["batch_size"] = 64
+    check_feasible(check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml"))
     assert len(built) == 4
 
 

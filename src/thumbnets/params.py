@@ -344,7 +344,7 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
     except ValidationError as error:
         raise ValueError(f"{where}: {explain(error, Params)}") from None
     except ValueError as error:
-        block = re.match(r"models\.(\w+)", str(error))
+        block = re.match(r"models\.(\w+)[.:]", str(error))
         file = block and block[1] not in content.get("models", {}) and file_of(block[1], zoo)
         raise ValueError(f"{file or where}: {error}") from None
     return params

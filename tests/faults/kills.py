@@ -1,8 +1,8 @@
 """Kill -9 of a tiny run of the pipeline: the same command again must end in the same bytes.
 
-Use: `python -m tests.faults.kills [COUNT [STAGE]]`, or `make kill`: COUNT kills at random moments and 12
-that are aimed at files which DVC writes in place, each of a run that begins with nothing
-and goes as far as STAGE (default: the report). Prints a table.
+Use: `python -m tests.faults.kills [COUNT [STAGE]]`, or `make kill`: COUNT kills at random moments,
+and 12 that are aimed at files which DVC writes in place. Each is of a run that begins with nothing
+and would go as far as STAGE (default: the report). Prints a table.
 """
 
 import hashlib
