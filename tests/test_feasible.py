@@ -37,7 +37,7 @@ def test_parameters_and_a_batch_counted_by_hand(model_settings):
             {"threads": 1, "method": {"name": "local", "few_classes": 16}},
             "fewer images than a batch",
         ),
-        ("lenet5", {"threads": 1, "method": "local"}, "must be a flat sequence of blocks"),
+        ("lenet_300_100", {"threads": 1, "method": "local"}, "must be a flat sequence of blocks"),
         ("torchvision/alexnet", {}, "models.toy: torchvision/alexnet needs images of at least 63"),
         ("lenet5", {"patches": {"size": 1, "mode": "shared"}}, "models.toy: lenet5 .*pixel"),
     ],
