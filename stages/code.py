@@ -5,6 +5,7 @@ from pathlib import Path
 
 from thumbnets import paths
 from thumbnets.artifacts import write_json
+from thumbnets.checks import check_watched
 from thumbnets.data.listing import refuse_untracked
 from thumbnets.feasible import check_feasible
 from thumbnets.inputs import READS, overridden, stage_inputs, training_inputs
@@ -15,6 +16,7 @@ from thumbnets.stale import remove_stale_runs
 
 def main() -> None:
     params = load_params()
+    check_watched(params)
     if params.data.own:
         refuse_untracked(Path(params.data.path))
     stages = {stage: stage_inputs(params, stage) for stage in [*READS, "pretrain"]}

@@ -72,6 +72,7 @@ def copied(root, tmp_path) -> Path:
     for folder in ("src", "stages", "zoo"):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(root / folder, tmp_path / folder, ignore=ignored)
+    (tmp_path / "images").mkdir()
     for file in ("params.yaml", "requirements.lock"):
         shutil.copy(root / file, tmp_path / file)
     return tmp_path

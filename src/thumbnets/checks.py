@@ -35,6 +35,19 @@ def check_run(params: "Params") -> None:
     _check_examples(params)
 
 
+def check_watched(params: "Params") -> None:
+    """Refuse a missing folder that DVC watches, before DVC does in its own words.
+
+    Raises:
+        ValueError: `data.path` is missing, which DVC looks at even if the data set needs none.
+    """
+    if not Path(params.data.path).exists():
+        raise ValueError(
+            f"data.path: {params.data.path} is missing. DVC watches it for images of your own, "
+            "whichever data.name is: make the folder, or write path: images."
+        )
+
+
 def _check_default(params: "Params") -> None:
     """Refuse a method for all blocks that only some can have.
 

@@ -103,6 +103,10 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
             faults.append(f"{key} is missing")
         elif fault["type"] == "value_error":
             faults.append(f"{key}: {fault['ctx']['error']}" if key else str(fault["ctx"]["error"]))
+        elif fault["type"] == "too_short":
+            least = fault["ctx"]["min_length"]
+            some = "one value or more" if least == 1 else f"{least} values or more"
+            faults.append(f"{key} must have {some}, got {quote(fault['input'])}")
         else:
             expected = fault["msg"].replace("Input should be", "must be")
             faults.append(f"{key} {expected}, got {quote(fault['input'])}")

@@ -20,7 +20,7 @@ from thumbnets.options import Pixels, Share
 from thumbnets.registry import METHODS, NETWORKS, listed, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.yaml_files import read_yaml
-from thumbnets.zoo import encoder_of, method_of, read_blocks, trains_encoder
+from thumbnets.zoo import encoder_of, file_of, method_of, read_blocks, trains_encoder
 
 
 def _known_dataset(name: str) -> str:
@@ -385,14 +385,16 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
     Raises:
         ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
     """
-    content = _with_zoo(content, zoo)
+    whole = _with_zoo(content, zoo)
     try:
-        params = Params.model_validate(content)
+        params = Params.model_validate(whole)
         check_run(params)
     except ValidationError as error:
         raise ValueError(f"{where}: {explain(error, Params)}") from None
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+        block = re.match(r"models\.(\w+)[.:]", str(error))
+        file = block and block[1] not in content.get("models", {}) and file_of(block[1], zoo)
+        raise ValueError(f"{file or where}: {error}") from None
     return params
 
 

@@ -62,6 +62,15 @@ def _with_files(folder: Path) -> dict[str, tuple[Block, Path]]:
     return found
 
 
+def file_of(name: str, folder: Path) -> Path | None:
+    """The file of a folder that has the block of that name, if any.
+
+    Raises:
+        ValueError: A file is not valid.
+    """
+    return next((path for path in sorted(folder.glob("*.yaml")) if name in read_yaml(path)), None)
+
+
 def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
     """Every block with what its bases say, bases first; the key `base` is gone.
 

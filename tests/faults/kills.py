@@ -1,7 +1,8 @@
 """Kill -9 of a tiny run of the pipeline: the same command again must end in the same bytes.
 
-Use: `python -m tests.faults.kills [COUNT]`, or `make kill`: COUNT kills at random moments and 12
-that are aimed at files which DVC writes in place, each of a run that begins with nothing; a table.
+Use: `python -m tests.faults.kills [COUNT [STAGE]]`, or `make kill`: COUNT kills at random moments,
+and 12 that are aimed at files which DVC writes in place. Each is of a run that begins with nothing
+and would go as far as STAGE (default: the report). Prints a table.
 """
 
 import hashlib
@@ -101,9 +102,9 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def main(count: int = 50) -> None:
+def main(count: int = 50, last: str = "report") -> None:
     with TemporaryDirectory() as place:
-        fresh = tiny_project(Path(place, "fresh"))
+        fresh = tiny_project(Path(place, "fresh"), last)
         reference = Path(place, "reference")
         shutil.copytree(fresh, reference)
         began = time.monotonic()
@@ -133,4 +134,4 @@ def main(count: int = 50) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:])

@@ -18,6 +18,8 @@ from thumbnets.review.git import git, read_blobs
 
 _LOCK = "dvc.lock"
 _LISTS = ("deps", "outs")
+_MD5 = 32 * "0"
+_ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
 
@@ -84,14 +86,18 @@ def _is_lock(text: str) -> bool:
         stages = YAML(typ="safe").load(text)["stages"]
         return all(
             isinstance(stage["cmd"], str)
-            and all(
-                isinstance(entry["path"], str) for key in _LISTS for entry in stage.get(key, [])
-            )
+            and all(_is_entry(entry) for key in _LISTS for entry in stage.get(key, []))
             and all(isinstance(values, dict) for values in stage.get("params", {}).values())
             for stage in stages.values()
         )
     except (YAMLError, LookupError, TypeError, AttributeError, ValueError):
         return False
+
+
+def _is_entry(entry: dict[str, object]) -> bool:
+    """Whether an entry of a file or folder is as DVC's schema has it."""
+    whole = all(isinstance(value, _ENTRY.get(key, object)) for key, value in entry.items())
+    return whole and "path" in entry and len(entry.get("md5", _MD5)) >= len(_MD5)
 
 
 def _remove_rwlock(root: Path) -> None:

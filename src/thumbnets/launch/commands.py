@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thumbnets import runtime
+from thumbnets.checks import check_watched
 from thumbnets.doctor.commands import mend_locks
 from thumbnets.feasible import check_feasible
 from thumbnets.launch.base import BACKENDS, Backend, Bundle, Job, Request, Training, create_backend
@@ -77,6 +78,7 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.dry_run:
         _tell_plan(params, store, backend, request, bundle)
         return
+    check_watched(params)
     check_feasible(params)
     mend_locks(Path.cwd())
     trainings = missing_trainings(params, store)
