@@ -162,10 +162,9 @@ def test_a_headline_outside_the_pool_is_trained_alone_and_then_enters_it_untrain
     before = lock_entries(restored)
     printed = restored.run("dvc", "exp", "run", "-S", "model=lenet_300_100")
     assert trainings(printed) == ["lenet_300_100, seed 0"]
-    assert restored.changed() == {
+    assert restored.changed() - {"report/quality.json"} == {  # it may find the same labels
         *("params.yaml", "dvc.lock", "report/index.html", "report/report.md"),
         *("metrics/models/headline.json", "metrics/correct/headline.json", "metrics/summary.json"),
-        "report/quality.json",
     }
     by_option = lock_entries(restored)
     assert {stage for stage in before if before[stage] != by_option[stage]} == {

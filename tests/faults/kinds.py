@@ -35,6 +35,7 @@ from thumbnets.artifacts import (
     write_json,
 )
 from thumbnets.data.arrays import Meta, Split, read_split, write_split
+from thumbnets.data.corrections import read_corrections
 from thumbnets.data.datasets import DATASETS
 from thumbnets.data.folder import read_list
 from thumbnets.data.readers import read_idx
@@ -355,6 +356,11 @@ KINDS = [
         "list of images .csv",
         [{"part": "", "label": "a", "file": "a/1.png", "sha256": "0" * 64}] * 3,
         read_list,
+    ),
+    _rows(
+        "corrections .csv",
+        [{"checksum": f"{n:032x}", "old_label": "a", "new_label": "b"} for n in range(3)],
+        lambda path: read_corrections(path, ("a", "b")),
     ),
     *map(_image, ("png", "jpg", "bmp", "webp", "tif")),
     *map(_split, ("images.npy", "labels.npy", "fold.npy", "meta.json")),

@@ -106,7 +106,9 @@ def at_once(image_bytes: int, most: int) -> int:
     return max(2, min(most, CHUNK // image_bytes))
 
 
-def chunks(images: np.ndarray, doing: str | None = None, most: int = CHUNK) -> Iterator[np.ndarray]:
+def chunks(
+    images: np.ndarray, doing: str | None = None, most: int | None = None
+) -> Iterator[np.ndarray]:
     """Consecutive images of at most `most` bytes (`CHUNK`), contiguous in memory.
 
     With `doing`, a progress bar on a terminal.

@@ -11,6 +11,7 @@ from thumbnets.artifacts import parsing, read_csv
 from thumbnets.data.arrays import chunks
 from thumbnets.data.names import csv_cell, shown
 from thumbnets.data.readers import Part
+from thumbnets.messages import shorten
 
 COLUMNS = ("checksum", "file", "old_label", "new_label")
 _DIGITS = {32, 64}  # of a checksum of pixels, and of a file
@@ -73,14 +74,13 @@ def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
     for one in found:
         digits = set(one.checksum) <= set("0123456789abcdef")
         if not digits or len(one.checksum) not in _DIGITS:
-            raise ValueError(
-                f"{one.where}: {shown(one.checksum) or 'nothing'} is no checksum of 32 or 64 "
-                "hexadecimal digits."
-            )
+            given = shorten(shown(one.checksum)) or "nothing"
+            raise ValueError(f"{one.where}: {given} is no checksum of 32 or 64 hexadecimal digits.")
         for label in (one.old_label, one.new_label):
             if label not in by_cell:
+                given = shorten(shown(label))
                 known = ", ".join(map(shown, classes[:20])) + (", …" * (len(classes) > 20))
-                raise ValueError(f"{one.where}: no class is called '{shown(label)}'; got {known}.")
+                raise ValueError(f"{one.where}: no class is called '{given}'; got {known}.")
         before = seen.setdefault(one.checksum, one)
         if before.new_label != one.new_label:
             raise ValueError(f"{one.where}: {before.where} gives the same image another label.")
