@@ -15,7 +15,7 @@ PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
 BENCH ?=
 
-.PHONY: help install repro test fuzz lint format report bench lock clean
+.PHONY: help install repro test fuzz kill lint format report bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,14 @@ test: install ## run the tests
 COUNT ?= 10000
 KIND ?=
 
+# Runs of `make kill` that are killed at random moments.
+KILLS ?= 50
+
 fuzz: install ## damage each KIND of file COUNT times, and print what its reader does
 	python -m tests.faults $(COUNT) $(KIND)
+
+kill: install ## kill KILLS runs (50) at random and 12 while DVC writes, run each again, compare
+	python -m tests.faults.kills $(KILLS)
 
 lint: install ## check style
 	ruff check .

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from thumbnets import paths
 from thumbnets.artifacts import write_json
+from thumbnets.checks import check_watched
 from thumbnets.data.listing import refuse_untracked
+from thumbnets.feasible import check_feasible
 from thumbnets.inputs import READS, overridden, stage_inputs, training_inputs
 from thumbnets.params import load_params
 from thumbnets.stage import run_stage
@@ -14,11 +16,13 @@ from thumbnets.stale import remove_stale_runs
 
 def main() -> None:
     params = load_params()
+    check_watched(params)
     if params.data.own:
         refuse_untracked(Path(params.data.path))
     stages = {stage: stage_inputs(params, stage) for stage in [*READS, "pretrain"]}
     trainings = {slot: training_inputs(params, params.block_of(slot)) for slot in params.pool}
     trainings[paths.HEADLINE] = training_inputs(params, params.model)
+    check_feasible(params, {params.block_of(slot): inputs for slot, inputs in trainings.items()})
     for sentence in overridden(params):
         print(sentence)
     shutil.rmtree(paths.INPUTS, ignore_errors=True)

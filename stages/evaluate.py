@@ -2,7 +2,7 @@
 
 import sys
 
-from thumbnets import paths
+from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, remove_stale
 from thumbnets.costs import cost_of_image
 from thumbnets.data.arrays import read_checksum, read_meta
@@ -26,7 +26,7 @@ def main(slot: str) -> None:
         "metrics": paths.metrics(slot),
         "correct": paths.correct(slot),
     }
-    store, key = project_store(), key_of("evaluate", *inputs, *weights)
+    store, key = project_store(runtime.device_type()), key_of("evaluate", *inputs, *weights)
     if store.take(key, files):
         print(f"{slot}: found, evaluated before")
         return

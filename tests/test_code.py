@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+
+from thumbnets.models import create_model
 
 RUN = """
 import sys
@@ -33,9 +36,10 @@ def code(copied, python):
 
 def test_another_file_is_another_training(code, copied: Path):
     weights = copied / "pretrained" / "mlp4.pth"
-    weights.write_bytes(b"one")
+    network = create_model("mlp4", in_channels=1, image_size=28, num_classes=10)
+    torch.save(network.state_dict(), weights)
     one = code()
-    weights.write_bytes(b"two")
+    torch.save({name: value + 1 for name, value in network.state_dict().items()}, weights)
     two = code()
     assert [name for name in one if one[name] != two[name]] == ["headline", "mlp4"]
     assert len(one["mlp4"]["files"]["weights"]) == 64

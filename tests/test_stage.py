@@ -180,7 +180,8 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     right, wrong = np.eye(2)[labels] * 9, np.eye(2)[1 - labels] * 9
     for model, logits in {"mlp4": [right, wrong], "cnn_a": [wrong, right]}.items():
         scores = [{"accuracy": 0.5, "recall": [0.5, 0.5]}] * 2
-        metrics = over_seeds(scores, classes=classes.tolist(), images=20) | {"parameters": 1}
+        metrics = over_seeds(scores, classes=classes.tolist(), images=20)
+        metrics |= {"parameters": 1, "multiply_accumulates": 1}
         write_json(copied / "metrics" / "models" / f"{model}.json", metrics)
         path = copied / "predictions" / "test" / f"{model}.npz"
         write_arrays(

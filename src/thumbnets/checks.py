@@ -35,6 +35,19 @@ def check_run(params: "Params") -> None:
     _check_examples(params)
 
 
+def check_watched(params: "Params") -> None:
+    """Refuse a missing folder that DVC watches, before DVC does in its own words.
+
+    Raises:
+        ValueError: `data.path` is missing, which DVC looks at even if the data set needs none.
+    """
+    if not Path(params.data.path).exists():
+        raise ValueError(
+            f"data.path: {params.data.path} is missing. DVC watches it for images of your own, "
+            "whichever data.name is: make the folder, or write path: images."
+        )
+
+
 def _check_default(params: "Params") -> None:
     """Refuse a method for all blocks that only some can have.
 
@@ -135,9 +148,15 @@ def _check_fit(params: "Params", name: str) -> None:
     classes = _metadata(params.settings[name]).classes or classes
     if isinstance(weights, list) and classes and len(weights) != classes:
         raise ValueError(
-            f"models.{name}: class_weights must be one a class, {classes}, got {len(weights)}."
+            f"models.{name}: class_weights must have {classes} weights, one per class, got "
+            f"{len(weights)}."
         )
     for choice in train.augment:
+        if choice.options.get("radius", 0) >= side:
+            raise ValueError(
+                f"models.{name}: radius of {choice.name} must be less than the image's {side}, got "
+                f"{choice.options['radius']}."
+            )
         for key in {"pixels", "size", "translate"} & choice.options.keys():
             if choice.options[key] > side:
                 raise ValueError(

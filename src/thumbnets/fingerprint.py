@@ -18,6 +18,7 @@ Fingerprint = dict[str, dict[str, str]]
 # found, how errors and progress are shown. Without this, a new path for the report would retrain
 # every model.
 WITHOUT_EFFECT = {
+    "thumbnets.claims",
     "thumbnets.paths",
     "thumbnets.stage",
     "thumbnets.store",

@@ -11,15 +11,16 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from thumbnets import paths
 from thumbnets.checks import check_run
 from thumbnets.choices import Checked, check_options, explain
+from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
-from thumbnets.registry import METHODS, NETWORKS, unknown
+from thumbnets.registry import METHODS, NETWORKS, listed, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.yaml_files import read_yaml
-from thumbnets.zoo import encoder_of, method_of, read_blocks, trains_encoder
+from thumbnets.zoo import encoder_of, file_of, method_of, read_blocks, trains_encoder
 
 
 def _known_dataset(name: str) -> str:
@@ -54,7 +55,7 @@ def _unique(values: list) -> list:
 
 
 class DataParams(Checked):
-    """Which images. All but the name is about images of the user's own (folder, imagenet)."""
+    """Which images. All but name, duplicates and corrections is about images of the user's own."""
 
     name: Annotated[str, AfterValidator(_known_dataset)]
     """The data set: fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters,
@@ -84,6 +85,19 @@ class DataParams(Checked):
     divided between training, validation and test. null: the list's column, if any."""
     leaks: Literal["tell", "refuse"] = "tell"
     """Groups on both sides of a given train/ and test/ are told in findings.json, or refused."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """Of any data set: copies of a test image or of another training image are told in the report,
+    or left out of the training images."""
+    corrections: str | None = None
+    """Of any data set: a CSV file in corrections/ with corrected labels of training images; null:
+    none."""
+
+    @field_validator("corrections")
+    @classmethod
+    def _edits_are_noticed(cls, corrections: str | None) -> str | None:
+        if corrections is not None:
+            check_place(corrections)
+        return corrections
 
     @field_validator("group")
     @classmethod
@@ -108,7 +122,7 @@ class DataParams(Checked):
     @property
     def rule(self) -> FolderRule:
         """How images of the user's own are read."""
-        return FolderRule(**self.model_dump(exclude={"name"}))
+        return FolderRule(**self.model_dump(exclude={"name", "duplicates", "corrections"}))
 
     @property
     def image_size(self) -> int:
@@ -139,8 +153,8 @@ class EnsembleParams(Checked):
     """The rule that counts, of those that are all fitted on validation images and scored: greedy
     selection with replacement, the best single model, equal votes, weights of least loss, the mean
     of greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
-    objective: Literal["loss", "accuracy"]
-    """What greedy, bagged and best choose for."""
+    objective: Literal["loss", "accuracy", "macro_f1"]
+    """What greedy, bagged and best choose for; macro_f1 counts every class alike."""
     voting: Literal["soft", "hard"]
     """Mean of probabilities, or majority; stacking has no votes."""
     steps: Annotated[int, Field(ge=1, le=10_000)]
@@ -236,6 +250,11 @@ class Params(Checked):
         return self.model if slot == paths.HEADLINE else slot
 
     @property
+    def slot_settings(self) -> dict[str, ModelSettings]:
+        """Settings of what is trained in each slot: the blocks of the pool, and the headline."""
+        return {slot: self.settings[self.block_of(slot)] for slot in [*self.pool, paths.HEADLINE]}
+
+    @property
     def example(self) -> str:
         """What the models of the run learn from and are judged on: `image`, or `bag`."""
         return METHODS[self.settings[self.model].train.method.name].metadata.example
@@ -314,10 +333,10 @@ def settings_of(
     if "arch" not in block:
         raise ValueError(
             f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
-            f"one of {', '.join(NETWORKS.entries)}, torchvision/NAME."
+            f"one of {listed(NETWORKS.entries)} (`thumbnets models`), or torchvision/NAME."
         )
     if not isinstance(block["arch"], str):
-        raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
+        raise ValueError(f"{where}.arch must be one of {listed(NETWORKS.entries)}")
     try:
         arch = NETWORKS[block["arch"]]
         option_names = _options(arch.name)
@@ -366,14 +385,16 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
     Raises:
         ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
     """
-    content = _with_zoo(content, zoo)
+    whole = _with_zoo(content, zoo)
     try:
-        params = Params.model_validate(content)
+        params = Params.model_validate(whole)
         check_run(params)
     except ValidationError as error:
         raise ValueError(f"{where}: {explain(error, Params)}") from None
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+        block = re.match(r"models\.(\w+)[.:]", str(error))
+        file = block and block[1] not in content.get("models", {}) and file_of(block[1], zoo)
+        raise ValueError(f"{file or where}: {error}") from None
     return params
 
 

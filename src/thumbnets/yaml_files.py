@@ -6,6 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from thumbnets import paths
 from thumbnets.artifacts import read_bounded
 from thumbnets.messages import reason, shorten
 
@@ -24,7 +25,8 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         ValueError: The file is missing or too long, or as `parse_yaml`.
     """
     if not path.exists():
-        raise ValueError(f"{path} not found: run this from the root of the project.")
+        hint = ": run this from the root of the project" if path == paths.PARAMS else ""
+        raise ValueError(f"{path} not found{hint}.")
     return parse_yaml(read_bounded(path, _LONGEST), str(path))
 
 
@@ -50,7 +52,8 @@ def parse_yaml(content: bytes, where: str) -> dict[Any, Any]:
     except Exception as error:  # of the constructors: a date or number of thousands of digits
         raise ValueError(f"{where}: not valid YAML: {reason(error)}") from None
     if not isinstance(parsed, dict):
-        raise ValueError(f"{where} must hold keys and values, as in the project's first commit.")
+        empty = parsed is None and " is empty: it"
+        raise ValueError(f"{where}{empty or ''} must hold keys and values.")
     if _count(parsed, {}, _DEEPEST) > _VALUES:
         raise ValueError(
             f"{where} must have at most {_DEEPEST} levels and {_VALUES:,} values, aliases included."

@@ -3,11 +3,15 @@
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from ruamel.yaml import YAML
 
 from thumbnets.doctor import commands, files, machine, state
 from thumbnets.doctor.findings import Finding
@@ -61,12 +65,18 @@ def test_nothing_is_found_where_nothing_is_wrong(root):
 
 def test_a_lock_that_is_cut_off_inside_an_entry_is_damaged_and_mended(root):
     whole = (root / "dvc.lock").read_text()
-    for end in range(whole.index("stages:") + 9, len(whole), 7):
+    damaged = 0
+    for end in range(whole.index("stages:") + 9, len(whole)):
         (root / "dvc.lock").write_text(whole[:end])
-        for finding in state.lock_file(root):
+        found = state.lock_file(root)
+        for finding in found:
             assert "is damaged" in finding.problem
             finding.mend()
             assert (root / "dvc.lock").read_text() == whole
+        if not found:  # then DVC takes it, too
+            COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(whole[:end]))
+        damaged += len(found)
+    assert damaged > 50
 
 
 @pytest.mark.parametrize("content", ["", '{"write": {"a": {"pi'])
@@ -96,6 +106,45 @@ def test_a_dvc_lock_that_is_cut_off_is_taken_from_git(root, content):
     assert found.remedy == "git checkout HEAD -- dvc.lock && dvc repro"
     found.mend()
     assert (root / "dvc.lock").read_bytes() == whole
+
+
+def test_a_dvc_lock_that_no_commit_has_is_removed(root):
+    subprocess.run(["git", "rm", "-q", "--cached", "dvc.lock"], cwd=root, check=True)
+    subprocess.run(["git", "commit", "-qm", "without"], cwd=root, check=True)
+    write(root / "dvc.lock", "")
+    [found] = state.lock_file(root)
+    found.mend()
+    assert not (root / "dvc.lock").exists()
+
+
+def holds(root: Path, process: int, command: str) -> None:
+    """Write a lock as a run of DVC does."""
+    info = {"pid": process, "cmd": command}
+    write(root / ".dvc/tmp/rwlock", json.dumps({"write": {"a": info}, "read": {"b": [info]}}))
+
+
+def test_the_lock_of_a_dead_run_whose_process_number_is_taken_is_removed(root):
+    holds(root, os.getpid(), "/somewhere/dvc repro")
+    [found] = state.rwlock(root)
+    assert f"killed run, `/somewhere/dvc repro`: process {os.getpid()} is another" in found.problem
+    found.mend()
+    assert not (root / ".dvc/tmp/rwlock").exists()
+
+
+def test_the_lock_of_a_live_run_stays_and_nothing_that_it_writes_is_mended(root):
+    command = [sys.executable, "-c", "input()", "repro"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as live:
+        holds(root, live.pid, "-c input() repro")
+        write(root / "dvc.lock", "")
+        assert not state.rwlock(root)
+        [found] = state.lock_file(root)
+        assert found.mend is None and f"runs, process {live.pid}" in found.problem
+        with pytest.raises(ValueError, match="wait for its end"):
+            commands.mend_locks(root)
+        live.communicate(b"\n")
+    assert not state.rwlock(root)  # DVC passes over the lock of a process that ended
+    commands.mend_locks(root)
+    assert "stages:" in (root / "dvc.lock").read_text()
 
 
 def test_a_dvc_lock_with_a_conflict_is_left_to_a_person(root):

@@ -29,6 +29,7 @@ from thumbnets.data.readers import on_disk
 from thumbnets.export import export
 from thumbnets.methods.weights import save_weights
 from thumbnets.models import create_model
+from thumbnets.trained import Trained
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
 
@@ -156,7 +157,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "split": ("train", _split),
     "weights": ("0.safetensors", lambda path: save_weights(path, _network(), _settings())),
     "checkpoint": ("0.pt", lambda path: Checkpoint(path, "key", 0).save({"a": 1})),
-    "export": ("a.pt", lambda path: export(_network(), "torchscript", path)),
+    "export": ("a.pt", lambda path: export(Trained.of(_network()), "torchscript", path)),
     "list of images": (
         "raw",
         lambda path: list_images(FolderRule(str(path.parent / "images")), path),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from thumbnets import paths
-from thumbnets.artifacts import read_json, write_arrays, write_csv, write_json
+from thumbnets.artifacts import read_json, write_array, write_arrays, write_csv, write_json
 from thumbnets.costs import COUNTED_BY
 from thumbnets.data.arrays import Meta
 from thumbnets.ensembles.members import by_training, groups_of, training
@@ -22,6 +22,7 @@ from thumbnets.evaluation.mistakes import confident_mistakes
 from thumbnets.evaluation.summaries import over_images, over_seeds, summary
 from thumbnets.evaluation.views import VIEWS, array_name
 from thumbnets.params import EnsembleParams, Params
+from thumbnets.quality.images import LIST, PICTURES
 
 N = 40  # test images, and validation images
 RIGHT = {"mlp4": [36, 32], "cnn_c": [38, 38], "mlp4_patches": [20, 20]}  # of N, by model and seed
@@ -120,6 +121,7 @@ def make_run(
         write_json(paths.TRAIN / "meta.json", asdict(seen))
         write_json(paths.FINDINGS, EVEN)
         write_json(paths.stage_inputs("report"), {"modules": dict.fromkeys(COUNTED_BY, "")})
+        write_training_images()
         for model, slot in params.slots.items():
             write_json(paths.training_inputs(slot), {})
             for seed in params.seeds:
@@ -129,6 +131,18 @@ def make_run(
         return params
 
     return make
+
+
+def write_training_images() -> None:
+    """Training images whose labels are those of `toy_logits`, and flaws: none."""
+    write_array(paths.TRAIN / "images.npy", np.zeros((N, 1, 8, 8), np.uint8))
+    write_array(paths.TRAIN / "labels.npy", np.arange(N) % 3)
+    counts = ("across", "other_label", "training_images", "within_test", "within_train")
+    copies = dict.fromkeys(counts, 0) | {"examples": []}
+    mended = {"corrected": 0, "dropped": 0}
+    write_json(paths.FLAWS / LIST, {"copies": copies, "mended": mended, "odd": {}})
+    none = np.zeros((0, 1, 8, 8), np.uint8)
+    write_arrays(paths.FLAWS / PICTURES, copies=none[:, None].repeat(2, 1), odd=none)
 
 
 def _write_training(model: str, slot: str, seed: int) -> None:

@@ -71,11 +71,23 @@ def test_limits_of_the_data(make_run):
     assert "1 repeated training image." in limits
 
 
+def test_what_is_wrong_with_the_images_where_it_is_known(make_run):
+    copies = {"across": 2, "within_train": 1, "within_test": 0, "other_label": 0}
+    labels = {"suspected": 1_200, "judged": 5_000}
+    results = read_results(make_run())
+    found = render_card(results, {"copies": copies, "labels": labels})
+    assert "Near-duplicates: 2 pairs of a training and a test image, 1 pair of training" in found
+    assert "likely wrong: 1,200 of 5,000 training images that were judged." in found
+    nothing = {"copies": dict.fromkeys(copies, 0), "labels": None}
+    assert render_card(results, nothing) == render_card(results)
+
+
 def test_a_class_without_test_images_has_no_recall(make_run):
     results = read_results(make_run())
-    empty = dict.fromkeys(("mean", "sd", "ci_low", "ci_high"))
+    empty = dict.fromkeys(("mean", "sd", "ci_low", "ci_high", "low", "high"))
     for scores in (results.metrics["mlp4"], results.ensemble["selected"]):
         scores["recall"]["rare"] = empty
+        scores["balanced_accuracy"] = empty | {"mean": 0.8}
     padded = {name: np.pad(matrix, (0, 1)) for name, matrix in results.confusion.items()}
     found = card(
         replace(
@@ -87,6 +99,7 @@ def test_a_class_without_test_images_has_no_recall(make_run):
     )
     assert "Not tested, as no test image has the class: rare." in found
     assert found.count("rare") == 1
+    assert found.count("| 80.00 % |") == 2 and "95 % interval | Balanced accuracy |" in found
 
 
 def test_the_same_run_gives_the_same_bytes(make_run):

@@ -9,7 +9,9 @@ import pytest
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_json
+from thumbnets.evaluation.coverage import coverage
 from thumbnets.evaluation.statistics import wilson_interval
+from thumbnets.report.filters import percent
 from thumbnets.report.findings import calibrations
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.results import read_results
@@ -298,6 +300,7 @@ def test_any_number_of_classes(make_run, classes):
         render_html(
             replace(
                 results,
+                found=results.found | {"train": [20] * classes},
                 meta=replace(results.meta, classes=names, counts=[5] * classes),
                 classes=names,
                 metrics={name: scores | by_class for name, scores in results.metrics.items()},
@@ -414,3 +417,12 @@ def test_what_is_known_of_own_images_is_told(make_run):
     assert "in 3 stratified folds" in html
     assert "Files of 16 bits 4, whose values were read as 12 bits" in html
     assert "Groups that stay together 30; 1 of them in both training and test part" in html
+
+
+def test_coverage_of_the_headline_is_that_of_its_validation_images(make_run):
+    results = read_results(make_run())
+    found = coverage(results.validation["mlp4"])
+    section = render_html(results).split('<section id="calibration">')[1].split("</section>")[0]
+    share, accuracy = found.at(0.9)
+    row = section.split('<th scope="row">0.9</th>')[1].split("</tr>")[0]
+    assert percent(share) in row and (percent(accuracy) if accuracy is not None else "–") in row

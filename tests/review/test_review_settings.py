@@ -79,7 +79,7 @@ def test_a_block_that_moves_to_the_zoo_is_no_change(project):
         (
             "a0: &a0 [1,1,1,1,1,1,1,1,1]\n"
             + "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)),
-            "more than 200,000 values",
+            "at most 20 levels and 100,000 values",
         ),
     ],
 )

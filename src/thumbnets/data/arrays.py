@@ -106,9 +106,14 @@ def at_once(image_bytes: int, most: int) -> int:
     return max(2, min(most, CHUNK // image_bytes))
 
 
-def chunks(images: np.ndarray, doing: str | None = None) -> Iterator[np.ndarray]:
-    """Consecutive images, contiguous in memory; with `doing`, a progress bar on a terminal."""
-    size = max(1, CHUNK // max(1, images[:1].nbytes))
+def chunks(
+    images: np.ndarray, doing: str | None = None, most: int | None = None
+) -> Iterator[np.ndarray]:
+    """Consecutive images of at most `most` bytes (`CHUNK`), contiguous in memory.
+
+    With `doing`, a progress bar on a terminal.
+    """
+    size = max(1, (most or CHUNK) // max(1, images[:1].nbytes))
     starts = range(0, len(images), size)
     for start in tqdm(starts, doing, leave=False, delay=2, disable=None if doing else True):
         yield np.ascontiguousarray(images[start : start + size])
@@ -223,6 +228,11 @@ def check_group(group: np.ndarray, count: int) -> None:
         raise ValueError(f"group must be int64 [{count}], got {group.dtype} {list(group.shape)}")
     if not np.array_equal(np.unique(group), np.arange(group.max() + 1)):
         raise ValueError("group must have all numbers from 0 up")
+
+
+def renumbered(group: np.ndarray) -> np.ndarray:
+    """Numbers of groups, all from 0 up, of some images of a split; in the order of the numbers."""
+    return np.unique(group, return_inverse=True)[1]
 
 
 def read_meta(path: Path) -> Meta:

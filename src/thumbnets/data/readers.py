@@ -42,11 +42,15 @@ class Part:
         images: uint8 [N, C, H, W].
         labels: int64 [N], indices into the classes of the data set.
         files: For images of the user's own their N files, to be named in findings.
+        checksums: SHA-256 of those files.
+        sides: int64 [N, 2], width and height of those files in pixels.
     """
 
     images: np.ndarray
     labels: np.ndarray
     files: list[str] | None = None
+    checksums: list[str] | None = None
+    sides: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

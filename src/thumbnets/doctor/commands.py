@@ -45,11 +45,17 @@ def doctor(arguments: argparse.Namespace) -> None:
 
 
 def mend_locks(root: Path) -> None:
-    """Mend what a kill has left of DVC's own files, so that the next command can go on."""
+    """Mend what a kill has left of DVC's own files, so that the next command can go on.
+
+    Raises:
+        ValueError: One is broken in a way that a person has to decide, or a live run writes it.
+    """
     for finding in [*state.rwlock(root), *state.lock_file(root)]:
         if finding.mend:
             finding.mend()
             print(f"mended: {finding.problem}")
+        elif finding.broken:
+            raise ValueError(f"{finding.problem}: {finding.remedy}.")
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:

@@ -12,35 +12,72 @@ from ruamel.yaml.error import YAMLError
 from thumbnets import paths
 from thumbnets.artifacts import write_bytes
 from thumbnets.doctor.findings import Finding
+from thumbnets.messages import shorten
 from thumbnets.review.code import checksums
 from thumbnets.review.git import git, read_blobs
 
 _LOCK = "dvc.lock"
 _LISTS = ("deps", "outs")
+_MD5 = 32 * "0"
+_ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
 
 
 def rwlock(root: Path) -> list[Finding]:
-    """A lock file of DVC that a killed run left cut off: every command fails of it."""
-    if _whole(root / _RWLOCK):
-        return []
-    return [
-        Finding(
-            f"{_RWLOCK} is cut off: a run was killed while DVC wrote it",
-            f"rm {_RWLOCK}",
-            lambda: _remove_rwlock(root),
+    """A lock file of DVC that a killed run left: cut off, or with a process that is another now."""
+    if (holders := _holders(root)) is None:
+        problem = f"{_RWLOCK} is cut off: a run was killed while DVC wrote it"
+    elif dead := sorted(holder for holder in holders if _taken_over(*holder)):
+        process, command = dead[0]
+        problem = (
+            f"{_RWLOCK} is of a killed run, `{shorten(command)}`: process {process} is another "
+            "program now"
         )
-    ]
+    else:
+        return []
+    return [Finding(problem, f"rm {_RWLOCK}", lambda: _remove_rwlock(root))]
 
 
-def _whole(path: Path) -> bool:
+def _holders(root: Path) -> set[tuple[int, str]] | None:
+    """Processes, with their commands, that hold a lock; None if the file is damaged."""
     try:
-        return isinstance(json.loads(path.read_bytes()), dict)
+        content = json.loads((root / _RWLOCK).read_bytes())
+        writing, reading = content.get("write", {}).values(), content.get("read", {}).values()
+        entries = [*writing, *(entry for entries in reading for entry in entries)]
+        return {(int(entry["pid"]), str(entry["cmd"])) for entry in entries}
     except FileNotFoundError:
-        return True
-    except ValueError:
-        return False
+        return set()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _command_of(process: int) -> str | None:
+    """The command line of a process; None if there is no such process, or it may not be seen."""
+    import psutil
+
+    try:
+        return " ".join(psutil.Process(process).cmdline())
+    except psutil.Error:
+        return None
+
+
+def _taken_over(process: int, command: str) -> bool:
+    """Whether another program has the number of a process by now (DVC passes over one that ended).
+
+    DVC writes `sys.argv`, which is the end of the command line.
+    """
+    now = _command_of(process)
+    return bool(now) and not now.endswith(command)
+
+
+def _running(root: Path) -> list[tuple[int, str]]:
+    """Live runs of DVC, which write its files."""
+    return sorted(
+        holder
+        for holder in _holders(root) or ()
+        if (_command_of(holder[0]) or "").endswith(holder[1])
+    )
 
 
 def _is_lock(text: str) -> bool:
@@ -49,14 +86,18 @@ def _is_lock(text: str) -> bool:
         stages = YAML(typ="safe").load(text)["stages"]
         return all(
             isinstance(stage["cmd"], str)
-            and all(
-                isinstance(entry["path"], str) for key in _LISTS for entry in stage.get(key, [])
-            )
+            and all(_is_entry(entry) for key in _LISTS for entry in stage.get(key, []))
             and all(isinstance(values, dict) for values in stage.get("params", {}).values())
             for stage in stages.values()
         )
     except (YAMLError, LookupError, TypeError, AttributeError, ValueError):
         return False
+
+
+def _is_entry(entry: dict[str, object]) -> bool:
+    """Whether an entry of a file or folder is as DVC's schema has it."""
+    whole = all(isinstance(value, _ENTRY.get(key, object)) for key, value in entry.items())
+    return whole and "path" in entry and len(entry.get("md5", _MD5)) >= len(_MD5)
 
 
 def _remove_rwlock(root: Path) -> None:
@@ -70,8 +111,14 @@ def _remove_rwlock(root: Path) -> None:
             fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ValueError(f"{_RWLOCK} is being written by a run: wait for its end.") from None
-        if not _whole(root / _RWLOCK):
-            (root / _RWLOCK).unlink()
+        holders = _holders(root)
+        if holders is None or not _running(root):
+            (root / _RWLOCK).unlink(missing_ok=True)
+        elif kept := [holder for holder in holders if _taken_over(*holder)]:
+            raise ValueError(
+                f"{_RWLOCK} is of a killed run, process {kept[0][0]}, and of a live one, process "
+                f"{_running(root)[0][0]}: wait for its end."
+            )
 
 
 def lock_file(root: Path) -> list[Finding]:
@@ -86,16 +133,15 @@ def lock_file(root: Path) -> list[Finding]:
     if _is_lock(text):
         return []
     said = "is empty" if not text.strip() else "is damaged"
-    committed = _committed(root)
-    if committed is None:
-        return [Finding(f"{_LOCK} {said}, and no commit has it", f"rm {_LOCK} && dvc repro")]
-    return [
-        Finding(
-            f"{_LOCK} {said}: a run was killed while DVC wrote it",
-            f"git checkout HEAD -- {_LOCK} && dvc repro",
-            lambda: write_bytes(path, committed),
-        )
-    ]
+    if running := _running(root):
+        process, command = running[0]
+        problem = f"{_LOCK} {said} while `{shorten(command)}` runs, process {process}"
+        return [Finding(problem, "wait for its end")]
+    problem, committed = f"{_LOCK} {said}: a run was killed while DVC wrote it", _committed(root)
+    if committed is None:  # what was run is found in the run-cache
+        return [Finding(problem, f"rm {_LOCK} && dvc repro", path.unlink)]
+    remedy = f"git checkout HEAD -- {_LOCK} && dvc repro"
+    return [Finding(problem, remedy, lambda: write_bytes(path, committed))]
 
 
 def _committed(root: Path) -> bytes | None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from thumbnets.ensembles.members import model_of
-from thumbnets.ensembles.rules import BEST, RULES, STACKING, Ensemble, combine, members_of
+from thumbnets.ensembles.rules import BEST, STACKING, Ensemble, combine, members_of
 from thumbnets.ensembles.voting import VOTES
 from thumbnets.evaluation.by_class import class_intervals
 from thumbnets.evaluation.diversity import diversity
@@ -39,7 +39,7 @@ def score_ensembles(
         probabilities: float [N, K] of each training.
         labels: int64 [N].
         groups: Names of the trainings of each group, in the order of the run.
-        rule: Selected rule, one of `RULES`.
+        rule: Selected rule, one of those.
         voting: Selected kind of vote.
         classes: Names of the classes.
         ece_bins: Number of bins of the calibration error.
@@ -52,9 +52,10 @@ def score_ensembles(
         every rule and voting accuracy, loss, calibration and the gain over the best single member;
         `trainings` by model; `diversity` of the members.
     """
+    fitted = list(next(iter(selection.values())))
     predicted = {
         (r, v): np.stack([combine(selection[group][r], probabilities, v) for group in groups])
-        for r in RULES
+        for r in fitted
         for v in (VOTES if r != STACKING else ["soft"])
     }
     correct = {key: of_groups(p.argmax(2) == labels, image_group) for key, p in predicted.items()}
@@ -63,7 +64,7 @@ def score_ensembles(
         key: _scores(p, labels, image_group, voting=key[1], classes=classes, ece_bins=ece_bins)
         for key, p in predicted.items()
     }
-    rules: dict[str, Any] = {r: _composition(selection, r) for r in RULES}
+    rules: dict[str, Any] = {r: _composition(selection, r) for r in fitted}
     for (r, v), found in scores.items():
         reported = {name: found[name] for name in _REPORTED if name in found}
         rules[r][v] = reported | {"gain": asdict(paired_gain(correct[r, v], best))}
@@ -123,7 +124,7 @@ def _diversities(
     classes: int,
 ) -> dict[str, dict[str, float | None]]:
     """Diversity of the members of each rule, not weighted: means over groups."""
-    found: dict[str, list[dict]] = {rule: [] for rule in RULES}
+    found: dict[str, list[dict]] = {rule: [] for rule in next(iter(selection.values()))}
     for group, trainings in groups.items():
         predicted = np.stack([probabilities[name].argmax(1) for name in trainings])
         of_pairs = diversity(predicted, labels, classes)

@@ -6,6 +6,7 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256, write_bytes, write_json, write_text
+from thumbnets.feasible import check_feasible
 from thumbnets.params import Params
 from thumbnets.recipes.basis import basis
 from thumbnets.recipes.pages import result_page
@@ -31,6 +32,8 @@ def run_recipe(
             stage failed. The workspace stays, and the same command goes on from there.
     """
     content, params = prepared(file, seeds)
+    with contextlib.chdir(file.root):
+        check_feasible(params)
     commit = committed(file.root)
     with workspace(workspace_of(file), commit, file.root) as place:
         place.write_params(content)

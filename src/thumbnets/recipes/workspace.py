@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from thumbnets import paths, runtime
 
+PROFILE = "launch.toml"  # where trainings run, which git does not have
 FOLDER = Path(".dvc/tmp/recipes")
 # What a number rests on, besides data and the recipe.
 _CODE = ("src", "stages", "zoo", "params.yaml", "dvc.yaml", "requirements.lock")
@@ -135,6 +136,8 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
         _check_out(folder, commit, root)
         _share_cache(folder, root)
         _share_pretrained(folder, root)
+        if (root / PROFILE).is_file():
+            shutil.copy(root / PROFILE, folder / PROFILE)
         yield Workspace(folder, root, lock.fileno(), new)
 
 

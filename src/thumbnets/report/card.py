@@ -4,18 +4,24 @@ Source: Mitchell et al. 2019, Model Cards for Model Reporting, arXiv:1810.03993;
 ethics, of which a run knows nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from thumbnets.data.datasets import get_dataset
-from thumbnets.evaluation.statistics import Interval, wilson_interval
+from thumbnets.evaluation.statistics import Interval
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.markdown import escaped
 from thumbnets.report.ensembles import TITLES, members_by_weight
 from thumbnets.report.filters import as_yaml
-from thumbnets.report.findings import Row, class_counts, ensemble_row, model_rows
+from thumbnets.report.findings import (
+    Row,
+    class_counts,
+    ensemble_row,
+    model_rows,
+    published_weights,
+)
 from thumbnets.report.panels import worst_mistake
 from thumbnets.report.results import Results
 from thumbnets.report.templates import render
@@ -46,8 +52,14 @@ class Classifier:
     worst: str | None
 
 
-def render_card(results: Results) -> str:
-    """The model card as Markdown."""
+def render_card(results: Results, quality: Mapping[str, Any] | None = None) -> str:
+    """The model card as Markdown.
+
+    Args:
+        results: Results of the run.
+        quality: Counts of near-duplicates (`copies`) and of likely wrong `labels`, where these were
+            looked for.
+    """
     params = results.params
     headline = next(row for row in model_rows(results) if row.name == params.model)
     sizes = results.summary
@@ -73,30 +85,28 @@ def render_card(results: Results) -> str:
         voting=results.ensemble["voting"],
         members=members_by_weight(results),
         class_counts=class_counts(results),
+        quality=quality,
+        published_weights=published_weights(params),
     )
 
 
 def _classifier(results: Results, row: Row, sizes: Scores, trainings: int) -> Classifier:
-    labels = results.predictions[row.name].labels
-    tested = np.bincount(labels, minlength=len(results.classes))
-    recalls = {
-        name: (row.scores["recall"][name], int(n))
-        for name, n in zip(results.classes, tested, strict=True)
-    }
-    known = [(name, of["mean"], _interval(of, n)) for name, (of, n) in recalls.items() if n]
+    recalls = {name: row.scores["recall"][name] for name in results.classes}
+    tested = {name: recall for name, recall in recalls.items() if recall["mean"] is not None}
+    known = [(name, recall["mean"], _interval(recall)) for name, recall in tested.items()]
     return Classifier(
         row=row,
         parameters=sizes["parameters"],
         multiply_accumulates=sizes["multiply_accumulates"],
         trainings=trainings,
         weakest=sorted(known, key=lambda of: of[1])[:FEWEST],
-        untested=[name for name, (_, n) in recalls.items() if not n],
+        untested=[name for name in recalls if name not in tested],
         worst=worst_mistake(results.matrices[row.name], results.classes),
     )
 
 
-def _interval(recall: Scores, images: int) -> Interval:
+def _interval(recall: Scores) -> Interval:
     """Student's over seeds; with a single seed Wilson's over the test images of the class."""
     if recall["ci_low"] is None:
-        return wilson_interval(recall["mean"], images)
+        return Interval(recall["low"], recall["high"])
     return Interval(recall["ci_low"], recall["ci_high"])

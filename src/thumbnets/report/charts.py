@@ -65,7 +65,7 @@ _STYLE = {
 
 def accuracy_chart(rows: list[Row]) -> Figure:
     """Accuracy of each classifier with its interval and the published number, best on top."""
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 1.1 + 0.42 * len(rows)), layout="constrained")
         axis = figure.subplots()
         for height, row in enumerate(sorted(rows, key=lambda row: row.accuracy)):
@@ -86,7 +86,7 @@ def accuracy_chart(rows: list[Row]) -> Figure:
         axis.set_yticks(range(len(rows)), names, color=INK, parse_math=False)
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.margins(x=0.09)
-        axis.xaxis.set_major_formatter(FuncFormatter(_in_percent))
+        axis.xaxis.set_major_formatter(FuncFormatter(in_percent))
         axis.set_xlabel("test accuracy")
         axis.grid(axis="y", visible=False)
         axis.spines["left"].set_visible(False)
@@ -104,7 +104,7 @@ def ranks_chart(ranked: list[Rank], groups: list[list[str]]) -> Figure:
     classifier, so that its interval and long names have room.
     """
     rows = {rank.name: -row for row, rank in enumerate(ranked)}
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 1.1 + 0.36 * len(ranked)), layout="constrained")
         axis = figure.subplots()
         for rank in ranked:
@@ -126,7 +126,7 @@ def ranks_chart(ranked: list[Rank], groups: list[list[str]]) -> Figure:
 
 def parameters_chart(points: list[Plotted]) -> Figure:
     """Accuracy against parameters: ours with intervals, published ones, and the front of each."""
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 5.4), layout="constrained")
         axis = figure.subplots()
         ours = [point for point in points if point.interval]
@@ -146,7 +146,7 @@ def parameters_chart(points: list[Plotted]) -> Figure:
         axis.tick_params(which="minor", length=0)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: amount(n).replace(".00", "")))
         axis.xaxis.set_minor_formatter(NullFormatter())  # within a decade it would write LaTeX
-        axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+        axis.yaxis.set_major_formatter(FuncFormatter(in_percent))
         axis.set_xlabel("parameters")
         axis.set_ylabel("test accuracy")
         _name_points(axis, ours, published)
@@ -189,7 +189,7 @@ def _name_points(axis: Axes, ours: list[Plotted], published: list[Plotted]) -> N
 
 def curves_chart(curves: dict[str, Curve]) -> Figure:
     """Accuracy and loss of every model over its epochs, in training and on its validation fold."""
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         for axis, score in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
             for number, curve in enumerate(curves.values()):
@@ -203,7 +203,7 @@ def curves_chart(curves: dict[str, Curve]) -> Figure:
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         accuracy, loss = figure.axes
-        accuracy.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+        accuracy.yaxis.set_major_formatter(FuncFormatter(in_percent))
         accuracy.set_ylim(bottom=_without_first_steps(accuracy))
         loss.set_yscale("log")
         plain = FuncFormatter(lambda value, _: f"{value:g}")
@@ -228,7 +228,7 @@ def encoder_chart(
         classes: Names; beyond ten they share colours, and there is no legend.
     """
     colours = matplotlib.colormaps["tab10"].colors
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         loss, scatter = figure.subplots(1, 2)
         for curve in curves.values():
@@ -256,7 +256,7 @@ def _without_first_steps(axis: Axes) -> float:
     return float(np.quantile(np.concatenate([line.get_ydata() for line in axis.lines]), 0.05))
 
 
-def _in_percent(share: float, _: int) -> str:
+def in_percent(share: float, _: int) -> str:
     return f"{100 * share:g} %"
 
 
@@ -275,7 +275,7 @@ def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
     """Accuracy by confidence, before and after temperature scaling, one panel per model."""
     columns = 4  # also of fewer models, which would fill the width of the page
     rows = -(-len(calibrations) // columns)
-    with _style():
+    with style():
         figure = Figure(figsize=(2.5 * columns, 0.8 + 2.6 * rows), layout="compressed")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis in grid.flat[len(calibrations) :]:
@@ -305,8 +305,8 @@ def _draw_reliability(axis: Axes, reliability: tuple[Reliability, Reliability]) 
         axis.scatter(curve.confidence, curve.accuracy, sizes, colour, linewidths=0)
     axis.set_aspect("equal")
     axis.set(xlim=(0, 1.04), ylim=(0, 1.04), xticks=_TICKS, yticks=_TICKS)
-    axis.xaxis.set_major_formatter(FuncFormatter(_in_percent))
-    axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+    axis.xaxis.set_major_formatter(FuncFormatter(in_percent))
+    axis.yaxis.set_major_formatter(FuncFormatter(in_percent))
     axis.tick_params(labelbottom=True)
 
 
@@ -319,7 +319,7 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
     """
     columns = min(4, len(matrices))
     rows = -(-len(matrices) // columns)
-    with _style():
+    with style():
         figure = Figure(figsize=(3.6 * columns, 3.9 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis in grid.flat:
@@ -357,7 +357,7 @@ def to_svg(figure: Figure, label: str) -> str:
     content = io.StringIO()
     # The salt makes the ids inside repeatable, and others than those of another chart.
     with (
-        _style(),
+        style(),
         matplotlib.rc_context({"svg.hashsalt": label}),
         warnings.catch_warnings(),
     ):
@@ -380,5 +380,5 @@ def svg(figure: Figure, label: str) -> Markup:
     return Markup(to_svg(figure, str(escape(label))))
 
 
-def _style() -> AbstractContextManager:
+def style() -> AbstractContextManager:
     return matplotlib.rc_context(_STYLE)

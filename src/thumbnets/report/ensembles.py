@@ -16,6 +16,9 @@ TITLES = {
     "greedy_accuracy": "greedy, for best accuracy",
     "bagged_loss": "bagged greedy, for least loss",
     "bagged_accuracy": "bagged greedy, for best accuracy",
+    "best_macro_f1": "best single, by macro F1",
+    "greedy_macro_f1": "greedy, for best macro F1",
+    "bagged_macro_f1": "bagged greedy, for best macro F1",
     "stacking": "stacking, logistic regression",
 }
 
@@ -53,7 +56,7 @@ def rules(results: Results, costs: dict[str, dict[str, Any]]) -> list[Rule]:
         results: Results of the run.
         costs: Costs of its models, for one image.
     """
-    return [_rule(name, results, costs) for name in TITLES]
+    return [_rule(name, results, costs) for name in TITLES if name in results.ensemble["rules"]]
 
 
 def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from thumbnets.data.names import shown
 from thumbnets.params import Params
 
 NONE = "–"  # what has no value
@@ -118,6 +119,11 @@ def cell(text: str) -> str:
     return plain
 
 
+def name(text: str) -> str:
+    """A name of the data, with what is not printable escaped."""
+    return shown(text)
+
+
 def to_yaml(params: Params) -> str:
     """All params of the run, blocks of models by name."""
     content = params.model_dump()
@@ -153,5 +159,6 @@ FILTERS = {
         setting,
         plural,
         cell,
+        name,
     )
 }

@@ -18,6 +18,7 @@ from thumbnets.report.charts import (
     svg,
 )
 from thumbnets.report.costs import COLUMNS, costs, plotted, plotted_sources
+from thumbnets.report.coverage import covered
 from thumbnets.report.encoders import encoders
 from thumbnets.report.ensembles import members_by_weight, rules
 from thumbnets.report.filters import percent, to_yaml
@@ -32,12 +33,14 @@ from thumbnets.report.findings import (
     member_verdicts,
     model_rows,
     patchings,
+    published_weights,
     ranking,
     view_scores,
     weighted_models,
 )
 from thumbnets.report.glyphs import legend
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
+from thumbnets.report.quality import quality
 from thumbnets.report.ranks import standing
 from thumbnets.report.results import Results
 from thumbnets.report.templates import render
@@ -59,8 +62,10 @@ def render_html(results: Results) -> str:
         plotted_sources=plotted_sources(results),
         attention=attention(results),
         encoders=encoders(results),
+        quality=quality(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
+        covered=covered(results),
         curves_svg=_curves_svg(results),
         recalls=recall_table(results.matrices, results.classes),
         pictures=mistake_pictures(results.mistakes, results.classes),
@@ -88,9 +93,11 @@ def _context(results: Results) -> dict[str, Any]:
         "classes": results.classes,
         "found": results.found,
         "numbered": legend(results.meta.classes),
+        "flaws": results.flaws,
         "class_counts": class_counts(results),
         "class_tables": class_tables(results) if len(results.classes) <= READABLE_CLASSES else {},
         "weighted": weighted_models(results),
+        "published_weights": published_weights(results.params),
         "dataset": dataset.title,
         "archives": dataset.archives,
         "summary": results.summary,

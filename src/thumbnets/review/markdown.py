@@ -80,7 +80,8 @@ def _of_change(change: Change) -> list[str]:
 
 
 def _line(texts: list[str]) -> str:
-    return f"| {' | '.join(escaped(text) for text in texts)} |"
+    cells = (re.sub(" (?=%)|(?<=&lt;) ", "\u00a0", escaped(text)) for text in texts)
+    return f"| {' | '.join(cells)} |"  # in a narrow table a number keeps its unit
 
 
 def _fitted(sections: list[Section], longest: int) -> str:

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from thumbnets.review.git import Snapshot
+from thumbnets.yaml_files import parse_yaml
 
-_NODES = 200_000  # of a YAML file: aliases can make a small one endless
 _LONGEST = 80  # characters of a value that are shown
 _OF_BLOCKS = ("model", "pool", "train", "models")
 
@@ -82,26 +79,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        found = YAML(typ="safe", pure=True).load(text)
-        _count(found, [_NODES])
-    except (YAMLError, RecursionError) as error:
-        problem = " ".join(str(getattr(error, "problem", None) or "nested too deeply").split())
-        raise ValueError(f"{source} is not valid YAML: {problem[:200]}") from None
-    except OverflowError:
-        raise ValueError(f"{source} has more than {_NODES:,} values.") from None
-    if found is not None and not isinstance(found, Mapping):
-        raise ValueError(f"{source} must hold keys and values.")
-    return {str(key): value for key, value in (found or {}).items()}
-
-
-def _count(value: Any, left: list[int]) -> None:
-    left[0] -= 1
-    if left[0] < 0:
-        raise OverflowError
-    if isinstance(value, Mapping | list):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            _count(item, left)
+    return {str(key): value for key, value in parse_yaml(text.encode(), source).items()}
 
 
 def _merged(below: Mapping, above: Mapping) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Saving the state of a training, so that a killed one is resumed and ends with the same bytes."""
 
+import hashlib
 import hmac
 import io
 import time
@@ -30,12 +31,17 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The state that was saved last, on the CPU; None if there is none of this training."""
         try:
-            saved = self.path.read_bytes()
+            file = self.path.open("rb")
         except FileNotFoundError:
             return None
-        mark, content = saved[:_MARK_BYTES], saved[_MARK_BYTES:]
-        if mark != self._mark(content):  # of another training, or damaged
-            return None
+        with file:  # not held in memory before it is known to be ours
+            mark = file.read(_MARK_BYTES)
+            if (
+                mark != hashlib.file_digest(file, self._begin_mark).digest()
+            ):  # of another, or damaged
+                return None
+            file.seek(_MARK_BYTES)
+            content = file.read()
         # weights_only: tensors and plain values; nothing else is ever unpickled
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
@@ -59,3 +65,6 @@ class Checkpoint:
 
     def _mark(self, content: bytes) -> bytes:
         return hmac.digest(self.key.encode(), content, "sha256")
+
+    def _begin_mark(self) -> hmac.HMAC:
+        return hmac.new(self.key.encode(), digestmod="sha256")

@@ -1,0 +1,203 @@
+"""What only building a network tells of a run: whether it can be trained, and in which memory.
+
+Every block of the run is built on torch's meta device, where shapes are computed and nothing is
+held. Importing torch takes longer than all other checks, so what was found is remembered in DVC's
+cache under a key of all that it rests on, and torch is imported only for what was not seen before.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thumbnets import paths, runtime
+from thumbnets.artifacts import read_json, write_json
+from thumbnets.data.arrays import Meta, read_meta
+from thumbnets.data.datasets import OwnImages, get_dataset
+from thumbnets.inputs import training_inputs
+from thumbnets.params import Params
+from thumbnets.store import key_of
+from thumbnets.training.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FORMAT = 1  # of the records; another one is not read
+_VALUE_BYTES = 4  # of a float32
+_GIB = 2**30
+# Tensors of a parameter's shape that an optimizer keeps. (Others, as of Adadelta, are small.)
+_STATES = {"adam": 2, "adamw": 2, "lamb": 2, "adadelta": 2, "rmsprop": 1}
+_COLOUR = {"in_channels": 3, "num_classes": 2}  # of images of the user's own, before they are read
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a training takes at least.
+
+    Attributes:
+        parameters: Number of values that are trained.
+        batch: Bytes of the activations of a batch that the backward pass needs.
+    """
+
+    parameters: int
+    batch: int
+
+    def bytes(self, settings: ModelSettings) -> int:
+        """Memory of the training: parameters, gradients, states of the optimizer, a batch."""
+        train = settings.train
+        copies = 2 + _STATES.get(train.optimizer.name, train.momentum > 0)
+        copies += bool(train.average) + bool(train.lookahead) + bool(train.early_stopping)
+        return _VALUE_BYTES * self.parameters * copies + self.batch
+
+
+def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Refuse a run with a network that can't be built, learn as its block says, or fit into memory.
+
+    Args:
+        params: Params of the run, checked.
+        inputs: What the training of a block depends on, by its name, as far as it is known.
+
+    Raises:
+        ValueError: In one line, the block and what to do.
+    """
+    _check_folds(params)
+    for name in [*params.run, *params.encoders]:
+        settings = params.settings[name]
+        if settings.encoder:  # its network is that of the encoder, which is checked
+            continue
+        rests_on = (inputs or {}).get(name) or training_inputs(params, name)
+        extent = _remembered(settings, _shape(params), rests_on)
+        needed, memory = extent.bytes(settings), runtime.host_memory()
+        if memory is not None and needed > memory:
+            raise ValueError(
+                f"models.{name}: a training of {settings.arch} takes at least "
+                f"{needed / _GIB:,.1f} GiB ({extent.parameters:,} parameters, batch_size "
+                f"{settings.train.batch_size:,}), but this machine has {memory / _GIB:,.1f}: "
+                "choose a smaller network or batch, or set $THUMBNETS_MEMORY to the GiB of the "
+                "machine that trains."
+            )
+
+
+def _check_folds(params: Params) -> None:
+    """Refuse more folds than a class has images, where the images were processed before.
+
+    Raises:
+        ValueError: There are.
+    """
+    if params.data.own:  # `preprocess` takes fewer folds where a class is rare
+        return
+    try:
+        meta = read_meta(paths.TRAIN / "meta.json")
+    except ValueError:  # none, or damaged: `preprocess` writes it
+        return
+    least, name = min(zip(meta.counts, meta.classes, strict=False), default=(0, ""))
+    if meta.dataset == params.data.name and 0 < least < params.split.folds:
+        raise ValueError(
+            f"split.folds is {params.split.folds}, but class {name} of {meta.dataset} has only "
+            f"{least} training images: use fewer folds."
+        )
+
+
+def _shape(params: Params) -> dict[str, int]:
+    """Channels, side in pixels and classes of the images, as far as the params tell."""
+    dataset = get_dataset(params.data.name)
+    shape = _COLOUR if isinstance(dataset, OwnImages) else dataset.shape
+    return {**shape, "image_size": params.data.image_size}
+
+
+def _remembered(
+    settings: ModelSettings, shape: Mapping[str, int], inputs: Mapping[str, Any]
+) -> Extent:
+    """What was found of a block before, or is found now.
+
+    Raises:
+        ValueError: As `measure`.
+    """
+    cache = runtime.dvc_cache()
+    if cache is None:
+        return measure(settings, **shape)
+    key = key_of("feasible", json.dumps([shape, inputs], sort_keys=True))
+    record = cache / "feasible" / key[:2] / f"{key[2:]}.json"
+    if (found := _read(record)) is None:
+        found = measure(settings, **shape)
+        write_json(record, {"format": _FORMAT, **asdict(found)})
+    return found
+
+
+def _read(record: Path) -> Extent | None:
+    try:
+        content = read_json(record)
+        if content.pop("format") != _FORMAT:
+            return None
+        return Extent(**{key: int(value) for key, value in content.items()})
+    except (OSError, ValueError, LookupError, TypeError):  # none, or damaged
+        return None
+
+
+def measure(
+    settings: ModelSettings, *, in_channels: int, image_size: int, num_classes: int
+) -> Extent:
+    """Build all that a block trains, let a batch of it pass, and count.
+
+    Args:
+        settings: The block.
+        in_channels: Channels of the images.
+        image_size: Height and width of the images in pixels.
+        num_classes: Number of classes.
+
+    Raises:
+        ValueError: The network can't be built for the images, or not learn by the method; a file of
+            weights is none, or of another network.
+    """
+    import torch
+
+    from thumbnets.methods.base import Method, build_method
+    from thumbnets.training.pretrained import take_weights
+
+    name, side = settings.name, image_size
+    meta = Meta(name, [""] * num_classes, in_channels, side, [0.0], [1.0], [], "")
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # copying into a tensor of no memory does nothing
+            method = build_method(settings, meta)
+            network = method.network()
+            if settings.train.weights and settings.train.weights != "imagenet":  # not fetched yet
+                take_weights(network, Path(settings.train.weights))
+            module = method.training_module(network, 0)
+        images = torch.empty(settings.train.batch_size, in_channels, side, side, device="meta")
+        held = _held_by_backward(module.train(), images)
+        if type(method).gradients is not Method.gradients:  # may free what is held part by part
+            held = 0
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from None
+    except RuntimeError as error:  # of a layer
+        if isinstance(error, NotImplementedError) or "meta" in str(error):
+            return Extent(
+                sum(p.numel() for p in network.parameters()), 0
+            )  # needs values to compute
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"models.{name}: {settings.arch} does not take images of {side} pixels: {reason}"
+        ) from None
+    return Extent(sum(p.numel() for p in module.parameters()), held)
+
+
+def _held_by_backward(module: "nn.Module", images: Any) -> int:
+    """Bytes that a forward pass keeps for the backward one, without the parameters."""
+    import torch
+
+    parameters = {p.untyped_storage()._cdata for p in module.parameters()}
+    storages = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in parameters:
+            storages[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        module(images)
+    return sum(storage.nbytes() for storage in storages.values())

@@ -1,0 +1,130 @@
+"""What is refused before anything runs since its network was built: on 8x8 grey images."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from thumbnets import feasible, runtime
+from thumbnets.artifacts import write_json
+from thumbnets.feasible import check_feasible, measure
+from thumbnets.models import create_model
+from thumbnets.params import Params, check_params
+from thumbnets.yaml_files import read_yaml
+
+SHAPE = {"in_channels": 1, "image_size": 8, "num_classes": 3}
+
+
+def test_parameters_and_a_batch_counted_by_hand(model_settings):
+    settings = model_settings("lenet_300_100", momentum=0.9, batch_size=16)
+    found = measure(settings, **SHAPE)
+    assert found.parameters == 64 * 300 + 300 + 300 * 100 + 100 + 100 * 3 + 3
+    # The image, and the activations of two layers; those of the last one are the loss's.
+    assert found.batch >= 4 * 16 * (64 + 300 + 100)
+    assert found.batch <= 4 * 16 * (64 + 2 * (300 + 100))
+    copies = 3  # weights, gradients, momentum
+    assert found.bytes(settings) == 4 * copies * found.parameters + found.batch
+    adam = model_settings("lenet_300_100", optimizer="adam", average={"name": "ema"})
+    assert found.bytes(adam) == 4 * 5 * found.parameters + found.batch
+
+
+@pytest.mark.parametrize(
+    ("arch", "train", "message"),
+    [
+        (
+            "mlp",
+            {"threads": 1, "method": {"name": "local", "few_classes": 16}},
+            "fewer images than a batch",
+        ),
+        ("lenet_300_100", {"threads": 1, "method": "local"}, "must be a flat sequence of blocks"),
+        ("torchvision/alexnet", {}, "models.toy: torchvision/alexnet needs images of at least 63"),
+        ("lenet5", {"patches": {"size": 1, "mode": "shared"}}, "models.toy: lenet5 .*pixel"),
+    ],
+)
+def test_what_can_not_be_trained(model_settings, arch, train, message):
+    with pytest.raises(ValueError, match=message):
+        measure(model_settings(arch, **train), **SHAPE)
+
+
+def test_weights_that_are_none_or_of_another_network(model_settings, tmp_path):
+    path = tmp_path / "some.pth"
+    settings = model_settings("lenet_300_100", weights=str(path))
+    path.write_bytes(b"none")
+    with pytest.raises(ValueError, match=f"models.toy: {path}"):
+        measure(settings, **SHAPE)
+    torch.save(nn.Linear(1, 1).state_dict(), path)
+    with pytest.raises(ValueError, match="is of another network"):
+        measure(settings, **SHAPE)
+    plain = measure(model_settings("lenet_300_100"), **SHAPE)
+    torch.save(create_model("lenet_300_100", **SHAPE).state_dict(), path)
+    assert measure(settings, **SHAPE) == plain
+
+
+@pytest.fixture
+def params(root, copied, monkeypatch) -> Params:
+    """Params of one network, in a project with a cache."""
+    monkeypatch.chdir(copied)
+    (copied / ".dvc").mkdir()
+    content = read_yaml(Path("params.yaml"))
+    return check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml")
+
+
+def test_what_was_built_once_is_remembered_without_torch(params, monkeypatch, python):
+    check_feasible(params)
+    monkeypatch.setattr(feasible, "measure", lambda *_, **__: pytest.fail("built again"))
+    check_feasible(params)
+    used = """
+import sys
+sys.path.insert(0, "src")
+from thumbnets.feasible import check_feasible
+from thumbnets.params import check_params
+from thumbnets.yaml_files import read_yaml
+from pathlib import Path
+content = read_yaml(Path("params.yaml"))
+check_feasible(check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml"))
+print("torch" in sys.modules)
+"""
+    assert python(used, cwd=Path.cwd()) == "False\n"
+
+
+def test_another_setting_or_a_damaged_record_is_built_again(params, monkeypatch):
+    built = []
+    real = feasible.measure
+    monkeypatch.setattr(feasible, "measure", lambda s, **shape: built.append(s) or real(s, **shape))
+    check_feasible(params)
+    [record] = Path(".dvc/cache/feasible").rglob("*.json")
+    record.write_bytes(b"{")
+    check_feasible(params)
+    write_json(record, {"format": 0})
+    check_feasible(params)
+    content = read_yaml(Path("params.yaml"))
+    content["train"]["batch_size"] = 64
+    check_feasible(check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml"))
+    assert len(built) == 4
+
+
+def test_a_network_larger_than_memory_and_what_to_do(params, monkeypatch):
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cpu")
+    monkeypatch.setenv("THUMBNETS_MEMORY", "0.001")
+    with pytest.raises(ValueError, match=r"models.mlp4: .* at least 0\.\d GiB .*THUMBNETS_MEMORY"):
+        check_feasible(params)
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cuda")  # which has memory of its own
+    check_feasible(params)
+
+
+def test_addresses_that_the_shell_limits_are_memory(monkeypatch):
+    monkeypatch.delenv("THUMBNETS_MEMORY", raising=False)
+    monkeypatch.setattr(runtime.resource, "getrlimit", lambda _: (12345, 12345))
+    assert runtime.memory() == 12345
+
+
+def test_more_folds_than_images_of_a_class(params):
+    meta = Path("data/processed/train/meta.json")
+    known = {"classes": ["a", "b"], "channels": 1, "image_size": 28, "mean": [0.5], "std": [0.5]}
+    known |= {"counts": [11, 40], "sha256": "0" * 64, "fit": "stretch", "depth": 16}
+    write_json(meta, {"dataset": "fashion_mnist", **known})
+    with pytest.raises(ValueError, match="split.folds is 12, but class a of fashion_mnist has on"):
+        check_feasible(params)
+    write_json(meta, {"dataset": "mnist", **known})  # of the run before
+    check_feasible(params)
