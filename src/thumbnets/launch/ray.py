@@ -57,7 +57,7 @@ class Ray:
         try:
             import ray
         except ImportError:
-            raise ValueError("--on ray needs Ray: pip install 'thumbnets[ray]'.") from None
+            raise ValueError("--on ray needs Ray: pip install ray.") from None
         self.ray, self.request = ray, request
         self.options = _checked(request.options)
         runtime.keep_ray_quiet()

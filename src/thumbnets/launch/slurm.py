@@ -50,9 +50,7 @@ class Slurm:
         try:
             import submitit
         except ImportError:
-            raise ValueError(
-                "--on slurm needs submitit: pip install 'thumbnets[slurm]', or submitit alone."
-            ) from None
+            raise ValueError("--on slurm needs submitit: pip install submitit.") from None
         if shutil.which("sbatch") is None:
             raise ValueError("--on slurm needs sbatch, which is not on PATH: log in to a cluster.")
         logging.getLogger("submitit").setLevel(logging.ERROR)
