@@ -1,38 +1,33 @@
-"""Measure: `python -m benchmarks [QUESTION …]`, all questions by default."""
+"""Measure: `python -m benchmarks [QUESTION …]`, all questions by default.
+
+`python -m benchmarks gpu` is for a machine with a GPU, and has options of its own.
+"""
 
 import argparse
+import importlib
 import sys
 
-from benchmarks import (
-    accuracy,
-    bags,
-    cold_start,
-    ensemble,
-    epoch,
-    graph,
-    harness,
-    local_memory,
-    memory,
-    mnist,
-    precision,
-    seeds,
-    side_by_side,
-)
+from benchmarks import harness
 
-QUESTIONS = {
-    "graph": graph,
-    "cold_start": cold_start,
-    "side_by_side": side_by_side,
-    "precision": precision,
-    "epoch": epoch,
-    "bags": bags,
-    "seeds": seeds,
-    "accuracy": accuracy,
-    "mnist": mnist,
-    "ensemble": ensemble,
-    "memory": memory,
-    "local_memory": local_memory,
-}
+# Modules of this package; each is imported when its turn comes.
+QUESTIONS = (
+    "graph",
+    "cold_start",
+    "side_by_side",
+    "precision",
+    "epoch",
+    "pool",
+    "roofline",
+    "bags",
+    "seeds",
+    "accuracy",
+    "mnist",
+    "ensemble",
+    "labels",
+    "memory",
+    "local_memory",
+    "launch",
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,16 +48,19 @@ def _options(arguments: argparse.Namespace) -> harness.Options:
 
 def main() -> None:
     """One question after the other; what one finds is kept, whatever becomes of the next."""
+    if sys.argv[1:2] == ["gpu"]:
+        return importlib.import_module("benchmarks.gpu").main(sys.argv[2:])
     parser = _parser()
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.questions if name not in QUESTIONS]:
-        parser.error(f"unknown question {unknown[0]!r}; known: {', '.join(QUESTIONS)}")
+        parser.error(f"unknown question {unknown[0]!r}; known: {', '.join(QUESTIONS)}, gpu (alone)")
     if min(arguments.repeats, arguments.images) < 1:
         parser.error("--repeats and --images must be 1 or more")
     failed = []
     for name in arguments.questions or QUESTIONS:
+        question = importlib.import_module(f"benchmarks.{name}").question
         try:
-            harness.answer_question(name, QUESTIONS[name].question, _options(arguments))
+            harness.answer_question(name, question, _options(arguments))
         except (ValueError, RuntimeError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed.append(name)

@@ -16,7 +16,7 @@ import torch
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 from torch.optim import SGD, Adadelta
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import OneCycleLR, StepLR
 from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import datasets, transforms
 
@@ -88,18 +88,25 @@ def usual(
     settings: ModelSettings, meta: Meta, data: Dataset, *, workers: int, autocast: bool
 ) -> None:
     """The loop of PyTorch's tutorial "Training with PyTorch"; autocast as in its AMP recipe."""
-    network = network_of(settings, meta)
+    network, train = network_of(settings, meta), settings.train
     optimizer, criterion = optimizer_of(network, settings), nn.CrossEntropyLoss()
-    loader = DataLoader(data, settings.train.batch_size, shuffle=True, num_workers=workers)
+    loader = DataLoader(data, train.batch_size, shuffle=True, num_workers=workers)
+    scheduler = None
+    if train.schedule.name == "onecycle":
+        steps = train.epochs * len(loader)
+        scheduler = OneCycleLR(optimizer, train.lr, total_steps=steps)
     network.train()
-    running_loss = 0.0
-    for inputs, labels in loader:
-        optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
-            loss = criterion(network(inputs), labels)
-        loss.backward()
-        optimizer.step()
-        running_loss += loss.item()
+    for _ in range(train.epochs):
+        running_loss = 0.0
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16) if autocast else nullcontext():
+                loss = criterion(network(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item()
+            if scheduler:
+                scheduler.step()
 
 
 def lightning(
@@ -192,6 +199,39 @@ def epoch(task: dict, tool: str, workers: int = 0, autocast: bool = False) -> Me
         began = time.perf_counter()
         train(settings, meta, part, **how)
         return {"seconds": time.perf_counter() - began}
+
+    return measured
+
+
+def pool(tasks: list[dict], workers: int, autocast: bool, taken: str) -> Measured:
+    """Train several networks by the usual loop, those that no other process has taken.
+
+    Args:
+        tasks: The trainings.
+        workers: Workers of the DataLoader.
+        autocast: Whether it trains in bf16.
+        taken: Folder with a file for each training that a process has taken.
+    """
+    how = {"workers": workers, "autocast": autocast}
+    trainings = []
+    for plain in tasks:
+        task = Task(**plain)
+        settings, source = task.settings, load(task.data, "train")
+        data = read(task.data, transform_of(settings, source.meta))
+        images = Subset(data, chosen(task, source).tolist())
+        trainings.append((settings, source.meta, images))
+    settings, meta, images = trainings[0]
+    once = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 1})})
+    usual(once, meta, Subset(images, range(10 * settings.train.batch_size)), **how)
+
+    def measured() -> dict:
+        for number, training in enumerate(trainings):
+            try:
+                Path(taken, str(number)).touch(exist_ok=False)
+            except FileExistsError:
+                continue
+            usual(*training, **how)
+        return {}
 
     return measured
 
@@ -319,4 +359,4 @@ def voting(task: dict, members: int, seed: int, jobs: int | None = None) -> Meas
 
 
 if __name__ == "__main__":
-    answer(epoch, example, voting)
+    answer(epoch, pool, example, voting)

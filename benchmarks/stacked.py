@@ -1,6 +1,7 @@
-"""Several perceptrons of one kind trained as one network: their weights stacked, products batched.
+"""Several networks of one kind trained as one: their weights stacked, products batched.
 
-An experiment: measured beside one process a core by `seeds.py`.
+An experiment: perceptrons are measured beside one process a core by `seeds.py`, and networks with
+convolutions, a group of channels each, by `gpu.py`.
 """
 
 import torch
@@ -16,6 +17,9 @@ from thumbnets.training.optimizers import build_optimizer
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings
 
+# Layers that work value by value, or channel by channel, and hold no weights.
+_PLAIN = (nn.ReLU, nn.LeakyReLU, Dropout, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+
 
 class StackedLinear(nn.Module):
     """S linear layers at once: [S, N, inputs] -> [S, N, outputs]."""
@@ -29,52 +33,94 @@ class StackedLinear(nn.Module):
         return torch.baddbmm(self.bias, x, self.weight)
 
 
-def stack(networks: list[nn.Sequential]) -> nn.Sequential:
-    """One network from [S, N, F] to logits [S, N, K], S being the number of `networks`.
+class Stacked(nn.Module):
+    """Networks side by side, from images [S, N, C, H, W] to logits [S, N, K].
 
     Raises:
-        ValueError: They have a layer that is neither linear nor works value by value.
+        ValueError: They have a layer that can't be stacked.
     """
-    layers: list[nn.Module] = []
-    for same in zip(*networks, strict=True):
-        if isinstance(same[0], nn.Linear):
-            layers.append(StackedLinear(list(same)))
-        elif isinstance(same[0], nn.ReLU | nn.LeakyReLU | Dropout):
-            layers.append(same[0])
-        elif not isinstance(same[0], nn.Flatten):  # images come flat
-            raise ValueError(f"only perceptrons can be stacked, got {same[0]}.")
-    return nn.Sequential(*layers)
+
+    def __init__(self, networks: list[nn.Sequential]) -> None:
+        super().__init__()
+        self.count = len(networks)
+        # Perceptrons are flat all along, others have maps [N, S * C, H, W] until the end.
+        self.flat = any(isinstance(layer, nn.Linear) for layer in networks[0])
+        layers = [self._layer(list(same)) for same in zip(*networks, strict=True)]
+        self.layers = nn.Sequential(*(layer for layer in layers if layer is not None))
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.flat:
+            return self.layers(images.flatten(2))
+        maps = self.layers(images.transpose(0, 1).flatten(1, 2))
+        return maps.unflatten(1, (self.count, -1)).flatten(2).transpose(0, 1)
+
+    def _layer(self, same: list[nn.Module]) -> nn.Module | None:
+        first = same[0]
+        if isinstance(first, nn.Linear):
+            return StackedLinear(same)
+        if isinstance(first, nn.Flatten):
+            return None
+        if isinstance(first, _PLAIN):
+            return first
+        if isinstance(first, nn.Conv2d) and not self.flat:
+            return _joined(same, first.in_channels, first.out_channels)
+        if isinstance(first, nn.BatchNorm2d) and not self.flat:
+            return _joined(same, first.num_features)
+        raise ValueError(f"only flat perceptrons and flat CNNs can be stacked, got {first}.")
+
+
+def _joined(same: list[nn.Conv2d] | list[nn.BatchNorm2d], *channels: int) -> nn.Module:
+    """One layer whose channels are those of several of a kind, one after the other."""
+    first, count = same[0], len(same)
+    if isinstance(first, nn.Conv2d):
+        joined = nn.Conv2d(
+            *(count * number for number in channels),
+            first.kernel_size,
+            first.stride,
+            first.padding,
+            groups=count * first.groups,
+            bias=first.bias is not None,
+        )
+    else:
+        joined = nn.BatchNorm2d(count * channels[0], first.eps, first.momentum)
+    state = {
+        name: torch.cat([layer.state_dict()[name] for layer in same]) if tensor.ndim else tensor
+        for name, tensor in first.state_dict().items()
+    }
+    joined.load_state_dict(state)
+    return joined
 
 
 def fit_stacked(
     settings: ModelSettings, train: Images, validation: Images, meta: Meta, seeds: list[int]
 ) -> list[float]:
-    """Train a perceptron a seed, without augmentation; each with its own weights and order.
+    """Train a network a seed, without augmentation; each with its own weights and order.
 
     Returns:
         Accuracy of each on the validation images, a fraction.
     """
+    device = train.images.device
     networks, streams = [], []
     for seed in seeds:
-        streams.append(RandomStreams.of(seed, train.images.device))
+        streams.append(RandomStreams.of(seed, device))
         networks.append(build(settings, **meta.shape))
         initialise(networks[-1], settings.train.init, streams[-1].init)
-    network = stack(networks)
+    network = Stacked(networks).to(device)
     for layer in network.modules():
         if isinstance(layer, Dropout):
             layer.random = streams[0].dropout[
                 0
             ]  # one stream gives all masks, so they are independent
-    mean, std = torch.tensor(meta.mean), torch.tensor(meta.std)
-    size = settings.train.batch_size
+    mean, std = (torch.tensor(values, device=device) for values in (meta.mean, meta.std))
+    size, number = settings.train.batch_size, len(train)
     optimizer = build_optimizer(network, settings.train)
-    schedule = Schedule(optimizer, settings.train, -(-len(train) // size))
+    schedule = Schedule(optimizer, settings.train, -(-number // size))
     accuracies = torch.empty(0)
     for _ in range(settings.train.epochs):
-        orders = [torch.randperm(len(train), generator=stream.order) for stream in streams]
+        orders = [torch.randperm(number, generator=s.order, device=device) for s in streams]
         for index in torch.stack(orders).split(size, dim=1):  # [S, N]
             images = normalise(train.images[index.flatten()], mean, std)
-            logits = network(images.view(*index.shape, -1))
+            logits = network(images.unflatten(0, index.shape))
             loss = len(seeds) * nn.functional.cross_entropy(  # the sum of the networks' means
                 logits.flatten(0, 1),
                 train.labels[index].flatten(),
@@ -84,17 +130,18 @@ def fit_stacked(
             loss.backward()
             optimizer.step()
             schedule.after_step()
-        accuracies = _evaluate(network, normalise(validation.images, mean, std), validation, seeds)
+        accuracies = _evaluate(network, validation, mean, std)
     return accuracies.tolist()
 
 
 @torch.inference_mode()
-def _evaluate(network: nn.Module, images: Tensor, data: Images, seeds: list[int]) -> Tensor:
+def _evaluate(network: Stacked, data: Images, mean: Tensor, std: Tensor) -> Tensor:
     """Accuracy of each of the stacked networks, float32 [S]; leaves them in train mode."""
     network.eval()
-    right = torch.zeros(len(seeds))
-    for part, labels in zip(images.split(1000), data.labels.split(1000), strict=True):
-        logits = network(part.flatten(1).expand(len(seeds), -1, -1))
+    right = torch.zeros(network.count, device=mean.device)
+    for part, labels in zip(data.images.split(500), data.labels.split(500), strict=True):
+        images = normalise(part, mean, std)
+        logits = network(images.expand(network.count, *images.shape))
         right += (logits.argmax(2) == labels).sum(1)
     network.train()
     return right / len(data)

@@ -1,6 +1,7 @@
 """What all contenders of a comparison do: the same network, batch size, samples, augmentation."""
 
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
@@ -9,9 +10,15 @@ from thumbnets.choices import check_options
 from thumbnets.data.arrays import Split
 from thumbnets.data.datasets import get_dataset
 from thumbnets.data.download import download
-from thumbnets.params import load_params
+from thumbnets.params import Params, load_params
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
+
+
+@cache
+def params() -> Params:
+    """params.yaml, read once."""
+    return load_params()
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Task:
         Raises:
             ValueError: There is no such block, or a key or option has a bad value.
         """
-        blocks = load_params().settings
+        blocks = params().settings
         if self.model not in blocks:
             raise ValueError(unknown("model", self.model, blocks))
         block = blocks[self.model]
@@ -77,7 +84,7 @@ def _folds(train: Split) -> np.ndarray:
     # Not before: it imports scikit-learn, which `cold_start` would count (0.7 s).
     from thumbnets.data.preprocess import stratified_folds
 
-    split = load_params().split
+    split = params().split
     return stratified_folds(train.labels, folds=split.folds, seed=split.seed)
 
 

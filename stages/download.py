@@ -1,8 +1,12 @@
-"""Fetch the raw files of the data set, checksums verified, or list own images: data/raw/dataset."""
+"""Fetch the raw files of the data set, checksums verified, or list own images: data/raw/dataset.
+
+And the published weights that blocks of the run begin with: pretrained/imagenet.
+"""
 
 import shutil
 
 from thumbnets import paths, runtime
+from thumbnets.artifacts import read_json
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
@@ -11,6 +15,15 @@ from thumbnets.stage import run_stage
 
 
 def main() -> None:
+    fetch_dataset()
+    if networks := read_json(paths.stage_inputs("download")).get("weights"):
+        from thumbnets.fetching import fetch_weights  # not before: importing torch takes seconds
+
+        for network in networks:
+            fetch_weights(network)
+
+
+def fetch_dataset() -> None:
     data = stage_params("download").data
     dataset = get_dataset(data.name)
     if isinstance(dataset, OwnImages):

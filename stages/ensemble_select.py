@@ -26,7 +26,11 @@ def main() -> None:
         logits = [run[array_name(params.evaluation.tta)] for run in runs.values()]
         labels = next(iter(runs.values()))["labels"]
         selection[group] = fit_rules(
-            list(runs), to_probabilities(np.stack(logits)), labels, steps=params.ensemble.steps
+            list(runs),
+            to_probabilities(np.stack(logits)),
+            labels,
+            steps=params.ensemble.steps,
+            objective=params.ensemble.objective,
         )
     write_json(paths.SELECTION, selection)
 

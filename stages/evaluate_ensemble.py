@@ -6,7 +6,7 @@ from thumbnets.ensembles.evaluation import score_run
 from thumbnets.ensembles.members import groups_of
 from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
 from thumbnets.evaluation.correctness import correctness, write_correctness
-from thumbnets.evaluation.summaries import summary
+from thumbnets.evaluation.summaries import common_checksum, summary
 from thumbnets.inputs import stage_params
 from thumbnets.stage import run_stage
 from thumbnets.stale import remove_stale_runs
@@ -25,10 +25,11 @@ def main() -> None:
         voting=params.ensemble.voting,
         ece_bins=params.evaluation.ece_bins,
     )
+    ensemble["test_sha256"] = common_checksum(metrics)
     write_json(paths.ENSEMBLE_METRICS, ensemble)
     write_json(paths.SUMMARY, summary(params.model, metrics, ensemble))
     found = read_ensemble_predictions()
-    correct = correctness(ENSEMBLE, found.predicted, found.labels, list(groups))
+    correct = correctness(ENSEMBLE, found.predicted, found.labels, list(groups), found.group)
     write_correctness(paths.correct(ENSEMBLE), correct)
 
 

@@ -1,8 +1,10 @@
 """Write the report of the run: pages for people, tables and pictures for `dvc plots`."""
 
 from thumbnets import paths
-from thumbnets.artifacts import write_text
+from thumbnets.artifacts import write_json, write_text
 from thumbnets.inputs import stage_params
+from thumbnets.quality.suspects import write_suggestions
+from thumbnets.report.card import render_card
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.plots import write_plots
 from thumbnets.report.results import read_results
@@ -14,8 +16,12 @@ def main() -> None:
     params = stage_params("report")
     remove_stale_runs(params)
     results = read_results(params)
+    flaws = results.flaws.as_json(results.class_counts)
+    write_json(paths.QUALITY, flaws)
+    write_suggestions(paths.SUGGESTIONS, results.flaws.suspects)
     write_text(paths.REPORT / "index.html", render_html(results))
     write_text(paths.REPORT / "report.md", render_markdown(results))
+    write_text(paths.REPORT / "model_card.md", render_card(results, flaws))
     write_plots(results, paths.PLOTS)
 
 

@@ -12,8 +12,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from thumbnets.artifacts import write_arrays, write_json
 from thumbnets.data.arrays import Meta
+from thumbnets.methods.base import build_method
+from thumbnets.methods.weights import save_weights
 from thumbnets.training.batches import Images
+from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import Epoch
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
@@ -156,3 +160,23 @@ def python() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def small_run(meta, model_settings, tmp_path, monkeypatch) -> Path:
+    """The folder of a run, entered: untrained networks a and b with all that predicting needs."""
+    folder, rng = tmp_path / "run", np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60)
+    for number, name in enumerate("ab"):
+        settings = model_settings().model_copy(update={"name": name})
+        torch.manual_seed(number)
+        classifier = Classifier(build_method(settings, meta).network(), meta)
+        save_weights(folder / f"weights/{name}/0.safetensors", classifier, settings)
+        logits = rng.normal(size=(60, 3)) + 2 * np.eye(3)[labels]
+        validation = folder / f"predictions/validation/{name}/0.npz"
+        validation.parent.mkdir(parents=True)
+        write_arrays(validation, logits=logits.astype(np.float32), labels=labels)
+    write_json(folder / "ensembles/selection.json", {"0": {"all": {"votes": {"a-0": 3, "b-0": 1}}}})
+    write_json(folder / "metrics/ensemble.json", {"rule": "all", "voting": "soft"})
+    monkeypatch.chdir(folder)
+    return folder

@@ -46,9 +46,8 @@ def take(tmp_path, monkeypatch):
 
 def _forget() -> None:
     """A file is read once a process; here it changes."""
-    for cached in (fingerprints.tree_hash, fingerprints._tree, fingerprints._imports):
-        cached.cache_clear()
-    fingerprints._pins.cache_clear()
+    for name in ("tree_hash", "_tree", "_imports", "_imported_files", "_pins"):
+        getattr(fingerprints, name).cache_clear()
 
 
 def test_names_all_that_is_imported_directly_or_not(take):

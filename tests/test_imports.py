@@ -28,7 +28,7 @@ LEVELS = [
     {"models"},
     {"training"},
     {"methods"},
-    {"evaluation"},
+    {"evaluation", "quality"},
     {"ensembles"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

@@ -220,7 +220,11 @@ BAD = [
     ("train.method", {"name": "probe", "encoder": "simclr_mnist"}, ["train.method can't be probe"]),
     ("models.simclr_mnist_knn.arch", "cnn_c", ["arch must be that of its encoder, simclr_mnist"]),
     ("models.simclr_mnist_knn.width", 16, ["width must be that of its encoder, simclr_mnist"]),
-    ("ensemble.objective", "los", ["ensemble.objective", "'loss' or 'accuracy'", "'los'"]),
+    (
+        "ensemble.objective",
+        "los",
+        ["ensemble.objective", "'loss', 'accuracy' or 'macro_f1'", "'los'"],
+    ),
     ("ensemble.rule", "bagging", ["ensemble.rule", "'bagged'", "'bagging'"]),
     ("ensemble.seeds", 0, ["ensemble.seeds", "1", "0"]),
     ("ensemble.seeds", 2, ["ensemble.seeds must divide the number of `seeds`, 1, got 2"]),

@@ -17,7 +17,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-POOL = ["mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn"]
+POOL = ["mlp4", "cnn_a", "cnn_c", "tiny_cnn"]  # of the six, for the sake of time
 
 
 def environment() -> dict[str, str]:
@@ -83,6 +83,7 @@ def clone(folder: Path) -> Project:
     project.run("git", "config", "user.name", "Test")
     project.run("git", "config", "user.email", "test@localhost")
     project.edit("params.yaml", "name: fashion_mnist", "name: digits")
+    pool_of(project, *POOL)
     project.commit()
     return project
 
@@ -116,11 +117,17 @@ def lock_entries(project: Project) -> dict[str, dict]:
     return YAML(typ="safe").load((project.folder / "dvc.lock").read_text())["stages"]
 
 
+def same_files(a: Path, b: Path) -> bool:
+    """Whether two files or folders hold the same files with the same bytes."""
+    names = {path.relative_to(b) for path in [b, *b.rglob("*")] if path.is_file()}
+    return bool(names) and all((a / name).read_bytes() == (b / name).read_bytes() for name in names)
+
+
 def pool_of(project: Project, *models: str) -> None:
     """Write a pool, and the first of it as the headline."""
     text = (project.folder / "params.yaml").read_text()
     start, end = text.index("model:"), text.index("seeds:")
-    lists = f"model: {models[0]}\npool: [{', '.join(models)}]\n"
+    lists = "\n".join([f"model: {models[0]}", "pool:", *(f"- {model}" for model in models), ""])
     (project.folder / "params.yaml").write_text(text[:start] + lists + text[end:])
 
 
@@ -129,6 +136,10 @@ def test_everything_is_written(project: Project):
     assert summary["model"]["name"] == "mlp4"
     assert summary["model"]["accuracy"] > 0.9
     assert summary["ensemble"]["accuracy"] > 0.9
+    metrics = json.loads((project.folder / "metrics/models/cnn_a.json").read_text())
+    assert (metrics["parameters"], metrics["multiply_accumulates"]) == (2174, 62_328)
+    card = (project.folder / "report/model_card.md").read_text()
+    assert "Licence: CC BY 4.0" in card and "`digits`" in card
     assert "<html" in (project.folder / "report/index.html").read_text()
     assert project.run("git", "status", "--porcelain") == ""
 
@@ -151,7 +162,7 @@ def test_a_headline_outside_the_pool_is_trained_alone_and_then_enters_it_untrain
     before = lock_entries(restored)
     printed = restored.run("dvc", "exp", "run", "-S", "model=lenet_300_100")
     assert trainings(printed) == ["lenet_300_100, seed 0"]
-    assert restored.changed() == {
+    assert restored.changed() - {"report/quality.json"} == {  # it may find the same labels
         *("params.yaml", "dvc.lock", "report/index.html", "report/report.md"),
         *("metrics/models/headline.json", "metrics/correct/headline.json", "metrics/summary.json"),
     }
@@ -226,6 +237,7 @@ def test_the_experiments_of_the_readme_train_what_it_says(restored: Project):
     """One after the other, each on top of the one before."""
     restored.edit("zoo/yardsticks.yaml", "resnet20, init: he, epochs: 10", "resnet20, epochs: 1")
     section = (ROOT / "README.md").read_text().partition("## Change one thing")[2]
+    section = section.replace("[0,1,2,3,4]", "[0,1]")  # for the sake of time
     lines = re.findall(r"^    (dvc exp run .*?)(?:\s+#|$)", section.partition("\n## ")[0], re.M)
     trained = {}
     for line in lines:
@@ -238,7 +250,7 @@ def test_the_experiments_of_the_readme_train_what_it_says(restored: Project):
         "models.cnn_c.lr=0.02": ["cnn_c, seed 0"],
         "model=resnet20": ["resnet20, seed 0"],
         "pool=[mlp4,cnn_c]": [],
-        "seeds=[0,1,2,3,4]": [f"{model}, seed {seed}" for model in models for seed in range(1, 5)],
+        "seeds=[0,1]": [f"{model}, seed 1" for model in models],
         "data.name=digits": [],  # as here all the time
         "ensemble.rule=stacking": [],
     }
@@ -296,6 +308,13 @@ def test_push_clone_pull_leaves_nothing_to_run(project: Project, tmp_path: Path)
     fresh.run("dvc", "pull", "-q")
     assert "up to date" in fresh.run("dvc", "status")
     assert fresh.stages_run("dvc", "repro") == []
+    artifacts = YAML(typ="safe").load((other / "dvc.yaml").read_text())["artifacts"]
+    for name, artifact in artifacts.items():  # as docs/quickstart.md says
+        fresh.run(
+            "git", "-c", "user.name=T", "-c", "user.email=t@t", "tag", "-am1", f"{name}@v1.0.0"
+        )
+        project.run("dvc", "artifacts", "get", str(other), name, "-o", str(tmp_path / name))
+        assert same_files(tmp_path / name, other / artifact["path"])
 
 
 def test_an_empty_cache_ends_with_the_same_bytes(project: Project, tmp_path: Path):
@@ -431,5 +450,5 @@ def test_images_of_your_own_from_a_folder_to_a_prediction(tmp_path: Path):
     (tmp_path / "photos/blue/notes.txt").write_text("no image")
     assert project.stages_run("dvc", "repro") == ["download", "preprocess", "report"]  # counted
     Image.new("RGB", (30, 30), (250, 0, 0)).save(tmp_path / "photos/red/0.png")
-    stages = project.stages_run("dvc", "repro")
-    assert stages[:2] == ["download", "preprocess"] and "train@lenet_300_100-0" in stages
+    stages = project.stages_run("dvc", "repro", "train@lenet_300_100-0")
+    assert stages == ["download", "preprocess", "train@lenet_300_100-0"]

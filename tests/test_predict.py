@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from thumbnets.api import ImageClassifier
 from thumbnets.data.arrays import Meta
 from thumbnets.predict import image_files, predict
+from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier
 
 
@@ -23,6 +25,15 @@ class Brightness(torch.nn.Module):
         return torch.stack([-level, level], 1)
 
 
+def answers(meta: Meta, files: list) -> dict:
+    """What is said of each file: its class, or why it has none."""
+    model = ImageClassifier(Trained.of(Classifier(Brightness(), meta)))
+    return {
+        answer.file: answer.reason or meta.classes[int(answer.probabilities.argmax())]
+        for answer in predict(model, files)
+    }
+
+
 def test_bad_files_get_a_reason_and_the_others_a_class(tmp_path):
     Image.new("L", (9, 9), 10).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
@@ -30,12 +41,12 @@ def test_bad_files_get_a_reason_and_the_others_a_class(tmp_path):
     Image.fromarray(np.full((8, 8), 4000, np.uint16)).save(tmp_path / "d.png")  # light, of 12 bits
     (tmp_path / "notes.txt").write_text("no image")
     meta = Meta("toy", ["dark", "light"], 1, 8, [0.5], [0.2], [1, 1], "", "crop", 12)
-    found = dict(predict(Classifier(Brightness(), meta), image_files([tmp_path])))
-    said = {path.name: row if isinstance(row, str) else row[0] for path, row in found.items()}
+    found = answers(meta, image_files([tmp_path]))
+    said = {path.name: row for path, row in found.items()}
     assert said["a.png"] == "dark" and said["d.png"] == "light" and len(said) == 4
     missing = image_files([tmp_path / "nowhere.png", tmp_path / "a.png"])
-    rows = [row for _, row in predict(Classifier(Brightness(), meta), missing)]
-    assert "nowhere.png does not exist" in rows[0] and rows[1][0] == "dark"
+    rows = list(answers(meta, missing).values())
+    assert "nowhere.png does not exist" in rows[0] and rows[1] == "dark"
     assert "cannot identify" in said["b.jpg"] and "no regular file" in said["c.png"]
 
 
@@ -46,6 +57,6 @@ def test_links_to_folders_are_told_and_not_followed(tmp_path):
     (tmp_path / "photos/up").symlink_to(tmp_path)
     (tmp_path / "named").symlink_to(tmp_path / "photos")
     meta = Meta("toy", ["dark", "light"], 1, 8, [0.5], [0.2], [1, 1], "", "crop", 12)
-    rows = list(predict(Classifier(Brightness(), meta), image_files([tmp_path / "named"])))
-    assert sorted(path.name for path, _ in rows) == ["b.png", "up"]
-    assert "a link to a folder" in dict(rows)[tmp_path / "photos/up"]
+    rows = answers(meta, image_files([tmp_path / "named"]))
+    assert sorted(path.name for path in rows) == ["b.png", "up"]
+    assert "a link to a folder" in rows[tmp_path / "photos/up"]

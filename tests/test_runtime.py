@@ -1,6 +1,7 @@
 """What the machine offers."""
 
 import pytest
+import torch
 
 from thumbnets import runtime
 
@@ -31,3 +32,56 @@ def test_memory_is_that_of_the_container_or_the_machine(monkeypatch, tmp_path):
     assert runtime.memory() == machine
     limit.write_text(f"{1 << 20}\n")
     assert runtime.memory() == 1 << 20
+
+
+# As torch 2.12 raises them.
+OUT = (
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB of "
+    "which 3.44 GiB is free.\nIncluding non-PyTorch memory, this process has 75.65 GiB in use."
+)
+CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+DRIVER = "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError(OUT), "CUDA out of memory. Tried to allocate 20.00 GiB"),
+        (RuntimeError(CUBLAS), "CUBLAS_STATUS_ALLOC_FAILED"),
+        (RuntimeError(DRIVER), "CUDA error: out of memory"),
+    ],
+)
+def test_a_gpu_without_memory_left_is_one_line(error, said):
+    with pytest.raises(ValueError) as told, runtime.gpu_memory("cnn_c, seed 3"):
+        raise error
+    line = str(told.value)
+    assert line.startswith(f"cnn_c, seed 3: the memory of the GPU has ended ({said}): ")
+    assert "--per-gpu" in line and "batch_size" in line and "\n" not in line
+
+
+def test_other_errors_of_torch_are_not_about_memory():
+    with pytest.raises(RuntimeError, match="size mismatch"), runtime.gpu_memory("cnn_c"):
+        raise RuntimeError("size mismatch")
+
+
+def test_the_type_of_device_needs_no_torch_where_there_is_no_gpu(monkeypatch, python):
+    monkeypatch.delenv("THUMBNETS_DEVICE", raising=False)
+    monkeypatch.setattr(runtime, "_GPU_DRIVERS", ())
+    assert runtime.device_type() == runtime.accepted_device() == "cpu"
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cuda:1")
+    assert runtime.device_type() == runtime.accepted_device() == "cuda"
+    monkeypatch.setenv("THUMBNETS_ACCEPT", "mps")
+    assert (runtime.device_type(), runtime.accepted_device()) == ("cuda", "mps")
+    code = "import sys; from thumbnets import runtime; runtime._GPU_DRIVERS = ()\n"
+    assert python(code + "runtime.device_type(); print('torch' in sys.modules)") == "False\n"
+
+
+def test_a_machine_is_its_device_instructions_and_torch(monkeypatch):
+    import torch
+
+    monkeypatch.setenv("THUMBNETS_DEVICE", "cpu")
+    found = runtime.machine()
+    assert (found["device"], found["torch"]) == ("cpu", torch.__version__)
+    assert found["kind"].split()[0] == __import__("platform").machine()
+    if torch.backends.cpu.get_cpu_capability() == "AVX512":
+        assert "avx512f" in found["kind"].split()

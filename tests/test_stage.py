@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from thumbnets.artifacts import read_json, write_arrays, write_json
+from thumbnets.data.arrays import Meta
 from thumbnets.ensembles.rules import RULES
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.inputs import READS
@@ -110,6 +111,19 @@ def test_a_stage_without_its_inputs_says_so(stage, copied):
     assert done.stderr == "error: params.yaml not found: run this from the root of the project.\n"
 
 
+def test_an_evaluation_removes_what_was_found_on_other_images(stage, copied):
+    """Before it looks for the weights, which are not there."""
+    assert stage("code").returncode == 0
+    meta = Meta("toy", ["a"], 1, 2, [0.5], [0.1], [1], "ab" * 32)
+    write_json(copied / "data" / "processed" / "test" / "meta.json", vars(meta))
+    for slot, checksum in {"cnn_a": "cd" * 32, "cnn_b": meta.sha256}.items():
+        path = copied / "metrics" / "models" / f"{slot}.json"
+        write_json(path, {"test_sha256": checksum})
+    done = stage("evaluate", "cnn_c")
+    assert done.returncode == 1 and "cnn_c/0.safetensors is missing" in done.stderr
+    assert [path.name for path in (copied / "metrics" / "models").iterdir()] == ["cnn_b.json"]
+
+
 def test_code_stops_at_a_bad_param(stage, copied):
     edit(copied / "params.yaml", "cnn_c: {arch: cnn_c,", "cnn_c: {arch: cnn_c, droput: 0.1,")
     done = stage("code")
@@ -166,7 +180,8 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     right, wrong = np.eye(2)[labels] * 9, np.eye(2)[1 - labels] * 9
     for model, logits in {"mlp4": [right, wrong], "cnn_a": [wrong, right]}.items():
         scores = [{"accuracy": 0.5, "recall": [0.5, 0.5]}] * 2
-        metrics = over_seeds(scores, classes=classes.tolist(), images=20) | {"parameters": 1}
+        metrics = over_seeds(scores, classes=classes.tolist(), images=20)
+        metrics |= {"parameters": 1, "multiply_accumulates": 1}
         write_json(copied / "metrics" / "models" / f"{model}.json", metrics)
         path = copied / "predictions" / "test" / f"{model}.npz"
         write_arrays(
@@ -184,3 +199,13 @@ def test_every_seed_is_scored_with_its_own_members(stage, copied, seeds):
     done = stage("evaluate_ensemble")
     assert done.returncode == 0, done.stderr
     assert read_json(copied / "metrics" / "ensemble.json")["selected"]["accuracy"]["mean"] == 1.0
+
+
+def test_stages_that_train_nothing_import_nothing_heavy():
+    """Each takes a second or two, of stages that take less."""
+    stages = ("code", "download", "pretrain", "train", "ensemble_select", "teach")
+    stages += ("evaluate", "evaluate_ensemble", "report")
+    program = f"import sys, {', '.join(f'stages.{stage}' for stage in stages)}\n"
+    program += "print({'torch', 'sklearn', 'scipy.stats', 'dvc'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")

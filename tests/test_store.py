@@ -1,12 +1,13 @@
 """Finished work is found by its inputs, whole and unchanged, or not at all."""
 
+import json
 import stat
 from pathlib import Path
 
 import pytest
 
 from thumbnets import paths, runtime
-from thumbnets.artifacts import write_json
+from thumbnets.artifacts import sha256, write_json
 from thumbnets.store import Store, key_of, training_key
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -67,6 +68,29 @@ def test_what_was_taken_away_or_altered_is_not_found(store, tmp_path):
     path.unlink()
     assert not store.has(KEY) and not store.take(KEY, elsewhere(tmp_path))
     assert not (tmp_path / "there").exists()
+
+
+def test_what_is_not_of_its_sha256_is_not_taken(store, files, tmp_path):
+    """MD5, by which DVC names its objects, can be met by other content on purpose."""
+    (path,) = (store.cache / "finished").rglob("*.json")
+    record = json.loads(path.read_text())
+    assert record["sha256"] == {name: sha256(file) for name, file in files.items()}
+    record["sha256"]["weights"] = "0" * 64
+    path.write_text(json.dumps(record))
+    assert not store.take(KEY, elsewhere(tmp_path))
+    del record["sha256"]  # of an earlier release
+    path.write_text(json.dumps(record))
+    assert store.take(KEY, elsewhere(tmp_path))
+
+
+def test_of_each_kind_of_device_there_is_one(store, files, tmp_path):
+    gpu = Store(store.cache, "cuda")
+    assert not gpu.has(KEY) and not gpu.take(KEY, elsewhere(tmp_path))
+    gpu.put(KEY, files, {"machine": {"device": "cuda"}, "seconds": 3.0})
+    assert gpu.has(KEY) and gpu.about(KEY)["seconds"] == 3.0
+    assert store.has(KEY) and store.about(KEY) == {}
+    with gpu.claim(KEY) as other:
+        assert other is None and gpu.holder(KEY) and store.holder(KEY) is None
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", '{"format": 2, "files": {}}', '{"format": 1}'])

@@ -1,9 +1,11 @@
 """The train stage: killed at any moment it ends with the same bytes; finished, it is stored."""
 
+import contextlib
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,14 +15,15 @@ import numpy as np
 import pytest
 import torch
 
-from thumbnets import paths, trainings
+from thumbnets import paths, runtime, trainings
 from thumbnets.artifacts import read_arrays, read_csv, read_json, write_json
 from thumbnets.data.arrays import Split, write_split
 from thumbnets.inputs import stage_inputs
+from thumbnets.launch import worker
 from thumbnets.methods.base import build_method
 from thumbnets.methods.weights import load_weights
 from thumbnets.params import load_params
-from thumbnets.store import training_key
+from thumbnets.store import project_store, training_key
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training, fit
 
@@ -30,6 +33,11 @@ OUTPUTS = (paths.weights, paths.validation_predictions, paths.history)
 def outputs(model: str) -> list[bytes]:
     """The files of a training with seed 0."""
     return [path(model, 0).read_bytes() for path in OUTPUTS]
+
+
+def ahead(slot: str, seed: int) -> None:
+    """As a job of `thumbnets train` does."""
+    worker.train_ahead(slot, seed, training_key(slot, seed), project_store())
 
 
 def remove_outputs(model: str) -> None:
@@ -49,6 +57,7 @@ def stage(tmp_path, monkeypatch):
     from stages import train
 
     signal.signal(signal.SIGINT, handler)
+    monkeypatch.setattr(worker, "check_unchanged", lambda *_: None)  # there are no params
     yield train
     torch.set_deterministic_debug_mode("default")
 
@@ -147,6 +156,16 @@ def test_a_refit_learns_from_all_images_for_as_many_epochs(stage, block, split, 
     assert len(curve) == epochs and curve[0].validation_loss is None
 
 
+def test_a_gpu_without_memory_left_names_the_training(stage, block, monkeypatch):
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …")
+
+    block()
+    monkeypatch.setattr(trainings, "fit", full)
+    with pytest.raises(ValueError, match=r"^toy, seed 0: the memory of the GPU has ended"):
+        stage.main("toy", "0")
+
+
 def test_a_refit_has_no_images_for_the_plateau_schedule(train_settings):
     with pytest.raises(ValueError, match="refit leaves no images for schedule: plateau to look at"):
         train_settings(refit=True, schedule="plateau")
@@ -165,11 +184,11 @@ def test_ahead_writes_nothing_and_the_stage_then_trains_nothing(stage, block, ca
     expected = outputs("toy")
     remove_outputs("toy")
     Path(".dvc").mkdir()
-    stage.main("toy", "0", "--ahead")
+    ahead("toy", 0)
     assert "toy, seed 0: epoch 3/3" in capsys.readouterr().out
     assert not any(path("toy", 0).exists() for path in OUTPUTS)
     assert list(paths.CHECKPOINTS.iterdir()) == []
-    stage.main("toy", "0", "--ahead")
+    ahead("toy", 0)
     stage.main("toy", "0")
     assert capsys.readouterr().out == "toy, seed 0: trained before, found by its inputs\n" * 2
     assert outputs("toy") == expected
@@ -178,7 +197,7 @@ def test_ahead_writes_nothing_and_the_stage_then_trains_nothing(stage, block, ca
 def test_without_a_cache_of_dvc_nothing_is_found(stage, block, capsys):
     block()
     for _ in range(2):
-        stage.main("toy", "0", "--ahead")
+        ahead("toy", 0)
         assert "epoch 1/3" in capsys.readouterr().out
 
 
@@ -222,7 +241,7 @@ def test_what_is_stored_of_other_inputs_is_not_found(
     stage, block, store, split, capsys, changes, data
 ):
     block()
-    stage.main("toy", "0", "--ahead")
+    ahead("toy", 0)
     changes = {**changes, "data": data(split)} if data else changes
     block(**changes)
     capsys.readouterr()
@@ -233,9 +252,64 @@ def test_what_is_stored_of_other_inputs_is_not_found(
     assert outputs("toy") == found
 
 
+def test_what_another_process_has_under_way_is_waited_for(stage, block, store, capsys):
+    """The stage takes the result of a job; a second job leaves it to the first."""
+    block()
+    ahead("toy", 0)
+    key, store = training_key("toy", 0), project_store()
+    (record,) = (store.cache / "finished").rglob(f"{key[2:]}.json")
+    hidden = record.rename(record.with_suffix(".hidden"))
+    capsys.readouterr()
+
+    def finish(seconds: float) -> None:
+        hidden.rename(record)
+        claim.close()
+
+    with contextlib.ExitStack() as claim, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stage.time, "sleep", finish)
+        assert claim.enter_context(store.claim(key)) is None
+        ahead("toy", 0)
+        stage.main("toy", "0")
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first == f"toy, seed 0: under way in {_me()}"
+    assert second == f"toy, seed 0: under way in {_me()}, waiting"
+    assert third == "toy, seed 0: trained before, found by its inputs"
+
+
+def _me() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def test_a_state_of_another_kind_of_device_is_not_taken(stage, block, store, capsys, monkeypatch):
+    block()
+    monkeypatch.setattr(runtime, "machine", lambda: {"device": "cuda", "kind": "H100"})
+    worker.train_ahead("toy", 0, training_key("toy", 0), project_store("cuda"))
+    capsys.readouterr()
+    stage.main("toy", "0")
+    assert "epoch 1/3" in capsys.readouterr().out  # trained here, on a CPU
+    remove_outputs("toy")
+    monkeypatch.setenv("THUMBNETS_ACCEPT", "cuda")
+    stage.main("toy", "0")
+    assert capsys.readouterr().out == "toy, seed 0: trained before, found by its inputs\n"
+    assert project_store().about(training_key("toy", 0))["machine"]["kind"] == "H100"
+    assert project_store("cpu").about(training_key("toy", 0))["seconds"] > 0
+
+
+def test_what_a_training_was_computed_on_is_in_no_output(stage, block, store, monkeypatch):
+    block()
+    stage.main("toy", "0")
+    expected = outputs("toy")
+    remove_outputs("toy")
+    monkeypatch.setenv("THUMBNETS_RETRAIN", "1")
+    monkeypatch.setattr(runtime, "machine", lambda: {"device": "cpu", "kind": "another"})
+    stage.main("toy", "0")
+    assert outputs("toy") == expected
+    assert project_store().about(training_key("toy", 0))["machine"]["kind"] == "another"
+
+
 def test_another_seed_is_another_training(stage, block, store, capsys):
     block()
-    stage.main("toy", "1", "--ahead")
+    ahead("toy", 1)
     capsys.readouterr()
     stage.main("toy", "0")
     assert "epoch 1/3" in capsys.readouterr().out

@@ -1,9 +1,12 @@
 """Blocks of several files: bases, merging, and what is wrong with them in one line."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from thumbnets import cli
+from thumbnets.params import load_params
 from thumbnets.zoo import merged, read_blocks, read_zoo
 
 
@@ -77,3 +80,15 @@ def test_no_block_of_the_project_repeats_what_its_base_says(root):
     for name, block in zoo.items():
         base = zoo.get(block.get("base"), {})
         assert not [key for key in block if key in base and block[key] == base[key]], name
+
+
+def test_the_command_lists_blocks_with_their_file_network_and_method(root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["thumbnets", "models", "--blocks"])
+    cli.main()
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["mlp4", "params.yaml", "mlp4", "supervised"]
+    assert ["resnet20", "yardsticks", "resnet20", "supervised"] in rows
+    files = [row[1] for row in rows]
+    assert files == sorted(files, key=lambda file: (file != "params.yaml", file))
+    assert len({row[0] for row in rows}) == len(rows) == len(load_params().models)

@@ -165,16 +165,20 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
     """Read the rows of a CSV file with a header.
+
+    Args:
+        path: The file.
+        remedy: What to do about a damaged file.
 
     Raises:
         ValueError: The file is missing, too long, not CSV, or a row has more or fewer cells than
             the header.
     """
     content = read_bounded(path, _LONGEST_TABLE)
-    with parsing(path):
-        text = io.StringIO(content.decode("utf-8"), newline="")
+    with parsing(path, remedy):
+        text = io.StringIO(content.decode("utf-8-sig"), newline="")  # as spreadsheets save
         rows = list(csv.DictReader(text, strict=True))
         for number, row in enumerate(rows, 1):
             if None in row or None in row.values():

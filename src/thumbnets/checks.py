@@ -168,6 +168,8 @@ def _check_fit(params: "Params", name: str) -> None:
                 f"models.{name}.{key} must be a file in {paths.PRETRAINED}/, where DVC sees it "
                 f"change (put a copy or a link there), got '{path}'."
             )
+    if train.weights == "imagenet":
+        _check_published(name, params.settings[name].arch)
     if train.patches and side % train.patches.size:
         raise ValueError(
             f"models.{name}.patches.size must divide the image's {side} pixels, "
@@ -191,6 +193,20 @@ def _check_size(params: "Params", name: str) -> None:
             f"models.{name}: {settings.arch} takes images of at most {most} pixels, "
             f"got {seen}{remedy}."
         )
+
+
+def _check_published(name: str, arch: str) -> None:
+    """Refuse a network of which nobody publishes weights.
+
+    Raises:
+        ValueError: There are none.
+    """
+    from thumbnets.training.imagenet import published  # not before: torchvision takes seconds
+
+    try:
+        published(arch)
+    except ValueError as error:
+        raise ValueError(f"models.{name}: {error}") from None
 
 
 def _inside(path: Path, folder: Path) -> bool:

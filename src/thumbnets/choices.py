@@ -4,9 +4,16 @@ Free of torch at import, because params are checked before anything is computed.
 """
 
 import typing
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from thumbnets.messages import quote, shorten
 from thumbnets.registry import Registry, unknown
@@ -16,6 +23,24 @@ class Checked(BaseModel):
     """Base of all params: immutable, strictly typed, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Sparse(Checked):
+    """Params some of which are dumped only where they are set.
+
+    A dump is what a training depends on and what its weights say of it, so that a key that was
+    added later must not change those that are without it.
+
+    Attributes:
+        added: Names of these params, whose default is to do as before there was the key.
+    """
+
+    added: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        unset = {k for k in self.added if getattr(self, k) == type(self).model_fields[k].default}
+        return {key: value for key, value in dump(self).items() if key not in unset}
 
 
 class Choice(Checked):

@@ -9,24 +9,27 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
-from thumbnets.checks import check_watched
+from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
-from thumbnets.data.names import shown
-from thumbnets.doctor.commands import add_doctor, doctor, mend_locks
-from thumbnets.feasible import check_feasible
-from thumbnets.launch.local import missing_trainings, train_ahead
+from thumbnets.demo.commands import add_demo, demo
+from thumbnets.doctor.commands import add_doctor, doctor
+from thumbnets.launch.commands import add_jobs, add_train, jobs, train
+from thumbnets.model_commands import add_export, add_predict, export, predict, require, slot_of
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.review.commands import add_history, add_review, history, review
 from thumbnets.stage import run
-from thumbnets.store import project_store
+from thumbnets.zoo import families
 
 
 def models(arguments: argparse.Namespace) -> None:
-    """List all networks: name, family, parameters on 28x28x1 with 10 classes, source."""
+    """List all networks: name, family, parameters on 28x28x1 with 10 classes, source; or blocks."""
+    if arguments.blocks:
+        _list_blocks(load_params())
+        return
     rows = [
         (entry.name, entry.metadata.family, f"{entry.metadata.parameters:,}", entry.metadata.source)
         for entry in NETWORKS.entries.values()
@@ -39,84 +42,30 @@ def models(arguments: argparse.Namespace) -> None:
         print(f"\n{library}/NAME, fitted to the images, with NAME one of\n{names}")
 
 
+def _list_blocks(params: Params) -> None:
+    """All blocks by the file that has them: name, file of the zoo, network, method."""
+    of_zoo = families(paths.ZOO)
+    rows = [
+        (name, of_zoo.get(name, paths.PARAMS.name), block.arch, block.train.method.name)
+        for name, block in params.settings.items()
+    ]
+    rows.sort(key=lambda row: (row[1] != paths.PARAMS.name, row[1]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
 def fetch(arguments: argparse.Namespace) -> None:
-    """Fetch a data set to data/raw/<dataset>, checksums verified."""
+    """Fetch a data set, or a network's published weights, checksums verified."""
+    if arguments.dataset.startswith("torchvision/"):
+        from thumbnets.fetching import fetch_weights  # not before: importing torch takes seconds
+
+        fetch_weights(arguments.dataset)
+        return
     dataset = get_dataset(arguments.dataset)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
     download(dataset, paths.fetched(dataset.name), mirror=runtime.mirror())
-
-
-def train(arguments: argparse.Namespace) -> None:
-    """Train what is out of date, several at once; `dvc repro` then goes on from there."""
-    params = load_params()
-    threads = max(params.settings[model].train.threads for model in params.run)
-    jobs = max(1, runtime.cores() // threads) if arguments.jobs is None else arguments.jobs
-    if jobs < 1:
-        raise ValueError(f"--jobs must be 1 or more, got {jobs}.")
-    settings = {
-        slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
-    }
-    check_watched(params)
-    check_feasible(params)
-    mend_locks(Path.cwd())
-    train_ahead(missing_trainings(project_store()), settings, jobs)
-
-
-def _slot(name: str, params: Params) -> str:
-    """Where the files of a block of the run lie.
-
-    Raises:
-        ValueError: There is no such block, or it is not in the run.
-    """
-    if name not in params.models:
-        raise ValueError(unknown("model", name, params.models))
-    if name not in params.slots:
-        raise ValueError(
-            f"{name} is not in this run: `dvc exp run -S model={name}`, or add it to `pool`."
-        )
-    return params.slots[name]
-
-
-def _weights(model: str, seed: int, params: Params) -> Path:
-    path = paths.weights(_slot(model, params), seed)
-    if seed not in params.seeds and not path.is_file():
-        raise ValueError(f"seed {seed} is not one of this run, {params.seeds}: add it to `seeds`.")
-    _require(path, f"{path} not found")
-    return path
-
-
-def _require(path: Path, missing: str) -> None:
-    """Refuse a model that was not trained: this file of it is not there."""
-    if not path.is_file():
-        raise ValueError(f"{missing}: run `dvc repro`.")
-
-
-def predict(arguments: argparse.Namespace) -> None:
-    """Classify image files, or all images of a folder, with a trained model."""
-    from thumbnets.methods.weights import load_weights
-    from thumbnets.predict import image_files, predict
-
-    params = load_params()
-    model = arguments.model or params.model
-    seed = params.seeds[0] if arguments.seed is None else arguments.seed
-    weights = _weights(model, seed, params)
-    files = image_files(arguments.images)
-    classifier = load_weights(weights, runtime.device())
-    of, meant = classifier.meta.dataset, params.data.name
-    if of != meant:
-        raise ValueError(
-            f"{weights} was trained on {of}, but data.name is {meant}: run `dvc repro`."
-        )
-    failed = 0
-    for file, found in predict(classifier, files):
-        if isinstance(found, str):
-            failed += 1
-            print(f"{shown(file)}\terror\t{shown(found)}")
-        else:
-            print(f"{shown(file)}\t{shown(found[0])}\t{found[1]:.4f}")
-    if failed:
-        raise ValueError(f"{failed} of {len(files)} files can't be read as images.")
 
 
 def describe(arguments: argparse.Namespace) -> None:
@@ -162,26 +111,16 @@ def _meta_of(dataset: str) -> Meta:
     )
 
 
-def export(arguments: argparse.Namespace) -> None:
-    """Write a trained network as one file for other programs: ONNX or TorchScript."""
-    import torch
-
-    from thumbnets.export import SUFFIXES, export
-    from thumbnets.methods.weights import load_weights
-
-    params, name = load_params(), arguments.model
-    seed = params.seeds[0] if arguments.seed is None else arguments.seed
-    classifier = load_weights(_weights(name, seed, params), torch.device("cpu"))
-    output = arguments.output or Path(f"{name}-{seed}{SUFFIXES[arguments.format]}")
-    difference = export(classifier, arguments.format, output)
-    print(f"{output}: largest difference of a logit {difference:.1e}")
-
-
 def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
     from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import SCORES, check_alike, read_predictions
+    from thumbnets.evaluation.predictions import (
+        SCORES,
+        check_alike,
+        read_predictions,
+        scores_to_compare,
+    )
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 
@@ -190,22 +129,25 @@ def compare(arguments: argparse.Namespace) -> None:
         raise ValueError("Name two or more different models to compare.")
     if arguments.metric not in SCORES:
         raise ValueError(unknown("metric", arguments.metric, SCORES))
-    slots = {name: name if name == ENSEMBLE else _slot(name, params) for name in names}
+    slots = {name: name if name == ENSEMBLE else slot_of(name, params) for name in names}
     for name, slot in slots.items():
         if name != ENSEMBLE:
-            _require(paths.test_predictions(slot), f"{name} has no test predictions")
+            require(paths.test_predictions(slot), f"{name} has no test predictions")
     predictions = {
         name: read_ensemble_predictions() if name == ENSEMBLE else read_predictions(slot)
         for name, slot in slots.items()
     }
     check_alike(predictions)
-    score = SCORES[arguments.metric]
-    scores = {name: score(of_name) for name, of_name in predictions.items()}
-    found = compare(scores)
-    images, seeds = len(predictions[names[0]].labels), predictions[names[0]].seeds
-    print(f"{arguments.metric}, {plural(images, 'test image')}, {plural(len(seeds), 'seed')}")
-    print(comparison_table(found, arguments.metric))
-    print(explanation(arguments.metric, len(seeds)))
+    metric = arguments.metric
+    scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
+    found, first = compare(scores), predictions[names[0]]
+    seeds, grouped = first.seeds, first.group is not None
+    images = plural(len(first.labels), "test image")
+    if grouped:
+        images += f" in {plural(int(first.group.max()) + 1, 'group')}"
+    print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
+    print(comparison_table(found, metric))
+    print(explanation(metric, len(seeds), grouped=grouped))
     if (ensembles := min(map(len, scores.values()))) < len(seeds):
         of_each = plural(len(seeds) // ensembles, "seed")
         print(f"An ensemble has the trainings of {of_each}, whose mean it is compared with.")
@@ -223,30 +165,27 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(function=function)
         return added
 
-    command(models)
+    listing = command(models)
+    listing.add_argument("--blocks", action="store_true", help="the blocks of params and zoo")
     command(fetch).add_argument("dataset", help="name, as in data.name of params.yaml")
-    training = command(train)
-    training.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
-    prediction = command(predict)
-    prediction.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
-    prediction.add_argument("--model", help="a trained model block (default: `model` of params)")
-    prediction.add_argument("--seed", type=int, help="of its training (default: first of params)")
+    add_train(command(train))
+    add_jobs(command(jobs))
+    add_predict(command(predict))
     description = command(describe)
     description.add_argument("model", metavar="MODEL", help="a block of params.yaml, or a network")
     description.add_argument("--dataset", help="whose images it takes (default: of params)")
     description.add_argument("--json", action="store_true", help="all numbers as JSON")
-    exporting = command(export)
-    exporting.add_argument("model", metavar="MODEL", help="a trained model block")
-    exporting.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
-    exporting.add_argument("--seed", type=int, help="of its training (default: first of params)")
-    exporting.add_argument("--output", type=Path, help="file (default: MODEL-SEED.onnx or .pt)")
+    add_export(command(export))
     comparison = command(compare)
-    comparison.add_argument("names", nargs="+", metavar="MODEL", help="a trained block, ensemble")
+    named = "a block, headline or ensemble"
+    comparison.add_argument("names", nargs="+", metavar="MODEL", help=named)
     comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
     add_recipe_commands(command)
     add_review(command(review))
     add_history(command(history))
     add_doctor(command(doctor))
+    add_demo(command(demo))
+    add_completion(command(completion), parser)
     return parser
 
 

@@ -163,7 +163,7 @@ def measure(
             warnings.simplefilter("ignore")  # copying into a tensor of no memory does nothing
             method = build_method(settings, meta)
             network = method.network()
-            if settings.train.weights:
+            if settings.train.weights and settings.train.weights != "imagenet":  # not fetched yet
                 take_weights(network, Path(settings.train.weights))
             module = method.training_module(network, 0)
         images = torch.empty(settings.train.batch_size, in_channels, side, side, device="meta")

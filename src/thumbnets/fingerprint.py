@@ -18,6 +18,7 @@ Fingerprint = dict[str, dict[str, str]]
 # found, how errors and progress are shown. Without this, a new path for the report would retrain
 # every model.
 WITHOUT_EFFECT = {
+    "thumbnets.claims",
     "thumbnets.paths",
     "thumbnets.stage",
     "thumbnets.store",
@@ -79,10 +80,14 @@ def _dump(node: object) -> str:
     `ast.dump` prints fields that newer releases added; here empty fields are left out.
     """
     if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        return f"{type(node).__name__}({','.join(f'{k}={_dump(v)}' for k, v in fields)})"
+        fields = [
+            f"{name}={_dump(value)}"
+            for name in node._fields
+            if (value := getattr(node, name, None)) is not None and value != []
+        ]
+        return f"{type(node).__name__}({','.join(fields)})"
     if isinstance(node, list):
-        return f"[{','.join(_dump(item) for item in node if not _is_bare_string(item))}]"
+        return f"[{','.join([_dump(item) for item in node if not _is_bare_string(item)])}]"
     return repr(node)
 
 
@@ -101,16 +106,21 @@ def _closure(roots: list[Path], source: Path) -> set[Path]:
         file = waiting.pop()
         if file not in found:
             found.add(file)
-            for name in _imports(file, source):
-                waiting.extend(files_of(name, source))
+            waiting.extend(_imported_files(file, source))
     return found
+
+
+@cache
+def _imported_files(file: Path, source: Path) -> frozenset[Path]:
+    """The project's files that importing a file runs, those that they import left out."""
+    return frozenset(found for name in _imports(file, source) for found in files_of(name, source))
 
 
 @cache
 def _imports(file: Path, source: Path) -> list[str]:
     """Dotted names that a file imports, wherever the statement stands; `from a import b` is a.b."""
     found: list[str] = []
-    for node in ast.walk(_tree(file)):
+    for node in _statements(_tree(file)):
         if isinstance(node, ast.Import):
             found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -121,6 +131,15 @@ def _imports(file: Path, source: Path) -> list[str]:
                 base = ".".join([*package[:keep], *([base] if base else [])])
             found += (f"{base}.{alias.name}" for alias in node.names)
     return found
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node, however deep; expressions hold none, and are most of a tree."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        below = getattr(node, name, None)
+        for child in below if isinstance(below, list) else ():
+            yield child
+            yield from _statements(child)
 
 
 def files_of(name: str, source: Path) -> Iterator[Path]:

@@ -23,7 +23,10 @@ READS = {
     "download": ["data"],
     "preprocess": ["data", "split.folds", "split.seed", "train.augment"],
     "evaluate": ["evaluation", "seeds"],
-    "ensemble_select": ["pool", "seeds", "ensemble.seeds", "ensemble.steps", "evaluation.tta"],
+    "ensemble_select": [
+        *("pool", "seeds", "evaluation.tta"),
+        *("ensemble.objective", "ensemble.seeds", "ensemble.steps"),
+    ],
     "teach": [
         *("pool", "seeds", "train.threads"),
         *("ensemble.objective", "ensemble.rule", "ensemble.seeds", "ensemble.teach"),
@@ -53,17 +56,16 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
         stage: Name of the stage's script.
 
     Returns:
-        `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `report`
-        has `templates`: their checksums. `pretrain` has `encoders`: what the training of each rests
-        on; `probes`: settings of the blocks that begin with one; `begins`: by slot the encoder that
-        it begins with, or null.
+        `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `download`
+        may have `weights`: networks whose published weights blocks of the run begin with;
+        `preprocess` `files`: the checksum of the corrections. `report` has `templates`: their
+        checksums. `pretrain` has `encoders`: what the training of each rests on; `probes`: settings
+        of the blocks that begin with one; `begins`: by slot the encoder that it begins with, or
+        null.
     """
     roots = stage_roots(params, stage, paths.SOURCE)
     code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS)
     if stage == "pretrain":
-        settings = {
-            slot: params.settings[params.block_of(slot)] for slot in [*params.pool, paths.HEADLINE]
-        }
         return {
             **code,
             "params": {"seeds": params.seeds},
@@ -73,11 +75,15 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
                 for name in params.run
                 if params.settings[name].encoder
             ],
-            "begins": {slot: block.encoder for slot, block in settings.items()},
+            "begins": {slot: block.encoder for slot, block in params.slot_settings.items()},
         }
     written = params.model_dump()
     written["models"] = {name: params.models[name] for name in [*params.run, *params.encoders]}
     content = {**code, "params": _subset(written, READS[stage])}
+    if stage == "download" and (networks := params.published_weights):
+        content["weights"] = networks
+    if stage == "preprocess" and params.data.corrections:
+        content["files"] = {"data.corrections": sha256(Path(params.data.corrections))}
     if stage == "report":
         content["templates"] = {path.name: sha256(path) for path in _templates()}
     return content

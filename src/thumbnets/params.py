@@ -11,12 +11,13 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from thumbnets import paths
 from thumbnets.checks import check_run
 from thumbnets.choices import Checked, check_options, explain
+from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
-from thumbnets.registry import METHODS, NETWORKS, unknown
+from thumbnets.registry import METHODS, NETWORKS, listed, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.yaml_files import read_yaml
 from thumbnets.zoo import encoder_of, file_of, method_of, read_blocks, trains_encoder
@@ -54,7 +55,7 @@ def _unique(values: list) -> list:
 
 
 class DataParams(Checked):
-    """Which images. All but the name is about images of the user's own (folder, imagenet)."""
+    """Which images. All but name, duplicates and corrections is about images of the user's own."""
 
     name: Annotated[str, AfterValidator(_known_dataset)]
     """The data set: fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters,
@@ -84,6 +85,19 @@ class DataParams(Checked):
     divided between training, validation and test. null: the list's column, if any."""
     leaks: Literal["tell", "refuse"] = "tell"
     """Groups on both sides of a given train/ and test/ are told in findings.json, or refused."""
+    duplicates: Literal["keep", "drop"] = "keep"
+    """Of any data set: copies of a test image or of another training image are told in the report,
+    or left out of the training images."""
+    corrections: str | None = None
+    """Of any data set: a CSV file in corrections/ with corrected labels of training images; null:
+    none."""
+
+    @field_validator("corrections")
+    @classmethod
+    def _edits_are_noticed(cls, corrections: str | None) -> str | None:
+        if corrections is not None:
+            check_place(corrections)
+        return corrections
 
     @field_validator("group")
     @classmethod
@@ -108,7 +122,7 @@ class DataParams(Checked):
     @property
     def rule(self) -> FolderRule:
         """How images of the user's own are read."""
-        return FolderRule(**self.model_dump(exclude={"name"}))
+        return FolderRule(**self.model_dump(exclude={"name", "duplicates", "corrections"}))
 
     @property
     def image_size(self) -> int:
@@ -139,8 +153,8 @@ class EnsembleParams(Checked):
     """The rule that counts, of those that are all fitted on validation images and scored: greedy
     selection with replacement, the best single model, equal votes, weights of least loss, the mean
     of greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
-    objective: Literal["loss", "accuracy"]
-    """What greedy, bagged and best choose for."""
+    objective: Literal["loss", "accuracy", "macro_f1"]
+    """What greedy, bagged and best choose for; macro_f1 counts every class alike."""
     voting: Literal["soft", "hard"]
     """Mean of probabilities, or majority; stacking has no votes."""
     steps: Annotated[int, Field(ge=1, le=10_000)]
@@ -181,6 +195,10 @@ class ReportParams(Checked):
 
     title: str
     """Heading of the report."""
+    intended_use: str | None = None
+    """What the models are for, and what they are not for, as the model card says it."""
+    licence: str | None = None
+    """Licence of images of the user's own, as the model card says it."""
 
 
 class Params(Checked):
@@ -232,6 +250,11 @@ class Params(Checked):
         return self.model if slot == paths.HEADLINE else slot
 
     @property
+    def slot_settings(self) -> dict[str, ModelSettings]:
+        """Settings of what is trained in each slot: the blocks of the pool, and the headline."""
+        return {slot: self.settings[self.block_of(slot)] for slot in [*self.pool, paths.HEADLINE]}
+
+    @property
     def example(self) -> str:
         """What the models of the run learn from and are judged on: `image`, or `bag`."""
         return METHODS[self.settings[self.model].train.method.name].metadata.example
@@ -241,6 +264,13 @@ class Params(Checked):
         """The blocks that stage `pretrain` trains: what the models of this run begin with."""
         begins = [self.settings[name].encoder for name in self.run]
         return list(dict.fromkeys(name for name in begins if name))
+
+    @property
+    def published_weights(self) -> list[str]:
+        """The networks whose published weights the models of this run begin with."""
+        blocks = [self.settings[name] for name in [*self.run, *self.encoders]]
+        networks = (block.arch for block in blocks if block.train.weights == "imagenet")
+        return sorted(set(networks))
 
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
@@ -282,32 +312,50 @@ class Params(Checked):
     def _resolve(self, name: str) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
         block, where = self._with_network(name), f"models.{name}"
-        if "arch" not in block:
-            raise ValueError(
-                f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
-                f"one of {', '.join(NETWORKS.entries)}, torchvision/NAME."
-            )
-        if not isinstance(block["arch"], str):
-            raise ValueError(f"{where}.arch must be one of {', '.join(NETWORKS.entries)}")
-        try:
-            arch = NETWORKS[block["arch"]]
-            option_names = _options(arch.name)
-            training = {key: block[key] for key in block if key in TrainSettings.model_fields}
-            options = {key: block[key] for key in block if key in option_names}
-            for key in block.keys() - training.keys() - options.keys() - {"arch"}:
-                known = [*TrainSettings.model_fields, *sorted(option_names)]
-                raise ValueError(unknown("key", key, known))
-            return ModelSettings(
-                name=name,
-                arch=arch.name,
-                options=check_options(NETWORKS, arch.name, options),
-                train=TrainSettings.model_validate({**dict(self.train), **training}),
-                rotate=self.split.rotate,
-            )
-        except ValidationError as error:
-            raise ValueError(explain(error, TrainSettings, where)) from None
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+        return settings_of(name, block, dict(self.train), rotate=self.split.rotate, where=where)
+
+
+def settings_of(
+    name: str, block: Mapping[str, Any], train: Mapping[str, Any], *, rotate: bool, where: str
+) -> ModelSettings:
+    """The settings of a block: training settings told from options of its network.
+
+    Args:
+        name: Name of the block.
+        block: `arch`, options of the network, and keys of `train`.
+        train: What holds where the block says nothing.
+        rotate: Whether the validating fold goes by the seed.
+        where: What messages call the block.
+
+    Raises:
+        ValueError: The block names an unknown network or key, or has a bad value.
+    """
+    if "arch" not in block:
+        raise ValueError(
+            f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
+            f"one of {listed(NETWORKS.entries)} (`thumbnets models`), or torchvision/NAME."
+        )
+    if not isinstance(block["arch"], str):
+        raise ValueError(f"{where}.arch must be one of {listed(NETWORKS.entries)}")
+    try:
+        arch = NETWORKS[block["arch"]]
+        option_names = _options(arch.name)
+        training = {key: block[key] for key in block if key in TrainSettings.model_fields}
+        options = {key: block[key] for key in block if key in option_names}
+        for key in block.keys() - training.keys() - options.keys() - {"arch"}:
+            known = [*TrainSettings.model_fields, *sorted(option_names)]
+            raise ValueError(unknown("key", key, known))
+        return ModelSettings(
+            name=name,
+            arch=arch.name,
+            options=check_options(NETWORKS, arch.name, options),
+            train=TrainSettings.model_validate({**train, **training}),
+            rotate=rotate,
+        )
+    except ValidationError as error:
+        raise ValueError(explain(error, TrainSettings, where)) from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _options(arch: Any) -> set[str]:

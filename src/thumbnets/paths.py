@@ -11,11 +11,15 @@ ZOO = Path("zoo")
 INPUTS = Path("build/inputs")
 STAGE_INPUTS = INPUTS / "stages"
 CHECKPOINTS = Path("build/checkpoints")
+LAUNCH = Path("build/launch")  # jobs and their logs
 RAW = Path("data/raw")
 DATASET = RAW / "dataset"  # a fixed name: DVC empties it before anything checks data.name
 TRAIN = Path("data/processed/train")
 TEST = Path("data/processed/test")
 FINDINGS = Path("data/processed/findings.json")
+FLAWS = Path("data/processed/flaws")
+SUGGESTIONS = Path("quality/corrections.csv")
+CORRECTIONS = Path("corrections")
 AUGMENTATION_PREVIEW = Path("plots/augmentation.png")
 ENCODERS = Path("encoders")
 ENCODERS_OF = ENCODERS / "of-models"  # the hyphen keeps it apart from blocks
@@ -35,6 +39,7 @@ CORRECT = METRICS / "correct"
 ENSEMBLE_METRICS = METRICS / "ensemble.json"
 SUMMARY = METRICS / "summary.json"
 REPORT = Path("report")
+QUALITY = REPORT / "quality.json"
 PLOTS = Path("plots")
 
 

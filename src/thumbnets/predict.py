@@ -1,19 +1,33 @@
-"""Classifying image files with a trained network."""
+"""Classifying image files with a trained model: some at a time, however many there are."""
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from thumbnets.data.arrays import Meta
+from thumbnets.api import ImageClassifier
 from thumbnets.data.formats import SUFFIXES
-from thumbnets.data.images import read_image
 from thumbnets.data.listing import images_below
-from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.training.classifier import Classifier, check_finite
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one file.
+
+    Attributes:
+        file: The file.
+        probabilities: float64 [K]; None if it can't be read.
+        pixels: uint8 [C, H, W], as the model takes it; None likewise.
+        reason: Why it can't be read.
+    """
+
+    file: Path
+    probabilities: np.ndarray | None = None
+    pixels: np.ndarray | None = None
+    reason: str | None = None
 
 
 def image_files(places: Iterable[Path]) -> list[Path]:
@@ -38,45 +52,24 @@ def image_files(places: Iterable[Path]) -> list[Path]:
     return files
 
 
-def read_as_trained(path: Path, meta: Meta) -> np.ndarray:
-    """Read an image as those that the network was trained on were: its channels, size and fit.
+def predict(model: ImageClassifier, files: list[Path]) -> Iterator[Answer]:
+    """Probabilities of each image file, or why it can't be read, in order.
 
-    Returns:
-        uint8 [C, H, W].
-
-    Raises:
-        ValueError: The file is no image, or is damaged.
+    Memory: of one batch, `model.trained.at_once` images of the size that the model takes.
     """
-    form = {"channels": meta.channels, "size": meta.image_size, "fit": meta.fit}
-    form["depth"] = meta.depth
-    try:
-        return read_image(path, **form)
-    except ValueError as error:
-        raise ValueError(f"{path} can't be read as an image: {error}") from None
-
-
-def predict(
-    classifier: Classifier, files: list[Path]
-) -> Iterator[tuple[Path, tuple[str, float] | str]]:
-    """Class and its probability for each image file, or why it can't be read; some at a time."""
-    meta = classifier.meta
-    for start in range(0, len(files), classifier.at_once):
-        some = files[start : start + classifier.at_once]
-        found = [_read_or_reason(path, meta) for path in some]
+    for start in range(0, len(files), model.trained.at_once):
+        some = files[start : start + model.trained.at_once]
+        found = [_read_or_reason(path, model) for path in some]
         images = [image for image in found if not isinstance(image, str)]
-        rows = iter(())
-        if images:
-            logits = check_finite(classifier.logits(torch.from_numpy(np.stack(images))))
-            rows = iter(to_probabilities(logits))
+        rows = iter(model.probabilities(np.stack(images)) if images else ())
         for path, image in zip(some, found, strict=True):
             if isinstance(image, str):
-                yield path, image
+                yield Answer(path, reason=image)
             else:
-                row = next(rows)
-                yield path, (meta.classes[int(row.argmax())], float(row.max()))
+                yield Answer(path, next(rows), image)
 
 
-def _read_or_reason(path: Path, meta: Meta) -> np.ndarray | str:
+def _read_or_reason(path: Path, model: ImageClassifier) -> np.ndarray | str:
     try:
         if path.is_dir():
             raise ValueError(f"{path} is a link to a folder, which is not followed: name it")
@@ -84,6 +77,6 @@ def _read_or_reason(path: Path, meta: Meta) -> np.ndarray | str:
             raise ValueError(f"{path} does not exist")
         if not path.is_file():  # to read a FIFO would wait for ever
             raise ValueError(f"{path} can't be read as an image: no regular file")
-        return read_as_trained(path, meta)
+        return model.pixels(path)
     except (ValueError, OSError) as error:
         return str(error)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,8 @@ def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) ->
     key = _key(code, data)
     missing = [seed for seed in seeds if read_key(paths.encoder(settings.name, seed)) != key]
     for seed in missing:
-        _train(settings, data, seed, key)
+        with runtime.gpu_memory(f"{settings.name}, seed {seed}"):
+            _train(settings, data, seed, key)
     _show(settings, data, seeds[0])
 
 
@@ -76,7 +76,7 @@ def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
     )
     progress.close()
     weights = paths.encoder(settings.name, seed)
-    write_csv(weights.with_suffix(".csv"), map(asdict, curve))
+    write_csv(weights.with_suffix(".csv"), (row.as_row() for row in curve))
     save_weights(weights, classifier, settings, key=key)
 
 

@@ -36,7 +36,13 @@ from thumbnets.registry import (
     Entry,
     Registry,
 )
-from thumbnets.training.settings import EarlyStopping, Lookahead, Patches, TrainSettings
+from thumbnets.training.settings import (
+    EarlyStopping,
+    Lookahead,
+    Patches,
+    PowerWeights,
+    TrainSettings,
+)
 from thumbnets.zoo import read_yaml
 
 PAGE = Path("docs/params.md")
@@ -48,6 +54,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "split": SplitParams,
     "train": TrainSettings,
     "train.lookahead": Lookahead,
+    "train.class_weights": PowerWeights,
     "train.early_stopping": EarlyStopping,
     "train.patches": Patches,
     "ensemble": EnsembleParams,
@@ -173,7 +180,7 @@ def _fields(model: type[BaseModel]) -> dict[str, tuple[str, str]]:
             told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             meaning = _one_line(after.value.value) if told else ""
             found[node.target.id] = (ast.unparse(node.annotation), meaning)
-    return found
+    return {key: of for key, of in found.items() if key in model.model_fields}
 
 
 def _meaning_of(annotation: str) -> str:
@@ -192,13 +199,19 @@ def _takes(annotation: str, model: type[BaseModel], key: str) -> str:
         return f"list of {link}s" if several else f"{link}{nothing}"
     name = annotation.removesuffix(" | None")
     if name in _OF_SECTIONS:
-        keys = ", ".join(_SECTIONS[_OF_SECTIONS[name]].model_fields)
-        return f"`{{{keys}}}`{nothing}"
+        return f"{_keys(name)}{nothing}"
     return words(model.model_json_schema()["properties"][key])
+
+
+def _keys(name: str) -> str:
+    """The keys of a section, by the name of its class."""
+    return f"`{{{', '.join(_SECTIONS[_OF_SECTIONS[name]].model_fields)}}}`"
 
 
 def words(schema: Mapping[str, Any]) -> str:
     """A JSON schema in words: `whole number, at least 1`."""
+    if "$ref" in schema:
+        return _keys(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
         kinds = sorted(schema["anyOf"], key=lambda one: one.get("type") == "null")
         return ", or ".join(map(words, kinds))

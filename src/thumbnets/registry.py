@@ -10,7 +10,7 @@ import ast
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ _ANNOTATION_NAMES = {
 
 
 # A message is to stay a line that one can read.
-_NAMES_IN_MESSAGE = 30
+_NAMES_IN_MESSAGE = 12
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -220,9 +220,15 @@ def unknown(kind: str, name: object, known: Any) -> str:
     names = list(known)
     near = difflib.get_close_matches(shorten(str(name)), names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    more = f" and {len(names) - _NAMES_IN_MESSAGE} more" if len(names) > _NAMES_IN_MESSAGE else ""
-    listed = f"Known: {', '.join(names[:_NAMES_IN_MESSAGE])}{more}." if names else "There is none."
-    return f"Unknown {kind} {quote(name)}.{hint} {listed}"
+    said = f"Known: {listed(names)}." if names else "There is none."
+    return f"Unknown {kind} {quote(name)}.{hint} {said}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message: the first ones, and how many more there are."""
+    everything = list(names)
+    more = len(everything) - _NAMES_IN_MESSAGE
+    return ", ".join(everything[:_NAMES_IN_MESSAGE]) + (f" and {more} more" if more > 0 else "")
 
 
 def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:

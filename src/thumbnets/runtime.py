@@ -7,9 +7,12 @@ import configparser
 import ctypes
 import importlib
 import os
+import platform
+import re
 import resource
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,6 +28,19 @@ _QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME
 # glibc's mallopt parameters. Large buffers stay mapped between steps: fresh pages cost more than
 # the arithmetic of a small network.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+# Of drivers of NVIDIA and AMD.
+_GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+
+# Sets of vector instructions by which torch and its libraries choose kernels.
+_VECTORS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
+
+
+# What torch says if an allocation of its own fails, or one that cuBLAS or cuDNN asks for.
+_OUT_OF_MEMORY = re.compile(
+    r"(?:CUDA|HIP) (?:error: )?out of memory(?:\. Tried to allocate [\d.]+ [KMG]iB)?"
+    r"|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
+)
 
 
 def quiet_threads() -> None:
@@ -45,7 +61,7 @@ def prepare(*, threads: int, precision: str = "fp32") -> None:
     """
     import torch
 
-    if precision == "bf16" and not _computes_bf16(device()):
+    if precision == "bf16" and not computes_bf16(device()):
         raise ValueError(
             "precision: bf16 needs a CPU with avx512_bf16 or a GPU with bfloat16 (without, it is "
             "many times slower than fp32): write precision: fp32."
@@ -85,7 +101,8 @@ def _defer_compiler_import() -> None:
         sys.modules["torch._dynamo"] = torch._dynamo = compiler
 
 
-def _computes_bf16(device: "torch.device") -> bool:
+def computes_bf16(device: "torch.device") -> bool:
+    """Whether a device has bfloat16 arithmetic of its own."""
     import torch
 
     if device.type == "cuda":
@@ -118,6 +135,90 @@ def device() -> "torch.device":
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"THUMBNETS_DEVICE={name!r} can't be used here: {reason}") from error
+
+
+def uses_gpus() -> bool:
+    """Whether trainings may be spread over GPUs: not if `$THUMBNETS_DEVICE` names another device.
+
+    `cuda` is any GPU; one with a number is one that all trainings are to share.
+    """
+    return os.environ.get("THUMBNETS_DEVICE") in (None, "", "cuda")
+
+
+def visible_gpus() -> list[str] | None:
+    """GPUs that `$CUDA_VISIBLE_DEVICES` leaves to this process; None if it is not set.
+
+    As CUDA reads it: what follows -1 or an empty name is not used.
+    """
+    text = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    unusable = [name in ("", "-1", "NoDevFiles", "void") for name in names]
+    return names[: unusable.index(True)] if any(unusable) else names
+
+
+def has_gpu_driver() -> bool:
+    """Whether the driver of a GPU is loaded (Linux); without one torch can use none."""
+    return any(Path(file).exists() for file in _GPU_DRIVERS)
+
+
+@contextmanager
+def gpu_memory(work: str) -> Iterator[None]:
+    """Tell in one line that the memory of the GPU did not suffice.
+
+    Args:
+        work: What is computed, for the message.
+
+    Raises:
+        ValueError: In place of torch's error, which has many lines and no advice.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; libraries raise others
+        if not (found := _OUT_OF_MEMORY.search(str(error))):
+            raise
+        raise ValueError(
+            f"{work}: the memory of the GPU has ended ({found[0]}): fewer trainings at once "
+            "(--per-gpu), a smaller batch_size, or precision: bf16 need less."
+        ) from error
+
+
+def device_type() -> str:
+    """Type of `device()`, as cpu or cuda; without importing torch where there is no GPU."""
+    if name := os.environ.get("THUMBNETS_DEVICE"):
+        return name.partition(":")[0]
+    if not has_gpu_driver():
+        return "cpu"
+    return device().type
+
+
+def accepted_device() -> str:
+    """Type of the device whose finished work is taken: `$THUMBNETS_ACCEPT`, else that of this one.
+
+    A machine without a GPU may so take what GPUs of a cluster have trained.
+    """
+    return os.environ.get("THUMBNETS_ACCEPT") or device_type()
+
+
+def machine() -> dict[str, str]:
+    """What the bytes of a training depend on beside its inputs: device, CPU kind, torch.
+
+    The kind of a CPU is what chooses kernels: its architecture and sets of vector instructions.
+    """
+    import torch
+
+    at = device()
+    kind = torch.cuda.get_device_name(at) if at.type == "cuda" else _cpu_kind()
+    return {"device": at.type, "kind": kind, "torch": torch.__version__}
+
+
+def _cpu_kind() -> str:
+    """Architecture of the CPU and the vector instructions that libraries choose kernels by."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    flags = next((set(line.split()) for line in lines if line.startswith(("flags", "Feat"))), set())
+    return " ".join([platform.machine(), *(name for name in _VECTORS if name in flags)])
 
 
 def mirror() -> str | None:
@@ -182,6 +283,12 @@ def checkpoint_seconds() -> float:
     if not seconds >= 0:
         raise ValueError(f"THUMBNETS_CHECKPOINT_SECONDS must be seconds, 0 or more, got {text!r}")
     return seconds
+
+
+def keep_ray_quiet() -> None:
+    """Let Ray send no statistics of use and print no advice, unless variables say otherwise."""
+    for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
+        os.environ.setdefault(name, "0")
 
 
 def retrains() -> bool:

@@ -32,7 +32,7 @@ def run(main: Callable[..., object], *arguments: object) -> None:
     except (ValueError, OSError) as error:
         if wants_traceback():
             raise
-        sys.exit(f"error: {_one_line(error)}")
+        sys.exit(f"error: {one_line(error)}")
     except Terminated:
         sys.exit(128 + signal.SIGTERM)
     except KeyboardInterrupt:
@@ -47,7 +47,8 @@ def run_stage(main: Callable[..., object], *arguments: object) -> None:
     os._exit(0)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """An error as one line, with the file that it is about."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'file'}: {error.strerror}"
     return " ".join(str(error).split())

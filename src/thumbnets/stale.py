@@ -2,12 +2,14 @@
 
 A model or seed that was taken off its list leaves files in folders that later stages depend on as a
 whole. Stage `code` removes them when params change; the stages that sum up do so before they read.
+After a change of the data the first evaluation removes what others found on the data before, which
+would stay beside its own until all are done.
 """
 
 from pathlib import Path
 
 from thumbnets import paths
-from thumbnets.artifacts import remove_stale
+from thumbnets.artifacts import read_json, remove_stale
 from thumbnets.params import Params
 
 
@@ -21,6 +23,32 @@ def remove_stale_runs(params: Params, *folders: Path) -> None:
     for folder, names in _expected(params).items():
         if not folders or any(folder.is_relative_to(given) for given in folders):
             remove_stale(folder, names)
+
+
+def remove_results_of_other_data(checksum: str) -> None:
+    """Remove what evaluations found on other test images: metrics, bits, predictions.
+
+    Args:
+        checksum: Checksum of the test images, as `read_checksum` gives it.
+    """
+    found = sorted(paths.MODEL_METRICS.glob("*.json"))
+    for metrics in [path for path in found if _checksum(path) != checksum]:
+        slot = metrics.stem
+        for of_slot in (paths.correct, paths.test_predictions, paths.confusion):
+            of_slot(slot).unlink(missing_ok=True)
+        metrics.unlink()
+    ensemble = paths.ENSEMBLE_METRICS
+    if ensemble.is_file() and _checksum(ensemble) != checksum:
+        for path in (paths.correct(ensemble.stem), paths.SUMMARY, ensemble):
+            path.unlink(missing_ok=True)
+
+
+def _checksum(metrics: Path) -> str | None:
+    """The checksum that a file of metrics states; None of a damaged one, or of an older version."""
+    try:
+        return read_json(metrics).get("test_sha256")
+    except (ValueError, AttributeError):
+        return None
 
 
 def _expected(params: Params) -> dict[Path, list[str]]:

@@ -4,16 +4,21 @@ What a training or an evaluation writes is a function of its inputs. Its files l
 named by their MD5 as DVC names them, and a small record says which files belong to a key of all the
 inputs. So work is found under another name (headline and pool), and by every workspace that shares
 the cache (`dvc exp run --temp`, recipes); `dvc gc` may take files away, and then it is done anew.
+
+Work of a GPU has a record of its own, since its bytes are others than those of a CPU.
 """
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import write_bytes, write_json
+from thumbnets.claims import claim, holder
 
 _FORMAT = 1  # of the records; another one is not read
 
@@ -23,10 +28,11 @@ class Store:
 
     Args:
         cache: DVC's cache; None if the project has none, and nothing is found or kept.
+        device: Type of the device that work must have been done on, as `cpu` or `cuda`.
     """
 
-    def __init__(self, cache: Path | None) -> None:
-        self.cache = cache
+    def __init__(self, cache: Path | None, device: str = "cpu") -> None:
+        self.cache, self.device = cache, device
 
     def has(self, key: str) -> bool:
         """Whether all files of that key are there; their content is not looked at."""
@@ -46,10 +52,12 @@ class Store:
         """
         if runtime.retrains():
             return False
-        contents = {}
+        contents, sums = {}, self._read(key).get("sha256", {})
         for name, path in self._objects(key).items():
             content = path.read_bytes() if path.is_file() else b""
             if _md5(content) != path.parent.name + path.name:  # taken away, or altered
+                return False
+            if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
                 return False
             contents[name] = content
         if contents.keys() != files.keys():
@@ -58,47 +66,82 @@ class Store:
             write_bytes(files[name], content)
         return True
 
-    def put(self, key: str, files: Mapping[str, Path]) -> None:
+    def put(
+        self, key: str, files: Mapping[str, Path], about: Mapping[str, Any] | None = None
+    ) -> None:
         """Keep the files of finished work.
 
         Args:
             key: Hash of all inputs of the work.
             files: Where each file lies, by a name for `take`.
+            about: How it was done, for `about`; no part of the work.
         """
         if self.cache is None:
             return
-        found = {}
+        found, sums = {}, {}
         for name, path in files.items():
             content = path.read_bytes()
-            found[name] = _md5(content)
+            found[name], sums[name] = _md5(content), hashlib.sha256(content).hexdigest()
             target = self._object(found[name])
             if not target.is_file():
                 write_bytes(target, content)
                 os.chmod(target, 0o444)  # as DVC protects its objects
-        write_json(self._record(key), {"format": _FORMAT, "files": found})
+        record = {"format": _FORMAT, "files": found, "sha256": sums, "about": about or {}}
+        write_json(self._record(key), record)
 
-    def _objects(self, key: str) -> dict[str, Path]:
-        """The object of each file of a key; none if there is no record."""
+    def about(self, key: str) -> dict[str, Any]:
+        """How finished work was done: its machine and seconds; empty if that is not known."""
+        return self._read(key).get("about", {})
+
+    def claim(self, key: str) -> AbstractContextManager[str | None]:
+        """Hold the claim of a key; gives who has it, or None if it is ours now."""
+        return nullcontext() if self.cache is None else claim(self._record(key, ".claim"))
+
+    def holder(self, key: str) -> str | None:
+        """Who has the work of a key under way, or None."""
+        return None if self.cache is None else holder(self._record(key, ".claim"))
+
+    def _read(self, key: str) -> dict[str, Any]:
+        """The record of a key; empty if there is none, or a damaged one."""
         if self.cache is None:
             return {}
         try:
             record = json.loads(self._record(key).read_text(encoding="utf-8"))
-            if record["format"] != _FORMAT:
-                return {}
-            return {name: self._object(str(md5)) for name, md5 in record["files"].items()}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none, or damaged
+            maps = (record["files"], record.get("sha256", {}), record.get("about", {}))
+            whole = record["format"] == _FORMAT and all(isinstance(one, dict) for one in maps)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
+        return record if whole else {}
+
+    def _objects(self, key: str) -> dict[str, Path]:
+        """The object of each file of a key; none if there is no record."""
+        files = self._read(key).get("files", {})
+        return {name: self._object(str(md5)) for name, md5 in files.items()}
 
     def _object(self, md5: str) -> Path:
         return self.cache / "files" / "md5" / md5[:2] / md5[2:]
 
-    def _record(self, key: str) -> Path:
-        return self.cache / "finished" / key[:2] / f"{key[2:]}.json"
+    def _record(self, key: str, suffix: str = ".json") -> Path:
+        device = "" if self.device == "cpu" else f".{self.device}"
+        return self.cache / "finished" / key[:2] / f"{key[2:]}{device}{suffix}"
 
 
-def project_store() -> Store:
-    """The store of the project in the working directory."""
-    return Store(runtime.dvc_cache())
+def project_store(device: str | None = None) -> Store:
+    """The store of the project in the working directory.
+
+    Args:
+        device: Type of the device whose work it holds; None: that which is accepted here.
+    """
+    return Store(runtime.dvc_cache(), device or runtime.accepted_device())
+
+
+def training_files(slot: str, seed: int) -> dict[str, Path]:
+    """Files that a training writes, by the names under which the store has them."""
+    return {
+        "weights": paths.weights(slot, seed),
+        "validation": paths.validation_predictions(slot, seed),
+        "history": paths.history(slot, seed),
+    }
 
 
 def training_key(slot: str, seed: int) -> str:

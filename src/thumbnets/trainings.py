@@ -1,17 +1,17 @@
 """Training one model with one seed, from its settings to the files that are written of it."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import write_arrays, write_csv
-from thumbnets.data.arrays import Split, read_split
+from thumbnets.data.arrays import Split, read_split, renumbered
 from thumbnets.evaluation import views
 from thumbnets.methods.base import Method, Part, build_method
 from thumbnets.methods.weights import save_weights
+from thumbnets.registry import METHODS
 from thumbnets.training.batches import Images
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
@@ -47,14 +47,17 @@ def train_model(settings: ModelSettings, seed: int, key: str, files: Mapping[str
     validation = training.examples(method, "validation", validates)
     predictions = views.predict(classifier, validation, views.VIEWS)
     save_weights(files["weights"], final, settings)
+    of_images = METHODS[settings.train.method.name].metadata.example == "image"
+    group = data.group if of_images else None
     write_arrays(
         files["validation"],
         indices=np.flatnonzero(validates),
+        **({} if group is None else {"group": renumbered(group[validates])}),
         labels=validation.labels.cpu().numpy(),
         **{views.array_name(name): logits for name, logits in predictions.items()},
         **method.report_arrays(classifier, validation),
     )
-    write_csv(files["history"], map(asdict, curve))
+    write_csv(files["history"], (row.as_row() for row in curve))
     training.remove_checkpoints()
 
 
@@ -88,15 +91,16 @@ class _Training:
         name = f"{settings.name}, seed {self.seed}"
         progress = Progress(name if part == "folds" else f"{name}, {part}")
         method = build_method(settings, self.data.meta)
-        trained = fit(
-            method,
-            self.examples(method, "train", train),
-            None if validation is None else self.examples(method, "validation", validation),
-            seed=self.seed,
-            watcher=progress,
-            checkpoint=checkpoint,
-            halvings=halvings,
-        )
+        with runtime.gpu_memory(name):
+            trained = fit(
+                method,
+                self.examples(method, "train", train),
+                None if validation is None else self.examples(method, "validation", validation),
+                seed=self.seed,
+                watcher=progress,
+                checkpoint=checkpoint,
+                halvings=halvings,
+            )
         progress.close()
         return trained
 
@@ -114,6 +118,6 @@ def _refit_settings(settings: ModelSettings, curve: list[Epoch]) -> ModelSetting
     """The settings for all images: as many epochs as the fold that validates found best."""
     epochs = settings.train.epochs
     if settings.train.early_stopping:
-        epochs = min(curve, key=lambda row: row.validation_loss).epoch
+        epochs = min(curve, key=lambda row: row.to_improve).epoch
     changes = {"epochs": epochs, "early_stopping": None}
     return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})

@@ -40,17 +40,25 @@ def read_zoo(folder: Path) -> dict[str, Block]:
     Raises:
         ValueError: A file is not valid, or two of them have a block of the same name.
     """
-    found: dict[str, Block] = {}
-    file_of: dict[str, Path] = {}
+    return {name: block for name, (block, _) in _with_files(folder).items()}
+
+
+def families(folder: Path) -> dict[str, str]:
+    """For each block of the zoo the name of its file."""
+    return {name: path.stem for name, (_, path) in _with_files(folder).items()}
+
+
+def _with_files(folder: Path) -> dict[str, tuple[Block, Path]]:
+    found: dict[str, tuple[Block, Path]] = {}
     for path in sorted(folder.glob("*.yaml")):
         for name, block in read_yaml(path).items():
             if name in found:
                 raise ValueError(
-                    f"Block {name!r} is in two files, {file_of[name]} and {path}: rename one."
+                    f"Block {name!r} is in two files, {found[name][1]} and {path}: rename one."
                 )
             if not isinstance(block, dict):
                 raise ValueError(f"{path}: {name} must be a block of keys and values.")
-            found[name], file_of[name] = block, path
+            found[name] = block, path
     return found
 
 

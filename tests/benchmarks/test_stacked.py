@@ -1,9 +1,9 @@
-"""Stacked perceptrons learn what they learn one by one."""
+"""Stacked networks learn what they learn one by one."""
 
 import pytest
 import torch
 
-from benchmarks.stacked import fit_stacked, stack
+from benchmarks.stacked import Stacked, fit_stacked
 from thumbnets.methods.base import build_method
 from thumbnets.models import create_model
 from thumbnets.training.loop import fit
@@ -11,17 +11,19 @@ from thumbnets.training.loop import fit
 SHAPE = {"in_channels": 1, "image_size": 8, "num_classes": 3}
 
 
-def test_each_gives_its_own_logits():
-    networks = [create_model("mlp4", **SHAPE).eval() for _ in range(3)]
-    images = torch.randn(3, 5, 1, 8, 8)
-    together = stack(networks).eval()(images.flatten(2))
+@pytest.mark.parametrize(("arch", "side"), [("mlp4", 8), ("tiny_cnn", 18)])
+def test_each_gives_its_own_logits(arch, side):
+    shape = {**SHAPE, "image_size": side}
+    networks = [create_model(arch, **shape).eval() for _ in range(3)]
+    images = torch.randn(3, 5, 1, side, side)
+    together = Stacked(networks).eval()(images)
     alone = torch.stack([network(x) for network, x in zip(networks, images, strict=True)])
     torch.testing.assert_close(together, alone)
 
 
-def test_only_perceptrons_can_be_stacked():
-    with pytest.raises(ValueError, match="only perceptrons"):
-        stack([create_model("cnn_a", **SHAPE) for _ in range(2)])
+def test_other_networks_can_not_be_stacked():
+    with pytest.raises(ValueError, match="only flat perceptrons and flat CNNs"):
+        Stacked([create_model("cnn_a", **SHAPE) for _ in range(2)])
 
 
 def test_each_learns_as_it_does_alone(model_settings, meta, toy_images, watcher):

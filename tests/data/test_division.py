@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
 
 from thumbnets.data.division import (
+    class_folds,
     divide,
     fitting_folds,
     groups_in_both,
+    numbered,
     stratified_folds,
     with_groups,
 )
@@ -81,6 +84,11 @@ def test_a_pattern_finds_groups():
         with_groups(listed, replace(RULE, group="x"), below)
 
 
+def test_groups_are_numbered_in_the_order_of_their_first_images():
+    assert numbered(["q", "", "p", "q", "", "p"]).tolist() == [0, 1, 2, 0, 3, 2]
+    assert numbered(["q", "", "p", ""]) is None  # no two belong together
+
+
 def test_folds_keep_groups():
     groups = [f"p{n // 4}" for n in range(120)]
     labels = np.arange(120) // 4 % 3
@@ -109,3 +117,17 @@ def test_at_most_as_many_folds_as_the_rarest_class_allows(capsys):
     np.testing.assert_array_equal(enough, stratified_folds(labels, folds=3, seed=0))
     with pytest.raises(ValueError, match="class 10 has only 1 training images"):
         fitting_folds(labels[:17], folds=12, seed=0, classes=["1", "10", "2"])
+
+
+@given(
+    st.lists(st.integers(-2, 3), min_size=5, max_size=60),
+    st.integers(2, 12),
+    st.integers(0, 99),
+)
+def test_folds_are_those_of_scikit_learn(labels, folds, seed):
+    labels = np.array(labels * 4)
+    assume(np.unique(labels, return_counts=True)[1].min() >= folds)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+    fold = class_folds(labels, folds, seed)
+    for number, (_, chosen) in enumerate(parts):
+        assert (fold[chosen] == number).all()

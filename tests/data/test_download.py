@@ -34,7 +34,15 @@ def tiny(**changes) -> Dataset:
         Archive(f"{name}.gz", hashlib.sha256(content).hexdigest(), len(content))
         for name, content in CONTENT.items()
     )
-    row = Dataset("tiny", "Tiny", ("a", "b"), "tiny-set", (), archives, reader=None)
+    row = Dataset(
+        name="tiny",
+        title="Tiny",
+        classes=("a", "b"),
+        folder="tiny-set",
+        mirrors=(),
+        archives=archives,
+        reader=None,
+    )
     return replace(row, **changes)
 
 

@@ -122,7 +122,15 @@ def test_the_embedded_data_set_from_raw_files_to_splits(tmp_path):
 
 def row_of(content: Content) -> Dataset:
     """A data set that has this content."""
-    return Dataset("toy", "Toy", content.classes, "toy", (), (), reader=lambda *_: content)
+    return Dataset(
+        name="toy",
+        title="Toy",
+        classes=content.classes,
+        folder="toy",
+        mirrors=(),
+        archives=(),
+        reader=lambda *_: content,
+    )
 
 
 def test_duplicates_are_found(monkeypatch, tmp_path):
@@ -224,6 +232,11 @@ def test_own_images_have_findings_of_their_own(tmp_path, monkeypatch, capsys):
     groups = np.array(prepared.groups)
     for group in "pqrs":
         assert len(set(prepared.train.fold[groups == group])) == 1
+    # Files are in the order of their names: 10/q_0, 10/q_1, 10/q_2, 10/z_0, …, a/q_0, …
+    assert prepared.test.group.tolist() == [0, 0, 0, 1, 1, 1] * 3
+    assert len(set(prepared.train.group.tolist())) == 4
+    write_split(Path("test"), prepared.test)
+    np.testing.assert_array_equal(read_split(Path("test")).group, prepared.test.group)
     own = prepared.findings.as_json()["own"]
     assert own["passed_over"] == {".heic (pip install pillow-heif)": 1}
     assert (own["depth"], own["deep_files"]) == (12, 54)

@@ -233,3 +233,9 @@ def test_the_command(root, capsys, monkeypatch):
     )
     commands.doctor(parser.parse_args(["--fix"]))
     assert capsys.readouterr().out.startswith("mended: x is broken\n")
+
+
+def test_outside_of_a_project_the_command_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="No project here"):
+        commands.doctor(argparse.Namespace(fix=False))

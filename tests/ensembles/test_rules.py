@@ -25,8 +25,13 @@ def fitted() -> dict:
 def test_every_rule_of_the_params_is_fitted_and_titled(fitted):
     names = typing.get_args(EnsembleParams.model_fields["rule"].annotation)
     asked = {rule_of(rule, objective) for rule in names for objective in ("loss", "accuracy")}
-    assert set(fitted) == set(RULES) == asked == set(TITLES)
-    assert BEST in RULES
+    assert set(fitted) == set(RULES) == asked and BEST in RULES
+    on_request = fit_rules(NAMES, EXAMPLE, LABELS, steps=2, objective="macro_f1")
+    asked |= {rule_of(rule, "macro_f1") for rule in names}
+    assert set(on_request) == asked == set(TITLES)
+    assert {rule: on_request[rule] for rule in fitted} == fitted
+    # a and b are right on all four together, none is alone.
+    assert on_request["greedy_macro_f1"]["votes"] == {"a-0": 1, "b-0": 1}
 
 
 def test_votes_of_the_example(fitted):

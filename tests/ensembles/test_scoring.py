@@ -6,7 +6,7 @@ import pytest
 from thumbnets.ensembles.members import by_training, groups_of, training
 from thumbnets.ensembles.rules import RULES
 from thumbnets.ensembles.scoring import score_ensembles
-from thumbnets.evaluation.statistics import paired_gain
+from thumbnets.evaluation.statistics import of_groups, paired_gain
 
 LABELS = np.array([0, 1, 0, 1])
 RIGHT, WRONG = 0.9, 0.2  # probability of the true class
@@ -65,6 +65,23 @@ def test_every_seed_has_its_own_members_and_weights():
     of_b = POOL["b"].argmax(2) == LABELS
     gain = paired_gain(right, of_b)
     assert result["members"]["b"]["gain"] == {"mean": gain.mean, "low": gain.low, "high": gain.high}
+
+
+def test_gains_are_of_groups_where_images_come_in_some():
+    selection = {str(seed): votes(seed, a=1, b=1) for seed in (0, 1)}
+    group = np.array([0, 0, 1, 1])
+    alone, grouped = score(selection), score(selection, image_group=group)
+    assert grouped["selected"]["groups"] == 2
+    assert grouped["selected"]["wilson"] != alone["selected"]["wilson"]
+    right = np.ones((2, 4), bool)  # the mean of 0.9 and 0.2 is above a half
+    of_b = POOL["b"].argmax(2) == LABELS
+    gain = paired_gain(of_groups(right, group), of_groups(of_b, group))
+    assert grouped["members"]["b"]["gain"] == {
+        "mean": gain.mean,
+        "low": gain.low,
+        "high": gain.high,
+    }
+    assert grouped["members"]["b"]["gain"] != alone["members"]["b"]["gain"]
 
 
 def test_several_seeds_may_make_one_ensemble():

@@ -66,6 +66,17 @@ def test_a_member_may_be_chosen_again():
     assert chosen.sum() == 3 and chosen[0] == 2
 
 
+def test_macro_f1_prefers_who_finds_the_rare_class():
+    """Both are right on three of four; one finds none of class 1, and is surer of what it says."""
+    labels = np.array([0, 0, 0, 1])
+    blind, seeing = np.array([0.9, 0.9, 0.9, 0.6]), np.array([0.6, 0.6, 0.4, 0.4])
+    p = np.stack([[of, 1 - of] for of in (blind, seeing)]).transpose(0, 2, 1)
+    assert rank(p, labels, objective="loss") == rank(p, labels, objective="accuracy") == [0, 1]
+    assert rank(p, labels, objective="macro_f1") == [1, 0]
+    # Of class 0 two of three are found; of class 1 the one, and one image is taken for it.
+    assert OBJECTIVES["macro_f1"](p[1], labels)[0] == pytest.approx(-(0.8 + 2 / 3) / 2)
+
+
 def test_equal_members_and_rounding_choose_the_first():
     twins = np.stack([EXAMPLE[1], EXAMPLE[1] + 1e-15, EXAMPLE[1]])
     for objective in OBJECTIVES:

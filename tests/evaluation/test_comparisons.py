@@ -1,5 +1,6 @@
 """Paired tests, against scipy and by hand."""
 
+from dataclasses import astuple
 from math import comb
 
 import numpy as np
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from thumbnets.evaluation.comparisons import compare, holm, mcnemar, paired_test, verdict
-from thumbnets.evaluation.statistics import paired_gain, superiority
+from thumbnets.evaluation.comparisons import compare, holm, mcnemar, pair_p, paired_test, verdict
+from thumbnets.evaluation.statistics import of_groups, paired_gain, superiority
 
 
 def only(a: int, b: int, both: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -209,3 +210,53 @@ def test_an_ensemble_of_several_seeds_is_compared_with_their_mean():
     assert found.gain == paired_gain(ensembles, means)
     assert found.p == pytest.approx(paired_test(ensembles, means))
     assert found.superiority == superiority(ensembles, means) and found.mcnemar is None
+
+
+def test_groups_of_one_image_are_images():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 3, 50))
+    order = rng.permutation(50)
+    gain = paired_gain(of_groups(a, order), of_groups(b, order))
+    assert astuple(gain) == pytest.approx(astuple(paired_gain(a, b)))
+    assert of_groups(a, None) is a
+
+
+def test_a_group_counts_once_however_often_it_is_photographed():
+    """Three images of each of which there are ten copies: the variance is that of three."""
+    a = np.array([[True] * 10 + [False] * 10 + [True] * 10])
+    table = of_groups(a, np.repeat([0, 1, 2], 10))
+    np.testing.assert_allclose(table, [[1, 0, 1]], atol=1e-12)
+    b = np.zeros_like(a)
+    assert pair_p(table, of_groups(b, np.repeat([0, 1, 2], 10))) == pytest.approx(
+        stats.ttest_1samp([1, 0, 1], 0).pvalue
+    )
+    (found,) = compare({"a": table, "b": table * 0})
+    assert found.mcnemar is None and found.gain.mean == pytest.approx(2 / 3)
+
+
+def test_groups_of_any_size_have_the_variance_of_a_ratio():
+    rng = np.random.default_rng(1)
+    group = np.repeat(np.arange(5), [1, 2, 3, 5, 9])
+    gain = rng.normal(size=(1, 20))
+    table, mean = of_groups(gain, group), gain.mean()
+    assert table.mean() == pytest.approx(mean)
+    sums = np.array([(gain[0, group == g] - mean).sum() for g in range(5)])
+    assert table.var(ddof=1) / 5 == pytest.approx(5 / 4 * (sums**2).sum() / 20**2)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_claims_are_as_rare_as_stated_where_images_of_a_group_are_alike(seeds):
+    """Two equally good models, of which one or the other is better on a patient's images."""
+    rng, wrong, held = np.random.default_rng(0), {True: [], False: []}, []
+    for _ in range(200):
+        group = np.repeat(np.arange(30), rng.integers(2, 12, 30))
+        better = rng.normal(0, 0.4, 30)[group]
+        a = rng.random((seeds, len(group))) < 0.7 + better / 2
+        b = rng.random((seeds, len(group))) < 0.7 - better / 2
+        for grouped in (True, False):
+            pair = [of_groups(scores, group if grouped else None) for scores in (a, b)]
+            wrong[grouped].append(pair_p(*pair) < 0.05)
+        gain = paired_gain(of_groups(a, group), of_groups(b, group))
+        held.append(gain.low <= 0 <= gain.high)
+    assert np.mean(wrong[True]) < 0.09 and np.mean(held) > 0.91
+    assert np.mean(wrong[False]) > 0.15

@@ -6,7 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from thumbnets.evaluation.correctness import correctness, parse_correctness, write_correctness
+from thumbnets.evaluation.correctness import (
+    correctness,
+    parse_correctness,
+    tables_to_compare,
+    why_not_paired,
+    write_correctness,
+)
 
 
 def written(tmp_path, images: int = 11, trainings=(10, 2)) -> str:
@@ -36,6 +42,32 @@ def test_is_read_as_it_was_written_with_seeds_in_order(tmp_path):
 
 def test_ten_thousand_images_take_less_than_two_kilobytes_a_training(tmp_path):
     assert len(written(tmp_path, images=10_000)) < 2 * 1_700 + 200
+
+
+def test_groups_are_kept_in_little(tmp_path):
+    group = np.repeat(np.arange(1_000), np.random.default_rng(0).integers(1, 20, 1_000))
+    images, path = len(group), tmp_path / "cnn.json"
+    predicted, labels = np.zeros((1, images), int), np.arange(images) % 2
+    write_correctness(path, correctness("cnn", predicted, labels, [0], group))
+    found = parse_correctness(path.read_text(), "file")
+    np.testing.assert_array_equal(found.group, group)
+    assert found.group.dtype == np.int64
+    assert len(json.loads(path.read_text())["group"]) < images / 3
+    plain = correctness("cnn", predicted, labels, [0])
+    a, b = tables_to_compare(plain, found)  # older, without groups
+    assert a.shape == b.shape == (1, 1_000)
+    a, _ = tables_to_compare(plain, plain)
+    assert a.shape == (1, images) and a.dtype == bool
+    other = correctness("cnn", predicted, labels, [0], np.arange(images) // 2)
+    assert why_not_paired(found, other) == "test images in other groups"
+    assert why_not_paired(found, plain) is why_not_paired(found, found) is None
+
+
+@pytest.mark.parametrize("text", [7, "!!", "", "kkA=", "eJxjYGAAAAAEAAE="])  # last: one number
+def test_groups_that_are_damaged_are_refused(tmp_path, text):
+    content = json.loads(written(tmp_path)) | {"group": text}
+    with pytest.raises(ValueError, match="group has not one number an image: run `dvc repro`"):
+        parse_correctness(json.dumps(content), "file")
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ from scipy.special import softmax
 from sklearn import metrics as sk
 
 from thumbnets.evaluation.metrics import (
+    BY_CLASS,
     area_under_curve,
     calibration_error,
     confusion_matrix,
     score_logits,
     score_probabilities,
     to_probabilities,
+    uneven,
 )
 
 
@@ -26,23 +28,36 @@ def case(n: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return logits.astype(np.float32), labels
 
 
+def undefined(values: np.ndarray, where: np.ndarray) -> list[float | None]:
+    return [None if out else pytest.approx(v) for v, out in zip(values, where, strict=True)]
+
+
 @settings(max_examples=25)
 @given(st.integers(1, 200), st.integers(3, 8), st.integers(0, 999))
 def test_scores_are_those_of_scikit_learn(n, classes, seed):
     logits, labels = case(n, classes, seed)
     scores = score_logits(logits, labels, ece_bins=15)
     p, predicted, every = to_probabilities(logits), logits.argmax(1), np.arange(classes)
+    counts, claims = np.bincount(labels, None, classes), np.bincount(predicted, None, classes)
+    present = np.flatnonzero(counts)  # means are over classes that have images
+    by_class = sk.precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
     expected = {
         "accuracy": sk.accuracy_score(labels, predicted),
         "error": sk.zero_one_loss(labels, predicted),
         "top2": sk.top_k_accuracy_score(labels, p, k=2, labels=every),
         "nll": sk.log_loss(labels, p, labels=every),
-        "macro_f1": sk.f1_score(labels, predicted, labels=every, average="macro", zero_division=0),
-        "recall": sk.recall_score(
-            labels, predicted, labels=every, average=None, zero_division=0
-        ).tolist(),
+        "macro_f1": sk.f1_score(
+            labels, predicted, labels=present, average="macro", zero_division=0
+        ),
     }
-    assert set(scores) == {*expected, "ece"}
+    if counts.max() > 1.5 * counts.min():
+        expected["balanced_accuracy"] = sk.recall_score(
+            labels, predicted, labels=present, average="macro"
+        )
+    assert set(scores) == {*expected, "ece", "precision", "recall", "f1"}
+    assert scores["precision"] == undefined(by_class[0], claims == 0)
+    assert scores["recall"] == undefined(by_class[1], counts == 0)
+    assert scores["f1"] == undefined(by_class[2], counts == 0)
     for name, value in expected.items():
         assert scores[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
     matrix = confusion_matrix(labels, predicted, classes)
@@ -53,7 +68,8 @@ def test_probabilities_and_logits_score_alike():
     logits, labels = case(50, 4, 0)
     by_logits = score_logits(logits, labels, ece_bins=10)
     by_probabilities = score_probabilities(softmax(logits, axis=1), labels, ece_bins=10)
-    assert by_logits.pop("recall") == by_probabilities.pop("recall")
+    for name in BY_CLASS:
+        assert by_logits.pop(name) == by_probabilities.pop(name)
     assert by_probabilities == pytest.approx(by_logits, rel=1e-5)
 
 
@@ -64,9 +80,30 @@ def test_by_hand():
     assert scores["top2"] == 0.75  # of the third image the class is last
     assert scores["nll"] == pytest.approx(-np.log([0.7, 0.6, 0.2, 0.2]).mean())
     assert scores["recall"] == [1.0, 0.5, 0.0]
+    assert scores["precision"] == [0.5, 1.0, 0.0]
+    assert scores["f1"] == pytest.approx([2 / 3, 2 / 3, 0])
     assert scores["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert scores["balanced_accuracy"] == 0.5  # 1 : 2 : 1 is uneven
     # Confidences 0.7, 0.6, 0.5, 0.7; 0.5 is in the lower bin: gaps 0.5 and 2 - (2 right) = 0.
     assert scores["ece"] == pytest.approx((abs(0 - 0.5) + abs(2 - (0.7 + 0.6 + 0.7))) / 4)
+
+
+def test_what_is_undefined_is_none_and_not_in_the_means():
+    p = np.array([[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1]])
+    scores = score_probabilities(p, np.array([0, 0, 1]), ece_bins=2)  # none of classes 2 and 3
+    assert scores["recall"] == [0.5, 0.0, None, None]
+    assert scores["precision"] == [1.0, 0.0, 0.0, None]  # none is taken for class 3
+    assert scores["f1"] == [pytest.approx(2 / 3), 0.0, None, None]
+    assert scores["macro_f1"] == pytest.approx(1 / 3)
+    assert scores["balanced_accuracy"] == 0.25
+
+
+@pytest.mark.parametrize(("counts", "expected"), [([2, 3], False), ([2, 4], True), ([0, 1], True)])
+def test_classes_are_uneven_beyond_one_and_a_half(counts, expected):
+    assert uneven(np.array(counts)) is expected
+    labels = np.repeat([0, 1], counts)
+    scores = score_logits(np.zeros((len(labels), 2)), labels, ece_bins=2)
+    assert ("balanced_accuracy" in scores) is expected
 
 
 def test_equal_scores_rank_the_lower_class_first():

@@ -24,6 +24,7 @@ from torchvision import datasets as torchvision_sets
 
 from tests.conftest import QUICK
 from thumbnets import paths
+from thumbnets.api import read_as_trained
 from thumbnets.artifacts import (
     read_array,
     read_arrays,
@@ -34,6 +35,7 @@ from thumbnets.artifacts import (
     write_json,
 )
 from thumbnets.data.arrays import Meta, Split, read_split, write_split
+from thumbnets.data.corrections import read_corrections
 from thumbnets.data.datasets import DATASETS
 from thumbnets.data.folder import read_list
 from thumbnets.data.readers import read_idx
@@ -41,7 +43,6 @@ from thumbnets.evaluation.predictions import read_predictions
 from thumbnets.methods.distill import read_teacher
 from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import create_model
-from thumbnets.predict import read_as_trained
 from thumbnets.report.records import read_curve, read_findings
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
@@ -355,6 +356,11 @@ KINDS = [
         "list of images .csv",
         [{"part": "", "label": "a", "file": "a/1.png", "sha256": "0" * 64}] * 3,
         read_list,
+    ),
+    _rows(
+        "corrections .csv",
+        [{"checksum": f"{n:032x}", "old_label": "a", "new_label": "b"} for n in range(3)],
+        lambda path: read_corrections(path, ("a", "b")),
     ),
     *map(_image, ("png", "jpg", "bmp", "webp", "tif")),
     *map(_split, ("images.npy", "labels.npy", "fold.npy", "meta.json")),

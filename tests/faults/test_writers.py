@@ -21,7 +21,7 @@ from thumbnets.artifacts import (
     write_text,
 )
 from thumbnets.data.arrays import Split, write_split
-from thumbnets.data.datasets import Archive, Dataset
+from thumbnets.data.dataset import Archive, Files
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
 from thumbnets.data.listed import FolderRule
@@ -29,6 +29,7 @@ from thumbnets.data.readers import on_disk
 from thumbnets.export import export
 from thumbnets.methods.weights import save_weights
 from thumbnets.models import create_model
+from thumbnets.trained import Trained
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
 
@@ -141,7 +142,7 @@ def _split(folder: Path) -> None:
 
 def _download(folder: Path) -> None:
     archive = Archive("a.bin", DIGEST, len(CONTENT), unpacked=False)
-    dataset = Dataset("toy", "Toy", ("a",), "toy", (), (archive,), reader=None)
+    dataset = Files(name="toy", title="Toy", folder="toy", mirrors=(), archives=(archive,))
     download(dataset, folder, mirror=str(folder.parent / "mirror"))
 
 
@@ -156,7 +157,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "split": ("train", _split),
     "weights": ("0.safetensors", lambda path: save_weights(path, _network(), _settings())),
     "checkpoint": ("0.pt", lambda path: Checkpoint(path, "key", 0).save({"a": 1})),
-    "export": ("a.pt", lambda path: export(_network(), "torchscript", path)),
+    "export": ("a.pt", lambda path: export(Trained.of(_network()), "torchscript", path)),
     "list of images": (
         "raw",
         lambda path: list_images(FolderRule(str(path.parent / "images")), path),

@@ -1,48 +1,65 @@
-"""Trainings at once: how many, what is shown, and what becomes of those that fail."""
+"""Processes here: how many at once, what is shown, and what becomes of those that fail."""
 
-import json
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from thumbnets import paths
-from thumbnets.artifacts import write_json
-from thumbnets.launch import local
-from thumbnets.launch.local import missing_trainings, train_ahead
-from thumbnets.store import Store, training_key
+from thumbnets.launch import following, local
+from thumbnets.launch.base import Request, create_backend
+from thumbnets.launch.following import follow
+from thumbnets.launch.local import Local
 
-# Stands for the stage: tells of two epochs, notes how many run at once, fails if asked to.
-STAGE = """
-import sys, time
+# Stands for the worker: tells of two epochs, notes how many run at once, fails if asked to.
+WORKER = """
+import os, signal, sys, time
 from pathlib import Path
-model, seed, flag = sys.argv[1:]
-assert flag == "--ahead"
-mine = Path(f"{model}-{seed}.running")
-mine.touch()
-for epoch in (1, 2):
-    print(f"{model}, seed {seed}: epoch {epoch}/2, loss 0.1", flush=True)
-    time.sleep(0.15)
-    with open("at_once", "a") as file:
-        print(len(list(Path().glob("*.running"))), file=file)
-mine.unlink()
-if model == "bad":
-    sys.exit("warning: odd\\nerror: bad, seed 0: the loss is no longer finite")
+for argument in sys.argv[1:]:
+    model, seed, key, name = argument.split(":")
+    mine = Path(f"{model}-{seed}.running")
+    mine.touch()
+    for epoch in (1, 2):
+        print(f"{name}, seed {seed}: epoch {epoch}/2, loss 0.1", flush=True)
+        time.sleep(0.15)
+        with open("at_once", "a") as file:
+            print(len(list(Path().glob("*.running"))), file=file)
+    mine.unlink()
+    if model == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif model == "bad":
+        print("warning: odd")
+        print(f"error: {name}, seed {seed}: the loss is no longer finite")
+        print("more")
+    else:
+        Path(f"{key}.done").touch()
 """
+
+
+class Done:
+    """Stands for the store, as the worker above writes it."""
+
+    def has(self, key: str) -> bool:
+        return Path(f"{key}.done").exists()
+
+    def holder(self, key: str) -> None:
+        return None
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder whose stage `train` is the one above."""
-    (tmp_path / "stages").mkdir()
-    (tmp_path / "stages" / "__init__.py").touch()
-    (tmp_path / "stages" / "train.py").write_text(STAGE)
+    """A folder whose worker is the one above."""
+    for package in ("thumbnets", "thumbnets/launch"):
+        (tmp_path / "src" / package).mkdir(parents=True)
+        (tmp_path / "src" / package / "__init__.py").touch()
+    (tmp_path / "src/thumbnets/launch/worker.py").write_text(WORKER)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-@pytest.fixture
-def settings(model_settings):
-    return {name: model_settings(epochs=2) for name in ("good", "bad")}
+def train(trainings, jobs: int) -> list[str]:
+    backend = Local(Request(jobs=jobs))
+    return follow(backend, backend.submit([(one,) for one in trainings]), Done())
 
 
 def most_at_once(project) -> int:
@@ -50,71 +67,75 @@ def most_at_once(project) -> int:
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
-def test_so_many_run_at_once_and_each_says_how_it_ended(project, settings, capfd, jobs):
-    trainings = [("good", str(seed)) for seed in range(4)]
-    train_ahead(trainings, settings, jobs)
+def test_so_many_run_at_once_and_each_says_how_it_ended(project, training, capfd, jobs):
+    assert train([training(seed=seed) for seed in range(4)], jobs) == []
     lines = capfd.readouterr().out.splitlines()
     assert sorted(lines) == [f"good, seed {seed}: epoch 2/2, loss 0.1" for seed in range(4)]
     assert most_at_once(project) == jobs
     assert not list(project.glob("*.running"))
 
 
-def test_one_that_fails_is_told_and_stops_no_other(project, settings, capfd):
-    with pytest.raises(ValueError) as caught:
-        train_ahead([("bad", "0"), ("good", "1"), ("good", "2")], settings, 1)
-    expected = "1 of 3 failed: error: bad, seed 0: the loss is no longer finite"
-    assert str(caught.value) == expected
-    assert len(capfd.readouterr().out.splitlines()) == 2
+def test_one_that_fails_or_is_killed_is_told_and_stops_no_other(project, training, capfd):
+    trainings = [training("bad"), training("killed", 1), training("good", 2)]
+    assert sorted(train(trainings, 2)) == [
+        "error: bad, seed 0: the loss is no longer finite",
+        "error: killed, seed 1: killed by signal 9",
+    ]
+    assert len(capfd.readouterr().out.splitlines()) == 3
+    assert Done().has(trainings[2].key)
 
 
-def test_an_interruption_leaves_nothing_running(project, settings, monkeypatch):
-    started = []
-    start = local._Process.start
+def test_a_bundle_is_one_process(project, training):
+    backend = Local(Request(jobs=2))
+    jobs = backend.submit([(training(), training("bad", 1), training(seed=2)), (training(seed=3),)])
+    assert [len(job.trainings) for job in jobs] == [3, 1] and len(backend._processes) == 2
+    assert follow(backend, jobs, Done()) == ["error: bad, seed 1: the loss is no longer finite"]
+    assert Done().has(training(seed=2).key)
 
-    def noted(training):
-        started.append(start(training))
-        return started[-1]
+
+def test_an_interruption_leaves_nothing_running(project, training, monkeypatch):
+    backend = Local(Request(jobs=2))
+    jobs = backend.submit([(training(),), (training(seed=1),)])
 
     def interrupted(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(local._Process, "start", noted)
-    monkeypatch.setattr(local.time, "sleep", interrupted)
+    monkeypatch.setattr(following.time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train_ahead([("good", "0"), ("good", "1")], settings, 2)
-    assert [process.process.wait() for process in started] == [-9, -9]
+        follow(backend, jobs, Done())
+    assert [process.wait() for process in backend._processes.values()] == [-9, -9]
 
 
-def test_nothing_to_train_is_silent(settings, capfd):
-    train_ahead([], settings, 2)
+def test_nothing_to_train_is_silent(capfd):
+    assert follow(Local(Request()), [], Done()) == []
     assert capfd.readouterr() == ("", "")
 
 
-def test_missing_are_those_of_dvc_once_each_and_not_what_the_store_has(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    stale = ["train@cnn_c-1", "train@cnn_c-2", "train@my_net_2-0", "train-headline@headline-0"]
-    said = json.dumps({name: ["changed"] for name in stale})
-
-    def run(command, **kwargs):
-        return subprocess.CompletedProcess(command, 0, said if "status" in command else None)
-
-    monkeypatch.setattr(local.subprocess, "run", run)
-    for name in ("meta.json", "fold.npy"):
-        write_json(paths.TRAIN / name, {})
-    for slot, block in {"cnn_c": "cnn_c", "my_net_2": "mine", "headline": "mine"}.items():
-        write_json(paths.training_inputs(slot), {"settings": block})
-        for seed in range(3):
-            write_json(paths.encoder_of(slot, seed), {})
-    store = Store(tmp_path / "cache")
-    store.put(training_key("cnn_c", 2), {"weights": paths.TRAIN / "meta.json"})
-    assert missing_trainings(store) == [("cnn_c", "1"), ("my_net_2", "0")]
+def test_it_is_the_number_of_cores_by_default(monkeypatch):
+    monkeypatch.setattr(local.runtime, "cores", lambda: 8)
+    assert Local(Request(threads=2)).jobs == 4
+    assert Local(Request(threads=16)).jobs == 1
 
 
-@pytest.mark.parametrize(("fails", "message"), [("repro", "encoders"), ("status", "dvc status")])
-def test_a_failure_of_dvc_is_one_line(monkeypatch, fails, message):
-    def run(command, **kwargs):
-        return subprocess.CompletedProcess(command, int(fails in command), "{}")
+def test_what_can_not_be_is_told_at_once(monkeypatch):
+    with pytest.raises(ValueError, match="--option gres: not for --on local"):
+        create_backend("local", Request(options={"gres": "gpu:1"}))
+    with pytest.raises(ValueError, match="--on must be one of local, slurm, ray, got 'sge'"):
+        create_backend("sge", Request())
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ValueError, match="needs sbatch, which is not on PATH"):
+        create_backend("slurm", Request())
+    monkeypatch.setitem(__import__("sys").modules, "submitit", None)
+    with pytest.raises(ValueError, match=r"pip install 'thumbnets\[slurm\]'"):
+        create_backend("slurm", Request())
 
-    monkeypatch.setattr(local.subprocess, "run", run)
-    with pytest.raises(ValueError, match=message):
-        missing_trainings(Store(None))
+
+def test_a_worker_is_asked_only_for_what_it_needs(project):
+    """No environment of the driver's is lost, and the code is that of the project."""
+    environment = Local(Request(environment={"X": "1"})).environment
+    assert environment.items() >= {**os.environ, "PYTHONPATH": "src", "X": "1"}.items()
+    code = "import thumbnets.launch.worker as w; print(w.__file__)"
+    done = subprocess.run(
+        [__import__("sys").executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(project / "src/thumbnets/launch/worker.py")

@@ -13,6 +13,7 @@ from thumbnets.methods.members import Members, mean_of_logits, soft_vote
 from thumbnets.methods.weights import load_weights, save_weights
 from thumbnets.models import count_parameters, create_model
 from thumbnets.registry import METHODS
+from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import Training, fit
 
@@ -111,7 +112,7 @@ def test_the_cost_of_a_soft_vote_by_hand():
 @pytest.mark.parametrize("name", ["voting", "fusion", "gradient_boosting"])
 def test_ensembles_are_exported(ensemble, meta, tmp_path, name, file_format):
     network = build_method(ensemble(name), meta).network()
-    assert export(Classifier(network, meta), file_format, tmp_path / "network") < 1e-4
+    assert export(Trained.of(Classifier(network, meta)), file_format, tmp_path / "network") < 1e-4
 
 
 def test_boosted_logits():

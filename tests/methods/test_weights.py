@@ -12,12 +12,13 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from thumbnets.api import ImageClassifier
 from thumbnets.evaluation import views
 from thumbnets.export import export
 from thumbnets.methods import weights
 from thumbnets.methods.weights import load_weights, read_key, save_weights
 from thumbnets.models.patches import build
-from thumbnets.predict import predict
+from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier, normalise
 
 CPU = torch.device("cpu")
@@ -201,9 +202,9 @@ def test_logits_that_are_not_finite_are_an_error(saved, meta, toy_images, tmp_pa
         views.predict(classifier, images, ["flip"])
     Image.fromarray(images[0, 0].numpy()).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="NaN or infinite logits for 1 of 1 images"):
-        list(predict(classifier, [tmp_path / "a.png"]))
+        ImageClassifier(Trained.of(classifier)).predict(tmp_path / "a.png")
     with pytest.raises(ValueError, match="NaN or infinite logits for 5 of 5 images"):
-        export(classifier, "torchscript", tmp_path / "a.pt")
+        export(Trained.of(classifier), "torchscript", tmp_path / "a.pt")
     assert not (tmp_path / "a.pt").exists()
 
 

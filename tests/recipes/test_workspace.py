@@ -45,6 +45,7 @@ def test_a_workspace_has_the_commit_the_cache_and_files_of_weights(project):
         assert (place.folder / "pretrained/some.npz").read_text() == "weights"
         settings = configparser.ConfigParser()
         settings.read(place.folder / ".dvc/config.local")
+        assert settings["core"]["autostage"] == "true"  # or DVC tells the user to stage files
         assert settings["cache"]["dir"] == str(project / ".dvc/cache")
         place.write_params({"seeds": [1, 2], "lr": 1e-5, "augment": None})
         there = read_yaml(place.folder / paths.PARAMS)

@@ -1,5 +1,6 @@
 """The section on encoders: whose they are, what their neighbours are, and the same bytes twice."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from thumbnets import paths
 from thumbnets.artifacts import write_arrays, write_csv
+from thumbnets.report import encoders as module
 from thumbnets.report.encoders import encoders
-from thumbnets.report.page import _render
+from thumbnets.report.templates import render
 
 CLASSES = ["<b>cat</b>", "dog", "$x$"]
 
@@ -48,9 +50,8 @@ def test_says_whose_an_encoder_is_and_which_neighbours_are_of_other_classes(resu
 
 def test_the_section_is_the_same_bytes_twice_and_escapes_classes(results):
     pages = [
-        _render(
-            "encoders.html.j2",
-            autoescape=True,
+        render(
+            Path(module.__file__).with_name("encoders.html.j2"),
             encoders=encoders(results),
             params=results.params,
             several=True,

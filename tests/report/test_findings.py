@@ -1,8 +1,12 @@
 """Comparisons that the report draws from a run."""
 
+from dataclasses import astuple, replace
+
+import numpy as np
 import pytest
 
-from thumbnets.evaluation.statistics import Estimate
+from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.params import check_params
 from thumbnets.report.findings import (
     calibrations,
     cross_validation,
@@ -10,11 +14,13 @@ from thumbnets.report.findings import (
     member_verdicts,
     model_rows,
     patchings,
+    published_weights,
     ranking,
     view_scores,
 )
 from thumbnets.report.published import find_published
 from thumbnets.report.results import read_results
+from thumbnets.yaml_files import read_yaml
 
 
 def test_published_numbers_go_by_data_set_network_and_patches(make_run):
@@ -118,6 +124,21 @@ def test_views_of_folds_of_different_sizes(make_run):
     assert flip.gain.mean == pytest.approx(4 / 60)
 
 
+@pytest.mark.parametrize("rotate", [False, True])
+def test_gains_of_views_are_of_groups_of_validation_images(make_run, rotate):
+    """Mirrored, two more images of each seed are right, which are of one group of four."""
+    results = read_results(make_run(split={"folds": 2, "seed": 0, "rotate": rotate}))
+    group = np.arange(40) // 4
+    grouped = replace(results, validation_groups={"mlp4": [group] * 2, "cnn_c": None})
+    flip, alone = (view_scores(of)["mlp4"]["flip"].gain for of in (grouped, results))
+    gain = np.zeros((2, 10))
+    gain[:, 9] = 2 / 4  # of its four images
+    gain = gain.reshape(1, -1) if rotate else gain  # where folds rotate, all images are others
+    expected = paired_gain(gain, np.zeros_like(gain))
+    assert astuple(flip) == pytest.approx(astuple(expected)) and flip.low < alone.low
+    assert view_scores(grouped)["cnn_c"]["flip"] == view_scores(results)["cnn_c"]["flip"]
+
+
 def test_cross_validation_counts_folds(make_run):
     rotating = {"folds": 2, "seed": 0, "rotate": True}
     assert cross_validation(read_results(make_run())) is None
@@ -126,3 +147,10 @@ def test_cross_validation_counts_folds(make_run):
     assert found.scores["mlp4"]["mean"] == pytest.approx(0.85)
     found = cross_validation(read_results(make_run(split=rotating, seeds=[1, 3])))
     assert (found.folds, found.covered) == (2, 1)
+
+
+def test_published_weights_are_named_with_their_licence(root):
+    content = read_yaml(root / "params.yaml") | {"model": "photos", "pool": ["resnet18", "cnn_c"]}
+    found = published_weights(check_params(content, "params.yaml", zoo=root / "zoo"))
+    assert list(found) == ["photos"]  # resnet18 is the same network without weights
+    assert "ResNet18_Weights.IMAGENET1K_V1 (resnet18-f37072fd.pth; BSD-3-Clause)" in found["photos"]

@@ -9,6 +9,9 @@ import pytest
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_json
+from thumbnets.evaluation.coverage import coverage
+from thumbnets.evaluation.statistics import wilson_interval
+from thumbnets.report.filters import percent
 from thumbnets.report.findings import calibrations
 from thumbnets.report.page import render_html, render_markdown
 from thumbnets.report.results import read_results
@@ -291,12 +294,17 @@ def test_any_number_of_classes(make_run, classes):
     matrix = np.eye(classes, dtype=np.int64)
     matrix[0, 0] = 0  # a class without images
     empty = {name: values[:0] for name, values in vars(results.mistakes).items()}
+    of_class = next(iter(results.metrics["mlp4"]["recall"].values()))
+    by_class = {score: dict.fromkeys(names, of_class) for score in ("precision", "recall", "f1")}
     text = text_of(
         render_html(
             replace(
                 results,
+                found=results.found | {"train": [20] * classes},
                 meta=replace(results.meta, classes=names, counts=[5] * classes),
                 classes=names,
+                metrics={name: scores | by_class for name, scores in results.metrics.items()},
+                ensemble=results.ensemble | {"selected": results.ensemble["selected"] | by_class},
                 confusion=dict.fromkeys(results.confusion, matrix),
                 ensemble_confusion=matrix,
                 mistakes=type(results.mistakes)(**empty),
@@ -327,6 +335,42 @@ def test_uneven_classes_are_counted(make_run):
     html, markdown = pages(params)
     assert "cnn_c weighed the classes in training" in html
     assert "weighed in training by cnn_c:" in markdown
+
+
+def test_uneven_test_classes_have_a_balanced_accuracy_and_a_dash_for_what_is_undefined(make_run):
+    results = read_results(make_run(uneven=True, seeds=[0]))
+    source, markdown = render_html(results), render_markdown(results).replace(_GAP, " ")
+    html = text_of(source)
+    # Of 40 images 30 and 10 are of the two classes; 36 are right: all but the last 3 and 1 of them.
+    balanced = (27 / 30 + 9 / 10) / 2
+    scores = read_json(paths.SUMMARY)["model"]
+    assert scores["balanced_accuracy"] == pytest.approx(balanced)
+    low, high = scores["balanced_accuracy_ci_low"], scores["balanced_accuracy_ci_high"]
+    assert f"balanced 90.00 %, {100 * low:.2f} – {100 * high:.2f}" in html
+    said = f"mlp4 90.00 % ({100 * low:.2f} – {100 * high:.2f}), ensemble"
+    assert f"Balanced accuracy, the mean recall of the classes: {said}" in markdown
+    recall = wilson_interval(27 / 30, 30)
+    interval = f"{100 * recall.low:.2f} – {100 * recall.high:.2f}"
+    precise = f"{100 * wilson_interval(1, 27).low:.2f}"
+    assert f"<b>bold</b> 30 100.00 % {precise} – 100.00 90.00 % {interval}" in html
+    # None of the third class, but wrong predictions take one of the second for it.
+    rows = re.findall(r"^\|.*x.* \| 0 \| (.*) \|$", markdown, re.M)
+    assert len(rows) == 2 and rows[0].startswith("0.00 % (0.00 – ")
+    assert rows[0].endswith("| – (–) | – (–)")
+    assert "$x$ | _y_ – – –" in html  # recall by ensemble and both models
+    assert "no test example of $x$ | _y_" in source
+
+
+def test_groups_of_test_images_are_told_and_are_the_sample(make_run):
+    html, markdown = pages(make_run(group=np.arange(40) // 4, seeds=[0]))
+    assert "The test images come in 10 groups ( data.group )" in html
+    assert "p is Student's paired test, of one training each and of the sample of groups" in html
+    assert "Test images come in 10 groups (`data.group`)" in markdown
+    assert "McNemar's exact" not in markdown and "McNemar's exact" not in html
+    accuracy = read_json(paths.SUMMARY)["model"]
+    assert accuracy["accuracy_interval"] == "Wilson over groups of test images"
+    make_run(seeds=[0])
+    assert read_json(paths.SUMMARY)["model"]["accuracy_ci_low"] > accuracy["accuracy_ci_low"]
 
 
 def test_duplicates_and_broken_files_are_told(make_run):
@@ -373,3 +417,12 @@ def test_what_is_known_of_own_images_is_told(make_run):
     assert "in 3 stratified folds" in html
     assert "Files of 16 bits 4, whose values were read as 12 bits" in html
     assert "Groups that stay together 30; 1 of them in both training and test part" in html
+
+
+def test_coverage_of_the_headline_is_that_of_its_validation_images(make_run):
+    results = read_results(make_run())
+    found = coverage(results.validation["mlp4"])
+    section = render_html(results).split('<section id="calibration">')[1].split("</section>")[0]
+    share, accuracy = found.at(0.9)
+    row = section.split('<th scope="row">0.9</th>')[1].split("</tr>")[0]
+    assert percent(share) in row and (percent(accuracy) if accuracy is not None else "–") in row

@@ -14,7 +14,7 @@ MATRIX = np.array([[3, 1], [0, 0]])  # nothing of class b
 
 def test_matrix_is_in_percent_of_the_true_class():
     (panel,) = matrix_panels({"net": MATRIX}, ["a", "b"])
-    assert [[cell.text for cell in row] for row in panel.rows] == [["75", "25"], ["", ""]]
+    assert [[cell.text for cell in row] for row in panel.rows] == [["75", "25"], ["–", "–"]]
     assert [cell.shade for cell in panel.rows[0]] == [75, 50]
     assert panel.rows[0][1].title == "a as b: 1 of 4"
     assert panel.worst == "25.0 % of a taken for b"
@@ -27,8 +27,8 @@ def test_a_matrix_without_mistakes_has_no_worst():
 
 def test_recall_is_shaded_from_best_to_weakest():
     table = recall_table({"x": MATRIX, "y": np.array([[4, 0], [2, 2]])}, ["a", "b"])
-    assert [[cell.text for cell in row] for row in table] == [["75.0", "100.0"], ["0.0", "50.0"]]
-    assert [[cell.shade for cell in row] for row in table] == [[25, 0], [100, 50]]
+    assert [[cell.text for cell in row] for row in table] == [["75.0", "100.0"], ["–", "50.0"]]
+    assert [[cell.shade for cell in row] for row in table] == [[50, 0], [0, 100]]
     same = recall_table({"x": np.eye(2, dtype=int)}, ["a", "b"])
     assert [cell.shade for row in same for cell in row] == [0, 0]
 

@@ -3,7 +3,9 @@
 import json
 import sys
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from thumbnets import cli, paths
 
@@ -40,6 +42,21 @@ def test_one_seed(compare):
     # Right on the first 20: 2 / 2^16.
     _, _, row, _ = compare("mlp4_patches", "mlp4")
     assert "-40.00" in row and row.endswith("< 0.0001  < 0.0001  mlp4 is better")
+
+
+def test_the_headline_by_that_name(compare):
+    by_slot, by_block = (compare(name, "ensemble", "mlp4") for name in ("headline", "mlp4_patches"))
+    assert len(by_slot) > 4 and any(line.startswith("headline") for line in by_slot)
+    assert [line.split()[2:] for line in by_slot[2:]] == [line.split()[2:] for line in by_block[2:]]
+
+
+def test_groups(compare):
+    """Right on the first 20 and 36 of 40 images: of ten groups of four, on 5 and on 9."""
+    first, head, row, last = compare("mlp4", "mlp4_patches", group=np.arange(40) // 4)
+    assert first == "accuracy, 40 test images in 10 groups, 1 seed" and "McNemar" not in head
+    p = stats.ttest_1samp([0] * 5 + [1] * 4 + [0], 0).pvalue
+    assert row.endswith(f"{p:.3f}     no difference shown")
+    assert last.startswith("p: Student's paired test over groups of test images, of one training")
 
 
 def test_all_pairs_of_several(compare):

@@ -44,20 +44,21 @@ class Project:
         seeds: tuple[int | str, ...] = (0,),
         labels: int = 0,
         first: int = 0,
+        group: np.ndarray | None = None,
     ) -> None:
         """Write metrics of a classifier that errs on so many images, beginning with `first`."""
         truth = (np.arange(images) + labels) % 10
         predicted = np.stack([truth] * len(seeds))
         predicted[:, first : first + wrong] += 1
         metrics = {"accuracy": {"mean": 1 - wrong / images}, "parameters": 10, "seeds": len(seeds)}
+        metrics["multiply_accumulates"] = 20
         path = self.root / "metrics"
         if name == "ensemble":
             write_json(path / "ensemble.json", {"selected": metrics})
         else:
             write_json(path / "models" / f"{name}.json", metrics)
-        write_correctness(
-            path / "correct" / f"{name}.json", correctness(model or name, predicted, truth, seeds)
-        )
+        found = correctness(model or name, predicted, truth, seeds, group)
+        write_correctness(path / "correct" / f"{name}.json", found)
 
     def write(self, path: str, text: str) -> None:
         write_text(self.root / path, text)

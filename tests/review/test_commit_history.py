@@ -1,15 +1,17 @@
 """Values over commits and experiments, from git's objects alone."""
 
 import argparse
+import io
 import json
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
 from thumbnets.artifacts import write_json
 from thumbnets.review import commands
 from thumbnets.review.history import history
-from thumbnets.review.history_pages import chart, drawing, markdown, page
+from thumbnets.review.history_pages import chart, drawing, markdown, page, show
 
 
 def summarise(project, model: float, ensemble: float = 0.9, name: str = "one") -> None:
@@ -115,3 +117,17 @@ def test_the_command(project, capsys):
     assert "headline" in capsys.readouterr().out
     with pytest.raises(ValueError, match="metrics of 'none'"):
         commands.history(parser.parse_args(["--model", "none"]))
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_terminal_cuts_no_number_and_no_verdict(project, width):
+    run(project, 100, "first " + 80 * "x")
+    run(project, 50, "second")
+    text = io.StringIO()
+    show(history(project.root, []), Console(file=text, width=width))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    shown = "\n".join(lines)
+    for whole in ("89.00 to 91.00 %", "94.00 to 96.00 %", "+5.00 (+3.6", "better", "second"):
+        assert whole in shown
+    assert any("95.00 %" in line and "better" in line for line in lines) == (width == 200)

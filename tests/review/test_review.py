@@ -3,7 +3,9 @@
 import argparse
 import json
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from thumbnets.review import commands
 from thumbnets.review.comparing import review
@@ -150,6 +152,22 @@ def test_several_seeds_take_the_test_of_compare(project):
     found = {row.name: row for row in between(project, base).rows}["two"]
     assert found.verdict == "better" and found.p > 2 / 2**50
     assert "paired test over test images and seeds" in markdown(between(project, base))
+
+
+def test_groups_of_images_are_what_is_resampled(project):
+    """Fifty images more are recognised, of two patients that have 25 each."""
+    group = np.arange(1_000) // 25
+    base = project.commit()  # of before there were groups
+    project.score("two", 150, group=group)
+    found = between(project, base)
+    row = {row.name: row for row in found.rows}["two"]
+    # Of 40 groups two have gained all their images: Student's test of 2 ones and 38 zeros.
+    gain = np.repeat([1, 0], [2, 38])
+    assert row.gain.mean == pytest.approx(0.05) and row.verdict == "no difference shown"
+    assert row.p == pytest.approx(stats.ttest_1samp(gain, 0).pvalue)
+    assert "Student's paired test over groups of test images of one training" in markdown(found)
+    project.score("two", 150)
+    assert verdicts(between(project, base))["two"] == "better"
 
 
 def test_equal_within_the_margin(project):

@@ -9,6 +9,7 @@ from torch import nn
 from thumbnets.methods.base import build_method, class_weights
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training, fit
+from thumbnets.training.settings import PowerWeights
 
 
 @pytest.fixture
@@ -27,6 +28,26 @@ def test_balanced_is_scikit_learns(uneven):
     assert found[uneven.labels].mean() == pytest.approx(1)
     assert class_weights("balanced", uneven, 4)[3] == 0  # a class without images
     assert class_weights(None, uneven, 3) is None
+
+
+def test_a_power_of_the_counts_by_hand(uneven):
+    images = Images(uneven.images[:25], torch.tensor([0] * 16 + [1] * 9))
+    # 16^-1/2 and 9^-1/2 are 1/4 and 1/3; over all images their mean is (16 / 4 + 9 / 3) / 25.
+    found = class_weights(PowerWeights(power=0.5), images, 3)
+    np.testing.assert_allclose(found, [25 / 28, 25 / 21, 0], rtol=1e-6)
+    assert found[images.labels].mean() == pytest.approx(1)
+    whole = class_weights(PowerWeights(power=1), uneven, 3)
+    torch.testing.assert_close(whole, class_weights("balanced", uneven, 3))
+
+
+def test_a_power_is_dumped_as_it_is_written(train_settings):
+    settings = train_settings(class_weights={"power": 0.5})
+    assert settings.class_weights == PowerWeights(power=0.5)
+    assert settings.model_dump()["class_weights"] == {"power": 0.5}
+    assert type(settings).model_validate(settings.model_dump()) == settings
+    for wrong in ({"power": 0}, {"power": 1.5}, {"pwer": 1}, {"power": True}, {}):
+        with pytest.raises(ValueError, match="must be {power: P}, P above 0 and at most 1, got"):
+            train_settings(class_weights=wrong)
 
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])

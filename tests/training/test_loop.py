@@ -2,11 +2,12 @@
 
 import math
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import f1_score
 
 from thumbnets.methods.base import build_method, evaluate
 from thumbnets.registry import AUGMENTATIONS
@@ -106,7 +107,7 @@ def test_the_curve_has_a_row_an_epoch_and_its_validation_is_that_of_the_weights(
     assert [row.epoch for row in curve] == [1, 2, 3]
     assert [row.lr for row in curve] == pytest.approx([0.04, 0.02, 0.01])
     last = curve[-1]
-    assert evaluate(classifier, toy_images(30, 1)) == (
+    assert evaluate(classifier, toy_images(30, 1))[:2] == (
         last.validation_loss,
         last.validation_accuracy,
     )
@@ -118,7 +119,7 @@ def test_evaluate_is_mean_cross_entropy_and_accuracy(train, toy_images):
     logits = classifier.logits(data.images).astype(np.float64)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     of_label = p[np.arange(30), data.labels]
-    loss, accuracy = evaluate(classifier, data)
+    loss, accuracy, _ = evaluate(classifier, data)
     assert loss == pytest.approx(-np.log(of_label).mean(), rel=1e-5)
     assert accuracy == pytest.approx((p.argmax(1) == data.labels.numpy()).mean())
 
@@ -265,7 +266,7 @@ def test_best_waits_so_many_epochs_and_keeps_the_weights():
         layer.weight.data.fill_(float(epoch))
         stops.append(best.should_stop(loss, layer))
     assert stops == [False, False, False, False, False, True]
-    assert best.weights["weight"].item() == 3.0 and best.loss == 0.4
+    assert best.weights["weight"].item() == 3.0 and best.least == 0.4
     assert Best.of(None) is None
 
 
@@ -281,6 +282,27 @@ def test_stopping_early_keeps_the_best_epoch(model_settings, toy_images, meta, w
     assert len(curve) == best + 1 + 3 < 30
     assert losses[-1] > losses[best]
     assert evaluate(classifier, validation)[0] == losses[best]
+
+
+def test_stopping_early_by_macro_f1_keeps_its_best_epoch(model_settings, toy_images, meta, watcher):
+    """Here the loss is at its least when two classes are guessed right, the macro F1 later."""
+    validation = toy_images(30, 1)
+    rare = torch.cat([torch.arange(0, 60, 3), torch.arange(1, 60, 3), torch.tensor([2])])
+    train = Images(toy_images(60).images[rare], toy_images(60).labels[rare])
+    stopping = {"patience": 4, "metric": "macro_f1"}
+    settings = model_settings(epochs=25, lr=0.02, early_stopping=stopping)
+    classifier, curve = fit(
+        build_method(settings, meta), train, validation, seed=0, watcher=watcher
+    )
+    scores = [row.validation_macro_f1 for row in curve]
+    best = int(np.argmax(scores))
+    assert len(curve) == best + 1 + 4 < 25
+    predicted = classifier.logits(validation).argmax(1)
+    labels = validation.labels.numpy()
+    expected = f1_score(labels, predicted, average="macro", labels=[0, 1, 2], zero_division=0)
+    assert scores[best] == evaluate(classifier, validation).macro_f1 == pytest.approx(expected)
+    assert curve[best].as_row()["validation_macro_f1"] == scores[best]
+    assert best != int(np.argmin([row.validation_loss for row in curve]))
 
 
 def test_without_early_stopping_the_last_epoch_counts(model_settings, toy_images, meta, watcher):
@@ -325,4 +347,4 @@ def test_a_network_that_does_not_fit_is_refused_before_training(train, watcher):
 
 def test_curve_rows_are_plain_numbers(train):
     for row in train()[1]:
-        assert {type(value) for value in asdict(row).values()} <= {int, float}
+        assert {type(value) for value in row.as_row().values()} <= {int, float}

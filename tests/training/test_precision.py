@@ -12,11 +12,11 @@ from thumbnets.models.layers import Dropout
 from thumbnets.training.loop import Training, fit
 
 CPU = torch.device("cpu")
-needs_bf16 = pytest.mark.skipif(not runtime._computes_bf16(CPU), reason="no bfloat16 on this CPU")
+needs_bf16 = pytest.mark.skipif(not runtime.computes_bf16(CPU), reason="no bfloat16 on this CPU")
 
 
 def test_a_device_without_it_is_told_in_one_line(monkeypatch):
-    monkeypatch.setattr(runtime, "_computes_bf16", lambda device: False)
+    monkeypatch.setattr(runtime, "computes_bf16", lambda device: False)
     message = (
         "precision: bf16 needs a CPU with avx512_bf16 or a GPU with bfloat16 (without, it is many "
         "times slower than fp32): write precision: fp32."
@@ -31,7 +31,7 @@ def test_fp32_asks_nothing_of_the_device(monkeypatch):
     def ask(device):
         raise AssertionError
 
-    monkeypatch.setattr(runtime, "_computes_bf16", ask)
+    monkeypatch.setattr(runtime, "computes_bf16", ask)
     try:
         runtime.prepare(threads=torch.get_num_threads())
     finally:
@@ -41,8 +41,8 @@ def test_fp32_asks_nothing_of_the_device(monkeypatch):
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="not Linux")
 def test_the_check_reads_what_the_kernel_says():
     flags = Path("/proc/cpuinfo").read_text().split()
-    assert runtime._computes_bf16(CPU) == ("avx512_bf16" in flags)
-    assert not runtime._computes_bf16(torch.device("meta"))
+    assert runtime.computes_bf16(CPU) == ("avx512_bf16" in flags)
+    assert not runtime.computes_bf16(torch.device("meta"))
 
 
 class Silent:

@@ -167,7 +167,7 @@ def test_clipping(check):
 
 
 def test_bf16(check):
-    if not runtime._computes_bf16(torch.device("cpu")):
+    if not runtime.computes_bf16(torch.device("cpu")):
         pytest.skip("no bfloat16 on this CPU")
     check(precision="bf16", average="swa", mix="mixup")
 

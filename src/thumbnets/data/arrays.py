@@ -4,6 +4,7 @@ Images that are large compared with the memory stay on disk: they are read throu
 chunks, and the pages already read are released at once. The numbers do not depend on it.
 """
 
+import hashlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from thumbnets.artifacts import (
     read_array,
     read_json,
     replacing,
+    sha256,
     write_array,
     write_json,
 )
@@ -80,6 +82,8 @@ class Split:
         labels: int64 [N].
         meta: Metadata of the split.
         fold: int16 [N], the fold of each image; only in the training split.
+        group: int64 [N], number of the group of each image, from 0 in the order of their first
+            images; None where each is by itself.
         unlabelled: uint8 [M, C, H, W], images for pre-training, mapped; only in the training split
             of a data set that has them.
     """
@@ -89,6 +93,7 @@ class Split:
     meta: Meta
     fold: np.ndarray | None = None
     unlabelled: np.ndarray | None = None
+    group: np.ndarray | None = None
 
     @property
     def identity(self) -> bytes:
@@ -101,9 +106,14 @@ def at_once(image_bytes: int, most: int) -> int:
     return max(2, min(most, CHUNK // image_bytes))
 
 
-def chunks(images: np.ndarray, doing: str | None = None) -> Iterator[np.ndarray]:
-    """Consecutive images, contiguous in memory; with `doing`, a progress bar on a terminal."""
-    size = max(1, CHUNK // max(1, images[:1].nbytes))
+def chunks(
+    images: np.ndarray, doing: str | None = None, most: int | None = None
+) -> Iterator[np.ndarray]:
+    """Consecutive images of at most `most` bytes (`CHUNK`), contiguous in memory.
+
+    With `doing`, a progress bar on a terminal.
+    """
+    size = max(1, (most or CHUNK) // max(1, images[:1].nbytes))
     starts = range(0, len(images), size)
     for start in tqdm(starts, doing, leave=False, delay=2, disable=None if doing else True):
         yield np.ascontiguousarray(images[start : start + size])
@@ -120,12 +130,15 @@ def release_pages(array: np.ndarray) -> None:
 
 
 def write_split(folder: Path, split: Split) -> None:
-    """Write images.npy, labels.npy, meta.json and, if it has them, fold.npy and unlabelled.npy."""
+    """Write images.npy, labels.npy and meta.json, and the other arrays that the split has."""
     folder.mkdir(parents=True, exist_ok=True)
     _write_images(folder / "images.npy", split.images)
     write_array(folder / "labels.npy", split.labels)
     if split.fold is not None:
         write_array(folder / "fold.npy", split.fold)
+    (folder / "group.npy").unlink(missing_ok=True)
+    if split.group is not None:
+        write_array(folder / "group.npy", split.group)
     (folder / "unlabelled.npy").unlink(missing_ok=True)
     if split.unlabelled is not None:
         _write_images(folder / "unlabelled.npy", split.unlabelled)
@@ -154,12 +167,14 @@ def read_split(folder: Path) -> Split:
         ValueError: The folder is missing or incomplete, or its files do not fit each other.
     """
     fold, unlabelled = folder / "fold.npy", folder / "unlabelled.npy"
+    group = folder / "group.npy"
     split = Split(
         images=_read_images(folder / "images.npy"),
         labels=read_array(folder / "labels.npy"),
         meta=read_meta(folder / "meta.json"),
         fold=read_array(fold) if fold.exists() else None,
         unlabelled=read_array(unlabelled, mapped=True) if unlabelled.exists() else None,
+        group=read_array(group) if group.exists() else None,
     )
     with parsing(folder):
         _check_split(split)
@@ -183,9 +198,41 @@ def _check_split(split: Split) -> None:
         found = None if array is None else array.shape[1:] if name == "unlabelled" else array.shape
         if array is not None and (array.dtype != dtype or found != shape):
             raise ValueError(f"{name} must be {np.dtype(dtype)} {shape}, got {array.dtype} {found}")
+    if split.group is not None:
+        check_group(split.group, count)
     outside = split.labels[(split.labels < 0) | (split.labels >= len(meta.classes))]
     if len(outside):
         raise ValueError(f"labels must be in 0..{len(meta.classes) - 1}, got {outside[0]}")
+
+
+def read_checksum(folder: Path) -> str:
+    """SHA-256 of a split: of its pixels and labels, and of its groups where there are some.
+
+    Raises:
+        ValueError: `meta.json` is missing or damaged.
+    """
+    group = folder / "group.npy"
+    checksum = read_meta(folder / "meta.json").sha256
+    if not group.exists():
+        return checksum
+    return hashlib.sha256(f"{checksum} {sha256(group)}".encode()).hexdigest()
+
+
+def check_group(group: np.ndarray, count: int) -> None:
+    """Check numbers of groups.
+
+    Raises:
+        ValueError: They are not one for each of `count` images, or not all from 0 up.
+    """
+    if group.dtype != np.int64 or group.shape != (count,):
+        raise ValueError(f"group must be int64 [{count}], got {group.dtype} {list(group.shape)}")
+    if not np.array_equal(np.unique(group), np.arange(group.max() + 1)):
+        raise ValueError("group must have all numbers from 0 up")
+
+
+def renumbered(group: np.ndarray) -> np.ndarray:
+    """Numbers of groups, all from 0 up, of some images of a split; in the order of the numbers."""
+    return np.unique(group, return_inverse=True)[1]
 
 
 def read_meta(path: Path) -> Meta:

@@ -13,7 +13,8 @@ class Archive:
 
     Attributes:
         name: File name on the official mirrors, e.g. `train-images-idx3-ubyte.gz`.
-        sha256: SHA-256 of the file, hexadecimal; if `unpacked`, of its decompressed content.
+        sha256: SHA-256 of the file, hexadecimal; if `unpacked`, of its decompressed content. Its
+            first digits alone where no source states all 64.
         size: Size in bytes, of the same; None where no source states it.
         unpacked: Whether checksum and size are of the decompressed content, which is what is
             stored; gzip containers differ by mirror.
@@ -30,37 +31,50 @@ class Archive:
         return self.name.removesuffix(".gz") if self.unpacked else self.name
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """One data set.
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """Published files that `download` fetches together.
 
     Attributes:
-        name: Name in params.yaml (`data.name`) and of `data/raw/<name>/`.
+        name: Name in messages; of a data set also in params.yaml and of `data/raw/<name>/`.
         title: Name in the report.
-        classes: Class names, in the order of the labels; empty where the files contain them.
         folder: Name of its folder on a mirror.
         mirrors: Official addresses, each a folder of the archives.
         archives: Files that it consists of.
-        reader: Function of its folder of files and the class names that returns its content.
         package: Debian package that holds the archives, if any.
         bundled: Folder of an installed Python package that holds the archives, if any.
-        image_size: Height and width of the images that the reader returns, in pixels.
-        channels: Channels of an image.
-        class_count: Number of classes where the files contain their names.
+        otherwise: What else to do where no source answers.
     """
 
     name: str
     title: str
-    classes: tuple[str, ...]
     folder: str
     mirrors: tuple[str, ...]
     archives: tuple[Archive, ...]
-    reader: Callable[[Path, tuple[str, ...]], Content]
     package: str | None = None
     bundled: str | None = None
+    otherwise: str = "or take the data bundled with scikit-learn: -S data.name=digits"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Files):
+    """One data set.
+
+    Attributes:
+        classes: Class names, in the order of the labels; empty where the files contain them.
+        reader: Function of its folder of files and the class names that returns its content.
+        image_size: Height and width of the images that the reader returns, in pixels.
+        channels: Channels of an image.
+        class_count: Number of classes where the files contain their names.
+        licence: What its publisher says; None where nothing is known of it.
+    """
+
+    classes: tuple[str, ...]
+    reader: Callable[[Path, tuple[str, ...]], Content]
     image_size: int = 28
     channels: int = 1
     class_count: int = 0
+    licence: str | None = None
 
     @property
     def shape(self) -> dict[str, int]:
@@ -95,6 +109,7 @@ class OwnImages:
 
     name: str
     title: str
+    licence: None = None  # `report.licence` says it
 
     @property
     def archives(self) -> tuple[Archive, ...]:

@@ -126,6 +126,7 @@ _ROWS = (
     Dataset(
         name="fashion_mnist",
         title="Fashion-MNIST",
+        licence="MIT",
         classes=(
             "T-shirt/top",
             "Trouser",
@@ -168,6 +169,7 @@ _ROWS = (
     Dataset(
         name="mnist",
         title="MNIST",
+        licence="CC BY-SA 3.0",
         classes=_DIGITS,
         folder="mnist",
         mirrors=(
@@ -201,6 +203,7 @@ _ROWS = (
     Dataset(
         name="kmnist",
         title="Kuzushiji-MNIST",
+        licence="CC BY-SA 4.0",
         classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
         folder="kmnist",
         mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
@@ -231,6 +234,7 @@ _ROWS = (
     Dataset(
         name="qmnist",
         title="QMNIST",
+        licence="BSD-3-Clause",
         classes=_DIGITS,
         folder="qmnist",
         mirrors=("https://raw.githubusercontent.com/facebookresearch/qmnist/master/",),
@@ -346,6 +350,7 @@ _ROWS = (
     Dataset(
         name="digits",
         title="Digits (scikit-learn)",
+        licence="CC BY 4.0 (UCI Machine Learning Repository)",
         classes=_DIGITS,
         folder="digits",
         mirrors=(),

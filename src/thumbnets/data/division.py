@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from thumbnets.data.listed import FolderRule, Listed
 from thumbnets.data.names import shown
@@ -165,12 +164,39 @@ def stratified_folds(
             f"split.folds is {folds}, but class {name} has only {count} {unit}: "
             "some fold would have none. Use fewer folds, or add images of the class."
         )
-    kind = StratifiedGroupKFold if groups else StratifiedKFold
-    splitter = kind(folds, shuffle=True, random_state=seed)
+    if not groups:
+        return class_folds(labels, folds, seed)
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second, and few need it
+
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     fold = np.empty(len(labels), np.int16)
-    parts = splitter.split(np.zeros(len(labels)), labels, units if groups else None)
-    for number, (_, chosen) in enumerate(parts):
+    for number, (_, chosen) in enumerate(splitter.split(np.zeros(len(labels)), labels, units)):
         fold[chosen] = number
+    return fold
+
+
+def class_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """The folds int16 [N] of scikit-learn's `StratifiedKFold(folds, shuffle=True)` with that seed.
+
+    Written out here, since importing scikit-learn takes a second of two stages.
+
+    Args:
+        labels: int64 [N].
+        folds: Number of folds.
+        seed: Seed of the division.
+
+    Source: scikit-learn 1.8, `sklearn.model_selection.StratifiedKFold`.
+    """
+    random = np.random.RandomState(seed)
+    _, first, classes = np.unique(labels, return_index=True, return_inverse=True)
+    classes = np.argsort(np.argsort(first))[classes]  # numbered as they first occur
+    ordered = np.sort(classes)
+    shares = [np.bincount(ordered[part::folds], minlength=len(first)) for part in range(folds)]
+    fold = np.empty(len(labels), np.int16)
+    for number, of_class in enumerate(np.stack(shares, axis=1)):
+        drawn = np.arange(folds).repeat(of_class)
+        random.shuffle(drawn)
+        fold[classes == number] = drawn
     return fold
 
 
@@ -200,6 +226,17 @@ def fitting_folds(
             f"only {count} {unit}"
         )
     return fold
+
+
+def numbered(groups: list[str]) -> np.ndarray | None:
+    """Numbers of groups in the order of their first images; an image without one counts as one.
+
+    Returns:
+        int64 [N]; None where no two images are of one group.
+    """
+    units = _units(groups)
+    first, inverse = np.unique(units, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(first))[inverse] if len(first) < len(groups) else None
 
 
 def _units(groups: list[str]) -> np.ndarray:

@@ -16,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from thumbnets.artifacts import naming, sha256
-from thumbnets.data.datasets import DATASETS, Archive, Dataset
+from thumbnets.data.dataset import Archive, Dataset, Files
+from thumbnets.data.datasets import DATASETS
 from thumbnets.data.sources import (
     BLOCK,
     LONGEST,
@@ -31,7 +32,7 @@ from thumbnets.data.sources import (
 SYSTEM_FOLDER = Path("/usr/share/datasets")  # where Debian's dataset-* packages install
 
 
-def download(dataset: Dataset, target: Path, *, mirror: str | None) -> None:
+def download(dataset: Files, target: Path, *, mirror: str | None) -> None:
     """Fill a folder with the files of a data set.
 
     Files that are complete already are kept. A file appears under its name only when it is complete
@@ -39,7 +40,7 @@ def download(dataset: Dataset, target: Path, *, mirror: str | None) -> None:
     kept beside the folder, and the next call resumes it.
 
     Args:
-        dataset: Data set to download.
+        dataset: Data set to download, or other published files.
         target: Folder of its files, made if missing.
         mirror: Folder with a folder `dataset.folder` of the archives, looked at first.
 
@@ -81,7 +82,7 @@ def _partial_folder(target: Path) -> Path:
     return target.with_name(f".{target.name}.parts")
 
 
-def _sources(dataset: Dataset, target: Path, mirror: str | None) -> Iterator[Source]:
+def _sources(dataset: Files, target: Path, mirror: str | None) -> Iterator[Source]:
     """Give the sources in order: those that are near and cost nothing first."""
     if dataset.bundled:
         package, _, inside = dataset.bundled.partition("/")
@@ -153,7 +154,7 @@ def _copy(path: Path, archive: Archive, output: Path) -> Path:
                 raise Unusable(f"longer than {archive.size or LONGEST} bytes")
     if archive.size is not None and size < archive.size:
         raise Unusable(f"{size} bytes, not {archive.size}")
-    if digest.hexdigest() != archive.sha256:
+    if not digest.hexdigest().startswith(archive.sha256):
         raise Unusable("wrong SHA-256")
     return output
 
@@ -179,11 +180,11 @@ def _is_complete(path: Path, archive: Archive) -> bool:
     """Whether a file has the right content."""
     if not path.is_file() or archive.size not in (None, path.stat().st_size):
         return False
-    return sha256(path) == archive.sha256
+    return sha256(path).startswith(archive.sha256)
 
 
 def _nothing_found(
-    dataset: Dataset, missing: list[Archive], failures: dict[str, dict[str, str]]
+    dataset: Files, missing: list[Archive], failures: dict[str, dict[str, str]]
 ) -> str:
     """The sources that were tried, why each failed, and what to do, in one line."""
     places = []
@@ -197,5 +198,5 @@ def _nothing_found(
         f"No good copy of {', '.join(a.name for a in missing)} ({dataset.title}). "
         f"Tried {'; '.join(places)}. "
         f"Set THUMBNETS_MIRROR to a folder that has {dataset.folder}/{missing[0].name}, "
-        "or take the data bundled with scikit-learn: -S data.name=digits"
+        f"{dataset.otherwise}"
     )

@@ -29,7 +29,7 @@ from thumbnets.artifacts import (
 from thumbnets.data.depth import FULL, depth_of
 from thumbnets.data.division import divide, groups_in_both, with_groups
 from thumbnets.data.formats import SUFFIXES, count_kinds, is_left_behind, passed_over
-from thumbnets.data.images import highest_value, read_image
+from thumbnets.data.images import highest_value, read_image, read_sides
 from thumbnets.data.labels import read_labels
 from thumbnets.data.listed import FolderRule, Listed
 from thumbnets.data.listing import images_below, refuse_link
@@ -165,11 +165,13 @@ class OwnContent(Content):
     Attributes:
         depth: Bits of the values in files of 16 bits.
         groups: Group of each training image; None where there are no groups.
+        test_groups: The same of each test image.
         about: More of the findings: see `Findings.own`.
     """
 
     depth: int = FULL
     groups: list[str] | None = None
+    test_groups: list[str] | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
 
@@ -193,6 +195,7 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
     classes = tuple(sorted({row.label for row in rows}))
     kept: list[Listed] = []
     broken: list[str] = []
+    sides: list[tuple[int, int]] = []
     coloured = False
 
     def decoded() -> Iterator[np.ndarray]:
@@ -202,7 +205,8 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
             read = [pair for pair in zip(some, found, strict=True) if not isinstance(pair[1], str)]
             if read:
                 kept.extend(row for row, _ in read)
-                pixels = np.stack([image for _, image in read])
+                pixels = np.stack([image for _, (image, _) in read])
+                sides.extend(shape for _, (_, shape) in read)
                 coloured |= bool((pixels[:, :1] != pixels[:, 1:]).any())
                 yield pixels
         if not kept:
@@ -213,23 +217,30 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
     trains = sum(row.part == "train" for row in kept)
     pixels = images if coloured else images[:, :1]
     labels = np.array([classes.index(row.label) for row in kept])
-    files = [row.file for row in kept]
+    groups = [row.group for row in kept]
+
+    def part(which: slice) -> Part:
+        rows = kept[which]
+        files, checksums = [row.file for row in rows], [row.sha256 for row in rows]
+        return Part(pixels[which], labels[which], files, checksums, np.array(sides[which]))
+
     missing = set(range(len(classes))) - set(labels[:trains].tolist())
     if missing or trains == len(kept):
         name = f"class {classes[min(missing)]}" if missing else "the test part"
         raise ValueError(f"{rule.path}: no image of {name} can be read.")
     return OwnContent(
         classes,
-        Part(pixels[:trains], labels[:trains], files[:trains]),
-        Part(pixels[trains:], labels[trains:], files[trains:]),
+        part(slice(trains)),
+        part(slice(trains, None)),
         broken=broken,
         depth=rule.depth,
-        groups=[row.group for row in kept[:trains]] if any(row.group for row in kept) else None,
+        groups=groups[:trains] if any(groups) else None,
+        test_groups=groups[trains:] if any(groups) else None,
         about={
             "passed_over": read_json(raw / _PASSED_OVER),
             "deep_files": deep,
             "depth": rule.depth if deep else None,
-            "groups": len({row.group for row in kept} - {""}),
+            "groups": len({*groups} - {""}),
             "groups_in_both": both[:_MAX_GROUPS],
             "groups_in_both_count": len(both),
         },
@@ -265,8 +276,8 @@ def read_list(path: Path) -> list[Listed]:
     return listed
 
 
-def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
-    """Pixels uint8 [3, H, W], or which file can't be read and why."""
+def _decode(row: Listed, rule: FolderRule) -> tuple[np.ndarray, tuple[int, int]] | str:
+    """Pixels uint8 [3, H, W] with the file's width and height, or which can't be read and why."""
     if not row.sha256:
         return f"{shown(row.file)} (no file, or a link to nothing)"
     content = read_bounded(Path(rule.path) / row.file, _LONGEST_IMAGE)
@@ -276,7 +287,7 @@ def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
             "`dvc repro -f download`, then `dvc repro`."
         )
     try:
-        return read_image(
+        pixels = read_image(
             io.BytesIO(content),
             channels=3,
             size=rule.size,
@@ -284,6 +295,7 @@ def _decode(row: Listed, rule: FolderRule) -> np.ndarray | str:
             depth=rule.depth or FULL,
             max_pixels=rule.max_pixels,
         )
+        return pixels, read_sides(io.BytesIO(content), max_pixels=rule.max_pixels)
     except ValueError as error:
         return f"{shown(row.file)} ({error})"
 

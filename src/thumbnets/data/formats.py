@@ -11,13 +11,18 @@ _HEIF = "HEIF"
 
 # A file that is called so must be an image: if its bytes are of no known format, it is broken.
 SUFFIXES = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .webp .tif .tiff .gif .avif".split()  # noqa: SIM905
+    {
+        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp"),
+        *(".tif", ".tiff", ".gif", ".avif"),
+    }
 )
 _HEIF_SUFFIXES = frozenset({".heic", ".heif"})
 _HEIF_HINT = "pip install pillow-heif"
 
 # Raw files of cameras begin as TIFF does, and have a small preview where its first page is.
-_RAW_SUFFIXES = frozenset(".cr2 .nef .nrw .arw .dng .orf .pef .rw2 .srw .sr2".split())  # noqa: SIM905
+_RAW_SUFFIXES = frozenset(
+    {".cr2", ".nef", ".nrw", ".arw", ".dng", ".orf", ".pef", ".rw2", ".srw", ".sr2"}
+)
 
 # Of NAS boxes, archives, recycle bins, notebooks, cameras; in lower case.
 _LEFT_BEHIND = frozenset(

@@ -113,6 +113,16 @@ def highest_value(file: Path | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> in
         return None
 
 
+def read_sides(file: Path | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height of an image as it is stored, pixels; nothing is decoded.
+
+    Raises:
+        ValueError: It can't be read, in a few words.
+    """
+    with _opened(file, max_pixels) as image:
+        return image.size
+
+
 @contextmanager
 def _opened(file: Path | IO[bytes], max_pixels: int) -> Iterator[Image.Image]:
     """An image whose pixels are not decoded yet, with the room to do so.

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from thumbnets.choices import Choice
+from thumbnets.data.constants import one_hot
 from thumbnets.options import Concentration
 from thumbnets.registry import MIXES
 
@@ -58,7 +59,7 @@ def mixup(
     """
     share = beta(alpha, generator).float()
     other = torch.randperm(len(labels), generator=generator, device=labels.device)
-    targets = _one_hot(labels, classes)
+    targets = one_hot(labels, classes)
     mixed = images.index_select(0, other).lerp(images, share)
     return mixed, targets.index_select(0, other).lerp(targets, share)
 
@@ -85,33 +86,29 @@ def cutmix(
     Source: Yun et al. 2019, arXiv:1905.04899.
     """
     n, _, h, w = images.shape
-    side = float((1 - beta(alpha, generator)).sqrt())
-    y, x = torch.rand(2, generator=generator, device=images.device).tolist()
+    side = (1 - beta(alpha, generator)).sqrt()
+    y, x = torch.rand(2, generator=generator, device=images.device).double()
     rows, columns = cut(h, side, y), cut(w, side, x)
     other = torch.randperm(n, generator=generator, device=images.device)
-    mixed = images.clone()
-    mixed[:, :, rows, columns] = images[:, :, rows, columns].index_select(0, other)
-    replaced = (rows.stop - rows.start) * (columns.stop - columns.start) / (h * w)
-    targets = _one_hot(labels, classes)
+    inside = rows[:, None] & columns
+    mixed = torch.where(inside, images.index_select(0, other), images)
+    replaced = (inside.sum() / (h * w)).float()
+    targets = one_hot(labels, classes)
     return mixed, targets.lerp(targets.index_select(0, other), replaced)
 
 
-def _one_hot(labels: Tensor, classes: int) -> Tensor:
-    """float32 [N, classes]; unlike torch's own it reads nothing back from a GPU."""
-    return torch.eye(classes, device=labels.device).index_select(0, labels)
-
-
-def cut(length: int, side: float, centre: float) -> slice:
-    """Extent of a rectangle along an axis of `length` pixels, cut off at the edges.
+def cut(length: int, side: Tensor, centre: Tensor) -> Tensor:
+    """Extent of a rectangle along an axis, cut off at the edges: bool [length], True inside.
 
     Args:
         length: Pixels of the axis.
-        side: Side of the rectangle as a fraction of the axis.
-        centre: Centre of the rectangle as a fraction of the axis, in [0, 1).
+        side: Side of the rectangle as a fraction of the axis, float64.
+        centre: Centre of the rectangle as a fraction of the axis, in [0, 1), float64.
     """
-    half = int(length * side) // 2
-    middle = int(length * centre)
-    return slice(max(middle - half, 0), min(middle + half, length))
+    half = (length * side).long() // 2
+    middle = (length * centre).long()
+    at = torch.arange(length, device=side.device)
+    return (at >= middle - half) & (at < middle + half)
 
 
 def beta(alpha: float, generator: Generator) -> Tensor:

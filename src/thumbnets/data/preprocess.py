@@ -1,18 +1,23 @@
 """From raw files to the arrays that training and evaluation read: statistics, folds, duplicates."""
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from thumbnets.data.arrays import Meta, Split, chunks
+from thumbnets.data.corrections import correct_labels, read_corrections
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.depth import FULL
-from thumbnets.data.division import fitting_folds, stratified_folds
+from thumbnets.data.division import fitting_folds, numbered, stratified_folds
+from thumbnets.data.duplicates import Copies, find_copies, keep_only
 from thumbnets.data.folder import read_folder
 from thumbnets.data.listed import FolderRule
+from thumbnets.data.names import shown
 from thumbnets.data.readers import Content, Part
 
 _MAX_EXAMPLES = 20  # pairs of duplicates in the findings
@@ -76,15 +81,24 @@ class Prepared:
     test: Split
     findings: Findings
     groups: list[str] | None = None  # of the training images
+    parts: dict[str, Part] = field(default_factory=dict)  # with files, by name
+    copies: Copies | None = None  # of `preprocess` alone, as what follows
+    mended: dict[str, int] = field(default_factory=dict)  # images `corrected` and `dropped`
 
 
-def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepared:
+def read_dataset(
+    name: str,
+    raw: Path,
+    rule: FolderRule | None = None,
+    mend: Callable[[Content], Content] = lambda content: content,
+) -> Prepared:
     """Read a data set's raw files, and compute checksums and statistics.
 
     Args:
         name: Name of the data set.
         raw: Folder of its raw files.
         rule: Options for reading the user's own images.
+        mend: What is done with its content first.
 
     Returns:
         Both splits, without folds; the mean and standard deviation of both are those of train.
@@ -94,7 +108,7 @@ def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepar
     """
     dataset = get_dataset(name)
     own = isinstance(dataset, OwnImages)
-    content = read_folder(raw, rule) if own else dataset.read(raw)
+    content = mend(read_folder(raw, rule) if own else dataset.read(raw))
     mean, std = channel_statistics(content.train.images)
     if min(std) == 0:
         raise ValueError(f"{raw}: all training images of {name} have the same single colour.")
@@ -119,12 +133,16 @@ def read_dataset(name: str, raw: Path, rule: FolderRule | None = None) -> Prepar
         return Split(images, labels, meta)
 
     train, test = described("train"), described("test")
+    if own and content.groups:
+        train = replace(train, group=numbered(content.groups))
+        test = replace(test, group=numbered(content.test_groups))
     duplicates = _duplicates(content, digests["train"], digests["test"])
     return Prepared(
         replace(train, unlabelled=content.unlabelled),
         test,
         Findings(**counts, **duplicates, broken=content.broken, own=content.about if own else None),
         content.groups if own else None,
+        content.parts,
     )
 
 
@@ -165,9 +183,16 @@ def _name(part: Part, number: int) -> str:
 
 
 def preprocess(
-    name: str, raw: Path, *, folds: int, seed: int, rule: FolderRule | None = None
+    name: str,
+    raw: Path,
+    *,
+    folds: int,
+    seed: int,
+    rule: FolderRule | None = None,
+    corrections: Path | None = None,
+    duplicates: str = "keep",
 ) -> Prepared:
-    """Read a data set's raw files and divide its training images into folds.
+    """Read a data set's raw files, mend them and divide the training images into folds.
 
     Args:
         name: Name of the data set.
@@ -175,14 +200,18 @@ def preprocess(
         folds: Number of folds of the training images.
         seed: Seed of the division into folds.
         rule: Options for reading the user's own images.
+        corrections: CSV file of corrected labels, if any.
+        duplicates: `keep`, or `drop` the training images that are copies, see `Copies.to_drop`.
 
     Returns:
-        The training split has `fold`.
+        The training split has `fold`; `copies` are those that are left.
 
     Raises:
         ValueError: A file is missing or damaged, or a class is too rare for the folds.
     """
-    prepared = read_dataset(name, raw, rule)
+    mending = _Mending(corrections, duplicates, raw.parent)
+    prepared = read_dataset(name, raw, rule, mending)
+    prepared = replace(prepared, copies=mending.copies, mended=mending.mended)
     train, findings = prepared.train, prepared.findings
     named = {"folds": folds, "seed": seed, "classes": train.meta.classes}
     if findings.own is None:
@@ -195,6 +224,54 @@ def preprocess(
         more = {"folds": int(fold.max()) + 1, "validates": validates, "few": few}
         findings = replace(findings, own={**findings.own, **more})
     return replace(prepared, train=replace(train, fold=fold), findings=findings)
+
+
+class _Mending:
+    """Corrects labels and drops copies, of training images alone.
+
+    Args:
+        corrections: CSV file of corrected labels, if any.
+        duplicates: `keep` or `drop`.
+        folder: Folder on a disk that takes the images.
+    """
+
+    def __init__(self, corrections: Path | None, duplicates: str, folder: Path) -> None:
+        self.corrections, self.duplicates, self.folder = corrections, duplicates, folder
+        self.copies: Copies | None = None
+        self.mended = {"corrected": 0, "dropped": 0}
+
+    def __call__(self, content: Content) -> Content:
+        """The content with mended training images.
+
+        Raises:
+            ValueError: A correction does not fit, or a class has no image left.
+        """
+        if self.corrections:
+            corrections = read_corrections(self.corrections, content.classes)
+            train = correct_labels(content.train, corrections, content.classes)
+            self.mended["corrected"] = int((train.labels != content.train.labels).sum())
+            content = replace(content, train=train)
+        self.copies = find_copies(content.train.images, content.test.images)
+        if self.duplicates == "drop" and len(drop := self.copies.to_drop()):
+            content = self._without(content, drop)
+        for name, count in zip(content.classes, _counts(content.train, content), strict=True):
+            if count == 0 and (self.corrections or self.duplicates == "drop"):
+                raise ValueError(
+                    f"class {shown(name)} has no training image left, after data.corrections and "
+                    "data.duplicates."
+                )
+        return content
+
+    def _without(self, content: Content, drop: np.ndarray) -> Content:
+        kept = np.ones(len(content.train.labels), bool)
+        kept[drop] = False
+        print(f"{len(drop):,} training images left out, which are copies (data.duplicates)")
+        self.copies = self.copies.without(drop)
+        self.mended["dropped"] = len(drop)
+        changed = {"train": keep_only(content.train, kept, self.folder)}
+        if getattr(content, "groups", None) is not None:
+            changed["groups"] = list(compress(content.groups, kept))
+        return replace(content, **changed)
 
 
 def few_images(validates: int, tests: int) -> list[str]:

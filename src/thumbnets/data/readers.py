@@ -42,11 +42,15 @@ class Part:
         images: uint8 [N, C, H, W].
         labels: int64 [N], indices into the classes of the data set.
         files: For images of the user's own their N files, to be named in findings.
+        checksums: SHA-256 of those files.
+        sides: int64 [N, 2], width and height of those files in pixels.
     """
 
     images: np.ndarray
     labels: np.ndarray
     files: list[str] | None = None
+    checksums: list[str] | None = None
+    sides: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +312,7 @@ def read_digits(folder: Path, classes: tuple[str, ...]) -> Content:
     uint8 [N, 1, 28, 28]. The set has no official test part. Here it is a stratified fifth: fold 0
     of `StratifiedKFold(5, shuffle=True, random_state=0)`; both parts keep the order of the file.
     """
-    from sklearn.model_selection import StratifiedKFold  # half a second, only digits need it
+    from thumbnets.data.division import class_folds  # the list of data sets needs no folds
 
     source = folder / "digits.csv"
     with source.open("rb") as file, parsing(source, _AGAIN):
@@ -320,11 +324,10 @@ def read_digits(folder: Path, classes: tuple[str, ...]) -> Content:
     large = small.repeat(3, axis=2).repeat(3, axis=3)  # [N, 1, 24, 24]
     images = np.pad(large, ((0, 0), (0, 0), (2, 2), (2, 2)))  # [N, 1, 28, 28]
     labels = table[:, 64]
-    with parsing(source, _AGAIN):
-        rows = next(StratifiedKFold(5, shuffle=True, random_state=0).split(images, labels))
+    fold = class_folds(labels, 5, seed=0)
     parts = {
         name: _checked(images[of_part], labels[of_part], classes=classes, source=source)
-        for name, of_part in zip(("train", "test"), rows, strict=True)
+        for name, of_part in {"train": fold != 0, "test": fold == 0}.items()
     }
     return Content(classes, **parts)
 

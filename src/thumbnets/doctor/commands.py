@@ -27,6 +27,8 @@ def examine(root: Path, cache: Path) -> list[Finding]:
 def doctor(arguments: argparse.Namespace) -> None:
     """Find what is broken or odd in the project, and name the command that mends it."""
     root = Path.cwd()
+    if not any((root / name).exists() for name in ("dvc.yaml", ".dvc")):
+        raise ValueError("No project here: go to a folder of one, which has dvc.yaml at its root.")
     found = examine(root, root / (runtime.dvc_cache() or ".dvc/cache"))
     broken = 0
     for finding in found:

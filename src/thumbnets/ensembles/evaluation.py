@@ -51,5 +51,6 @@ def score_run(
         rule=rule,
         voting=voting,
         classes=first["classes"].tolist(),
+        image_group=first.get("group"),
         ece_bins=ece_bins,
     )

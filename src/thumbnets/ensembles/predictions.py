@@ -39,6 +39,7 @@ def read_ensemble_predictions() -> Predictions:
         labels=first.labels,
         seeds=first.seeds,
         hard=selected["voting"] == "hard",
+        group=first.group,
     )
 
 

@@ -45,28 +45,39 @@ _WEIGHTS: dict[str, Callable[..., np.ndarray]] = {"all": _all, "weighted": _weig
     for objective in OBJECTIVES
 }
 
-RULES = [*_WEIGHTS, STACKING]
+# Fitted only where the params ask for it: the others are those of every run.
+_ON_REQUEST = [rule_of(rule, "macro_f1") for rule in BY_OBJECTIVE]
+
+RULES = [*(rule for rule in _WEIGHTS if rule not in _ON_REQUEST), STACKING]
 
 
 def fit_rules(
-    names: list[str], probabilities: np.ndarray, labels: np.ndarray, *, steps: int
+    names: list[str],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    *,
+    steps: int,
+    objective: str = "loss",
 ) -> dict[str, Ensemble]:
-    """Fit every rule.
+    """Fit every rule, those for the macro F1 only if that is the objective.
 
     Args:
         names: Names of the members.
         probabilities: float [M, N, K] on validation images.
         labels: int64 [N].
         steps: Number of steps of the greedy selections.
+        objective: Objective that the params name, a key of `OBJECTIVES`.
 
     Returns:
         An ensemble for each rule: `votes` (for each member with a positive weight, its weight or
-            how
-        often it was chosen), or the regression from `fit_stack`; `validation_loss` and
+        how often it was chosen), or the regression from `fit_stack`; `validation_loss` and
         `validation_accuracy` of its soft vote on the same images (of stacking: cross-validated).
     """
     ensembles: dict[str, Ensemble] = {}
+    left_out = [] if objective == "macro_f1" else _ON_REQUEST
     for rule, fit in _WEIGHTS.items():
+        if rule in left_out:
+            continue
         weights = fit(probabilities, labels, steps=steps).tolist()
         ensembles[rule] = {"votes": {n: w for n, w in zip(names, weights, strict=True) if w}}
     by_name = dict(zip(names, probabilities, strict=True))

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from thumbnets.ensembles.members import model_of
-from thumbnets.ensembles.rules import BEST, RULES, STACKING, Ensemble, combine, members_of
+from thumbnets.ensembles.rules import BEST, STACKING, Ensemble, combine, members_of
 from thumbnets.ensembles.voting import VOTES
+from thumbnets.evaluation.by_class import class_intervals
 from thumbnets.evaluation.diversity import diversity
 from thumbnets.evaluation.metrics import score_probabilities
-from thumbnets.evaluation.statistics import paired_gain
-from thumbnets.evaluation.summaries import Scores, over_seeds
+from thumbnets.evaluation.statistics import of_groups, paired_gain
+from thumbnets.evaluation.summaries import Scores, over_images, over_seeds
 
 # Scores that need probabilities, which shares of hard votes are not.
 _PROBABILISTIC = ("nll", "ece", "top2")
@@ -29,6 +30,7 @@ def score_ensembles(
     voting: str,
     classes: list[str],
     ece_bins: int,
+    image_group: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Score every rule and voting, and the selected ensemble against each of its members.
 
@@ -37,10 +39,11 @@ def score_ensembles(
         probabilities: float [N, K] of each training.
         labels: int64 [N].
         groups: Names of the trainings of each group, in the order of the run.
-        rule: Selected rule, one of `RULES`.
+        rule: Selected rule, one of those.
         voting: Selected kind of vote.
         classes: Names of the classes.
         ece_bins: Number of bins of the calibration error.
+        image_group: int64 [N], number of the group of each image; None: each is by itself.
 
     Returns:
         `selected`: scores of the selected ensemble over groups; `members`: for each of its models
@@ -49,18 +52,19 @@ def score_ensembles(
         every rule and voting accuracy, loss, calibration and the gain over the best single member;
         `trainings` by model; `diversity` of the members.
     """
+    fitted = list(next(iter(selection.values())))
     predicted = {
         (r, v): np.stack([combine(selection[group][r], probabilities, v) for group in groups])
-        for r in RULES
+        for r in fitted
         for v in (VOTES if r != STACKING else ["soft"])
     }
-    correct = {key: p.argmax(2) == labels for key, p in predicted.items()}
+    correct = {key: of_groups(p.argmax(2) == labels, image_group) for key, p in predicted.items()}
     best = correct[BEST, "soft"]
     scores = {
-        key: _scores(p, labels, voting=key[1], classes=classes, ece_bins=ece_bins)
+        key: _scores(p, labels, image_group, voting=key[1], classes=classes, ece_bins=ece_bins)
         for key, p in predicted.items()
     }
-    rules: dict[str, Any] = {r: _composition(selection, r) for r in RULES}
+    rules: dict[str, Any] = {r: _composition(selection, r) for r in fitted}
     for (r, v), found in scores.items():
         reported = {name: found[name] for name in _REPORTED if name in found}
         rules[r][v] = reported | {"gain": asdict(paired_gain(correct[r, v], best))}
@@ -71,17 +75,36 @@ def score_ensembles(
         "voting": voting,
         "selected": scores[rule, voting],
         "rules": rules,
-        "members": _members(selection, rule, correct[rule, voting], probabilities, labels, groups),
+        "members": {
+            model: member
+            | {
+                "gain": asdict(
+                    paired_gain(
+                        correct[rule, voting],
+                        of_groups(_mean_correct(model, probabilities, labels, groups), image_group),
+                    )
+                )
+            }
+            for model, member in _members(selection, rule).items()
+        },
     }
 
 
 def _scores(
-    predicted: np.ndarray, labels: np.ndarray, *, voting: str, classes: list[str], ece_bins: int
+    predicted: np.ndarray,
+    labels: np.ndarray,
+    image_group: np.ndarray | None,
+    *,
+    voting: str,
+    classes: list[str],
+    ece_bins: int,
 ) -> Scores:
     scored = [score_probabilities(p, labels, ece_bins=ece_bins) for p in predicted]
     if voting == "hard":
         scored = [{k: v for k, v in s.items() if k not in _PROBABILISTIC} for s in scored]
-    return over_seeds(scored, classes=classes, images=len(labels))
+    intervals = class_intervals(labels, predicted.argmax(2), len(classes), image_group)
+    summary = over_seeds(scored, classes=classes, images=len(labels))
+    return over_images(summary, intervals, classes=classes)
 
 
 def _composition(selection: dict[str, dict[str, Ensemble]], rule: str) -> dict[str, Any]:
@@ -101,7 +124,7 @@ def _diversities(
     classes: int,
 ) -> dict[str, dict[str, float | None]]:
     """Diversity of the members of each rule, not weighted: means over groups."""
-    found: dict[str, list[dict]] = {rule: [] for rule in RULES}
+    found: dict[str, list[dict]] = {rule: [] for rule in next(iter(selection.values()))}
     for group, trainings in groups.items():
         predicted = np.stack([probabilities[name].argmax(1) for name in trainings])
         of_pairs = diversity(predicted, labels, classes)
@@ -118,24 +141,11 @@ def _mean(found: list[dict[str, float | None]], name: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _members(
-    selection: dict[str, dict[str, Ensemble]],
-    rule: str,
-    correct: np.ndarray,
-    probabilities: dict[str, np.ndarray],
-    labels: np.ndarray,
-    groups: dict[str, list[str]],
-) -> dict[str, Any]:
-    """Each model of the selected ensembles, with their gain over it."""
+def _members(selection: dict[str, dict[str, Ensemble]], rule: str) -> dict[str, dict[str, Any]]:
+    """Each model of the selected ensembles, with its number of trainings and its weight."""
     trainings = _composition(selection, rule)["trainings"]
     return {
-        model: {
-            "trainings": count,
-            "weight": _mean_weight(selection, rule, model),
-            "gain": asdict(
-                paired_gain(correct, _mean_correct(model, probabilities, labels, groups))
-            ),
-        }
+        model: {"trainings": count, "weight": _mean_weight(selection, rule, model)}
         for model, count in trainings.items()
     }
 

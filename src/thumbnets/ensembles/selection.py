@@ -10,6 +10,8 @@ from math import ceil
 
 import numpy as np
 
+from thumbnets.training.class_scores import macro_f1
+
 _TOLERANCE = 1e-12  # objectives closer than this are equal: rounding must not choose a member
 
 _BAGS = 20
@@ -29,9 +31,16 @@ def best_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Score:
     return (float(np.mean(probabilities.argmax(1) != labels)), nll(probabilities, labels))
 
 
+def best_macro_f1(probabilities: np.ndarray, labels: np.ndarray) -> Score:
+    """Macro F1, negated, to be minimised; equal ones are ranked by loss."""
+    predicted = probabilities.argmax(1)
+    return (-macro_f1(labels, predicted, probabilities.shape[1]), nll(probabilities, labels))
+
+
 OBJECTIVES: dict[str, Callable[[np.ndarray, np.ndarray], Score]] = {
     "loss": least_loss,
     "accuracy": best_accuracy,
+    "macro_f1": best_macro_f1,
 }
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from thumbnets.ensembles.selection import nll
 
-_MIN_PROBABILITY = 1e-7  # smaller probabilities are raised to this before their logarithm is taken
+MIN_PROBABILITY = 1e-7  # smaller probabilities are raised to this before their logarithm is taken
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # inverse strengths of the L2 penalty
 _FOLDS = 5
 
@@ -55,7 +55,7 @@ def _held_out(features: np.ndarray, labels: np.ndarray, classes: int, penalty: f
         for fitted, held in folds.split(features):
             regression = fit_regression(features[fitted], labels[fitted], penalty)
             predicted[held] = _predict(regression, features[held], classes)
-    return np.maximum(predicted, _MIN_PROBABILITY)
+    return np.maximum(predicted, MIN_PROBABILITY)
 
 
 def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def stacked(stack: dict[str, Any], probabilities: np.ndarray) -> np.ndarray:
 
 def _features(probabilities: np.ndarray) -> np.ndarray:
     """Log-probabilities float [N, M * K], member after member."""
-    logarithms = np.log(np.maximum(probabilities, _MIN_PROBABILITY))
+    logarithms = np.log(np.maximum(probabilities, MIN_PROBABILITY))
     return logarithms.transpose(1, 0, 2).reshape(probabilities.shape[1], -1)
 
 

@@ -1,7 +1,6 @@
 """Weights of a vote, fitted on validation images."""
 
 import numpy as np
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 _DECIMALS = 6  # of a weight; smaller weights become 0
@@ -20,6 +19,8 @@ def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Returns:
         float [M], sums to 1 up to rounding to 6 decimals.
     """
+    from scipy.optimize import minimize  # takes half a second, and combining needs no fit
+
     of_label = probabilities[:, np.arange(len(labels)), labels]  # [M, N]
     of_label = np.maximum(of_label, np.finfo(float).eps)  # certain mistakes of all: finite
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from thumbnets.evaluation.metrics import bin_of, score_logits
@@ -53,6 +52,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
     """
+
+    from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
         scaled = log_softmax(logits.astype(float) / np.exp(logarithm), axis=1)

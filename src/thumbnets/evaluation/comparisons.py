@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
 from thumbnets.evaluation.statistics import Estimate, paired_gain, superiority
 from thumbnets.evaluation.two_way import TwoWay
@@ -23,7 +22,12 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     of the images that only one of the two classifies correctly.
     """
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    tosses = only_a + only_b
+    ways, extreme = 1, 0  # of so many heads, and of no more: whole numbers of any size, exact
+    for heads in range(min(only_a, only_b) + 1):
+        extreme += ways
+        ways = ways * (tosses - heads) // (heads + 1)
+    return min(1.0, 2 * extreme / 2**tosses)
 
 
 def paired_test(a: np.ndarray, b: np.ndarray) -> float:

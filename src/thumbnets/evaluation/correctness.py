@@ -1,7 +1,7 @@
 """Which test images each training recognises: one bit an image, kept in git beside the metrics.
 
 It is what a paired test of two commits needs, without their predictions: 1.25 KB a training of
-10,000 images.
+10,000 images. Where images come in groups, the groups are there as well.
 """
 
 import base64
@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from thumbnets.artifacts import write_json
+from thumbnets.data.arrays import check_group
+from thumbnets.evaluation.statistics import of_groups
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Correctness:
         model: Name of the block, or `ensemble`.
         labels_sha256: Checksum of the labels, which tells other test images.
         correct: bool [N] by seed, or by the seeds of an ensemble as `groups_of` names them.
+        group: int64 [N], number of the group of each image; None: each is by itself.
     """
 
     model: str
     labels_sha256: str
     correct: dict[str, np.ndarray]
+    group: np.ndarray | None = None
 
     @property
     def images(self) -> int:
@@ -44,8 +49,34 @@ class Correctness:
         return np.stack(list(self.correct.values()))
 
 
+def tables_to_compare(a: Correctness, b: Correctness) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of both, a row a seed, for `pair_p` and `paired_gain`: of images, or of their groups.
+
+    Args:
+        a: One classifier.
+        b: The other, on the same images; groups that one of them knows are those of both.
+    """
+    group = b.group if a.group is None else a.group
+    return of_groups(a.table, group), of_groups(b.table, group)
+
+
+def why_not_paired(a: Correctness, b: Correctness) -> str | None:
+    """Why two can't be paired, if so."""
+    if (a.labels_sha256, a.images) != (b.labels_sha256, b.images):
+        return f"other test images ({a.images:,}, then {b.images:,})"
+    if a.group is not None and b.group is not None and not np.array_equal(a.group, b.group):
+        return "test images in other groups"
+    if list(a.correct) != list(b.correct):
+        return f"other seeds ({', '.join(a.correct)}, then {', '.join(b.correct)})"
+    return None
+
+
 def correctness(
-    model: str, predicted: np.ndarray, labels: np.ndarray, trainings: Sequence[int | str]
+    model: str,
+    predicted: np.ndarray,
+    labels: np.ndarray,
+    trainings: Sequence[int | str],
+    group: np.ndarray | None = None,
 ) -> Correctness:
     """Compare predictions with labels.
 
@@ -54,12 +85,15 @@ def correctness(
         predicted: int64 [S, N], classes.
         labels: int64 [N].
         trainings: S seeds, or names of groups of seeds.
+        group: int64 [N], number of the group of each image, from 0 in the order of their first
+            images; None: each is by itself.
     """
     checksum = hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
     return Correctness(
         model,
         checksum,
         {str(name): of_one == labels for name, of_one in zip(trainings, predicted, strict=True)},
+        group,
     )
 
 
@@ -72,6 +106,7 @@ def write_correctness(path: Path, found: Correctness) -> None:
             "labels_sha256": found.labels_sha256,
             "images": found.images,
             "correct": {name: _packed(bits) for name, bits in found.correct.items()},
+            **({} if found.group is None else {"group": _compressed(found.group)}),
         },
     )
 
@@ -97,7 +132,10 @@ def parse_correctness(content: str, source: str) -> Correctness:
     correct = {name: _unpacked(found["correct"][name], found["images"]) for name in names}
     if damaged := [name for name, bits in correct.items() if bits is None]:
         raise ValueError(f"{source}: seed {damaged[0]} has not one bit an image: run `dvc repro`.")
-    return Correctness(found["model"], found["labels_sha256"], correct)
+    group = _decompressed(found["group"], found["images"]) if "group" in found else None
+    if "group" in found and group is None:
+        raise ValueError(f"{source}: group has not one number an image: run `dvc repro`.")
+    return Correctness(found["model"], found["labels_sha256"], correct, group)
 
 
 def _problem(found: Any) -> str | None:
@@ -118,6 +156,24 @@ def _problem(found: Any) -> str | None:
 
 def _packed(bits: np.ndarray) -> str:
     return base64.b64encode(np.packbits(bits).tobytes()).decode()
+
+
+def _compressed(group: np.ndarray) -> str:
+    """Steps from one number to the next, most of which are 0 or 1 where files are in order."""
+    steps = np.diff(group, prepend=0).astype("<i4")
+    return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
+
+
+def _decompressed(text: Any, images: int) -> np.ndarray | None:
+    """int64 [N], or None where the text does not hold as many numbers of groups."""
+    try:
+        content = base64.b64decode(text, validate=True)
+        steps = np.frombuffer(zlib.decompressobj().decompress(content, 4 * images + 1), "<i4")
+        group = steps.astype(np.int64).cumsum()
+        check_group(group, images)
+    except (binascii.Error, TypeError, ValueError, zlib.error):
+        return None
+    return group
 
 
 def _unpacked(text: Any, images: int) -> np.ndarray | None:

@@ -9,15 +9,18 @@ import numpy as np
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import write_arrays, write_csv, write_json
-from thumbnets.data.arrays import read_split
+from thumbnets.data.arrays import read_checksum, read_split
 from thumbnets.evaluation import views
+from thumbnets.evaluation.by_class import class_intervals
 from thumbnets.evaluation.correctness import Correctness, correctness, write_correctness
+from thumbnets.evaluation.cost import describe
 from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.mistakes import confident_mistakes
-from thumbnets.evaluation.summaries import over_seeds
+from thumbnets.evaluation.summaries import over_images, over_seeds
 from thumbnets.methods.base import build_method
 from thumbnets.methods.weights import load_weights
 from thumbnets.models import count_parameters
+from thumbnets.registry import METHODS
 from thumbnets.training.batches import Images
 from thumbnets.training.settings import ModelSettings
 
@@ -36,9 +39,11 @@ class Evaluated:
 
     Attributes:
         predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S],
-            `classes` str [K]; of the most confident mistakes `mistake_images`, and what
-            `confident_mistakes` gives.
-        metrics: Scores from `over_seeds`, with `parameters` and `lr_halvings`.
+            `classes` str [K]; of images that come in groups `group` int64 [N]; of the most
+            confident mistakes `mistake_images`, and what `confident_mistakes` gives.
+        metrics: Scores from `over_seeds` and `over_images`, with `parameters`,
+            `multiply_accumulates` of one image, `lr_halvings` and `test_sha256`, the checksum of
+            the test images and their groups.
         confusion: One row per seed and image, actual and predicted class.
         correct: Whether each seed recognises each image.
     """
@@ -73,8 +78,16 @@ def evaluate(
     logits = np.stack([views.predict(c, examples, [tta])[tta] for c in classifiers])
 
     scores = [score_logits(s, labels, ece_bins=options.ece_bins) for s in logits]
+    of_images = METHODS[settings.train.method.name].metadata.example == "image"
+    group = test.group if of_images else None  # bags are drawn anew, of images of any group
+    predicted = logits.argmax(2)
+    intervals = class_intervals(labels, predicted, len(classes), group)
     metrics = over_seeds(scores, classes=classes, images=len(examples))
-    metrics["parameters"] = count_parameters(classifiers[0].network)
+    metrics = over_images(metrics, intervals, classes=classes)
+    metrics["test_sha256"] = read_checksum(paths.TEST)
+    network, image = classifiers[0].network, test.images.shape[1:]
+    metrics["parameters"] = count_parameters(network)
+    metrics["multiply_accumulates"] = describe(network, image).total.multiply_accumulates
     metrics["lr_halvings"] = sum(classifier.halvings for classifier in classifiers)
 
     mistakes = confident_mistakes(logits, labels, options.mistakes)
@@ -83,10 +96,11 @@ def evaluate(
         "labels": labels,
         "seeds": np.array(seeds),
         "classes": np.array(classes),
+        **({} if group is None else {"group": group}),
         "mistake_images": examples.pictures(mistakes["index"]),
         **{f"mistake_{name}": values for name, values in mistakes.items()},
     }
-    correct = correctness(settings.name, logits.argmax(2), labels, seeds)
+    correct = correctness(settings.name, predicted, labels, seeds, group)
     return Evaluated(predictions, metrics, _confusion(logits, labels, np.array(classes)), correct)
 
 

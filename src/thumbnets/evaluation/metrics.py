@@ -2,7 +2,15 @@
 
 import numpy as np
 from scipy.special import log_softmax, softmax
-from scipy.stats import rankdata
+
+from thumbnets.training.class_scores import ClassScores, confusion_matrix, mean_of_defined
+
+UNEVEN = 1.5  # ratio of the commonest to the rarest class above which classes are uneven
+
+# Scores of one value for each class.
+BY_CLASS = ("precision", "recall", "f1")
+
+Scores = dict[str, float | list[float | None]]
 
 
 def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
@@ -24,15 +32,16 @@ def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
     return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
-def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts int64 [K, K]: rows are the labels, columns the predictions."""
-    flat = np.bincount(labels * classes + predicted, minlength=classes**2)
-    return flat.reshape(classes, classes)
+def uneven(counts: np.ndarray) -> bool:
+    """Whether the commonest class has more than `UNEVEN` times as many images as the rarest.
+
+    Args:
+        counts: int [K], images of each class.
+    """
+    return bool(max(counts) > UNEVEN * min(counts))
 
 
-def score_probabilities(
-    probabilities: np.ndarray, labels: np.ndarray, *, ece_bins: int
-) -> dict[str, float | list[float]]:
+def score_probabilities(probabilities: np.ndarray, labels: np.ndarray, *, ece_bins: int) -> Scores:
     """All scores of predicted probabilities.
 
     Args:
@@ -41,16 +50,15 @@ def score_probabilities(
         ece_bins: Bins of the calibration error.
 
     Returns:
-        accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and recall, one
-        fraction per class. A class without images has recall and F1 of 0. Of two classes that both
-        have images also `auc`.
+        accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and precision,
+        recall and f1, one fraction per class, None where it is undefined (see `ClassScores`). Means
+        over classes are over those that have images. Where classes are uneven also
+        `balanced_accuracy`, the mean recall; of two classes that both have images also `auc`.
     """
     return score_log_probabilities(to_log_probabilities(probabilities), labels, ece_bins=ece_bins)
 
 
-def score_logits(
-    logits: np.ndarray, labels: np.ndarray, *, ece_bins: int
-) -> dict[str, float | list[float]]:
+def score_logits(logits: np.ndarray, labels: np.ndarray, *, ece_bins: int) -> Scores:
     """As `score_probabilities`, from class scores before the softmax."""
     log_probabilities = log_softmax(logits.astype(np.float64), axis=1)
     return score_log_probabilities(log_probabilities, labels, ece_bins=ece_bins)
@@ -58,7 +66,7 @@ def score_logits(
 
 def score_log_probabilities(
     log_probabilities: np.ndarray, labels: np.ndarray, *, ece_bins: int
-) -> dict[str, float | list[float]]:
+) -> Scores:
     """As `score_probabilities`, from log-probabilities; those of true classes are finite."""
     n, classes = log_probabilities.shape
     predicted = log_probabilities.argmax(1)
@@ -70,17 +78,24 @@ def score_log_probabilities(
     )
     matrix = confusion_matrix(labels, predicted, classes)
     two = classes == 2 and 0 < labels.sum() < n
-    correct_counts, actual, claimed = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    of_classes = ClassScores.of(matrix)
+    balanced = {"balanced_accuracy": mean_of_defined(of_classes.recall)}
     return {
         "accuracy": float(correct.mean()),
         "error": float(1 - correct.mean()),
         "top2": float((ranked_higher.sum(1) < 2).mean()),
         "nll": float(-of_label.mean()),
         "ece": calibration_error(np.exp(log_probabilities.max(1)), correct, ece_bins),
-        "macro_f1": float((2 * correct_counts / np.maximum(actual + claimed, 1)).mean()),
-        "recall": (correct_counts / np.maximum(actual, 1)).tolist(),
+        "macro_f1": mean_of_defined(of_classes.f1),
+        **{name: _or_none(getattr(of_classes, name)) for name in BY_CLASS},
+        **(balanced if uneven(matrix.sum(1)) else {}),
         **({"auc": area_under_curve(np.diff(log_probabilities)[:, 0], labels)} if two else {}),
     }
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """JSON has no NaN."""
+    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -92,6 +107,8 @@ def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Mann and Whitney 1947; Hanley and McNeil 1982, Radiology 143(1).
     """
+    from scipy.stats import rankdata  # takes most of a second, and only two classes need it
+
     positive = labels.astype(bool)
     p, n = positive.sum(), (~positive).sum()
     return float((rankdata(scores)[positive].sum() - p * (p + 1) / 2) / (p * n))

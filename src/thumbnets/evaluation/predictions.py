@@ -7,6 +7,8 @@ from scipy.special import log_softmax
 
 from thumbnets import paths
 from thumbnets.artifacts import parsing, read_arrays
+from thumbnets.data.arrays import check_group
+from thumbnets.evaluation.statistics import of_groups
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,14 @@ class Predictions:
         labels: int64 [N].
         seeds: Seeds of the run, one training each.
         hard: Whether it is a hard vote, whose shares are no probabilities.
+        group: int64 [N], number of the group of each image, from 0; None: each is by itself.
     """
 
     log_probabilities: np.ndarray
     labels: np.ndarray
     seeds: list[int]
     hard: bool = False
+    group: np.ndarray | None = None
 
     @property
     def predicted(self) -> np.ndarray:
@@ -43,10 +47,12 @@ def read_predictions(name: str) -> Predictions:
     if "seeds" not in arrays:
         raise ValueError(f"{path} is of an older version, without its seeds: run `dvc repro`.")
     with parsing(path):
-        return _checked(arrays["logits"], arrays["labels"], arrays["seeds"])
+        return _checked(arrays["logits"], arrays["labels"], arrays["seeds"], arrays.get("group"))
 
 
-def _checked(logits: np.ndarray, labels: np.ndarray, seeds: np.ndarray) -> Predictions:
+def _checked(
+    logits: np.ndarray, labels: np.ndarray, seeds: np.ndarray, group: np.ndarray | None
+) -> Predictions:
     """Make predictions of arrays whose dtypes and shapes fit each other.
 
     Raises:
@@ -60,7 +66,10 @@ def _checked(logits: np.ndarray, labels: np.ndarray, seeds: np.ndarray) -> Predi
         raise ValueError("logits must be finite")
     if not (0 <= labels.min() and labels.max() < logits.shape[2]):
         raise ValueError(f"labels must be in 0..{logits.shape[2] - 1}")
-    return Predictions(log_softmax(logits.astype(float), axis=2), labels, seeds.tolist())
+    if group is not None:
+        check_group(group, len(labels))
+    log_probabilities = log_softmax(logits.astype(float), axis=2)
+    return Predictions(log_probabilities, labels, seeds.tolist(), group=group)
 
 
 def check_alike(predictions: dict[str, Predictions]) -> None:
@@ -76,7 +85,8 @@ def check_alike(predictions: dict[str, Predictions]) -> None:
                 f"{first} has test predictions of seeds {of_first.seeds}, {name} of {other.seeds}: "
                 "only runs with the same seeds can be paired. Run `dvc repro`."
             )
-        if not np.array_equal(other.labels, of_first.labels):
+        same_groups = np.array_equal(other.group, of_first.group)  # None is None, too
+        if not np.array_equal(other.labels, of_first.labels) or not same_groups:
             raise ValueError(
                 f"{first} and {name} were scored on other test images: only the same images can "
                 "be paired. Run `dvc repro`."
@@ -102,3 +112,13 @@ def nll(predictions: Predictions) -> np.ndarray:
 
 # Scores that classifiers are compared by: of each seed and image, the higher the better.
 SCORES = {"accuracy": accuracy, "nll": nll}
+
+
+def scores_to_compare(predictions: Predictions, metric: str) -> np.ndarray:
+    """The scores of each seed and image, or, where images come in groups, of each group.
+
+    Args:
+        predictions: Predictions of one classifier.
+        metric: Name of the score, a key of `SCORES`.
+    """
+    return of_groups(SCORES[metric](predictions), predictions.group)

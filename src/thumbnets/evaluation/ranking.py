@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from thumbnets.evaluation.comparisons import Comparison
 from thumbnets.evaluation.statistics import LEVEL, drawn_scores
@@ -46,7 +45,7 @@ def ranks(scores: dict[str, np.ndarray]) -> list[Rank]:
     names, rows = list(scores), min(map(len, scores.values()))
     alike = [of_one.reshape(rows, -1, of_one.shape[1]).mean(1) for of_one in scores.values()]
     drawn = drawn_scores(np.stack(alike))
-    places = stats.rankdata(-drawn, axis=1)
+    places = np.stack([_places(of_one, drawn) for of_one in drawn.T], axis=1)
     top = drawn == drawn.max(1, keepdims=True)
     best = (top / top.sum(1, keepdims=True)).mean(0)
     low, high = np.quantile(places, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
@@ -55,6 +54,12 @@ def ranks(scores: dict[str, np.ndarray]) -> list[Rank]:
         for name, *of_one in zip(names, places.mean(0), low, high, best, strict=True)
     ]
     return sorted(found, key=lambda rank: rank.mean)
+
+
+def _places(scores: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Place of a classifier in each draw, float [draws]; equals share the mean of their places."""
+    others = drawn.T - scores
+    return (others > 0).sum(0) + ((others == 0).sum(0) + 1) / 2
 
 
 def indistinct(ranked: list[Rank], comparisons: list[Comparison]) -> list[list[str]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from thumbnets.evaluation.two_way import TwoWay
 
@@ -28,11 +28,15 @@ def t_interval(values: np.ndarray) -> Interval | None:
     """
     if len(values) < 2:
         return None
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values)
+    half = special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * _standard_error(values)
     return Interval(float(np.mean(values) - half), float(np.mean(values) + half))
 
 
-def wilson_interval(share: float, n: int) -> Interval:
+def _standard_error(values: np.ndarray) -> float:
+    return np.std(values, ddof=1) / np.sqrt(len(values))
+
+
+def wilson_interval(share: float, n: float) -> Interval:
     """Wilson's 95 % interval of a proportion that was observed in `n` trials.
 
     Args:
@@ -41,10 +45,17 @@ def wilson_interval(share: float, n: int) -> Interval:
 
     Source: Wilson 1927, J. Am. Stat. Assoc. 22.
     """
-    z = stats.norm.ppf((1 + LEVEL) / 2)
+    low, high = wilson_bounds(share, n, special.ndtri((1 + LEVEL) / 2))
+    return Interval(float(low), float(high))
+
+
+def wilson_bounds(
+    share: np.ndarray | float, n: np.ndarray | float, z: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of Wilson's interval, for the quantile `z` of its level."""
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Interval(float(centre - half), float(centre + half))
+    return centre - half, centre + half
 
 
 def summarise(values: np.ndarray) -> dict[str, float | None]:
@@ -56,6 +67,30 @@ def summarise(values: np.ndarray) -> dict[str, float | None]:
         "ci_low": interval.low if interval else None,
         "ci_high": interval.high if interval else None,
     }
+
+
+def of_groups(scores: np.ndarray, group: np.ndarray | None) -> np.ndarray:
+    """The scores of groups of images, to stand for images in what draws or compares them.
+
+    Images of a group (a patient, a video) are alike, so a sample of images is one of groups. A
+    group counts by its sum of scores, less the mean of all for each of its images: the variance of
+    the mean is then that of a ratio of two sums, of groups of any size.
+
+    Args:
+        scores: bool or float [S, N], score of each seed and image.
+        group: int64 [N], number of the group of each image, from 0; None: each is by itself.
+
+    Returns:
+        float [S, G], of the same mean in each row; without groups the scores as they are.
+
+    Source: Cochran 1977, Sampling Techniques, section 9A.1 (linearised ratio of clusters).
+    """
+    if group is None:
+        return scores
+    excess = scores - scores.mean()
+    groups = int(group.max()) + 1
+    sums = np.stack([np.bincount(group, of_seed, groups) for of_seed in excess])
+    return sums * (groups / len(group)) + scores.mean()
 
 
 @dataclass(frozen=True)

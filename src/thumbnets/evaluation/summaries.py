@@ -5,9 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from thumbnets.evaluation.by_class import ClassIntervals
+from thumbnets.evaluation.metrics import BY_CLASS
 from thumbnets.evaluation.statistics import Interval, summarise, wilson_interval
 
 Scores = dict[str, Any]
+
+_SIZES = ("parameters", "multiply_accumulates")  # of an ensemble the sums over its members
 
 
 def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int) -> Scores:
@@ -20,20 +24,55 @@ def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int)
 
     Returns:
         For each score mean, sd and 95 % t-interval over seeds (None where n is 1; clipped to 0..1
-        for fractions); recall by class; `wilson`, the interval of the mean accuracy as a sample of
-        test images; seeds and images.
+        for fractions); those of each class by its name, with None where it is undefined; `wilson`,
+        the interval of the mean accuracy as a sample of test images; seeds and images.
     """
-    names = [name for name in scores[0] if name != "recall"]
+    names = [name for name in scores[0] if name not in BY_CLASS]
     summary: Scores = {name: _summary_of([s[name] for s in scores], name) for name in names}
-    recalls = np.array([s["recall"] for s in scores])
-    summary["recall"] = {name: _summary_of(recalls[:, i], name) for i, name in enumerate(classes)}
+    for name in BY_CLASS:
+        if name in scores[0]:
+            summary[name] = {
+                of_class: _summary_of([s[name][i] for s in scores], name)
+                for i, of_class in enumerate(classes)
+            }
     wilson = wilson_interval(summary["accuracy"]["mean"], images)
     summary["wilson"] = {"low": wilson.low, "high": wilson.high}
     return summary | {"seeds": len(scores), "images": images}
 
 
-def _summary_of(values: Sequence[float], name: str) -> dict[str, float | None]:
-    result = summarise(np.array(values))
+def over_images(scores: Scores, found: ClassIntervals, *, classes: Sequence[str]) -> Scores:
+    """Add to a summary over seeds the 95 % intervals of its means as a sample of test images.
+
+    Args:
+        scores: Summary, from `over_seeds`.
+        found: Intervals of the same predictions.
+        classes: Names of the classes.
+
+    Returns:
+        Also `low` and `high` of the scores of each class, and of `balanced_accuracy` if there is
+        one. Where images come in groups `wilson` is of a sample of these, and `groups` says of how
+        many.
+    """
+    scores = dict(scores)
+    for name in BY_CLASS:
+        bounds = zip(classes, getattr(found, name), strict=True)
+        scores[name] = {of: scores[name][of] | _ends(interval) for of, interval in bounds}
+    if "balanced_accuracy" in scores:
+        scores["balanced_accuracy"] = scores["balanced_accuracy"] | _ends(found.balanced_accuracy)
+    if found.groups is not None:
+        scores |= {"wilson": _ends(found.accuracy), "groups": found.groups}
+    return scores
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return vars(interval) if interval else {"low": None, "high": None}
+
+
+def _summary_of(values: Sequence[float | None], name: str) -> dict[str, float | None]:
+    defined = [value for value in values if value is not None]
+    if not defined:
+        return {"mean": None, "sd": None, "ci_low": None, "ci_high": None}
+    result = summarise(np.array(defined))
     if name != "nll" and result["ci_low"] is not None:  # all others are fractions
         result |= {"ci_low": max(result["ci_low"], 0.0), "ci_high": min(result["ci_high"], 1.0)}
     return result
@@ -41,30 +80,59 @@ def _summary_of(values: Sequence[float], name: str) -> dict[str, float | None]:
 
 def accuracy_interval(scores: Scores) -> Interval:
     """Student's interval over seeds; with a single seed Wilson's over the test images."""
-    accuracy, wilson = scores["accuracy"], scores["wilson"]
-    if accuracy["ci_low"] is None:
-        return Interval(wilson["low"], wilson["high"])
-    return Interval(accuracy["ci_low"], accuracy["ci_high"])
+    return _interval(scores["accuracy"], scores["wilson"])
+
+
+def balanced_interval(scores: Scores) -> Interval:
+    """As `accuracy_interval`, of the balanced accuracy."""
+    return _interval(scores["balanced_accuracy"], scores["balanced_accuracy"])
+
+
+def _interval(over_seeds: Scores, over_images: Scores) -> Interval:
+    if over_seeds["ci_low"] is None:
+        return Interval(over_images["low"], over_images["high"])
+    return Interval(over_seeds["ci_low"], over_seeds["ci_high"])
 
 
 def headline(scores: Scores) -> Scores:
     """The scores as single numbers under fixed keys, for `dvc metrics diff`.
 
     The interval of the accuracy is Student's over seeds; with a single seed it is Wilson's over the
-    test images. The value of the key `accuracy_interval` says which.
+    test images, or groups of them. The value of the key `accuracy_interval` says which. Where
+    classes are uneven there are the same ends of `balanced_accuracy`.
     """
     means = {
         name: value["mean"]
         for name, value in scores.items()
-        if isinstance(value, dict) and "mean" in value
+        if name not in BY_CLASS and isinstance(value, dict) and "mean" in value
     }
     interval = accuracy_interval(scores)
+    if "balanced_accuracy" in scores:
+        of_balanced = balanced_interval(scores)
+        means["balanced_accuracy_ci_low"] = of_balanced.low
+        means["balanced_accuracy_ci_high"] = of_balanced.high
+    sample = "groups of test images" if "groups" in scores else "test images"
     return means | {
         "accuracy_ci_low": interval.low,
         "accuracy_ci_high": interval.high,
-        "accuracy_interval": "t over seeds" if scores["seeds"] > 1 else "Wilson over test images",
+        "accuracy_interval": "t over seeds" if scores["seeds"] > 1 else f"Wilson over {sample}",
         "seeds": scores["seeds"],
     }
+
+
+def common_checksum(metrics: dict[str, Scores]) -> str | None:
+    """Checksum of the test images that all these metrics are of; None of an older version.
+
+    Raises:
+        ValueError: They are of different test images.
+    """
+    (first, of_first), *others = metrics.items()
+    for name, scores in others:
+        if scores.get("test_sha256") != of_first.get("test_sha256"):
+            raise ValueError(
+                f"{first} and {name} were scored on other test images: run `dvc repro`."
+            )
+    return of_first.get("test_sha256")
 
 
 def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) -> Scores:
@@ -72,7 +140,7 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
 
     Args:
         model: The headline model.
-        metrics: Scores of every model of the run, from `over_seeds`, with `parameters`.
+        metrics: Scores of every model of the run, as `evaluate` gives them.
         ensemble: Scores of the ensembles, from `score_ensembles`.
 
     Returns:
@@ -82,16 +150,18 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
     members = ensemble["members"]
     best = max(members, key=lambda name: metrics[name]["accuracy"]["mean"])
     gain = members[best]["gain"]
+    of_members = {
+        key: sum(member["trainings"] * metrics[name][key] for name, member in members.items())
+        for key in _SIZES
+    }
     return {
         "model": headline(metrics[model])
-        | {"name": model, "parameters": metrics[model]["parameters"]},
+        | {"name": model}
+        | {key: metrics[model][key] for key in _SIZES},
         "ensemble": headline(ensemble["selected"])
+        | of_members
         | {
             "members": sum(member["trainings"] for member in members.values()),
-            "parameters": sum(
-                member["trainings"] * metrics[name]["parameters"]
-                for name, member in members.items()
-            ),
             "best_member": best,
             "gain": gain["mean"],
             "gain_ci_low": gain["low"],

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special  # not stats, whose import takes most of a second
 
 _STEPS = 1_000  # of the sum over chi-squared values
 
@@ -76,8 +76,10 @@ class TwoWay:
         if not self.images + self.seeds + self.least:
             return 0.0
         if self.shape[0] == 1:
-            quantile = stats.t.ppf((1 + level) / 2, self.shape[1] - 1)
+            quantile = special.stdtrit(self.shape[1] - 1, (1 + level) / 2)
             return float(quantile * np.sqrt(self.images))
+        from scipy import optimize
+
         upper = np.sqrt(self.images + max(self.seeds, self.least))
         while self._beyond(upper) > 1 - level:
             upper *= 2
@@ -89,7 +91,7 @@ class TwoWay:
         if not self.images + self.seeds + self.least:
             return float(distance == 0)
         if seeds == 1:
-            return 2 * stats.t.sf(distance / np.sqrt(self.images), images - 1)
+            return 2 * special.stdtr(images - 1, -distance / np.sqrt(self.images))
         values, weights = _chi_squared(seeds - 1)
         by_seed = np.clip(self.seeds * (seeds - 1) / values, self.least, self.most)
         deviation = np.sqrt(self.images + by_seed)
@@ -99,7 +101,9 @@ class TwoWay:
 @cache
 def _chi_squared(freedom: int) -> tuple[np.ndarray, np.ndarray]:
     """Values of a chi-squared variable on a logarithmic scale, and their weights."""
-    logarithms = np.linspace(-80, np.log(stats.chi2.isf(1e-25, freedom)), _STEPS)
+    logarithms = np.linspace(-80, np.log(special.chdtri(freedom, 1e-25)), _STEPS)
     values = np.exp(logarithms)
-    weights = stats.chi2.pdf(values, freedom) * values
+    half = freedom / 2
+    density = special.xlogy(half - 1, values) - values / 2 - special.gammaln(half)
+    weights = np.exp(density - np.log(2) * freedom / 2) * values
     return values, weights / weights.sum()

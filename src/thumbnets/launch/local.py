@@ -1,128 +1,97 @@
-"""Training several models and seeds at once, ahead of `dvc repro`, which runs one after the other.
+"""The back end of this machine: a process a job, so many at once, each on its GPU if there are."""
 
-Each process runs stage `train`, which puts what it has trained into the store. `dvc repro` finds it
-there, so its stages still write every file themselves, and the numbers are the same.
-"""
-
-import json
 import os
 import subprocess
 import sys
-import tempfile
-import time
-from dataclasses import dataclass, field
-from typing import IO
+from collections.abc import Sequence
 
-from tqdm import tqdm
-
-from thumbnets.store import Store, training_key
-from thumbnets.training.settings import ModelSettings
-
-Training = tuple[str, str]  # slot and seed
+from thumbnets import paths, runtime
+from thumbnets.launch.base import Bundle, Job, Request, State
+from thumbnets.launch.devices import assign, visible_devices
 
 
-def missing_trainings(store: Store) -> list[Training]:
-    """What `dvc repro` would have to train; brings images and encoders up to date.
+class Local:
+    """Runs jobs as processes of this one.
 
     Args:
-        store: Finished trainings, which are not trained again.
+        request: What the user asks for.
 
     Raises:
-        ValueError: DVC failed; it has said why.
+        ValueError: Options are given: there are none; or more jobs than the GPUs take.
     """
-    if subprocess.run(["dvc", "repro", "pretrain"]).returncode:
-        raise ValueError("Images or encoders could not be prepared: see above.")
-    status = ["dvc", "status", "--json", "train", "train-headline"]
-    done = subprocess.run(status, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        raise ValueError("`dvc status` failed: see above.")
-    missing: dict[str, Training] = {}  # by key: the headline may be in the pool
-    for name in json.loads(done.stdout):
-        slot, seed = name.split("@")[1].rsplit("-", 1)
-        key = training_key(slot, int(seed))
-        if not store.has(key):
-            missing.setdefault(key, (slot, seed))
-    return list(missing.values())
 
+    name, detaches, every = "local", False, 0.1
 
-@dataclass
-class _Process:
-    """A training under way: its process, what it prints, and the epochs told of so far."""
+    def __init__(self, request: Request) -> None:
+        if request.options:
+            raise ValueError(f"--option {next(iter(request.options))}: not for --on local.")
+        if request.gpus:
+            raise ValueError("--gpus: not for --on local, where --per-gpu 4 packs four.")
+        self._places: list[str | None] = self._devices(request)
+        self.jobs = len(self._places)
+        self.environment = {**os.environ, "PYTHONPATH": "src", **request.environment}
+        self.folder = paths.LAUNCH / f"local-{os.getpid()}"
+        self._waiting: list[Job] = []
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._place: dict[str, int] = {}  # of each job that runs or has run
 
-    process: subprocess.Popen
-    output: IO[str]
-    errors: IO[str]
-    epochs: list[str] = field(default_factory=list)
+    @staticmethod
+    def _devices(request: Request) -> list[str | None]:
+        """The GPU of each of the jobs that run at once, or None where cores are what counts."""
+        if devices := visible_devices():
+            return list(assign(devices, request.per_gpu or 1, request.jobs))
+        if request.per_gpu:
+            raise ValueError("--per-gpu: there is no GPU here that trainings can be spread over.")
+        return [None] * (request.jobs or max(1, runtime.cores() // request.threads))
 
-    @classmethod
-    def start(cls, training: Training) -> "_Process":
-        output, errors = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "stages.train", *training, "--ahead"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
-            env={**os.environ, "PYTHONPATH": "src"},
-        )
-        return cls(process, output, errors)
+    def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        jobs = []
+        for number, bundle in enumerate(bundles, len(self._processes) + len(self._waiting)):
+            log = self.folder / f"{number}.log"
+            log.write_bytes(b"")
+            jobs.append(Job(self.name, f"{os.getpid()}-{number}", bundle, log))
+        self._waiting += jobs
+        self._start()
+        return jobs
 
-    def new_epochs(self) -> int:
-        before = len(self.epochs)
-        whole_lines = _read(self.output).split("\n")[:-1]
-        self.epochs = [line for line in whole_lines if ": epoch " in line]
-        return len(self.epochs) - before
+    def states(self, jobs: Sequence[Job]) -> list[State]:
+        self._start()
+        return [self._state(job) for job in jobs]
 
-    def error(self) -> str:
-        return (_read(self.errors).strip().splitlines() or ["error: killed"])[-1]
+    def cancel(self, jobs: Sequence[Job]) -> None:
+        self._waiting = [job for job in self._waiting if job not in jobs]
+        for job in jobs:
+            if process := self._processes.get(job.id):
+                process.kill()
 
+    def _state(self, job: Job) -> State:
+        process = self._processes.get(job.id)
+        if process is None:
+            return State("waiting" if job in self._waiting else "ended")
+        code = process.poll()
+        if code is None:
+            return State("running")
+        return State("ended", f"killed by signal {-code}" if code < 0 else "")
 
-def _read(file: IO[str]) -> str:
-    """What a child has written so far; a seek would move the place where it writes next."""
-    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode()
+    def _start(self) -> None:
+        """Start what waits, as far as there is room."""
+        running = {job for job, process in self._processes.items() if process.poll() is None}
+        taken = {self._place[job] for job in running}
+        free = [place for place in range(self.jobs) if place not in taken]
+        for place in free[: len(self._waiting)]:
+            job = self._waiting.pop(0)
+            self._place[job.id] = place
+            self._processes[job.id] = self._process(job, self._places[place])
 
-
-def train_ahead(trainings: list[Training], settings: dict[str, ModelSettings], jobs: int) -> None:
-    """Train at most `jobs` at a time, a process each.
-
-    Args:
-        trainings: Slots and seeds.
-        settings: Settings of the block in each slot.
-        jobs: Number of trainings at a time.
-
-    Raises:
-        ValueError: Some failed; the others are trained all the same.
-    """
-    epochs = {
-        slot: block.train.epochs * (1 + block.train.refit) for slot, block in settings.items()
-    }
-    waiting, failed = list(trainings), []
-    running: dict[Training, _Process] = {}
-    bar = tqdm(
-        total=sum(epochs[slot] for slot, _ in trainings),
-        desc=f"{len(trainings)} trainings, {jobs} at once",
-        unit="epoch",
-        disable=None if trainings else True,
-    )
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                running[waiting[0]] = _Process.start(waiting[0])
-                waiting.pop(0)
-            time.sleep(0.1)
-            for training, process in list(running.items()):
-                ended = process.process.poll()
-                bar.update(process.new_epochs())
-                if ended is None:
-                    continue
-                del running[training]
-                bar.update(epochs[training[0]] - len(process.epochs))  # if it stopped early
-                if ended:
-                    failed.append(process.error())
-                elif bar.disable and process.epochs:
-                    print(process.epochs[-1], flush=True)
-    finally:
-        bar.close()
-        for process in running.values():  # interrupted: their checkpoints stay
-            process.process.kill()
-    if failed:
-        raise ValueError(f"{len(failed)} of {len(trainings)} failed: {'; '.join(failed)}")
+    def _process(self, job: Job, device: str | None) -> subprocess.Popen:
+        arguments = [training.argument for training in job.trainings]
+        chosen = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
+        with job.log.open("wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "thumbnets.launch.worker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**self.environment, **chosen},
+            )

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from thumbnets.data.arrays import Meta
+from thumbnets.data.constants import constant
 from thumbnets.methods.base import Method
 from thumbnets.methods.independent import IndependentEnsemble
 from thumbnets.options import Portion, Several
@@ -54,7 +55,7 @@ class Adversarial(IndependentEnsemble):
             slope: Gradient of the loss with respect to them.
         """
         mean, std = (
-            torch.tensor(values, device=images.device)[:, None, None]
+            constant(tuple(values), images.device)[:, None, None]
             for values in (self.meta.mean, self.meta.std)
         )
         moved = torch.addcmul(images, slope.sign(), self.epsilon / std)

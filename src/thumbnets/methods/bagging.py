@@ -11,7 +11,7 @@ from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.settings import ModelSettings
 
 
-@METHODS.register(excludes=("clip", "weights"), refuses={"optimizer": "muon"})
+@METHODS.register(excludes=("clip", "sampling", "weights"), refuses={"optimizer": "muon"})
 def bagging(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
     """Members as of `voting`, each on as many images as there are, drawn once with replacement.
 

@@ -1,5 +1,6 @@
 """What every way of learning decides, and what they all do unless they say otherwise."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -9,12 +10,16 @@ from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
 from thumbnets.models.patches import build
+from thumbnets.models.pooling import pool_first
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
+from thumbnets.training.class_scores import macro_f1
 from thumbnets.training.classifier import Classifier
+from thumbnets.training.imagenet import IMAGENET, published
+from thumbnets.training.method import Validation
 from thumbnets.training.replicas import ReplicaPool
 from thumbnets.training.schedules import Schedule
-from thumbnets.training.settings import ModelSettings, TrainSettings
+from thumbnets.training.settings import ModelSettings, PowerWeights, TrainSettings
 
 Part = Literal["train", "validation", "test"]
 
@@ -86,7 +91,7 @@ class Method:
             network: Module from `network`, on the device that computes.
             seed: Seed of the run.
         """
-        return network
+        return pool_first(network)
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
         """The images to learn from, batch after batch. Called once, before the first loss.
@@ -186,8 +191,8 @@ class Method:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was called."""
 
-    def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
-        """Mean loss and accuracy on images without augmentation: early stopping looks at the loss.
+    def validate(self, network: nn.Module, data: Images) -> Validation:
+        """Scores on images without augmentation, which early stopping looks at.
 
         Args:
             network: Module from `network`, trained so far.
@@ -204,6 +209,9 @@ def build_method(settings: ModelSettings, meta: Meta) -> Method:
     """
     settings.train.check_method()
     choice = settings.train.method
+    if settings.train.weights == IMAGENET:  # the normalisation that these weights know
+        normal = published(settings.arch).normalisation(meta.channels)
+        meta = replace(meta, **normal)
     return METHODS.load(choice.name)(settings, meta, **choice.options)
 
 
@@ -212,17 +220,20 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def class_weights(weights: str | list[float] | None, train: Images, classes: int) -> Tensor | None:
+def class_weights(
+    weights: str | list[float] | PowerWeights | None, train: Images, classes: int
+) -> Tensor | None:
     """How much an image of each class counts in the loss.
 
     Args:
-        weights: None, `balanced`, or one weight per class.
+        weights: None, `balanced`, a power of the counts, or one weight per class.
         train: The images to learn from.
         classes: Number of classes.
 
     Returns:
         float32 [K]. Balanced: N / (K * images of the class), as scikit-learn has it, so that the
-        mean over all images is 1 and every class counts alike; 0 for a class without images.
+        mean over all images is 1 and every class counts alike; 0 for a class without images. Of a
+        power: (images of the class)^-power, by its mean over all images.
 
     Raises:
         ValueError: There are not as many weights as classes, or no image has a weight.
@@ -234,6 +245,10 @@ def class_weights(weights: str | list[float] | None, train: Images, classes: int
         counts = torch.bincount(train.labels.cpu(), minlength=classes).double()
         balanced = torch.where(counts > 0, len(train) / (classes * counts), 0.0)
         return balanced.float().to(device)
+    if isinstance(weights, PowerWeights):
+        counts = torch.bincount(train.labels.cpu(), minlength=classes).double()
+        powers = torch.where(counts > 0, counts**-weights.power, 0.0)
+        return (powers * len(train) / (powers @ counts)).float().to(device)
     if len(weights) != classes:
         raise ValueError(
             f"class_weights must have {classes} weights, one per class, got {len(weights)}."
@@ -244,9 +259,14 @@ def class_weights(weights: str | list[float] | None, train: Images, classes: int
     return found
 
 
-def evaluate(classifier: Classifier, data: Images) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy on images without augmentation."""
-    logits = torch.from_numpy(classifier.logits(data))
-    labels = data.labels.cpu()
-    loss = nn.functional.cross_entropy(logits, labels)
-    return float(loss), float((logits.argmax(1) == labels).float().mean())
+def evaluate(classifier: Classifier, data: Images) -> Validation:
+    """Scores on images without augmentation."""
+    return validation(torch.from_numpy(classifier.logits(data)), data.labels.cpu())
+
+
+def validation(logits: Tensor, labels: Tensor) -> Validation:
+    """Mean cross-entropy, accuracy and macro F1 of logits float32 [N, K] and labels int64 [N]."""
+    loss, predicted = nn.functional.cross_entropy(logits, labels), logits.argmax(1)
+    accuracy = float((predicted == labels).float().mean())
+    f1 = macro_f1(labels.cpu().numpy(), predicted.cpu().numpy(), logits.shape[1])
+    return Validation(float(loss), accuracy, f1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from thumbnets.data.arrays import Meta
+from thumbnets.data.constants import one_hot
 from thumbnets.methods.base import Method, autocast
 from thumbnets.methods.members import Ensemble
 from thumbnets.methods.sequential import Restarts, SequentialEnsemble
@@ -70,7 +71,7 @@ class Boosting(Ensemble):
         """Targets as shares of the classes, float32 [N, K], with the block's label smoothing."""
         classes = len(self.meta.classes)
         if targets.ndim == 1:
-            targets = nn.functional.one_hot(targets, classes).float()
+            targets = one_hot(targets, classes)
         return targets.lerp(torch.full_like(targets, 1 / classes), self.train.label_smoothing)
 
     def error(self, output: Tensor, total: Tensor, shares: Tensor) -> Tensor:

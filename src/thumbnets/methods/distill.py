@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from thumbnets.artifacts import read_arrays
 from thumbnets.data.arrays import Meta
-from thumbnets.data.views import VIEWS, transformed
+from thumbnets.data.augment.geometric import mirror, move
+from thumbnets.data.views import VIEWS
 from thumbnets.methods.base import Method, autocast
 from thumbnets.options import Fraction, Positive
 from thumbnets.registry import METHODS
@@ -133,16 +134,18 @@ class TaughtBatches(Batches):
         self, data: Images, method: Method, streams: RandomStreams, views: str, targets: Tensor
     ) -> None:
         super().__init__(data, method.train, method.meta, streams)
-        self.views, self.targets = VIEWS[views], targets
+        self.targets = targets
+        self.views = torch.tensor(VIEWS[views], device=targets.device).T  # [3, V]
+        self.reach = max(abs(move) for view in VIEWS[views] for move in view[1:])
 
     def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         for index in order.split(self.size)[first : len(self)]:
             drawn = torch.randint(
-                len(self.views), index.shape, generator=self.streams.augment, device=index.device
+                len(self.targets), index.shape, generator=self.streams.augment, device=index.device
             )
             view, place = drawn.sort(stable=True)
             index = index.index_select(0, place)
-            counts = torch.bincount(view, minlength=len(self.views)).tolist()
-            parts = zip(self.data.take(index).split(counts), self.views, strict=True)
-            images = torch.cat([transformed(some, *how) for some, how in parts])
+            mirrored, down, right = self.views.index_select(1, view)
+            images = mirror(self.data.take(index), mirrored.bool())
+            images = move(images, down, right, self.reach)
             yield normalise(images, self.mean, self.std), self.targets[view, index]

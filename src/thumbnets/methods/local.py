@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from thumbnets.data.arrays import Meta
+from thumbnets.data.constants import one_hot
 from thumbnets.methods.base import Method, autocast
 from thumbnets.methods.few_classes import FewClasses
 from thumbnets.models.blocks import Block
@@ -275,7 +276,7 @@ class Head(nn.Module):
         """Targets whose similarities those of the features are to have: float32 [N, K]."""
         if targets.ndim == 2:
             return targets
-        return functional.one_hot(targets, self.classes).float()
+        return one_hot(targets, self.classes)
 
     def _decoder(self, inputs: int) -> nn.Module:
         """A linear layer whose weight begins at 0 (its bias does not)."""

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from thumbnets.data.arrays import Meta
-from thumbnets.methods.base import Method
+from thumbnets.methods.base import Method, validation
 from thumbnets.methods.encoder import build_encoder, load_encoder
 from thumbnets.options import Count, Positive
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import Classifier
+from thumbnets.training.method import Validation
 from thumbnets.training.replicas import Gradients, ReplicaPool
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
@@ -80,7 +81,7 @@ class Probe(Method):
     def training_module(self, network: nn.Module, seed: int) -> nn.Module:
         load_encoder(network.encoder, self.encoder, seed, self.meta)
         self.whole = network
-        return network
+        return super().training_module(network, seed)
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
         return super().batches(self.labelled(train, streams.seed), streams)
@@ -167,14 +168,12 @@ class LinearProbe(Probe):
         return Features(images, self.train, self.meta, streams, self.whole.encoder)
 
     @torch.no_grad()
-    def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
+    def validate(self, network: nn.Module, data: Images) -> Validation:
         """As `Method.validate`; the features of the images are computed but once."""
         if self.validation is None:
             self.validation = Classifier(network.encoder, self.meta).logits(data)
         features = torch.from_numpy(self.validation).to(data.labels.device)
-        logits = network.head(features)
-        loss = nn.functional.cross_entropy(logits, data.labels)
-        return float(loss), float((logits.argmax(1) == data.labels).float().mean())
+        return validation(network.head(features), data.labels)
 
 
 class Features(Batches):

@@ -19,7 +19,7 @@ class SequentialEnsemble(Ensemble):
     ensemble: Members
 
     def training_module(self, network: Members, seed: int) -> nn.Module:
-        self.ensemble = network.eval()
+        self.ensemble = super().training_module(network, seed).eval()
         network.finished = 0
         return network.members[-1]
 

@@ -13,6 +13,7 @@ from thumbnets.options import Count, Positive
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import normalise
+from thumbnets.training.method import Validation
 from thumbnets.training.settings import ModelSettings
 
 _VALIDATED_AT_ONCE = 500  # validation images, each compared with the views of the others
@@ -21,7 +22,7 @@ _VALIDATED_AT_ONCE = 500  # validation images, each compared with the views of t
 @METHODS.register(
     pretrains=True,
     whole_batch=True,
-    excludes=("class_weights", "label_smoothing", "mix", "refit"),
+    excludes=("class_weights", "label_smoothing", "mix", "refit", "sampling"),
 )
 def simclr(
     settings: ModelSettings,
@@ -99,7 +100,7 @@ class SimCLR(Method):
             nn.ReLU(inplace=True),
             nn.Linear(hidden, self.projection),
         )
-        return nn.Sequential(network, self.head)
+        return nn.Sequential(super().training_module(network, seed), self.head)
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
         if len(train) < 2:
@@ -115,7 +116,7 @@ class SimCLR(Method):
         return nt_xent(projected.float(), self.temperature)
 
     @torch.no_grad()
-    def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
+    def validate(self, network: nn.Module, data: Images) -> Validation:
         """Loss and accuracy on views of images, always the same ones, some images at a time."""
         fixed = torch.Generator(data.labels.device).manual_seed(0)
         some = self.train.model_copy(update={"batch_size": _VALIDATED_AT_ONCE})
@@ -128,7 +129,7 @@ class SimCLR(Method):
             loss, found = nt_xent(module(images), self.temperature)
             total, correct = total + float(loss) * len(images), correct + int(found)
         module.train(was_training)
-        return total / views.seen, correct / views.seen
+        return Validation(total / views.seen, correct / views.seen)
 
 
 class Views(Batches):

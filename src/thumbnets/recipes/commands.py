@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import paths, runtime
+from thumbnets.launch.commands import add_launch_options, launch_options
 from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe, recipe_paths
 from thumbnets.yaml_files import read_yaml
 
@@ -23,7 +24,7 @@ def add_commands(command: Command) -> None:
         "files", nargs="+", type=Path, metavar="FILE", help="recipes/DATA/NAME.yaml"
     )
     running.add_argument("--seeds", type=_seeds, help="in place of the recipe's, as 0,1,2")
-    running.add_argument("--jobs", type=int, help="trainings at once (default: as cores allow)")
+    add_launch_options(running)
     running.add_argument(
         "--dry-run", action="store_true", help="say what would be trained, and train nothing"
     )
@@ -65,7 +66,8 @@ def recipe(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             _tell_trainings(file, arguments.seeds)
         else:
-            run_recipe(file, seeds=arguments.seeds, jobs=arguments.jobs or runtime.cores())
+            jobs = arguments.jobs or runtime.cores()
+            run_recipe(file, seeds=arguments.seeds, jobs=jobs, launch=launch_options(arguments))
             print(f"{file.page}: {_verdict(file)}", flush=True)
 
 

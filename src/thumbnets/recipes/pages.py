@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from thumbnets.artifacts import read_json, write_text
 from thumbnets.data.datasets import get_dataset
 from thumbnets.recipes.recipe import ENSEMBLE, RecipeFile
 from thumbnets.report.filters import FILTERS
 from thumbnets.report.published import find_published
+from thumbnets.report.templates import render
 
 ALL_RESULTS = Path("docs/results.md")
 README = Path("README.md")
@@ -176,13 +175,5 @@ def _title(file: RecipeFile) -> str:
 
 
 def _render(template: str, **values: Any) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     functions = (spread, with_interval, bounds, quantity, measured, main_metric)
-    environment.filters |= FILTERS | {function.__name__: function for function in functions}
-    return environment.get_template(template).render(**values)
+    return render(Path(__file__).with_name(template), *functions, **values)

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from thumbnets import paths, runtime
 
+PROFILE = "launch.toml"  # where trainings run, which git does not have
 FOLDER = Path(".dvc/tmp/recipes")
 # What a number rests on, besides data and the recipe.
 _CODE = ("src", "stages", "zoo", "params.yaml", "dvc.yaml", "requirements.lock")
@@ -135,6 +136,8 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
         _check_out(folder, commit, root)
         _share_cache(folder, root)
         _share_pretrained(folder, root)
+        if (root / PROFILE).is_file():
+            shutil.copy(root / PROFILE, folder / PROFILE)
         yield Workspace(folder, root, lock.fileno(), new)
 
 
@@ -163,12 +166,16 @@ def _remove(folder: Path, root: Path) -> None:
 
 
 def _share_cache(folder: Path, root: Path) -> None:
-    """The same DVC cache as the project's, so that nothing is trained or kept twice."""
+    """The same DVC cache as the project's, so that nothing is trained or kept twice.
+
+    What a stage writes is staged in the workspace, since DVC would tell the user to do it.
+    """
     settings = ConfigParser(interpolation=None, strict=False)
     settings.read(root / ".dvc/config.local", encoding="utf-8")  # remotes of the user
-    if not settings.has_section("cache"):
-        settings.add_section("cache")
-    settings.set("cache", "dir", str(cache_of(root)))
+    for section, key, value in (("cache", "dir", cache_of(root)), ("core", "autostage", "true")):
+        if not settings.has_section(section):
+            settings.add_section(section)
+        settings.set(section, key, str(value))
     with (folder / ".dvc/config.local").open("w", encoding="utf-8") as file:
         settings.write(file)
 

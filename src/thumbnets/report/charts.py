@@ -6,6 +6,7 @@ page's font and its light or dark colours.
 
 import io
 import re
+import warnings
 from contextlib import AbstractContextManager
 
 import matplotlib
@@ -17,10 +18,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from thumbnets.evaluation.calibration import Calibration, Reliability
+from thumbnets.evaluation.ranking import Rank
 from thumbnets.report.costs import Plotted
 from thumbnets.report.figures import DPI
 from thumbnets.report.filters import amount, percent, whole_percent
 from thumbnets.report.findings import Row, shares
+from thumbnets.report.glyphs import labels
 from thumbnets.report.results import Curve
 
 INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
@@ -62,7 +65,7 @@ _STYLE = {
 
 def accuracy_chart(rows: list[Row]) -> Figure:
     """Accuracy of each classifier with its interval and the published number, best on top."""
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 1.1 + 0.42 * len(rows)), layout="constrained")
         axis = figure.subplots()
         for height, row in enumerate(sorted(rows, key=lambda row: row.accuracy)):
@@ -83,8 +86,39 @@ def accuracy_chart(rows: list[Row]) -> Figure:
         axis.set_yticks(range(len(rows)), names, color=INK, parse_math=False)
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.margins(x=0.09)
-        axis.xaxis.set_major_formatter(FuncFormatter(_in_percent))
+        axis.xaxis.set_major_formatter(FuncFormatter(in_percent))
         axis.set_xlabel("test accuracy")
+        axis.grid(axis="y", visible=False)
+        axis.spines["left"].set_visible(False)
+    return figure
+
+
+def ranks_chart(ranked: list[Rank], groups: list[list[str]]) -> Figure:
+    """A critical-difference picture: ranks with intervals, a bar for each group without a winner.
+
+    Args:
+        ranked: Classifiers, the best first.
+        groups: Names of neighbours by rank of which no two are shown to differ.
+
+    Source: Demšar 2006, Journal of Machine Learning Research 7, figure 1; here one row per
+    classifier, so that its interval and long names have room.
+    """
+    rows = {rank.name: -row for row, rank in enumerate(ranked)}
+    with style():
+        figure = Figure(figsize=(10, 1.1 + 0.36 * len(ranked)), layout="constrained")
+        axis = figure.subplots()
+        for rank in ranked:
+            colour, row = HIGHLIGHT if rank.name == "ensemble" else ACCENT, rows[rank.name]
+            axis.plot([rank.low, rank.high], [row] * 2, color=colour, lw=5, alpha=0.3)
+            axis.plot(rank.mean, row, "o", color=colour, ms=8)
+        for number, group in enumerate(groups):  # in lanes of their own, since they may overlap
+            lane = len(ranked) + 0.6 + 0.25 * number
+            ends = [rows[group[0]] + 0.2, rows[group[-1]] - 0.2]
+            axis.plot([lane] * 2, ends, color=INK, lw=4, solid_capstyle="round")
+        axis.set_yticks(list(rows.values()), list(rows), color=INK, parse_math=False)
+        axis.set_xticks(range(1, len(ranked) + 1))
+        axis.set_xlabel("rank by test accuracy, 1 is the best")
+        axis.set_xlim(left=0.5)
         axis.grid(axis="y", visible=False)
         axis.spines["left"].set_visible(False)
     return figure
@@ -92,7 +126,7 @@ def accuracy_chart(rows: list[Row]) -> Figure:
 
 def parameters_chart(points: list[Plotted]) -> Figure:
     """Accuracy against parameters: ours with intervals, published ones, and the front of each."""
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 5.4), layout="constrained")
         axis = figure.subplots()
         ours = [point for point in points if point.interval]
@@ -112,7 +146,7 @@ def parameters_chart(points: list[Plotted]) -> Figure:
         axis.tick_params(which="minor", length=0)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: amount(n).replace(".00", "")))
         axis.xaxis.set_minor_formatter(NullFormatter())  # within a decade it would write LaTeX
-        axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+        axis.yaxis.set_major_formatter(FuncFormatter(in_percent))
         axis.set_xlabel("parameters")
         axis.set_ylabel("test accuracy")
         _name_points(axis, ours, published)
@@ -155,7 +189,7 @@ def _name_points(axis: Axes, ours: list[Plotted], published: list[Plotted]) -> N
 
 def curves_chart(curves: dict[str, Curve]) -> Figure:
     """Accuracy and loss of every model over its epochs, in training and on its validation fold."""
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         for axis, score in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
             for number, curve in enumerate(curves.values()):
@@ -169,7 +203,7 @@ def curves_chart(curves: dict[str, Curve]) -> Figure:
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         accuracy, loss = figure.axes
-        accuracy.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+        accuracy.yaxis.set_major_formatter(FuncFormatter(in_percent))
         accuracy.set_ylim(bottom=_without_first_steps(accuracy))
         loss.set_yscale("log")
         plain = FuncFormatter(lambda value, _: f"{value:g}")
@@ -194,7 +228,7 @@ def encoder_chart(
         classes: Names; beyond ten they share colours, and there is no legend.
     """
     colours = matplotlib.colormaps["tab10"].colors
-    with _style():
+    with style():
         figure = Figure(figsize=(10, 4.6), layout="constrained")
         loss, scatter = figure.subplots(1, 2)
         for curve in curves.values():
@@ -222,7 +256,7 @@ def _without_first_steps(axis: Axes) -> float:
     return float(np.quantile(np.concatenate([line.get_ydata() for line in axis.lines]), 0.05))
 
 
-def _in_percent(share: float, _: int) -> str:
+def in_percent(share: float, _: int) -> str:
     return f"{100 * share:g} %"
 
 
@@ -241,7 +275,7 @@ def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
     """Accuracy by confidence, before and after temperature scaling, one panel per model."""
     columns = 4  # also of fewer models, which would fill the width of the page
     rows = -(-len(calibrations) // columns)
-    with _style():
+    with style():
         figure = Figure(figsize=(2.5 * columns, 0.8 + 2.6 * rows), layout="compressed")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis in grid.flat[len(calibrations) :]:
@@ -271,8 +305,8 @@ def _draw_reliability(axis: Axes, reliability: tuple[Reliability, Reliability]) 
         axis.scatter(curve.confidence, curve.accuracy, sizes, colour, linewidths=0)
     axis.set_aspect("equal")
     axis.set(xlim=(0, 1.04), ylim=(0, 1.04), xticks=_TICKS, yticks=_TICKS)
-    axis.xaxis.set_major_formatter(FuncFormatter(_in_percent))
-    axis.yaxis.set_major_formatter(FuncFormatter(_in_percent))
+    axis.xaxis.set_major_formatter(FuncFormatter(in_percent))
+    axis.yaxis.set_major_formatter(FuncFormatter(in_percent))
     axis.tick_params(labelbottom=True)
 
 
@@ -285,7 +319,7 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
     """
     columns = min(4, len(matrices))
     rows = -(-len(matrices) // columns)
-    with _style():
+    with style():
         figure = Figure(figsize=(3.6 * columns, 3.9 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis in grid.flat:
@@ -303,9 +337,10 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
 
 
 def _label_cells(axis: Axes, values: np.ndarray, classes: list[str]) -> None:
-    ticks = range(len(classes))
-    axis.set_xticks(ticks, classes, rotation=90, fontsize=7, parse_math=False)
-    axis.set_yticks(ticks, classes, fontsize=7, parse_math=False)
+    ticks, shown = range(len(classes)), labels(classes)
+    style = {"family": shown.family, "fontsize": 7, "parse_math": False}
+    axis.set_xticks(ticks, shown.texts, rotation=90, **style)
+    axis.set_yticks(ticks, shown.texts, **style)
     for (y, x), value in np.ndenumerate(values):
         if text := whole_percent(value):
             colour = "white" if value > 0.4 else INK
@@ -321,7 +356,12 @@ def to_svg(figure: Figure, label: str) -> str:
     """
     content = io.StringIO()
     # The salt makes the ids inside repeatable, and others than those of another chart.
-    with _style(), matplotlib.rc_context({"svg.hashsalt": label}):
+    with (
+        style(),
+        matplotlib.rc_context({"svg.hashsalt": label}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
     svg = content.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -340,5 +380,5 @@ def svg(figure: Figure, label: str) -> Markup:
     return Markup(to_svg(figure, str(escape(label))))
 
 
-def _style() -> AbstractContextManager:
+def style() -> AbstractContextManager:
     return matplotlib.rc_context(_STYLE)

@@ -1,12 +1,10 @@
 """What the networks of a run cost, and the figure of accuracy against parameters."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import torch
-
-from thumbnets.evaluation.cost import Description, describe
+from thumbnets.costs import cost_of_image
 from thumbnets.evaluation.statistics import Interval
-from thumbnets.methods.base import build_method
 from thumbnets.report.findings import Row
 from thumbnets.report.published import Point, published_points
 from thumbnets.report.results import Results
@@ -23,16 +21,12 @@ COLUMNS = {
 }
 
 
-def costs(results: Results) -> dict[str, Description]:
-    """Cost of each model of the run, for one image."""
-    shape = results.meta.shape
-    image = (shape["in_channels"], shape["image_size"], shape["image_size"])
-    with torch.device("meta"):  # only shapes matter
-        networks = {
-            model: build_method(results.params.settings[model], results.meta).network()
-            for model in results.params.run
-        }
-    return {model: describe(network, image) for model, network in networks.items()}
+def costs(results: Results) -> dict[str, dict[str, Any]]:
+    """Cost of each model of the run for one image, as `Description.as_dict` has it."""
+    return {
+        model: cost_of_image("report", slot, results.params.settings[model], results.meta)
+        for model, slot in results.params.slots.items()
+    }
 
 
 @dataclass(frozen=True)

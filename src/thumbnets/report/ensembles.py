@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from thumbnets.ensembles.voting import VOTES
-from thumbnets.evaluation.cost import Description
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.report.results import Results
 
@@ -17,6 +16,9 @@ TITLES = {
     "greedy_accuracy": "greedy, for best accuracy",
     "bagged_loss": "bagged greedy, for least loss",
     "bagged_accuracy": "bagged greedy, for best accuracy",
+    "best_macro_f1": "best single, by macro F1",
+    "greedy_macro_f1": "greedy, for best macro F1",
+    "bagged_macro_f1": "bagged greedy, for best macro F1",
     "stacking": "stacking, logistic regression",
 }
 
@@ -47,14 +49,14 @@ class Rule:
     diversity: dict[str, float | None]
 
 
-def rules(results: Results, costs: dict[str, Description]) -> list[Rule]:
+def rules(results: Results, costs: dict[str, dict[str, Any]]) -> list[Rule]:
     """One row for each rule.
 
     Args:
         results: Results of the run.
         costs: Costs of its models, for one image.
     """
-    return [_rule(name, results, costs) for name in TITLES]
+    return [_rule(name, results, costs) for name in TITLES if name in results.ensemble["rules"]]
 
 
 def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:
@@ -63,7 +65,7 @@ def members_by_weight(results: Results) -> list[tuple[str, dict[str, Any]]]:
     return sorted(members.items(), key=lambda item: (-(item[1]["weight"] or 0), item[0]))
 
 
-def _rule(name: str, results: Results, costs: dict[str, Description]) -> Rule:
+def _rule(name: str, results: Results, costs: dict[str, dict[str, Any]]) -> Rule:
     ensemble = results.ensemble
     found = ensemble["rules"][name]
     trainings = found["trainings"]
@@ -78,9 +80,9 @@ def _rule(name: str, results: Results, costs: dict[str, Description]) -> Rule:
         counts=counts,
         validation=sum(of["validation_accuracy"] for of in chosen) / len(chosen),
         members=sum(trainings.values()),
-        parameters=sum(n * costs[model].parameters for model, n in trainings.items()),
+        parameters=sum(n * costs[model]["parameters"] for model, n in trainings.items()),
         multiply_accumulates=sum(
-            n * costs[model].total.multiply_accumulates for model, n in trainings.items()
+            n * costs[model]["total"]["multiply_accumulates"] for model, n in trainings.items()
         ),
         diversity=found["diversity"],
     )

@@ -7,6 +7,7 @@ import matplotlib
 import numpy as np
 
 from thumbnets.artifacts import write_bytes
+from thumbnets.report.glyphs import labels
 
 matplotlib.use("Agg")
 
@@ -29,7 +30,7 @@ def image_grid(
 
     Args:
         rows: uint8 [C, H, W] with 1 or 3 channels.
-        row_titles: Title of each row.
+        row_titles: Title of each row, by its number where no font has its glyphs.
         column_titles: Titles of the first columns.
     """
     gap = 2
@@ -43,9 +44,8 @@ def image_grid(
     axis.imshow(
         mosaic.transpose(1, 2, 0).squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest"
     )
-    axis.set_yticks(
-        [(n + 0.5) * height for n in range(len(rows))], row_titles, fontsize=8, parse_math=False
-    )
+    centres, shown = [(n + 0.5) * height for n in range(len(rows))], labels(row_titles)
+    axis.set_yticks(centres, shown.texts, family=shown.family, fontsize=8, parse_math=False)
     centres = [(n + 0.5) * width for n in range(len(column_titles))]
     axis.set_xticks(centres, column_titles, fontsize=8, parse_math=False)
     axis.xaxis.tick_top()

@@ -7,15 +7,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from thumbnets.data.names import shown
 from thumbnets.params import Params
 
-_NONE = "–"  # what has no value
+NONE = "–"  # what has no value
 _GAP = "\u202f"  # narrow, not broken: between a number and its unit
 
 
 def percent(share: float | None, digits: int = 2) -> str:
     """0.8983 as 89.83 %."""
-    return _NONE if share is None else f"{100 * share:.{digits}f}{_GAP}%"
+    return NONE if share is None else f"{100 * share:.{digits}f}{_GAP}%"
 
 
 def whole_percent(share: float) -> str:
@@ -32,7 +33,7 @@ def confidence(probability: float) -> str:
 def points(difference: float | None, digits: int = 2) -> str:
     """0.0121 as +1.21, in percentage points."""
     if difference is None:
-        return _NONE
+        return NONE
     return f"{100 * difference:+.{digits}f}".replace("-", "−")
 
 
@@ -43,7 +44,7 @@ def interval(bounds: Any, digits: int = 2) -> str:
     """
     low, high = _bounds(bounds)
     if low is None:
-        return _NONE
+        return NONE
     return f"{100 * max(low, 0):.{digits}f}{_GAP}–{_GAP}{100 * min(high, 1):.{digits}f}"
 
 
@@ -62,16 +63,23 @@ def _bounds(bounds: Any) -> tuple[float | None, float | None]:
 
 def decimals(value: float | None, digits: int) -> str:
     """A number with so many decimals."""
-    return _NONE if value is None else f"{value:.{digits}f}"
+    return NONE if value is None else f"{value:.{digits}f}"
 
 
 def p_value(p: float | None) -> str:
     """0.03141 as 0.031; what is too small to matter as < 0.0001."""
     if p is None:
-        return _NONE
+        return NONE
     if p < 0.0001:
         return "< 0.0001"
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.995 else "1"
+
+
+def probability(share: float) -> str:
+    """0.0312 as 0.031; never 0 or 1, which no sample shows."""
+    if share < 0.0005:
+        return "< 0.001"
+    return "> 0.999" if share >= 0.9995 else f"{share:.3f}"
 
 
 def thousands(value: int) -> str:
@@ -111,10 +119,20 @@ def cell(text: str) -> str:
     return plain
 
 
+def name(text: str) -> str:
+    """A name of the data, with what is not printable escaped."""
+    return shown(text)
+
+
 def to_yaml(params: Params) -> str:
     """All params of the run, blocks of models by name."""
     content = params.model_dump()
     content["models"] = dict(sorted(content["models"].items()))
+    return as_yaml(content)
+
+
+def as_yaml(content: dict[str, Any]) -> str:
+    """Keys and values in their order, lists and maps on one line where that is short."""
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False
@@ -134,11 +152,13 @@ FILTERS = {
         point_interval,
         decimals,
         p_value,
+        probability,
         thousands,
         amount,
         sides,
         setting,
         plural,
         cell,
+        name,
     )
 }

@@ -8,8 +8,9 @@ import numpy as np
 from thumbnets.ensembles.predictions import ENSEMBLE
 from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
-from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
-from thumbnets.evaluation.summaries import Scores, accuracy_interval
+from thumbnets.evaluation.metrics import BY_CLASS, UNEVEN
+from thumbnets.evaluation.statistics import Estimate, Interval, of_groups, paired_gain, summarise
+from thumbnets.evaluation.summaries import Scores, accuracy_interval, balanced_interval
 from thumbnets.params import Params
 from thumbnets.report.published import Published, find_published
 from thumbnets.report.results import Results
@@ -41,6 +42,11 @@ class Row:
     def accuracy(self) -> float:
         """Mean over seeds, a fraction."""
         return self.scores["accuracy"]["mean"]
+
+    @property
+    def balanced(self) -> Interval | None:
+        """Interval of the balanced accuracy, where classes are uneven."""
+        return balanced_interval(self.scores) if "balanced_accuracy" in self.scores else None
 
     @property
     def difference(self) -> float | None:
@@ -163,14 +169,24 @@ class ViewScore:
 
 def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
     """For each model of the run its scores by set of views."""
-    rotate = results.params.split.rotate
-    return {model: _by_views(of_model, rotate) for model, of_model in results.views.items()}
+    rotate, groups = results.params.split.rotate, results.validation_groups
+    return {
+        model: _by_views(of_model, rotate, groups[model])
+        for model, of_model in results.views.items()
+    }
 
 
-def _by_views(correct: dict[str, list[np.ndarray]], rotate: bool) -> dict[str, ViewScore]:
+def _by_views(
+    correct: dict[str, list[np.ndarray]], rotate: bool, groups: list[np.ndarray] | None
+) -> dict[str, ViewScore]:
     # Where folds rotate, each seed has its own images: the gain is over all of them in one row.
+    group = groups and groups[0]
+    if groups and rotate:
+        firsts = np.cumsum([0, *(of_seed.max() + 1 for of_seed in groups[:-1])])
+        group = np.concatenate([of + first for of, first in zip(groups, firsts, strict=True)])
     rows = {
-        name: np.concatenate(of)[None] if rotate else np.stack(of) for name, of in correct.items()
+        name: of_groups(np.concatenate(of)[None] if rotate else np.stack(of), group)
+        for name, of in correct.items()
     }
     return {
         name: ViewScore(
@@ -262,7 +278,37 @@ def _published_effect(params: Params, name: str) -> float | None:
     return patched.accuracy - whole.accuracy if patched and whole else None
 
 
-UNEVEN = 1.5  # ratio of the largest to the rarest class above which the report lists all classes
+@dataclass(frozen=True)
+class ClassRow:
+    """The scores of one class by one classifier.
+
+    Attributes:
+        name: Name of the class.
+        images: Number of test images; bags, where models see those.
+        scores: By name, as `over_images` gives them: `mean`, and its 95 % interval over test
+            images, `low` to `high`; None where it is undefined.
+    """
+
+    name: str
+    images: int
+    scores: dict[str, dict[str, float | None]]
+
+
+def class_tables(results: Results) -> dict[str, list[ClassRow]]:
+    """Precision, recall and F1 of every class, by the headline model and by the ensemble."""
+    counts = results.ensemble_confusion.sum(1) // len(results.predictions[ENSEMBLE].predicted)
+    headline = results.params.model
+    found = {headline: results.metrics[headline], ENSEMBLE: results.ensemble["selected"]}
+    keys = ("mean", "low", "high")
+
+    def row(scores: Scores, name: str, images: int) -> ClassRow:
+        of_class = {score: {key: scores[score][name][key] for key in keys} for score in BY_CLASS}
+        return ClassRow(name, images, of_class)
+
+    return {
+        classifier: [row(scores, *of) for of in zip(results.classes, counts.tolist(), strict=True)]
+        for classifier, scores in found.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -295,9 +341,20 @@ def class_counts(results: Results) -> list[ClassCount]:
 
 
 def weighted_models(results: Results) -> list[str]:
-    """Models of the run with class weights in the training loss."""
-    settings = results.params.settings
-    return [name for name in results.params.run if settings[name].train.class_weights is not None]
+    """Models of the run that weigh the classes in training, or see as much of each."""
+    of = {name: results.params.settings[name].train for name in results.params.run}
+    return [name for name, train in of.items() if train.class_weights is not None or train.sampling]
+
+
+def published_weights(params: Params) -> dict[str, str]:
+    """Published weights that models of the run begin with, by model: name, file and licence."""
+    of = {name: params.settings[name] for name in params.run}
+    begins = {name: of[name].arch for name in of if of[name].train.weights == "imagenet"}
+    if not begins:
+        return {}
+    from thumbnets.training.imagenet import published  # not before: torchvision takes seconds
+
+    return {name: published(arch).source for name, arch in begins.items()}
 
 
 @dataclass(frozen=True)
@@ -331,9 +388,8 @@ def cross_validation(results: Results) -> CrossValidation | None:
 
 def differing_settings(params: Params, model: str) -> dict[str, Any]:
     """The training settings of a block that differ from `train`, for the table of networks."""
-    own = params.settings[model].train.model_dump()
-    common = params.train.model_dump()
-    return {key: value for key, value in own.items() if value != common[key]}
+    own, common = (train.model_dump() for train in (params.settings[model].train, params.train))
+    return {key: own.get(key) for key in {**common, **own} if own.get(key) != common.get(key)}
 
 
 def shares(matrix: np.ndarray) -> np.ndarray:

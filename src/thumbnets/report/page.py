@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from thumbnets.data.datasets import get_dataset
@@ -19,25 +18,34 @@ from thumbnets.report.charts import (
     svg,
 )
 from thumbnets.report.costs import COLUMNS, costs, plotted, plotted_sources
+from thumbnets.report.coverage import covered
 from thumbnets.report.encoders import encoders
 from thumbnets.report.ensembles import members_by_weight, rules
-from thumbnets.report.filters import FILTERS, percent, to_yaml
+from thumbnets.report.filters import percent, to_yaml
 from thumbnets.report.findings import (
     Row,
     calibrations,
     class_counts,
+    class_tables,
     cross_validation,
     differing_settings,
     ensemble_row,
     member_verdicts,
     model_rows,
     patchings,
+    published_weights,
     ranking,
     view_scores,
     weighted_models,
 )
+from thumbnets.report.glyphs import legend
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
+from thumbnets.report.quality import quality
+from thumbnets.report.ranks import standing
 from thumbnets.report.results import Results
+from thumbnets.report.templates import render
+
+_FOLDER = Path(__file__).parent
 
 READABLE_CLASSES = 20  # a matrix of more classes is shown as a picture, without its numbers
 
@@ -45,18 +53,19 @@ READABLE_CLASSES = 20  # a matrix of more classes is shown as a picture, without
 def render_html(results: Results) -> str:
     """The whole report as one HTML document that loads nothing."""
     context = _context(results)
-    return _render(
-        "page.html.j2",
-        autoescape=True,
+    return render(
+        _FOLDER / "page.html.j2",
         **context,
-        css=Markup(Path(__file__).with_name("page.css").read_text(encoding="utf-8")),
+        css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         accuracy_svg=_accuracy_svg([*context["models"], context["ensemble"]]),
         parameters_svg=_parameters_svg(results, [*context["models"], context["ensemble"]]),
         plotted_sources=plotted_sources(results),
         attention=attention(results),
         encoders=encoders(results),
+        quality=quality(results),
         pairs={(found.a, found.b): found for found in results.comparisons},
         reliability_svg=_reliability_svg(context["calibrations"]),
+        covered=covered(results),
         curves_svg=_curves_svg(results),
         recalls=recall_table(results.matrices, results.classes),
         pictures=mistake_pictures(results.mistakes, results.classes),
@@ -67,19 +76,7 @@ def render_html(results: Results) -> str:
 
 def render_markdown(results: Results) -> str:
     """The tables of the report, short, for a pull request."""
-    return _render("report.md.j2", autoescape=False, **_context(results))
-
-
-def _render(template: str, *, autoescape: bool, **context: Any) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(FILTERS)
-    return environment.get_template(template).render(context)
+    return render(_FOLDER / "report.md.j2", **_context(results))
 
 
 def _context(results: Results) -> dict[str, Any]:
@@ -95,8 +92,12 @@ def _context(results: Results) -> dict[str, Any]:
         "meta": results.meta,
         "classes": results.classes,
         "found": results.found,
+        "numbered": legend(results.meta.classes),
+        "flaws": results.flaws,
         "class_counts": class_counts(results),
+        "class_tables": class_tables(results) if len(results.classes) <= READABLE_CLASSES else {},
         "weighted": weighted_models(results),
+        "published_weights": published_weights(results.params),
         "dataset": dataset.title,
         "archives": dataset.archives,
         "summary": results.summary,
@@ -109,6 +110,7 @@ def _context(results: Results) -> dict[str, Any]:
         "verdicts": member_verdicts(results),
         "alpha": ALPHA,
         "ranking": ranking(results),
+        "standing": standing(results),
         "comparisons": results.comparisons,
         "costs": of_image,
         "rules": rules(results, of_image),

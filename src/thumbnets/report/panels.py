@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from thumbnets.report.filters import whole_percent
+from thumbnets.report.filters import NONE, whole_percent
 from thumbnets.report.findings import shares
 from thumbnets.report.results import Mistakes
+from thumbnets.training.class_scores import ClassScores
 
 PICTURE_BYTES = 300_000  # of all mistakes together, so that the page stays small
 
@@ -59,7 +60,7 @@ def _panel(name: str, counts: np.ndarray, classes: list[str]) -> Panel:
     rows = [
         [
             Cell(
-                text=whole_percent(value),
+                text=whole_percent(value) if totals[y] else NONE,
                 # Mistakes are rare: a root makes few percent visible.
                 shade=round(100 * (value if y == x else value**0.5)),
                 title=f"{classes[y]} as {classes[x]}: {counts[y, x]:,} of {totals[y]:,}",
@@ -68,25 +69,41 @@ def _panel(name: str, counts: np.ndarray, classes: list[str]) -> Panel:
         ]
         for y, row in enumerate(values)
     ]
-    wrong = values * (1 - np.eye(len(classes)))
+    return Panel(name, rows, worst_mistake(counts, classes))
+
+
+def worst_mistake(counts: np.ndarray, classes: list[str]) -> str | None:
+    """The most frequent mistake in words, as a share of its class; None if there is none.
+
+    Args:
+        counts: int64 [K, K]; rows are the true classes.
+        classes: Names of the classes.
+    """
+    wrong = shares(counts) * (1 - np.eye(len(classes)))
     y, x = np.unravel_index(wrong.argmax(), wrong.shape)
-    worst = f"{100 * wrong[y, x]:.1f} % of {classes[y]} taken for {classes[x]}"
-    return Panel(name, rows, worst if wrong[y, x] else None)
+    said = f"{100 * wrong[y, x]:.1f} % of {classes[y]} taken for {classes[x]}"
+    return said if wrong[y, x] else None
 
 
 def recall_table(matrices: dict[str, np.ndarray], classes: list[str]) -> list[list[Cell]]:
-    """One row per class: its recall by each classifier; lower recalls are darker."""
-    recalls = np.stack([shares(matrix).diagonal() for matrix in matrices.values()], axis=1)
-    span = max(float(recalls.max() - recalls.min()), 1e-9)
+    """One row per class: its recall by each classifier; lower recalls are darker.
+
+    A class without test images has none.
+    """
+    recalls = np.stack([ClassScores.of(matrix).recall for matrix in matrices.values()], axis=1)
+    highest = float(np.nanmax(recalls))
+    span = max(highest - float(np.nanmin(recalls)), 1e-9)
+
+    def cell(name: str, of_class: str, value: float) -> Cell:
+        if np.isnan(value):
+            return Cell(NONE, 0, f"no test example of {of_class}")
+        text = f"{100 * value:.1f}"
+        return Cell(
+            text, round(100 * (highest - value) / span), f"{name} finds {text} % of {of_class}"
+        )
+
     return [
-        [
-            Cell(
-                text=f"{100 * value:.1f}",
-                shade=round(100 * float(recalls.max() - value) / span),
-                title=f"{name} finds {100 * value:.1f} % of {of_class}",
-            )
-            for name, value in zip(matrices, row, strict=True)
-        ]
+        [cell(name, of_class, float(value)) for name, value in zip(matrices, row, strict=True)]
         for of_class, row in zip(classes, recalls, strict=True)
     ]
 

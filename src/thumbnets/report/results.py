@@ -18,10 +18,17 @@ from thumbnets.ensembles.members import groups_of
 from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
 from thumbnets.evaluation.comparisons import Comparison, compare
 from thumbnets.evaluation.metrics import confusion_matrix
-from thumbnets.evaluation.predictions import Predictions, accuracy, check_alike, read_predictions
+from thumbnets.evaluation.predictions import (
+    Predictions,
+    check_alike,
+    read_predictions,
+    scores_to_compare,
+)
+from thumbnets.evaluation.ranking import Rank, ranks
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params
+from thumbnets.quality.flaws import Flaws, read_flaws
 from thumbnets.report.records import read_curve, read_findings
 
 Curve = list[dict[str, float]]
@@ -57,6 +64,7 @@ class Results:
         meta: Metadata of the training images.
         classes: Names of the classes of the examples (images or bags).
         found: Findings about all images, see `preprocess.Findings`.
+        flaws: What is wrong with the data.
         metrics: Test metrics over seeds.
         ensemble: Test metrics of the ensembles, from `score_ensembles`.
         summary: Main numbers of the run, from `summaries.summary`.
@@ -64,11 +72,13 @@ class Results:
         curves: One row per epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
         validation: Logits float32 [V, K] and labels int64 [V] of the validation fold of each seed.
         first_validation: All arrays of the validation predictions of the first seed.
+        validation_groups: Number of the group of each image of a validation fold, int64 [V], by
+            seed; None where each is by itself.
         views: Whether each image of a validation fold was classified correctly, bool [V], by set of
             views and seed.
         predictions: Test predictions of each model and of the selected ensemble.
-        correct: bool [S, N], whether each test image was classified correctly; the best classifier
-            first.
+        correct: bool [S, N], whether each test image was classified correctly; of images in groups
+            float [S, G], see `of_groups`; the best classifier first.
         confusion: int64 [K, K], test images of all seeds by label and prediction.
         ensemble_confusion: int64 [K, K], the same of the selected ensemble.
         mistakes: Most confident mistakes of the headline model.
@@ -78,6 +88,7 @@ class Results:
     meta: Meta
     classes: list[str]
     found: dict[str, Any]
+    flaws: Flaws
     metrics: dict[str, Scores]
     ensemble: Scores
     summary: Scores
@@ -85,6 +96,7 @@ class Results:
     curves: dict[str, Curve]
     validation: dict[str, list[tuple[np.ndarray, np.ndarray]]]
     first_validation: dict[str, dict[str, np.ndarray]]
+    validation_groups: dict[str, list[np.ndarray] | None]
     views: dict[str, dict[str, list[np.ndarray]]]
     predictions: dict[str, Predictions]
     correct: dict[str, np.ndarray]
@@ -97,10 +109,20 @@ class Results:
         """The confusion matrices of the report: the ensemble's, then those of the models."""
         return {ENSEMBLE: self.ensemble_confusion} | self.confusion
 
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """Number of training images of each class of images."""
+        return dict(zip(self.meta.classes, self.found["train"], strict=True))
+
     @cached_property
     def comparisons(self) -> list[Comparison]:
         """All pairs of classifiers by accuracy, the better one of each pair first."""
         return compare(self.correct)
+
+    @cached_property
+    def ranks(self) -> list[Rank]:
+        """All classifiers by rank of their accuracy, the best first."""
+        return ranks(self.correct)
 
 
 def read_results(params: Params) -> Results:
@@ -122,13 +144,23 @@ def read_results(params: Params) -> Results:
     headline = read_arrays(paths.test_predictions(slots[params.model]))
     classes = headline["classes"].tolist()
 
-    correct = {name: accuracy(of_name) for name, of_name in predictions.items()}
+    correct = {name: scores_to_compare(of, "accuracy") for name, of in predictions.items()}
     confusion = {name: _over_seeds(of_name, len(classes)) for name, of_name in predictions.items()}
     return Results(
         params=params,
         meta=meta,
         classes=classes,
         found=read_findings(paths.FINDINGS),
+        flaws=read_flaws(
+            [
+                (arrays["indices"], arrays[array_name(params.evaluation.tta)])
+                for runs in validation.values()
+                for arrays in runs
+            ]
+            if params.example == "image"
+            else None,
+            meta.classes,
+        ),
         metrics=metrics,
         ensemble=ensemble,
         summary=read_json(paths.SUMMARY),
@@ -141,6 +173,10 @@ def read_results(params: Params) -> Results:
             for model, runs in validation.items()
         },
         first_validation={model: runs[0] for model, runs in validation.items()},
+        validation_groups={
+            model: [arrays["group"] for arrays in runs] if "group" in runs[0] else None
+            for model, runs in validation.items()
+        },
         views={
             model: {name: [_recognised(arrays, name) for arrays in runs] for name in VIEWS}
             for model, runs in validation.items()

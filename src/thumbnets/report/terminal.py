@@ -40,13 +40,22 @@ def _in_words(found: Comparison) -> str:
     return f"{winner} is better" if winner else found.verdict
 
 
-def explanation(metric: str, seeds: int) -> str:
-    """Explanation of the table's p-values."""
+def explanation(metric: str, seeds: int, *, grouped: bool = False) -> str:
+    """Explanation of the table's p-values.
+
+    Args:
+        metric: Name of the score.
+        seeds: Number of seeds.
+        grouped: Whether test images come in groups, which are the sample then.
+    """
+    exact = metric == "accuracy" and not grouped
+    sample = "groups of test images" if grouped else "test images"
     if seeds == 1:
-        test = "McNemar's exact test" if metric == "accuracy" else "Student's paired test"
+        test = "McNemar's exact test" if exact else "Student's paired test"
+        test += " over groups of test images" * grouped
         return f"p: {test}, of one training each: it does not cover new trainings."
-    both = "p: paired test over test images and seeds."
-    return f"{both} McNemar: median of seeds." if metric == "accuracy" else both
+    both = f"p: paired test over {sample} and seeds."
+    return f"{both} McNemar: median of seeds." if exact else both
 
 
 # Columns of the layer table after those of torchsummary: attributes of a cost.

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from thumbnets.evaluation.comparisons import holm, pair_p, verdict
+from thumbnets.evaluation.correctness import tables_to_compare, why_not_paired
 from thumbnets.evaluation.statistics import Estimate, paired_gain
 from thumbnets.review.code import code_changes, other_trainings
 from thumbnets.review.git import Snapshot
@@ -129,7 +130,7 @@ def judge(rows: list[Row], margin: float) -> list[Row]:
     """
     judged = [_with_gain(row, margin) for row in rows]
     pairs = {
-        _bits(row): pair_p(row.after.correct.table, row.before.correct.table)
+        _bits(row): pair_p(*tables_to_compare(row.after.correct, row.before.correct))
         for row in judged
         if row.gain and not row.unchanged
     }
@@ -147,7 +148,7 @@ def _with_gain(row: Row, margin: float) -> Row:
     if reason := why_not(row.before, row.after):
         return replace(row, reason=reason)
     before, after = row.before.correct.table, row.after.correct.table
-    gain = paired_gain(after, before)
+    gain = paired_gain(*tables_to_compare(row.after.correct, row.before.correct))
     return replace(
         row,
         gain=gain,
@@ -160,12 +161,7 @@ def why_not(before: Scores, after: Scores) -> str | None:
     """Why two can't be paired, if so."""
     if problem := before.problem or after.problem:
         return problem
-    a, b = before.correct, after.correct
-    if (a.labels_sha256, a.images) != (b.labels_sha256, b.images):
-        return f"other test images ({a.images:,}, then {b.images:,})"
-    if list(a.correct) != list(b.correct):
-        return f"other seeds ({', '.join(a.correct)}, then {', '.join(b.correct)})"
-    return None
+    return why_not_paired(before.correct, after.correct)
 
 
 def _bits(row: Row) -> tuple[bytes, bytes]:

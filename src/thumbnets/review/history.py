@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from thumbnets.evaluation.comparisons import holm, pair_p, verdict
-from thumbnets.evaluation.correctness import Correctness, parse_correctness
+from thumbnets.evaluation.correctness import (
+    Correctness,
+    parse_correctness,
+    tables_to_compare,
+    why_not_paired,
+)
 from thumbnets.evaluation.statistics import Estimate, paired_gain
 from thumbnets.review.git import git, read_blobs
 from thumbnets.review.scores import ENSEMBLE, HEADLINE
@@ -153,9 +158,9 @@ def _judged(
     points: list[Point], befores: list[Correctness | None], afters: list[Correctness | None]
 ) -> list[Point]:
     pairs = {
-        i: (after.table, before.table)
+        i: tables_to_compare(after, before)
         for i, (before, after) in enumerate(zip(befores, afters, strict=True))
-        if before and after and _alike(before, after)
+        if before and after and not why_not_paired(before, after)
     }
     corrected = holm([pair_p(*pair) for pair in pairs.values()])
     result = list(points)
@@ -163,11 +168,6 @@ def _judged(
         gain = paired_gain(*pair)
         result[i] = replace(points[i], gain=gain, verdict=verdict(gain.mean, p))
     return result
-
-
-def _alike(a: Correctness, b: Correctness) -> bool:
-    same_images = (a.labels_sha256, a.images) == (b.labels_sha256, b.images)
-    return same_images and list(a.correct) == list(b.correct)
 
 
 def _value(commit: str, name: str, blobs: dict[str, bytes]) -> Value | None:

@@ -4,14 +4,14 @@ import html
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from thumbnets.markdown import escaped
 from thumbnets.review.history import Point, Series
-from thumbnets.review.markdown import escaped
 from thumbnets.review.words import NONE, percent, points
 
 _BARS = "▁▂▃▄▅▆▇█"
+_LEAST = 30  # characters of a subject that are worth a place on the line
 _WIDEST = 72  # values in a chart of the terminal
 _HEADS = ("commit", "day", "accuracy", "95 %", "gain, points", "verdict", "what")
 _COLOURS = {"better": "green", "worse": "red"}
@@ -21,14 +21,34 @@ def show(found: list[Series], console: Console) -> None:
     """Print all series."""
     for series in found:
         console.print(Text(f"{series.name}  {chart(series)}", "bold"))
-        table = Table(box=None, header_style="dim", pad_edge=False)
-        for head in _HEADS:
-            table.add_column(head, no_wrap=True, overflow="ellipsis", min_width=len(head))
-        for point in series.points:
-            style = _COLOURS.get(point.verdict or "", "")
-            table.add_row(*(Text(cell, style) for cell in _cells(series, point)))
-        console.print(table if series.points else Text("no metrics in any commit", "dim"))
+        if not series.points:
+            console.print(Text("no metrics in any commit", "dim"))
+        else:
+            _show_points(series, console)
         console.print()
+
+
+def _show_points(series: Series, console: Console) -> None:
+    """One line per point; two where the console is narrow, so that no number is cut."""
+    *numbers, last = _HEADS
+    rows = [_cells(series, point) for point in series.points]
+    columns = zip(numbers, *(row[:-1] for row in rows), strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    if sum(widths) + 2 * len(widths) + _LEAST <= console.width:
+        lines = [[*numbers, last], *rows]
+        told = [["  ".join(map(str.ljust, line, [*widths, 0]))] for line in lines]
+    else:  # the verdict goes to the second line
+        told = [["  ".join(map(str.ljust, numbers[:-1], widths))]]
+        for *cells, verdict, what in rows:
+            second = what if verdict == NONE else f"{verdict}: {what}"
+            told.append(["  ".join(map(str.ljust, cells, widths)), f"    {second}"])
+    for style, lines in zip(["dim", *map(_style, series.points)], told, strict=True):
+        for line in lines:
+            console.print(Text(line, style), no_wrap=True, overflow="ellipsis")
+
+
+def _style(point: Point) -> str:
+    return _COLOURS.get(point.verdict or "", "")
 
 
 def chart(series: Series) -> str:

@@ -1,9 +1,9 @@
 """A review as the comment of a pull request, which GitHub holds to a length."""
 
-import html
 import re
 from dataclasses import dataclass, field
 
+from thumbnets.markdown import escaped
 from thumbnets.review.comparing import Review
 from thumbnets.review.settings import Change
 from thumbnets.review.words import basis, headline, percent, reasons, table
@@ -80,14 +80,8 @@ def _of_change(change: Change) -> list[str]:
 
 
 def _line(texts: list[str]) -> str:
-    return f"| {' | '.join(escaped(text) for text in texts)} |"
-
-
-def escaped(text: str) -> str:
-    """Text of another's commit, which may hold no markup, link or mention that works."""
-    text = html.escape(" ".join(text.split()), quote=False)
-    text = re.sub(r"([\\`*_{}\[\]()#!|~])", r"\\\1", text)
-    return re.sub(r"(@|://|www\.)", lambda found: f"{found[0][0]}<!-- -->{found[0][1:]}", text)
+    cells = (re.sub(" (?=%)|(?<=&lt;) ", "\u00a0", escaped(text)) for text in texts)
+    return f"| {' | '.join(cells)} |"  # in a narrow table a number keeps its unit
 
 
 def _fitted(sections: list[Section], longest: int) -> str:

@@ -55,11 +55,16 @@ def basis(review: Review) -> str:
     seeds = [len(row.after.correct.correct) for row in review.rows if row.gain]
     if not seeds:
         return said
-    test = (
-        "McNemar's exact test of one training each (a new training may turn out otherwise)"
-        if max(seeds) == 1
-        else "paired test over test images and seeds"
+    grouped = any(
+        of.correct and of.correct.group is not None
+        for row in review.rows
+        for of in (row.before, row.after)
     )
+    sample = "groups of test images" if grouped else "test images"
+    test = f"paired test over {sample} and seeds"
+    if max(seeds) == 1:
+        alone = f"Student's paired test over {sample}" if grouped else "McNemar's exact test"
+        test = f"{alone} of one training each (a new training may turn out otherwise)"
     return (
         f"{said} Gains with their paired 95 % interval; p: {test}, after Holm's correction for the "
         "rows whose predictions differ. Better or worse is said of p below 0.01."

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from thumbnets.data import augment, mix
 from thumbnets.data.arrays import Meta, Split, at_once, release_pages
 from thumbnets.training.classifier import normalise
+from thumbnets.training.sampling import balanced_order, by_class
 from thumbnets.training.settings import TrainSettings
 
 
@@ -137,6 +138,7 @@ class Batches:
     ) -> None:
         device = data.labels.device
         self.data, self.size, self.streams = data, settings.batch_size, streams
+        self.classes = by_class(data.labels) if settings.sampling else None
         self.augment = augment.pipeline(settings.augment)
         self.mix = mix.mixer(settings.mix, len(meta.classes))
         self.mean = torch.tensor(meta.mean, device=device)
@@ -152,7 +154,9 @@ class Batches:
         return min(len(self.data), len(self) * self.size)
 
     def shuffled(self) -> Tensor:
-        """A new random order of the images: int64 [N]."""
+        """A new random order of the images, or of as many in which classes are even: int64 [N]."""
+        if self.classes:
+            return balanced_order(self.classes, len(self.data), self.streams.order)
         device = self.data.labels.device
         return torch.randperm(len(self.data), generator=self.streams.order, device=device)
 

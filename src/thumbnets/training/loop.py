@@ -5,7 +5,6 @@ import math
 import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -16,9 +15,9 @@ from thumbnets.training.batches import Images, RandomStreams
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.classifier import Classifier
 from thumbnets.training.initialisation import initialise
-from thumbnets.training.method import LearningMethod
+from thumbnets.training.method import LearningMethod, Validation
 from thumbnets.training.optimizers import build_optimizer
-from thumbnets.training.pretrained import take_weights
+from thumbnets.training.pretrained import first_weights
 from thumbnets.training.settings import EarlyStopping
 
 _GREATEST_HALVINGS = 3  # of the learning rate under `on_divergence: retry`
@@ -30,7 +29,8 @@ class Epoch:
 
     The training figures are those of the augmented batches as they were trained on, in train mode.
     The validation figures are of the weights that would be used if the training ended here (the
-    average, if there is one), and None if no images validate.
+    average, if there is one), and None if no images validate; the macro F1 is known where early
+    stopping looks at it.
     """
 
     epoch: int
@@ -39,6 +39,20 @@ class Epoch:
     train_accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
+    validation_macro_f1: float | None = None
+
+    @property
+    def to_improve(self) -> float:
+        """What early stopping looks at, the lower the better."""
+        f1 = self.validation_macro_f1
+        return self.validation_loss if f1 is None else -f1
+
+    def as_row(self) -> dict[str, float | None]:
+        """The epoch as a row of a table, without a column for a macro F1 that nobody asked for."""
+        row = asdict(self)
+        if self.validation_macro_f1 is None:
+            del row["validation_macro_f1"]
+        return row
 
 
 class Watcher(Protocol):
@@ -57,10 +71,10 @@ class Diverged(ValueError):
 
 @dataclass
 class Best:
-    """The weights of the epoch with the least validation loss, and when to stop waiting."""
+    """The weights of the epoch that validated best, and when to stop waiting."""
 
     patience: int
-    loss: float = math.inf
+    least: float = math.inf
     waited: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
 
@@ -68,10 +82,10 @@ class Best:
     def of(cls, settings: EarlyStopping | None) -> "Best | None":
         return cls(settings.patience) if settings else None
 
-    def should_stop(self, loss: float, network: nn.Module) -> bool:
-        """Note an epoch; True once `patience` epochs in a row have brought no improvement."""
-        if loss < self.loss:
-            self.loss, self.waited = loss, 0
+    def should_stop(self, score: float, network: nn.Module) -> bool:
+        """Note an epoch; True once `patience` epochs in a row have brought no lower score."""
+        if score < self.least:
+            self.least, self.waited = score, 0
             self.weights = copy.deepcopy(network.state_dict())
         else:
             self.waited += 1
@@ -156,9 +170,8 @@ class Training:
         self.streams = RandomStreams.of(seed, self.device, threads)
         self.network = method.network()
         initialise(self.network, self.settings.init, self.streams.init)
-        if self.settings.weights:
-            left_out = take_weights(self.network, Path(self.settings.weights))
-            print(f"{self.name}: {left_out}", file=sys.stderr)
+        if told := first_weights(method.settings, self.network):
+            print(f"{self.name}: {told}", file=sys.stderr)
         module = method.training_module(self.network.to(self.device), seed)
         self.module = module.to(self.device)
         self.replicas = method.replicas(self.module, self.streams)
@@ -222,15 +235,17 @@ class Training:
         """Validate, add the epoch to the curve, and begin the next unless this was the last."""
         seen = self.batches.seen
         train = float(self.losses.sum()) / seen, float(self.correct) / seen
-        network, validation = self._current_network(), (None, None)
+        network, validated = self._current_network(), Validation(None, None)
         if self.validation:
-            validation = self.method.validate(network, self.validation)
-        row = Epoch(len(self.curve) + 1, self.rates[0], *train, *validation)
+            validated = self.method.validate(network, self.validation)
+        stopping = self.settings.early_stopping
+        known = 3 if stopping and stopping.metric == "macro_f1" else 2
+        row = Epoch(len(self.curve) + 1, self.rates[0], *train, *validated[:known])
         self._check_finite(row)
         self.curve.append(row)
         self.method.after_epoch(len(self.curve))
         self.schedule.after_epoch(row.validation_loss)
-        stop = bool(self.best and self.best.should_stop(row.validation_loss, network))
+        stop = bool(self.best and self.best.should_stop(row.to_improve, network))
         self.finished = stop or len(self.curve) == self.settings.epochs
         if not self.finished:
             self._begin_epoch()

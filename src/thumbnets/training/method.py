@@ -1,6 +1,6 @@
 """What the loop asks of a method: how a network learns is decided there, when it does so here."""
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -10,6 +10,14 @@ from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.replicas import ReplicaPool
 from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
+
+
+class Validation(NamedTuple):
+    """Scores on images that are not trained on; the macro F1 is None of what has no classes."""
+
+    loss: float
+    accuracy: float
+    macro_f1: float | None = None
 
 
 class LearningMethod(Protocol):
@@ -47,8 +55,8 @@ class LearningMethod(Protocol):
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Gradients and loss of a share of a batch, and how many of its images are correct."""
 
-    def validate(self, network: nn.Module, data: Images) -> tuple[float, float]:
-        """Mean loss and accuracy on images that are not trained on."""
+    def validate(self, network: nn.Module, data: Images) -> Validation:
+        """Scores on images that are not trained on."""
 
     def after_epoch(self, epochs: int) -> None:
         """Called after each epoch, with the number of epochs so far."""

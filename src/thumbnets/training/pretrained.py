@@ -4,6 +4,7 @@ The file may come from anywhere: nothing but tensors is unpickled, and it can't 
 than its own length.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -13,18 +14,42 @@ from torch import Tensor, nn
 
 from thumbnets.artifacts import check_stored, parsing
 from thumbnets.messages import shorten
+from thumbnets.training.imagenet import IMAGENET, file_of, fitted
+from thumbnets.training.settings import ModelSettings
+
+Convert = Callable[[dict[str, Tensor], dict[str, Tensor]], dict[str, Tensor]]
 
 _NAMES_IN_MESSAGE = 5
 _AGAIN = "download it again, or convert it to .safetensors"
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
-def take_weights(network: nn.Module, path: Path) -> str:
+def first_weights(settings: ModelSettings, network: nn.Module) -> str | None:
+    """Copy the weights that a block begins with into its network.
+
+    Returns:
+        What was taken and what was not, in a sentence; None if the block begins without any.
+
+    Raises:
+        ValueError: The file is missing, damaged, or of another network.
+    """
+    if not settings.train.weights:
+        return None
+    if settings.train.weights == IMAGENET:
+        return take_weights(network, file_of(settings.arch), fitted)
+    return take_weights(network, Path(settings.train.weights))
+
+
+def take_weights(
+    network: nn.Module, path: Path, convert: Convert = lambda found, own: found
+) -> str:
     """Copy weights into a network, all but a first and a last layer of another shape.
 
     Args:
         network: Network that is changed in place.
         path: A .safetensors file, or a state_dict as `torch.save` writes it.
+        convert: Function of the file's tensors by name, and of the network's, which changes the
+            first so that they fit.
 
     Returns:
         What was taken and what was not, in a sentence.
@@ -32,7 +57,8 @@ def take_weights(network: nn.Module, path: Path) -> str:
     Raises:
         ValueError: The file is missing, damaged, or of another network.
     """
-    found, own = _read(path), network.state_dict()
+    own = network.state_dict()
+    found = convert(_read(path), own)
     needed = [name for name in own if not name.endswith("num_batches_tracked")]
     if missing := [name for name in needed if name not in found]:
         raise ValueError(f"{path} is of another network: it lacks {_names(missing)}.")
@@ -82,10 +108,19 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
 
 
+def last_layer(network: nn.Module) -> nn.Module:
+    """The convolution or linear layer that makes the logits."""
+    return network.get_submodule(_layers(network)[-1])
+
+
 def _ends(network: nn.Module) -> tuple[str, str]:
     """Prefixes of the parameters of the first and the last layer."""
-    layers = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    layers = _layers(network)
     return f"{layers[0]}.", f"{layers[-1]}."
+
+
+def _layers(network: nn.Module) -> list[str]:
+    return [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
 
 def _names(names: list[str]) -> str:

@@ -13,10 +13,11 @@ class Progress:
 
     Args:
         title: Model and seed.
+        lines: Whether there are lines where there is no bar.
     """
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, title: str, *, lines: bool = True) -> None:
+        self.title, self.lines = title, lines
         self.bar = tqdm(desc=title, unit="batch", leave=False, disable=None)
 
     def start(self, epochs: int, steps: int, done: int) -> None:
@@ -38,11 +39,11 @@ class Progress:
         )
         if row.validation_accuracy is not None:
             figures += f", validation {row.validation_accuracy:.4f}"
-        if self.bar.disable:
+        if not self.bar.disable:
+            self.bar.set_postfix_str(figures, refresh=False)
+        elif self.lines:
             print(f"{self.title}: {figures}, {time.perf_counter() - self.started:.1f} s")
             sys.stdout.flush()
-        else:
-            self.bar.set_postfix_str(figures, refresh=False)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -2,13 +2,13 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from thumbnets.choices import Checked, choice_of
+from thumbnets.choices import Checked, Sparse, choice_of
 from thumbnets.messages import quote
-from thumbnets.options import Count, NonNegative, Pixels, Positive
+from thumbnets.options import Count, NonNegative, Pixels, Portion, Positive
 from thumbnets.registry import (
     AUGMENTATIONS,
     AVERAGES,
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class EarlyStopping(Checked):
-    """Stop when the validation loss has not improved; the best epoch's weights are used."""
+class EarlyStopping(Sparse):
+    """Stop when validation has not improved; the best epoch's weights are used."""
+
+    added: ClassVar = ("metric",)
 
     patience: Count
     """Epochs without improvement before stopping."""
+    metric: Literal["loss", "macro_f1"] = "loss"
+    """What is to improve: the loss, or the mean F1 of the classes, each of which counts alike."""
 
 
 class Lookahead(Checked):
@@ -38,6 +42,23 @@ class Lookahead(Checked):
     """Steps of the optimizer between two of the slow weights."""
     alpha: Annotated[float, Field(gt=0, le=1)]
     """Share of the way that the slow weights go."""
+
+
+class PowerWeights(Checked):
+    """Weights of classes by a power of their counts: between none and `balanced`."""
+
+    power: Portion
+    """A class of n training images weighs n^-power; the mean over all images is 1."""
+
+
+def _power_alone(weights: Any) -> Any:
+    """Tell a wrong map by itself, not as each of the kinds that class_weights may be."""
+    if isinstance(weights, dict):
+        power = weights.get("power")
+        number = isinstance(power, int | float) and not isinstance(power, bool)
+        if weights.keys() != {"power"} or not number or not 0 < power <= 1:
+            raise ValueError(f"must be {{power: P}}, P above 0 and at most 1, got {quote(weights)}")
+    return weights
 
 
 class Patches(Checked):
@@ -53,8 +74,10 @@ class Patches(Checked):
 _UNSET = {"augment": "[]", "label_smoothing": "0", "refit": "false"}
 
 
-class TrainSettings(Checked):
+class TrainSettings(Sparse):
     """What controls one training: the keys of `train`, any of which a model block may override."""
+
+    added: ClassVar = ("sampling",)
 
     method: choice_of(METHODS)
     """How the network learns."""
@@ -84,11 +107,17 @@ class TrainSettings(Checked):
     init: choice_of(INITIALISATIONS)
     """How weights are drawn before the first step."""
     weights: str | None
-    """A file of weights to begin with, in place of those that `init` has drawn."""
+    """A file of weights to begin with, in place of those that `init` has drawn; or `imagenet`, for
+    those that torchvision publishes of its networks, which are fetched."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target that is spread evenly over the classes."""
-    class_weights: Literal["balanced"] | list[NonNegative] | None
+    class_weights: Annotated[
+        Literal["balanced"] | list[NonNegative] | PowerWeights | None, BeforeValidator(_power_alone)
+    ]
     """How much an image of each class counts in the training loss; validation counts all alike."""
+    sampling: Literal["balanced"] | None = None
+    """balanced: an epoch has as many images of each class, of a rare one again and again, and of a
+    common one others each time; null: each image once."""
     early_stopping: EarlyStopping | None
     augment: list[choice_of(AUGMENTATIONS)]
     """Applied to every training batch, in this order."""
@@ -109,6 +138,16 @@ class TrainSettings(Checked):
         if isinstance(self.class_weights, list) and not any(self.class_weights):
             raise ValueError(
                 f"class_weights must have a value above 0, got {quote(self.class_weights)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _balanced_once(self) -> Self:
+        by_count = self.class_weights is not None and not isinstance(self.class_weights, list)
+        if self.sampling and by_count:
+            raise ValueError(
+                "sampling: balanced shows all classes alike, so class_weights must be null or a "
+                "list"
             )
         return self
 
@@ -156,6 +195,8 @@ class TrainSettings(Checked):
             if getattr(self, key):
                 nothing = _UNSET.get(key, "null")
                 raise ValueError(f"{key} must be {nothing} for method: {name}")
+        if metadata.pretrains and self.early_stopping and self.early_stopping.metric != "loss":
+            raise ValueError(f"early_stopping.metric must be loss for method: {name}")
         for key, refused in metadata.refuses.items():
             if getattr(self, key).name == refused:
                 raise ValueError(f"{key} can't be {refused} for method: {name}")
@@ -215,7 +256,7 @@ class ModelSettings(Checked):
             f"method.{key}": (Path(method.options[key]), remedy)
             for key, remedy in METHODS[method.name].metadata.files.items()
         }
-        if self.train.weights:
+        if self.train.weights and self.train.weights != "imagenet":
             named["weights"] = Path(self.train.weights), "put it there, or write weights: null"
         return named
 

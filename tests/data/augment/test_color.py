@@ -6,6 +6,7 @@ from augment_images import force, generator, noise, uniform
 from scipy import stats
 from torchvision.transforms import functional as torchvision
 
+from thumbnets.data.augment import color
 from thumbnets.data.augment.color import (
     colour_jitter,
     contrasted,
@@ -139,3 +140,12 @@ def test_greys_the_share_p_as_torchvision_does():
     torch.testing.assert_close(out[~changed], images[~changed])
     assert stats.binomtest(int(changed.sum()), 4000, 0.2).pvalue > 1e-4
     assert greyscale(noise(3), generator=generator(), p=1.0).shape[1] == 1
+
+
+def test_on_a_gpu_all_hues_are_computed_and_the_images_are_the_same(monkeypatch):
+    images = torch.randint(256, (33, 3, 9, 11), generator=generator(), dtype=torch.uint8)
+    how = {"brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "p": 0.8}
+    few = colour_jitter(images, generator=generator(), **how)
+    monkeypatch.setattr(color, "counts_freely", lambda device: False)
+    assert torch.equal(colour_jitter(images, generator=generator(), **how), few)
+    assert not torch.equal(few, images)

@@ -35,7 +35,7 @@ def resized_crop(
     draws = torch.rand(2, 10, n, generator=generator, device=images.device)
     place = torch.rand(2, n, generator=generator, device=images.device)
     sides = tries(draws, area, aspect, h, w)
-    fits = ((sides >= 1) & (sides <= sides.new_tensor([[[h]], [[w]]]))).all(0)
+    fits = (sides >= 1).all(0) & (sides[0] <= h) & (sides[1] <= w)
     height, width = first_of(sides, fits)
     height, width = height.where(fits.any(0), h), width.where(fits.any(0), w)
     top, left = (place[0] * (h - height + 1)).floor(), (place[1] * (w - width + 1)).floor()

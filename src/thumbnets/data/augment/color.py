@@ -3,10 +3,11 @@
 import torch
 from torch import Generator, Tensor
 
+from thumbnets.data.constants import constant
 from thumbnets.options import Fraction, HalfTurn
 from thumbnets.registry import AUGMENTATIONS
 
-_GREY_WEIGHTS = [0.2989, 0.587, 0.114]  # of red, green and blue in the brightness of a pixel
+_GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # of red, green and blue in the brightness of a pixel
 
 
 @AUGMENTATIONS.register()
@@ -77,14 +78,26 @@ def recoloured(
         kinds, factor = kind[:, None, None, None], factors.gather(0, kind[None])[0]
         target = torch.where(kinds == 0, 0.0, torch.where(kinds == 1, means, grey))
         changed = target.lerp(changed, factor[:, None, None, None]).clamp_(0, 255)
-        turned = (kind == 3).nonzero()[:, 0]
-        changed[turned] = turn_hues(changed[turned], turns[turned])
+        if counts_freely(images.device):
+            turned = (kind == 3).nonzero()[:, 0]
+            changed[turned] = turn_hues(changed[turned], turns[turned])
+        else:
+            changed = torch.where(kinds == 3, turn_hues(changed, turns), changed)
     return changed.round_().short().to(torch.uint8)
+
+
+def counts_freely(device: torch.device) -> bool:
+    """Whether to ask which images it is costs less than to compute all: a GPU would be waited for.
+
+    Args:
+        device: Device that computes.
+    """
+    return device.type == "cpu"
 
 
 def greyed(images: Tensor) -> Tensor:
     """Brightness of every pixel, by ITU-R 601: float32 [N, 3, H, W] to [N, 1, H, W]."""
-    shares = torch.tensor(_GREY_WEIGHTS, device=images.device)
+    shares = constant(_GREY_WEIGHTS, images.device)
     return (images * shares[:, None, None]).sum(1, keepdim=True)
 
 
@@ -103,7 +116,7 @@ def turn_hues(images: Tensor, turns: Tensor) -> Tensor:
         (green - blue) / span,
         torch.where(value == green, (blue - red) / span + 2, (red - green) / span + 4),
     )
-    corners = torch.tensor([5.0, 3.0, 1.0], device=images.device)[:, None, None]
+    corners = constant((5.0, 3.0, 1.0), images.device)[:, None, None]
     k = ((hue + 6 * turns[:, None, None])[:, None] + corners) % 6
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
 
@@ -134,9 +147,9 @@ def contrasted(images: Tensor, factors: Tensor, around_mean: Tensor) -> Tensor:
     """
     images = images.contiguous()
     c, h, w = images.shape[1:]
-    shares = _GREY_WEIGHTS if c == 3 else [1 / c] * c
+    shares = constant(_GREY_WEIGHTS if c == 3 else (1 / c,) * c, images.device)
     means = images.sum((2, 3)) / (h * w)  # of whole numbers: exact in any order
-    greys = (means * torch.tensor(shares, device=images.device)).sum(1) * around_mean
+    greys = (means * shares).sum(1) * around_mean
     offsets = ((1 - factors) * greys)[:, None, None, None]
     changed = torch.addcmul(offsets, images.float(), factors[:, None, None, None])
     return changed.round_().clamp_(0, 255).short().to(torch.uint8)

@@ -33,10 +33,22 @@ def shift(images: Tensor, *, generator: Generator, pixels: Pixels = 2) -> Tensor
         generator: Source of randomness, on the device of `images`.
         pixels: Greatest move along an axis.
     """
-    n, c, h, w = images.shape
-    down, right = torch.randint(
-        -pixels, pixels + 1, (2, n), generator=generator, device=images.device
+    moves = torch.randint(
+        -pixels, pixels + 1, (2, len(images)), generator=generator, device=images.device
     )
+    return move(images, *moves, pixels)
+
+
+def move(images: Tensor, down: Tensor, right: Tensor, pixels: int) -> Tensor:
+    """Move each image by its own whole pixels.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        down: int64 [N], -pixels to pixels.
+        right: int64 [N], likewise.
+        pixels: Greatest move along an axis.
+    """
+    n, c, h, w = images.shape
     padded = pad(images.contiguous(), (pixels, pixels, pixels, pixels))
     width = w + 2 * pixels
     # A row of the result is `w` neighbours in memory: find where each begins.
@@ -55,10 +67,10 @@ def flip(images: Tensor, *, generator: Generator, p: Fraction = 0.5) -> Tensor:
         generator: Source of randomness, on the device of `images`.
         p: Probability for each image.
     """
-    return _mirror(images, torch.rand(len(images), generator=generator, device=images.device) < p)
+    return mirror(images, torch.rand(len(images), generator=generator, device=images.device) < p)
 
 
-def _mirror(images: Tensor, chosen: Tensor) -> Tensor:
+def mirror(images: Tensor, chosen: Tensor) -> Tensor:
     """Mirror the images that are `chosen`, bool [N], left to right."""
     n = len(images)
     both = torch.cat([images, images.flip(3)])
@@ -78,7 +90,7 @@ def alternating_flip(images: Tensor, *, generator: Generator, epoch: int, index:
 
     Source: Jordan 2024, arXiv:2404.00498, section 3.6; here with a hash that goes by the seed.
     """
-    return _mirror(images, ((_hashed(index, generator.initial_seed()) + epoch) & 1).bool())
+    return mirror(images, ((_hashed(index, generator.initial_seed()) + epoch) & 1).bool())
 
 
 def _hashed(index: Tensor, seed: int) -> Tensor:

@@ -1,0 +1,259 @@
+"""What one GPU gives, in minutes: `python -m benchmarks gpu --data FOLDER`.
+
+The folder has one folder of official archives a data set, `mnist/` and `fashion-mnist/`. Needed are
+torch, torchvision, scikit-learn and what trains (no DVC), and no network. After every line the
+table and a log are written anew, so a run that is cut tells what it has found. A line that fails
+says so, and the next goes on: each is computed in processes of its own, forked from this one, which
+never touches the GPU.
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import statistics
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from benchmarks import gpu_lines as lines
+from benchmarks.gpu_lines import Extent
+from benchmarks.harness import mean_sd, spread, table
+from benchmarks.process import ROOT
+
+_COLUMNS = ["", "measured", "goal", "took, s"]
+_KILLED = "killed"  # stands for what a process says that was killed as it should be
+
+
+class Failed(RuntimeError):
+    """A process gave no result."""
+
+
+class Processes:
+    """Starts functions in processes of their own.
+
+    Args:
+        extent: First argument of every function.
+        deadline: When all must have ended, in seconds of `time.monotonic`.
+    """
+
+    def __init__(self, extent: Extent, deadline: float) -> None:
+        self.extent, self.deadline = extent, deadline
+
+    def call(self, function: Callable, **arguments: object) -> Any:
+        """What one process says of a function."""
+        return self.at_once(function, [arguments])[0]
+
+    def at_once(self, function: Callable, calls: list[dict[str, object]]) -> list[Any]:
+        """What each of several processes says that run at the same time.
+
+        Raises:
+            Failed: One failed, or time is over; none is left running.
+        """
+        fork = multiprocessing.get_context("fork")
+        pipes = [fork.Pipe(duplex=False) for _ in calls]
+        processes = [
+            fork.Process(target=_answer, args=(writer, function, self.extent, arguments))
+            for (_, writer), arguments in zip(pipes, calls, strict=True)
+        ]
+        try:
+            for process, (_, writer) in zip(processes, pipes, strict=True):
+                process.start()
+                writer.close()
+            return [self._result(*one) for one in zip(processes, pipes, strict=True)]
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
+
+    def _result(self, process: Any, pipe: tuple[Connection, Connection]) -> Any:
+        reader = pipe[0]
+        if not reader.poll(max(0.0, self.deadline - time.monotonic())):
+            raise Failed("time is over")
+        try:
+            failed, result = reader.recv()
+        except EOFError:
+            process.join()
+            if process.exitcode == -signal.SIGKILL:
+                return _KILLED
+            raise Failed(f"a process ended with {process.exitcode}") from None
+        if failed:
+            raise Failed(result)
+        return result
+
+
+def _answer(pipe: Connection, function: Callable, extent: Extent, arguments: dict) -> None:
+    """A child's end: call the function, and send its result or what went wrong."""
+    try:
+        answer = (False, function(extent, **arguments))
+    except Exception as error:  # whatever it is, it belongs into the table
+        traceback.print_exc()
+        answer = (True, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    pipe.send(answer)
+
+
+def machine(processes: Processes) -> tuple[str, str]:
+    """The device and versions."""
+    return processes.call(lines.machine), ""
+
+
+def steps(processes: Processes) -> tuple[str, str]:
+    """Whether a step waits for the GPU."""
+    waiting = processes.call(lines.waiting_steps)
+    told = "; ".join(f"{name}: {why}" for name, why in waiting.items())
+    return told or "none waits", "none waits"
+
+
+def same_bits(processes: Processes) -> tuple[str, str]:
+    """Whether two processes end with the same weights."""
+    one, two = (processes.call(lines.hashes) for _ in range(2))
+    differ = [name for name in one if one[name] != two[name]]
+    return (f"differ: {', '.join(differ)}" if differ else f"same: {', '.join(one)}"), "same"
+
+
+def resumed(processes: Processes) -> tuple[str, str]:
+    """Whether a killed training ends with the weights of one that ran through."""
+    file = processes.extent.out / "gpu.checkpoint"
+    file.unlink(missing_ok=True)
+    through = processes.call(lines.checkpointed, file=file, kill=None)
+    file.unlink()
+    killed = processes.call(lines.checkpointed, file=file, kill=0.6)
+    if killed != _KILLED or not file.is_file():
+        raise Failed("it was not killed, or left no checkpoint")
+    again = processes.call(lines.checkpointed, file=file, kill=None)
+    file.unlink()
+    began = again["began"] / again["steps"]
+    same = "same" if again["hash"] == through["hash"] else "other"
+    return f"{same} bits, resumed after {100 * began:.0f} % of the steps", "same"
+
+
+def memory(processes: Processes) -> tuple[str, str]:
+    """What is said if the memory ends."""
+    return processes.call(lines.without_memory), "one line"
+
+
+def epoch(name: str) -> Callable[[Processes], tuple[str, str]]:
+    """An epoch of a network, ours and the usual loop."""
+
+    def measured(processes: Processes) -> tuple[str, str]:
+        ours = processes.call(lines.our_epochs, name=name)
+        usual = processes.call(lines.usual_epochs, name=name)
+        ratio = statistics.median(usual) / statistics.median(ours)
+        return (
+            f"{spread(ours)} s; usual loop {spread(usual)} s: {ratio:.1f} times as fast",
+            "> 1 time as fast",
+        )
+
+    return measured
+
+
+def accuracy(name: str, goal: float, seconds: float) -> Callable[[Processes], tuple[str, str]]:
+    """Time and test accuracy of whole trainings, some seeds."""
+
+    def measured(processes: Processes) -> tuple[str, str]:
+        took, tested = processes.call(lines.accuracies, name=name)
+        told = f"{spread(took)} s of training, {mean_sd(tested)} % of test images, n={len(took)}"
+        return told, f"{goal} % in {seconds:g} s"
+
+    return measured
+
+
+def stacked(processes: Processes) -> tuple[str, str]:
+    """Many seeds as one network, against one after the other."""
+    said = processes.call(lines.stacked)
+    ratio = said["seeds"] * said["one"] / said["all"]
+    return (
+        f"{said['seeds']} seeds: {said['all']:.1f} s for {said['epochs']} epoch(s), one alone "
+        f"{said['one']:.1f} s: {ratio:.1f} times as fast as in turn; "
+        f"{mean_sd(said['accuracies'])} % of test images"
+    ), "> 1 time as fast"
+
+
+def packed(processes: Processes) -> tuple[str, str]:
+    """Some processes that share the GPU, as with --per-gpu."""
+    alone = statistics.median(processes.call(lines.our_epochs, name="tiny_cnn"))
+    calls = [{"name": "tiny_cnn"}] * (2 if processes.extent.small else 8)
+    together = [statistics.median(t) for t in processes.at_once(lines.our_epochs, calls)]
+    gain = len(calls) * alone / statistics.mean(together)
+    return (
+        f"{len(calls)} at once: an epoch takes {spread(together)} s, alone {alone:.2f} s: "
+        f"{gain:.1f} times as many a second"
+    ), "> 1 time as many"
+
+
+LINES: dict[str, Callable[[Processes], tuple[str, str]]] = {
+    "machine": machine,
+    "steps that wait for the GPU": steps,
+    "bits of two processes": same_bits,
+    "a killed training": resumed,
+    "memory that ends": memory,
+    **{f"epoch of {name}": epoch(name) for name in lines.EPOCHS},
+    "MNIST, mnist_sprint": accuracy("mnist_sprint", 99.0, 0.5),
+    "MNIST, mnist_sprint in batches of 512": accuracy("mnist_sprint_512", 99.0, 0.5),
+    "tiny_cnn, many seeds as one network": stacked,
+    "tiny_cnn, processes that share the GPU": packed,
+    "Fashion-MNIST, airbench": accuracy("airbench", 94.0, 5),
+    "Fashion-MNIST, resnet20_best": accuracy("resnet20_best", 94.0, 5),
+}
+
+
+class Record:
+    """The table and the log, whole after every line.
+
+    Args:
+        out: Folder of both.
+        small: Whether the numbers mean nothing.
+    """
+
+    def __init__(self, out: Path, small: bool) -> None:
+        self.out, self.small = out, small
+        self.rows: list[list[str]] = []
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "gpu.log").write_text("")
+
+    def add(self, name: str, measured: str, goal: str, seconds: float) -> None:
+        """Add a line to both."""
+        self.rows.append([name, measured.replace("|", "/"), goal, f"{seconds:.0f}"])
+        head = "**On a CPU, few images: the numbers mean nothing.**\n\n" if self.small else ""
+        text = f"## One GPU\n\n{head}{table(_COLUMNS, self.rows)}\n"
+        for file, how, content in (
+            ("gpu.md", "w", text),
+            ("gpu.log", "a", f"{name}: {measured} (goal: {goal or '–'}; {seconds:.1f} s)\n"),
+        ):
+            with (self.out / file).open(how, encoding="utf-8") as opened:
+                opened.write(content)
+                opened.flush()
+                os.fsync(opened.fileno())
+        print(f"{name}: {measured}", flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    """All lines, as far as time suffices."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks gpu", description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder with mnist/ and fashion-mnist/")
+    parser.add_argument("--minutes", type=float, default=8, help="for all of it (default: 8)")
+    parser.add_argument("--out", type=Path, help="folder of gpu.md and gpu.log")
+    parser.add_argument("--small", action="store_true", help="on a CPU, only to see that it works")
+    given = parser.parse_args(arguments)
+    if given.data is None and not given.small:
+        parser.error("--data FOLDER is needed, with the archives of mnist and fashion-mnist")
+    results = ROOT / ("build/benchmarks" if given.small else "benchmarks/results")
+    out = given.out or results
+    deadline = time.monotonic() + 60 * given.minutes
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
+    record, failed = Record(out, given.small), 0
+    processes = Processes(lines.read(given.data, out, small=given.small), deadline)
+    for name, line in LINES.items():
+        began = time.monotonic()
+        try:
+            measured, goal = line(processes)
+        except Failed as error:
+            measured, goal, failed = f"failed: {error}", "", failed + 1
+        record.add(name, measured, goal, time.monotonic() - began)
+    if failed:
+        sys.exit(f"{failed} of {len(LINES)} lines failed")

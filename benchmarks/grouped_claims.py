@@ -1,0 +1,62 @@
+"""Do intervals and tests hold where images come in groups? `python -m benchmarks.grouped_claims`.
+
+Prints the table of docs/statistics.md on groups of images, with what treating images as independent
+would give.
+"""
+
+import argparse
+
+import numpy as np
+
+from thumbnets.evaluation.by_class import class_intervals
+from thumbnets.evaluation.comparisons import pair_p
+from thumbnets.evaluation.statistics import of_groups
+
+GROUPS = (10, 30, 100)
+MOST = 11  # images of a group
+ALPHA = 0.05
+
+
+def held(groups: int, draws: int) -> np.ndarray:
+    """How often the interval of an accuracy of 80 % holds it, over groups and over images."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(draws):
+        group = np.repeat(np.arange(groups), rng.integers(1, MOST + 1, groups))
+        labels = rng.integers(0, 2, len(group))
+        right = rng.random(len(group)) < rng.beta(2, 0.5, groups)[group]
+        predicted = np.where(right, labels, 2)[None]
+        both = [class_intervals(labels, predicted, 3, of).accuracy for of in (group, None)]
+        found.append([interval.low <= 0.8 <= interval.high for interval in both])
+    return np.mean(found, 0)
+
+
+def claimed(groups: int, seeds: int, draws: int) -> np.ndarray:
+    """How often a difference of two equally good models is claimed, over groups and over images."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(draws):
+        group = np.repeat(np.arange(groups), rng.integers(2, MOST + 1, groups))
+        ahead = rng.normal(0, 0.2, groups)[group]
+        a, b = (rng.random((seeds, len(group))) < 0.7 + sign * ahead / 2 for sign in (1, -1))
+        both = [pair_p(of_groups(a, of), of_groups(b, of)) for of in (group, None)]
+        found.append([p < ALPHA for p in both])
+    return np.mean(found, 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.grouped_claims", description=__doc__
+    )
+    parser.add_argument("--draws", type=int, default=2_000)
+    draws = parser.parse_args().draws
+    print(
+        "| groups | interval holds | over images | claims, 1 seed | over images | claims, 3 seeds"
+    )
+    for groups in GROUPS:
+        cells = [held(groups, draws), *(claimed(groups, seeds, draws) for seeds in (1, 3))]
+        print(
+            f"| {groups} | " + " | ".join(f"{100 * share:.1f}" for share in np.concatenate(cells))
+        )
+
+
+if __name__ == "__main__":
+    main()

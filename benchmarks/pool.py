@@ -1,0 +1,167 @@
+"""How long do the default networks train: by `thumbnets train`, by the usual loop?"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+
+from benchmarks import harness
+from benchmarks.harness import CORES, Contender, Options, ratios, spread, table, wall
+from benchmarks.process import ENVIRONMENT, ROOT, Job, Measured, answer
+from benchmarks.task import Task, fetch
+from thumbnets import runtime
+
+DATA = "fashion_mnist"
+POOL = ("mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn")
+QUICK = ("mlp4", "cnn_a")
+GOALS = {"thumbnets train": 4, "thumbnets train, bf16": 6}
+
+# Processes at a time, and DataLoader workers of each. Alone a process has torch's own threads.
+WAYS = ((1, 0), (1, 1), (1, 2), (CORES, 0))
+
+
+def usual(tasks: list[Task], way: tuple[int, int], folder: Path, *, autocast: bool) -> Contender:
+    """The usual loop on all networks; processes at once take the next network as they are free.
+
+    Args:
+        tasks: The trainings.
+        way: One of `WAYS`.
+        folder: Empty folder in which processes note what they have taken.
+        autocast: Whether it trains in bf16.
+    """
+    processes, workers = way
+    job = Job(
+        "peers.pool",
+        {
+            "tasks": [task.plain() for task in tasks],
+            "workers": workers,
+            "autocast": autocast,
+            "taken": str(folder),
+        },
+        {"OMP_NUM_THREADS": "1"} if processes > 1 else {},
+    )
+    return Contender("usual loop, bf16" if autocast else "usual loop", (job,) * processes)
+
+
+def best_way(tasks: list[Task], images: int, folder: Path) -> tuple[int, int]:
+    """The fastest of `WAYS` for one epoch of each network."""
+    trial = [Task(task.model, task.data, images, {"epochs": 1}) for task in tasks]
+    numbers = count()
+
+    def contenders(_: int) -> list[Contender]:
+        found = []
+        for way in WAYS:
+            taken = folder / f"trial-{next(numbers)}"
+            taken.mkdir()
+            found.append(Contender(str(way), usual(trial, way, taken, autocast=False).jobs))
+        return found
+
+    results = harness.compare(contenders, 1)
+    return min(WAYS, key=lambda way: min(wall(results[str(way)])))
+
+
+def project(folder: Path, models: list[str], epochs: int | None, precision: str) -> None:
+    """A clone of the project with its images prepared, and nothing trained.
+
+    Args:
+        folder: Where it is made.
+        models: Its pool.
+        epochs: Epochs of each network; None: those of its block.
+        precision: `train.precision`.
+    """
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    shutil.rmtree(folder / ".dvc/cache", ignore_errors=True)
+    fetched = f"data/raw/{DATA}"
+    shutil.copytree(ROOT / fetched, folder / fetched)
+    text = (folder / "params.yaml").read_text()
+    start, end = text.index("model:"), text.index("seeds:")
+    text = f"{text[:start]}model: {models[0]}\npool: [{', '.join(models)}]\n{text[end:]}"
+    text = re.sub(r"(?m)^  precision: \w+", f"  precision: {precision}", text)
+    if epochs:
+        text = re.sub(r"epochs: \d+", f"epochs: {epochs}", text)
+    (folder / "params.yaml").write_text(text)
+    run(folder, "dvc", "repro", "--quiet", "pretrain")
+
+
+def run(folder: Path, *command: str) -> None:
+    """Run a command of the project in the user's environment.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**ENVIRONMENT, "PATH": path, "PYTHONPATH": "src"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+
+
+def ours(models: list[str], epochs: int | None, precision: str) -> Measured:
+    """`thumbnets train` in a fresh clone, with all that it starts; gives `seconds`."""
+    folder = tempfile.TemporaryDirectory()
+    clone = Path(folder.name, "clone")
+    project(clone, models, epochs, precision)
+
+    def measured() -> dict:
+        began = time.perf_counter()
+        run(clone, sys.executable, "-m", "thumbnets", "train")
+        seconds = time.perf_counter() - began
+        folder.cleanup()
+        return {"seconds": seconds}
+
+    return measured
+
+
+def question(options: Options) -> str:
+    """The table, and the way that was best for the usual loop."""
+    fetch(DATA)
+    models, epochs = (list(QUICK), 1) if options.quick else (list(POOL), None)
+    images, train = options.images if options.quick else None, {"epochs": epochs} if epochs else {}
+    tasks = [Task(model, DATA, images, train) for model in models]
+    bf16, numbers = runtime.computes_bf16(runtime.device()), count()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print("trial of the usual loop", flush=True)
+        processes, workers = way = best_way(tasks, options.images, folder)
+
+        def contenders(_: int) -> list[Contender]:
+            found = []
+            for autocast in (False, *([True] if bf16 else [])):
+                taken = folder / f"taken-{next(numbers)}"
+                taken.mkdir()
+                found.append(usual(tasks, way, taken, autocast=autocast))
+            for title, precision in list(zip(GOALS, ("fp32", "bf16"), strict=True))[: 1 + bf16]:
+                how = {"models": models, "epochs": epochs, "precision": precision}
+                found.append(Contender.of(title, "pool.ours", **how))
+            return found
+
+        results = harness.compare(contenders, min(options.repeats, 3))
+    base = wall(results["usual loop"])
+    rows = [
+        [
+            title,
+            spread(wall(said), 1),
+            spread(ratios(base, wall(said))),
+            f"≥ {GOALS[title]}" if title in GOALS else "",
+        ]
+        for title, said in results.items()
+    ]
+    without = "" if bf16 else " This CPU has no bf16 of its own: no rows of it."
+    at_once = f"{processes} at once" if processes > 1 else "one after the other"
+    return (
+        f"## The pool\n\n{', '.join(models)}, each with the epochs of its block, batch size and "
+        f"augmentation; on {CORES} cores. `thumbnets train` from the command to its end, "
+        "with its start, validation after every epoch and the writing of all files; the usual "
+        f"loop ready to begin, without validation, in its best way: {at_once}, {workers} workers "
+        f"(of one after the other with 0, 1 and 2 workers, and {CORES} at once).{without}\n\n"
+        + table(["", "seconds", "times as fast as the usual loop", "goal"], rows)
+    )
+
+
+if __name__ == "__main__":
+    answer(ours)

@@ -1,0 +1,56 @@
+"""The command `demo`."""
+
+import argparse
+from pathlib import Path
+
+from thumbnets import paths
+from thumbnets.params import load_params
+
+_ENSEMBLE = "ensemble"
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Open a page on this machine that classifies pictures, with heat maps."""
+    models = _models(arguments.model)
+    from thumbnets.demo.server import DemoServer  # not before: importing torch takes seconds
+
+    try:
+        server = DemoServer(models, arguments.port)
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"--port {arguments.port} can't be used: {error}.") from None
+    with server:
+        print(f"{server.address}  (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+def add_demo(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `demo`."""
+    which = "a file of weights (default: all models of the run, and the ensemble)"
+    parser.add_argument("--model", type=Path, help=which)
+    parser.add_argument("--port", type=int, default=8765, help="default: 8765; 0: any free one")
+
+
+def _models(file: Path | None) -> dict[str, str | Path]:
+    """What can be chosen on the page: what the run has trained, the headline first.
+
+    Raises:
+        ValueError: Nothing was trained, or the file is not there.
+    """
+    if file is not None:
+        if not file.is_file():
+            raise ValueError(f"{file} not found: name a file of weights, .safetensors.")
+        return {file.name: file}
+    params = load_params()
+    models: dict[str, str | Path] = {
+        name: name
+        for name, slot in params.slots.items()
+        if paths.weights(slot, params.seeds[0]).is_file()
+    }
+    if paths.SELECTION.is_file():
+        models[_ENSEMBLE] = _ENSEMBLE
+    if not models:
+        raise ValueError("Nothing is trained yet: run `dvc repro`, or name a file by --model.")
+    return models

@@ -1,0 +1,128 @@
+"""The server of the page: for programs of this machine alone, by the standard library."""
+
+import io
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from thumbnets.api import ImageClassifier, load
+from thumbnets.heatmaps import overlay
+from thumbnets.report.panels import png
+
+HOST = "127.0.0.1"
+LARGEST = 64 << 20  # bytes of a picture
+_TOP = 5  # classes that are shown
+_POLICY = "default-src 'self' 'unsafe-inline' data: blob:"
+_PAGE = Path(__file__).with_name("page.html")
+
+
+class DemoServer(ThreadingHTTPServer):
+    """Serves the page, and classifies what is sent to it.
+
+    Args:
+        models: What `load` takes, by the name that is shown; the first is the one at the beginning.
+        port: Port on the loopback address; 0: any that is free.
+
+    Raises:
+        OSError: The port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, models: Mapping[str, str | Path], port: int) -> None:
+        self.models = models
+        self._loaded: dict[str, ImageClassifier] = {}
+        self._lock = Lock()  # a network computes for one at a time
+        super().__init__((HOST, port), _Handler)
+
+    @property
+    def address(self) -> str:
+        """Address of the page."""
+        return f"http://{HOST}:{self.server_port}/"
+
+    def classify(self, model: str, content: bytes) -> dict[str, Any]:
+        """What a model says of a picture.
+
+        Returns:
+            `classes`: names and probabilities, the best first; `picture` as the model sees it, and
+            `heat` over it, as data URIs; `dataset` that the model was trained on.
+
+        Raises:
+            ValueError: The model is not there, or the content is no picture.
+        """
+        if model not in self.models:
+            raise ValueError(f"There is no model of that name: {', '.join(self.models)}.")
+        with self._lock:
+            if model not in self._loaded:
+                self._loaded[model] = load(self.models[model])
+            classifier = self._loaded[model]
+            pixels = classifier.pixels(io.BytesIO(content))
+            (best,) = classifier.predict(io.BytesIO(content), top=_TOP)
+            heat = classifier.heatmap(io.BytesIO(content))
+        return {
+            "classes": best,
+            "picture": png(pixels),
+            "heat": png(overlay(pixels, heat)),
+            "dataset": classifier.dataset,
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: DemoServer
+    server_version = "thumbnets"
+
+    def do_GET(self) -> None:
+        if not self._is_ours():
+            return
+        if self.path == "/":
+            self._send(_PAGE.read_bytes(), "text/html; charset=utf-8")
+        elif self.path == "/models":
+            self._send_json({"models": list(self.server.models)})
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not self._is_ours():
+            return
+        if not length.isdecimal() or int(length) > LARGEST:
+            self._send_json({"error": f"A picture has at most {LARGEST >> 20} MiB."})
+            self.close_connection = True  # what was not read is not the next request
+            return
+        content = self.rfile.read(int(length))
+        try:
+            found = self.server.classify(self.path.removeprefix("/classify/"), content)
+        except (ValueError, OSError) as error:
+            found = {"error": str(error)}
+        self._send_json(found)
+
+    def _is_ours(self) -> bool:
+        """Whether the page itself asks: no other page, by whatever name it calls this machine."""
+        ours = f"{HOST}:{self.server.server_port}"
+        if self.headers.get("Host") == ours and self.headers.get("Origin") in (
+            None,
+            f"http://{ours}",
+        ):
+            return True
+        self.send_error(HTTPStatus.FORBIDDEN)
+        return False
+
+    def _send_json(self, content: Mapping[str, Any]) -> None:
+        self._send(json.dumps(content).encode(), "application/json")
+
+    def _send(self, content: bytes, kind: str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header(
+            "Content-Security-Policy", "default-src 'self' 'unsafe-inline' data: blob:"
+        )
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the page shows what was wrong."""

@@ -1,0 +1,195 @@
+"""A network as an estimator of scikit-learn, from arrays and without a project around it."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from thumbnets import runtime
+from thumbnets.data.arrays import Meta, Split
+from thumbnets.data.preprocess import channel_statistics
+from thumbnets.params import settings_of
+from thumbnets.training.settings import ModelSettings
+
+# What params.yaml says of every model.
+DEFAULTS: Mapping[str, Any] = {
+    "method": "supervised",
+    "epochs": 20,
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 0.0005,
+    "decay_norms": True,
+    "clip": None,
+    "lookahead": None,
+    "schedule": "onecycle",
+    "warmup": 0.0,
+    "average": None,
+    "init": "default",
+    "weights": None,
+    "label_smoothing": 0.0,
+    "class_weights": None,
+    "early_stopping": None,
+    "augment": [{"name": "shift", "pixels": 1}],
+    "mix": None,
+    "patches": None,
+    "on_divergence": "stop",
+    "refit": False,
+    "precision": "fp32",
+    "threads": 1,
+}
+
+
+def fit(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    arch: str = "cnn_c",
+    epochs: int = 20,
+    seed: int = 0,
+    **settings: Any,
+) -> "NetworkClassifier":
+    """Train a network on images in memory. See `NetworkClassifier`.
+
+    Args:
+        images: Images of one size, as `NetworkClassifier.fit` takes them.
+        labels: The class of each, [N].
+        arch: Name of a network.
+        epochs: Passes over the images.
+        seed: Seed of every generator.
+        **settings: Options of the network, and keys of `train` in params.yaml.
+
+    Raises:
+        ValueError: Images, labels or a setting are not valid.
+    """
+    network = NetworkClassifier(arch=arch, epochs=epochs, seed=seed, settings=settings)
+    return network.fit(images, labels)
+
+
+class NetworkClassifier(ClassifierMixin, BaseEstimator):
+    """A network that learns from arrays of images, with scikit-learn's names.
+
+    Args:
+        arch: Name of a network, see `thumbnets models`.
+        epochs: Passes over the images.
+        seed: Seed of every generator: the same arguments give the same weights.
+        settings: Options of the network, and keys of `train` as in params.yaml; None: its defaults.
+
+    Attributes:
+        classes_: The classes, sorted.
+        n_features_in_: Values of an image.
+        classifier_: The trained network, `thumbnets.training.classifier.Classifier`.
+    """
+
+    def __init__(
+        self,
+        arch: str = "cnn_c",
+        epochs: int = 20,
+        seed: int = 0,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.arch, self.epochs, self.seed, self.settings = arch, epochs, seed, settings
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Train the network.
+
+        Args:
+            X: Square images [N, H, W] or [N, H, W, C], or the pixels of grey ones in a row,
+                [N, H * W]. uint8 as they are; of other numbers the least and the greatest of all
+                images become 0 and 255.
+            y: The class of each, [N].
+
+        Raises:
+            ValueError: Images, labels or a setting are not valid.
+        """
+        from thumbnets.methods.base import build_method  # not before: importing torch takes seconds
+        from thumbnets.training.batches import Images
+        from thumbnets.training.loop import fit
+        from thumbnets.training.progress import Progress
+
+        values, y = validate_data(self, X, y, allow_nd=True)
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y must have two classes or more, got one class: {self.classes_[0]}.")
+        self.range_ = None if values.dtype == np.uint8 else (values.min(), values.max())
+        split, settings = _split(self._images(values), labels, self.classes_), self._settings()
+        runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has its own
+        method, bar = build_method(settings, split.meta), Progress(settings.name, lines=False)
+        images = method.build_examples(Images.of(split, runtime.device()), "train", self.seed)
+        self.classifier_, _ = fit(method, images, None, seed=self.seed, watcher=bar)
+        bar.close()
+        return self
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The most probable class of each image, [N].
+
+        Raises:
+            ValueError: The images are not of the shape of those in training.
+        """
+        best = self._logits(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Probability of each class, float64 [N, K], in the order of `classes_`.
+
+        Raises:
+            ValueError: The images are not of the shape of those in training.
+        """
+        return softmax(self._logits(X).astype(np.float64), axis=1)
+
+    def _logits(self, X: ArrayLike) -> np.ndarray:
+        check_is_fitted(self)
+        import torch  # not before: it takes seconds
+
+        values = validate_data(self, X, allow_nd=True, reset=False)
+        return self.classifier_.logits(torch.from_numpy(self._images(values)))
+
+    def _images(self, values: np.ndarray) -> np.ndarray:
+        """Pictures uint8 [N, C, H, W] of what was given.
+
+        Raises:
+            ValueError: They are not square.
+        """
+        images = values
+        if values.ndim == 2 and (side := math.isqrt(values.shape[1])) ** 2 == values.shape[1]:
+            images = values.reshape(-1, side, side)
+        images = images[..., None] if images.ndim == 3 else images
+        if images.ndim != 4 or images.shape[1] != images.shape[2]:
+            raise ValueError(
+                f"X must be square images [N, H, W], [N, H, W, C] or [N, H * W], got the shape "
+                f"{list(values.shape)}."
+            )
+        if self.range_ is not None:
+            least, greatest = self.range_
+            images = np.clip((images - least) * (255 / max(greatest - least, 1e-300)), 0, 255)
+        return np.ascontiguousarray(np.rint(images).astype(np.uint8).transpose(0, 3, 1, 2))
+
+    def _settings(self) -> ModelSettings:
+        block = {"arch": self.arch, "epochs": self.epochs, **(self.settings or {})}
+        where = type(self).__name__
+        return settings_of(self.arch, block, DEFAULTS, rotate=False, where=where)
+
+
+def _split(images: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> Split:
+    """Images uint8 [N, C, H, W] and labels int64 [N], with what a network has to know of them."""
+    labels, (mean, std) = labels.astype(np.int64), channel_statistics(images)
+    meta = Meta(
+        dataset="arrays",
+        classes=[str(name) for name in classes],
+        channels=images.shape[1],
+        image_size=images.shape[2],
+        mean=mean,
+        std=[deviation or 1.0 for deviation in std],
+        counts=np.bincount(labels).tolist(),
+        sha256=hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest(),
+    )
+    return Split(images, labels, meta)

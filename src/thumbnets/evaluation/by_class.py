@@ -1,0 +1,156 @@
+"""Intervals of the scores of classes, and of their means, as samples of test images or groups."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from thumbnets.evaluation.statistics import LEVEL, Interval, wilson_bounds
+from thumbnets.training.class_scores import ratio
+
+
+@dataclass(frozen=True)
+class ClassIntervals:
+    """95 % intervals of means over seeds, the test images or groups of them being the sample.
+
+    Attributes:
+        precision, recall, f1: One for each class; None where the score is undefined.
+        balanced_accuracy: Of the mean recall of the classes that have images.
+        accuracy: Of the accuracy.
+        groups: Number of groups; None where each image is by itself.
+    """
+
+    precision: list[Interval | None]
+    recall: list[Interval | None]
+    f1: list[Interval | None]
+    balanced_accuracy: Interval
+    accuracy: Interval
+    groups: int | None = None
+
+
+def class_intervals(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None = None
+) -> ClassIntervals:
+    """Intervals by Wilson's formula, of proportions of a sample of images or of groups.
+
+    That of F1 is one too: F1 is 2 u / (1 + u), u being the share of hits in the images that are of
+    the class or taken for it. That of the balanced accuracy is put together of those of the
+    recalls, which rest on different images.
+
+    Args:
+        labels: int64 [N].
+        predicted: int64 [S, N], of each seed.
+        classes: Number of classes.
+        group: int64 [N], number of the group of each image, from 0; None: each is by itself.
+
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22; Zou, Huang and Zhang 2009, Computational Statistics
+    and Data Analysis 53 (sums of proportions); groups by their effective number of images, Dean and
+    Pagano 2015, J. Surv. Stat. Methodol. 3.
+    """
+    hits, actual, claimed = _counts(labels, predicted, classes, group)
+    grouped = group is not None
+    recall, precision = Sample(hits, actual, grouped), Sample(hits, claimed, grouped)
+    either = Sample(hits, np.where(actual.sum(0) > 0, actual + claimed - hits, 0), grouped)
+    low, high = either.bounds()
+    return ClassIntervals(
+        precision=_intervals(*precision.bounds()),
+        recall=_intervals(*recall.bounds()),
+        f1=_intervals(2 * low / (1 + low), 2 * high / (1 + high)),
+        balanced_accuracy=_of_mean(recall),
+        accuracy=_intervals(
+            *Sample(hits.sum(1)[:, None], actual.sum(1)[:, None], grouped).bounds()
+        )[0],
+        groups=len(hits) if grouped else None,
+    )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Proportions whose hits and trials are those of groups, or of one group of all images.
+
+    Attributes:
+        hits: float [G, K].
+        trials: float [G, K].
+        grouped: Whether the groups are the sample; else images are.
+    """
+
+    hits: np.ndarray
+    trials: np.ndarray
+    grouped: bool
+
+    @property
+    def total(self) -> np.ndarray:
+        """Trials of each proportion, [K]."""
+        return self.trials.sum(0)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The proportions [K]; NaN without trials."""
+        return ratio(self.hits.sum(0), self.total)
+
+    @property
+    def influence(self) -> np.ndarray:
+        """What each group adds to the error of each proportion, float [G, K]."""
+        return ratio(
+            self.hits - self.shares * self.trials, np.broadcast_to(self.total, self.hits.shape)
+        )
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends [K]; NaN without trials."""
+        groups = (self.trials > 0).sum(0) if self.grouped else None
+        variance = (self.influence**2).sum(0) if self.grouped else None
+        return _bounds(self.shares, self.total, groups, variance)
+
+
+def _bounds(
+    share: np.ndarray, total: np.ndarray, groups: np.ndarray | None, squares: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval; of groups for as many images as have the same variance if independent."""
+    total = np.where(total > 0, total, np.nan)
+    if groups is None:
+        return wilson_bounds(share, total, special.ndtri((1 + LEVEL) / 2))
+    # One group tells no variance; and where all groups are right (or wrong) they count one each.
+    freedom = np.maximum(groups - 1, 1)
+    variance = squares * groups / freedom
+    effective = ratio(share * (1 - share), variance)
+    effective = np.where(np.isnan(effective) | (groups < 2), groups, effective)
+    effective = np.where(groups > 0, np.minimum(effective, total), np.nan)
+    return wilson_bounds(share, effective, special.stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+def _of_mean(recall: Sample) -> Interval:
+    """The interval of the mean of the recalls that are defined."""
+    defined = recall.total > 0
+    share, (low, high) = recall.shares[defined], (end[defined] for end in recall.bounds())
+    mean, classes = share.mean(), defined.sum()
+    low = mean - np.sqrt(((share - low) ** 2).sum()) / classes
+    high = mean + np.sqrt(((high - share) ** 2).sum()) / classes
+    if recall.grouped:  # a group may have images of several classes, so that these go together
+        squares = (recall.influence[:, defined].mean(1) ** 2).sum()
+        one, groups = np.array([mean]), np.array([len(recall.hits)])
+        ends = _bounds(one, np.array([recall.total.sum()]), groups, np.array([squares]))
+        low, high = min(low, ends[0][0]), max(high, ends[1][0])
+    return Interval(float(max(low, 0)), float(min(high, 1)))
+
+
+def _counts(
+    labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hits, images and claims of each group and class, means over seeds: float [G, K] each."""
+    group = np.zeros_like(labels) if group is None else group
+    groups, seeds = int(group.max()) + 1, len(predicted)
+
+    def table(of_class: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        flat = np.bincount(group * classes + of_class, weights, groups * classes)
+        return flat.reshape(groups, classes)
+
+    hits = sum(table(labels, of_seed == labels) for of_seed in predicted) / seeds
+    return hits, table(labels), sum(table(of_seed) for of_seed in predicted) / seeds
+
+
+def _intervals(low: np.ndarray, high: np.ndarray) -> list[Interval | None]:
+    """Both ends [K], kept within 0 to 1, as intervals."""
+    return [
+        None if np.isnan(a) else Interval(float(max(a, 0)), float(min(b, 1)))
+        for a, b in zip(low, high, strict=True)
+    ]

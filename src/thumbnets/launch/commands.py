@@ -1,0 +1,254 @@
+"""The commands `thumbnets train` and `thumbnets jobs`."""
+
+import argparse
+import shutil
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from thumbnets import runtime
+from thumbnets.checks import check_watched
+from thumbnets.doctor.commands import mend_locks
+from thumbnets.feasible import check_feasible
+from thumbnets.launch.base import BACKENDS, Backend, Bundle, Job, Request, Training, create_backend
+from thumbnets.launch.following import epoch_lines, follow
+from thumbnets.launch.plan import bundled, core_hours, missing_trainings, note_seconds
+from thumbnets.launch.records import forget_jobs, keep_jobs, read_jobs
+from thumbnets.params import Params, load_params
+from thumbnets.store import Store, project_store
+
+PROFILE = Path("launch.toml")
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `thumbnets train`."""
+    add_launch_options(parser)
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be trained, and train nothing"
+    )
+    parser.add_argument(
+        "--detach", action="store_true", help="return once all is submitted; later, train again"
+    )
+
+
+def add_launch_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where trainings run, how many at once, and with what."""
+    parser.add_argument("--jobs", type=int, help="trainings at once (default: as machines allow)")
+    parser.add_argument(
+        "--on", choices=list(BACKENDS), help="where (default: local, or where jobs still are)"
+    )
+    parser.add_argument("--minutes", type=int, help="longest time of a Slurm job (default: 60)")
+    parser.add_argument("--bundle", type=int, help="trainings a job (default: a job takes minutes)")
+    parser.add_argument("--gpus", type=float, help="GPUs a training; 0.25: four share one")
+    parser.add_argument("--per-gpu", type=int, help="trainings that share a GPU here (default: 1)")
+    parser.add_argument(
+        "--option",
+        action="append",
+        type=_option,
+        metavar="KEY=VALUE",
+        help="of the cluster, as partition=gpu; launch.toml may hold them",
+    )
+
+
+def launch_options(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The given options of `add_launch_options` but `--jobs`, as another command takes them."""
+    given = []
+    for name in ("on", "minutes", "bundle", "gpus", "per_gpu"):
+        if (value := getattr(arguments, name)) is not None:
+            given += [f"--{name.replace('_', '-')}", str(value)]
+    for key, value in arguments.option or ():
+        given += ["--option", f"{key}={value}"]
+    return tuple(given)
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train what is out of date, several at once; `dvc repro` then goes on from there."""
+    _check_positive(arguments)
+    params = load_params()
+    known = read_jobs()
+    name = arguments.on or (known[0].backend if known else "local")
+    request = _request(name, arguments, params)
+    backend = create_backend(name, request)
+    if arguments.detach and not backend.detaches:
+        raise ValueError(f"--detach: --on {name} ends its trainings with the command.")
+    bundle = arguments.bundle or (1 if name == "local" else None)
+    store = project_store(request.environment.get("THUMBNETS_DEVICE"))
+    if arguments.dry_run:
+        _tell_plan(params, store, backend, request, bundle)
+        return
+    check_watched(params)
+    check_feasible(params)
+    mend_locks(Path.cwd())
+    trainings = missing_trainings(params, store)
+    alive = _alive(backend, known)  # before what is missing: a job may end meanwhile
+    missing = [one for one in trainings if not store.has(one.key)]
+    picked = _picked_up(backend, alive, missing)
+    rest = [one for one in missing if all(one not in job.trainings for job in picked)]
+    elsewhere = [one for one in rest if store.holder(one.key)]
+    rest = [one for one in rest if one not in elsewhere]
+    jobs = picked + _submit(backend, bundled(rest, backend.jobs, bundle))
+    if arguments.detach:
+        print(f"{len(jobs)} jobs; `thumbnets jobs` shows them, `thumbnets train` waits for them")
+        return
+    try:
+        failed = follow(backend, jobs, store, elsewhere)
+        lost = [one for one in elsewhere if not store.has(one.key)]
+        if lost:  # the process that had them has ended without them
+            failed += follow(backend, _submit(backend, bundled(lost, backend.jobs, bundle)), store)
+    except KeyboardInterrupt:
+        if backend.detaches:
+            print("The jobs go on: `thumbnets jobs --cancel` ends them.", file=sys.stderr)
+        raise
+    note_seconds(trainings, store)
+    _tell_machines(trainings, store)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(missing)} failed: {'; '.join(failed)}")
+    forget_jobs(jobs)
+    if all(job.backend != name for job in read_jobs()):
+        shutil.rmtree(backend.folder, ignore_errors=True)
+
+
+def _submit(backend: Backend, bundles: Sequence[Bundle]) -> list[Job]:
+    """Submit jobs, if there are any, and keep a record of those that outlive this process."""
+    jobs = backend.submit(bundles) if bundles else []
+    keep_jobs(jobs if backend.detaches else ())
+    return jobs
+
+
+def _check_positive(arguments: argparse.Namespace) -> None:
+    for name in ("jobs", "minutes", "bundle", "per_gpu"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} must be 1 or more, got {value}.")
+    if arguments.per_gpu and arguments.on not in (None, "local"):
+        raise ValueError(f"--per-gpu: only here; --on {arguments.on} shares a GPU by --gpus 0.25.")
+    if arguments.gpus is not None and not arguments.gpus >= 0:
+        raise ValueError(f"--gpus must be 0 or more, got {arguments.gpus:g}.")
+
+
+def _request(name: str, arguments: argparse.Namespace, params: Params) -> Request:
+    if arguments.minutes and name != "slurm":
+        raise ValueError(f"--minutes: --on {name} sets jobs no time.")
+    threads = max(params.settings[model].train.threads for model in params.run)
+    environment = {}
+    if name != "local":  # another machine may have other devices than this one
+        environment["THUMBNETS_DEVICE"] = "cuda" if arguments.gpus else "cpu"
+    return Request(
+        jobs=arguments.jobs,
+        minutes=arguments.minutes or 60,
+        threads=threads,
+        gpus=arguments.gpus or 0,
+        per_gpu=arguments.per_gpu,
+        options={**_profile(name), **dict(arguments.option or ())},
+        environment=environment,
+    )
+
+
+def _profile(name: str) -> Mapping[str, Any]:
+    """Options of a back end in launch.toml.
+
+    Raises:
+        ValueError: The file is not valid.
+    """
+    if not PROFILE.is_file():
+        return {}
+    try:
+        options = tomllib.loads(PROFILE.read_text(encoding="utf-8")).get(name, {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{PROFILE} is not TOML: {error}.") from None
+    if not isinstance(options, dict):
+        raise ValueError(f"{PROFILE}: {name} must be a table, [{name}] and lines of key = value.")
+    return options
+
+
+def _alive(backend: Backend, known: Sequence[Job]) -> list[Job]:
+    """Jobs of an earlier command that still wait or run; those that have ended are forgotten."""
+    mine = [job for job in known if job.backend == backend.name]
+    phases = [state.phase for state in backend.states(mine)]
+    forget_jobs(job for job, phase in zip(mine, phases, strict=True) if phase == "ended")
+    return [job for job, phase in zip(mine, phases, strict=True) if phase != "ended"]
+
+
+def _picked_up(backend: Backend, alive: Sequence[Job], missing: Sequence[Training]) -> list[Job]:
+    """The jobs that train something missing; others, of earlier code or params, are ended."""
+    keys = {one.key for one in missing}
+    wanted = [job for job in alive if any(one.key in keys for one in job.trainings)]
+    others = [job for job in alive if job not in wanted]
+    backend.cancel(others)
+    forget_jobs(others)
+    return wanted
+
+
+def _tell_plan(
+    params: Params, store: Store, backend: Backend, request: Request, bundle: int | None
+) -> None:
+    """Say what would be trained."""
+    encoders = any(params.settings[name].encoder for name in params.run)
+    trainings = missing_trainings(params, store, encoders=not encoders)
+    left = []
+    for one in trainings:
+        holder = None if store.has(one.key) else store.holder(one.key)
+        if not store.has(one.key) and not holder:
+            left.append(one)
+        state = f"under way in {holder}" if holder else "to train" if one in left else "cached"
+        print(f"{one.title}: {state}")
+    jobs = bundled(left, backend.jobs, bundle)
+    hours, unknown = core_hours(left, request.threads)
+    unit = "GPU hours" if request.gpus else "core hours"
+    if request.gpus:
+        hours *= request.gpus / request.threads
+    time = f"about {hours:.2f} {unit}" + (f" and {unknown} of unknown length" if unknown else "")
+    after = ", beside those that begin with an encoder" if encoders else ""
+    print(f"{len(left)} of {len(trainings)} trainings to do in {len(jobs)} jobs, {time}{after}")
+
+
+def _tell_machines(trainings: Sequence[Training], store: Store) -> None:
+    """Name the machines where they differ, since bytes may do so too."""
+    found: dict[str, int] = {}
+    for one in trainings:
+        if machine := store.about(one.key).get("machine"):
+            name = ", ".join(str(machine.get(key)) for key in ("device", "kind", "torch"))
+            found[name] = found.get(name, 0) + 1
+    if len(found) > 1:
+        each = "; ".join(f"{count} on {name}" for name, count in sorted(found.items()))
+        print(f"Trained on machines of {len(found)} kinds, whose bytes may differ: {each}")
+    if trainings and store.device != (here := runtime.accepted_device()):
+        print(
+            f"These are of {store.device}, and `dvc repro` takes those of {here}: set "
+            f"THUMBNETS_ACCEPT={store.device} for it."
+        )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `thumbnets jobs`."""
+    parser.add_argument("--cancel", action="store_true", help="end them all; checkpoints stay")
+
+
+def jobs(arguments: argparse.Namespace) -> None:
+    """Show submitted jobs: id, state, last epoch, log file; or end them."""
+    found = read_jobs()
+    if not found:
+        print("No jobs were submitted from here.")
+    for name in dict.fromkeys(job.backend for job in found):
+        mine = [job for job in found if job.backend == name]
+        backend = create_backend(name, Request(options=_profile(name)))
+        if arguments.cancel:
+            backend.cancel(mine)
+            forget_jobs(mine)
+            print(f"{len(mine)} jobs on {name} ended")
+            continue
+        for job, state in zip(mine, backend.states(mine), strict=True):
+            epochs = epoch_lines(job)
+            titles = "; ".join(one.title for one in job.trainings)
+            last = epochs[-1] if epochs else titles
+            reason = f" ({state.reason})" if state.reason else ""
+            print(f"{job.id}  {state.phase}{reason}  {last}  {job.log}")
+
+
+def _option(text: str) -> tuple[str, str]:
+    key, mark, value = text.partition("=")
+    if not key or not mark:
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, got {text!r}")
+    return key, value

@@ -1,0 +1,79 @@
+"""The GPUs of this machine, and how trainings that run at once share them."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+from thumbnets import runtime
+
+_SECONDS = 30  # for nvidia-smi, which a driver that hangs would keep
+# "  MIG 1g.10gb  Device  0: (UUID: MIG-…)"; drivers before 470 name it MIG-GPU-…/1/0
+_UUID = re.compile(r"\(UUID: ((?:GPU|MIG)-[^)\s]+)\)")
+
+
+def visible_devices() -> list[str]:
+    """Names for `CUDA_VISIBLE_DEVICES`, one for each GPU, or each slice of one, that may be used.
+
+    A process sees one MIG slice at most, so a GPU that is cut into slices counts as these. What
+    `CUDA_VISIBLE_DEVICES` says already (a cluster sets it for a job) is kept, name by name.
+
+    Returns:
+        UUIDs, or what the variable names; nothing without a GPU or if it is not to be used.
+    """
+    if not runtime.uses_gpus():
+        return []
+    allowed, program = runtime.visible_gpus(), shutil.which("nvidia-smi")
+    if allowed is not None:
+        return allowed if program or runtime.has_gpu_driver() else []
+    return _listed(program) if program else []
+
+
+def _listed(program: str) -> list[str]:
+    """UUIDs that `nvidia-smi -L` lists; if it fails, none, and why on stderr."""
+    command = [program, "-L"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        print(f"No GPU is used: {error}", file=sys.stderr)
+        return []
+    if done.returncode:
+        reason = " ".join((done.stdout + done.stderr).split())
+        print(f"No GPU is used, since nvidia-smi -L failed: {reason}", file=sys.stderr)
+        return []
+    return parse_list(done.stdout)
+
+
+def parse_list(text: str) -> list[str]:
+    """UUIDs of what `nvidia-smi -L` lists: of a GPU, or in its place of its MIG slices."""
+    devices: list[str] = []
+    for line in text.splitlines():
+        if not (found := _UUID.search(line)):
+            continue
+        is_slice, uuid = line.lstrip().startswith("MIG"), found[1]
+        if is_slice and devices and devices[-1].startswith("GPU-"):
+            devices.pop()  # the GPU itself, which can't be used while it is cut
+        devices.append(uuid)
+    return devices
+
+
+def assign(devices: list[str], per_gpu: int, jobs: int | None) -> list[str]:
+    """The device of each of the trainings that run at once: all in turn, then all once more.
+
+    Args:
+        devices: Devices from `visible_devices`, one at least.
+        per_gpu: Number of trainings that share a device.
+        jobs: Number of trainings at once, or None for as many as the devices take.
+
+    Raises:
+        ValueError: The devices take fewer.
+    """
+    places = devices * per_gpu
+    if jobs is None:
+        return places
+    if jobs > len(places):
+        raise ValueError(
+            f"--jobs must be at most {len(places)} on {len(devices)} GPU(s) with {per_gpu} "
+            f"training(s) each, got {jobs}: write --per-gpu {-(-jobs // len(devices))}."
+        )
+    return places[:jobs]

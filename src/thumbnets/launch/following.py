@@ -1,0 +1,130 @@
+"""Following jobs to their end: one bar over all epochs, and what became of each training."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tqdm import tqdm
+
+from thumbnets.launch.base import Backend, Job, Training
+from thumbnets.launch.worker import UNDER_WAY
+from thumbnets.messages import shorten
+from thumbnets.store import Store
+
+
+@dataclass
+class _Followed:
+    """A job under way, and the epochs told of so far."""
+
+    job: Job
+    epochs: list[str] = field(default_factory=list)
+
+    def new_epochs(self) -> int:
+        before = len(self.epochs)
+        self.epochs = epoch_lines(self.job)
+        return len(self.epochs) - before
+
+    def last(self, training: Training) -> str | None:
+        """The line of a training's last epoch."""
+        lines = [line for line in self.epochs if line.startswith(training.title)]
+        return lines[-1] if lines else None
+
+    @property
+    def total(self) -> int:
+        return sum(training.epochs for training in self.job.trainings)
+
+
+def follow(
+    backend: Backend,
+    jobs: Sequence[Job],
+    store: Store,
+    elsewhere: Sequence[Training] = (),
+) -> list[str]:
+    """Wait until all jobs have ended.
+
+    Args:
+        backend: That of the jobs.
+        jobs: Those to follow; interrupted, they are ended, unless they go on by themselves.
+        store: Where what they finish is found.
+        elsewhere: Trainings that other processes have under way: they are waited for too.
+
+    Returns:
+        A sentence for each training that failed.
+    """
+    running, others, failed = [_Followed(job) for job in jobs], list(elsewhere), []
+    trainings = sum(len(job.trainings) for job in jobs) + len(others)
+    bar = tqdm(
+        total=sum(one.total for one in running) + sum(one.epochs for one in others),
+        desc=f"{trainings} trainings, {min(len(jobs), backend.jobs)} at once",
+        unit="epoch",
+        disable=None if trainings else True,
+    )
+    try:
+        while running or others:
+            time.sleep(backend.every if running else 1)
+            states = backend.states([one.job for one in running])
+            for one, state in list(zip(running, states, strict=True)):
+                bar.update(one.new_epochs())
+                if state.phase != "ended":
+                    continue
+                running.remove(one)
+                bar.update(one.new_epochs())
+                bar.update(max(0, one.total - len(one.epochs)))  # if one stopped early
+                its_failed, its_left = failures(one.job, state.reason, store)
+                failed += its_failed
+                others += its_left
+                for training in one.job.trainings if bar.disable else ():
+                    if line := one.last(training):
+                        print(line, flush=True)
+            for training in list(others):
+                if store.has(training.key) or not store.holder(training.key):
+                    others.remove(training)
+                    bar.update(training.epochs)
+    finally:
+        bar.close()
+        if running and not backend.detaches:  # interrupted: their checkpoints stay
+            backend.cancel([one.job for one in running])
+    return failed
+
+
+def failures(job: Job, reason: str, store: Store) -> tuple[list[str], list[Training]]:
+    """What an ended job has not finished.
+
+    Args:
+        job: It has ended.
+        reason: Why, as the back end says.
+        store: Where what it finished is found.
+
+    Returns:
+        A sentence for each training that failed; and those that it has left to another process,
+        which had them under way.
+    """
+    failed, left, lines = [], [], log_lines(job)
+    for one in job.trainings:
+        if store.has(one.key):
+            continue
+        if any(line.startswith(f"{one.title}: {UNDER_WAY}") for line in lines):
+            left.append(one)
+            continue
+        said = [line for line in lines if line.startswith(f"error: {one.title}: ")]
+        faults = [line for line in lines if "error: " in line and ", seed " not in line]
+        last = (faults or lines or ["it has ended and printed nothing"])[-1]
+        why = reason or last
+        sentence = said[-1] if said else f"error: {one.title}: {shorten(why)}"
+        where = "" if job.backend == "local" else f" (job {job.id}, {job.log})"
+        failed.append(f"{sentence}{where}")
+    return failed, left
+
+
+def log_lines(job: Job) -> list[str]:
+    """Lines of a job's log that are not blank."""
+    try:
+        content = job.log.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # it has not begun
+        return []
+    return [line for line in content.split("\n") if line.strip()]
+
+
+def epoch_lines(job: Job) -> list[str]:
+    """Lines of a job's log that tell of an epoch."""
+    return [line for line in log_lines(job) if ": epoch " in line]

@@ -1,0 +1,138 @@
+"""What a node of a Ray cluster does for a job: it starts the worker and tells what that prints.
+
+Sent to the node as it is, so it imports nothing of the project, which may not be there. Where the
+project's folder is to be seen, the worker reads it and writes to its store. Elsewhere code and
+arrays are unpacked into a folder of their own, once a node, and what is finished is sent back.
+"""
+
+import ctypes
+import hashlib
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_ADDED = ".dvc"  # so that the unpacked project has a store
+_KEPT = 7 * 24 * 3600  # seconds that an unpacked project stays on a node
+_DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
+
+# What a node tells, one after the other: that it needs the project, that it has begun (on which
+# host), what the worker prints, finished trainings (key and parcel), its exit status at the end.
+Told = tuple[str, object]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job, as it is sent to a node.
+
+    Attributes:
+        root: The project's folder on the machine that asks.
+        token: Relative file in it, and its content, by which a node knows the folder.
+        arguments: `Training.argument` of each training.
+        environment: Variables for the worker.
+        shared: Whether the project's folder may be read, if it is there.
+    """
+
+    root: str
+    token: tuple[str, str]
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    shared: bool
+
+
+def task(order: Order, sha256: str | None, reference: list) -> Iterator[Told]:
+    """What Ray calls: see `train`; the archive is asked of Ray if the node has not got it yet."""
+    import ray
+
+    yield from train(order, sha256, lambda: ray.get(reference[0]))
+
+
+def train(order: Order, sha256: str | None, archive: Callable[[], bytes] | None) -> Iterator[Told]:
+    """Do a job.
+
+    Args:
+        order: The job.
+        sha256: Checksum of the project's archive; None if there is none yet.
+        archive: Function that gets it.
+    """
+    folder = Path(order.root)
+    shared = order.shared and _is_here(folder, order.token)
+    if not shared:
+        if sha256 is None:
+            yield "unshared", None
+            return
+        folder = unpacked(sha256, archive)
+    environment = {**os.environ, **order.environment, "PYTHONPATH": str(folder / "src")}
+    yield "begun", socket.gethostname()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "thumbnets.launch.worker", *order.arguments],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+    for line in process.stdout:
+        yield "line", line
+    code = process.wait()
+    if not shared:
+        for argument in order.arguments:
+            slot, seed, key, _ = argument.split(":")
+            command = [sys.executable, "-m", "thumbnets.launch.parcel", key, slot, seed]
+            done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE)
+            if not done.returncode and done.stdout:
+                yield "finished", (key, done.stdout)
+    yield "ended", code
+
+
+def _is_here(folder: Path, token: tuple[str, str]) -> bool:
+    try:
+        return (folder / token[0]).read_text(encoding="utf-8") == token[1]
+    except OSError:
+        return False
+
+
+def _end_with_parent() -> None:
+    """A job that is cancelled loses its process on the node; its worker is to end with it."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def unpacked(sha256: str, archive: Callable[[], bytes]) -> Path:
+    """The folder of a project's archive, unpacked unless it has been before.
+
+    Raises:
+        ValueError: The archive is damaged.
+    """
+    own = Path(tempfile.gettempdir(), f"thumbnets-{os.getuid()}")
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid != os.getuid():
+        raise ValueError(f"{own} belongs to another user")
+    folder = own / sha256
+    if folder.is_dir():
+        return folder
+    content = archive()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError("the project that was sent is damaged (SHA-256)")
+    for other in own.iterdir():
+        if time.time() - other.stat().st_mtime > _KEPT:
+            shutil.rmtree(other, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(dir=own))
+    with tarfile.open(fileobj=io.BytesIO(content)) as files:
+        files.extractall(made, filter="data")
+    (made / _ADDED).mkdir()
+    try:
+        made.rename(folder)
+    except OSError:  # another job on this node was faster
+        if not folder.is_dir():
+            raise
+    return folder

@@ -1,0 +1,116 @@
+"""Which trainings are to be done, how long they may take, and which go into one job."""
+
+import json
+import math
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from thumbnets.artifacts import write_json
+from thumbnets.launch.base import Bundle, Training
+from thumbnets.params import Params
+from thumbnets.store import Store, training_key
+
+_JOB_SECONDS = 180  # a job that takes minutes: what a cluster adds to each is then little
+
+
+def missing_trainings(params: Params, store: Store, *, encoders: bool = True) -> list[Training]:
+    """What `dvc repro` would have to train or take; brings images up to date.
+
+    Args:
+        params: Params of the run.
+        store: Knows how long trainings took.
+        encoders: Whether to bring encoders up to date too; without, what begins with one is left
+            out.
+
+    Returns:
+        Each training once, also if the headline is in the pool; the store may have some.
+
+    Raises:
+        ValueError: DVC failed; it has said why.
+    """
+    if subprocess.run(["dvc", "repro", "pretrain" if encoders else "preprocess"]).returncode:
+        raise ValueError("Images or encoders could not be prepared: see above.")
+    status = ["dvc", "status", "--json", "train", "train-headline"]
+    done = subprocess.run(status, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise ValueError("`dvc status` failed: see above.")
+    found: dict[str, Training] = {}
+    for name in json.loads(done.stdout):
+        slot, seed = name.split("@")[1].rsplit("-", 1)
+        settings = params.settings[params.block_of(slot)]
+        if settings.encoder and not encoders:
+            continue
+        key, epochs = training_key(slot, int(seed)), settings.train.epochs
+        epochs *= 1 + settings.train.refit
+        training = Training(slot, int(seed), key, params.block_of(slot), epochs)
+        found.setdefault(key, with_seconds(training, store))
+    return list(found.values())
+
+
+def with_seconds(training: Training, store: Store) -> Training:
+    """A training with about how long it takes, by the last one of its block."""
+    about = store.about(training.key)
+    seconds = about.get("seconds")
+    if seconds is None:
+        per_epoch = _read_seconds(store).get(training.name)
+        seconds = None if per_epoch is None else per_epoch * training.epochs
+    return Training(**{**vars(training), "seconds": seconds})
+
+
+def note_seconds(trainings: Iterable[Training], store: Store) -> None:
+    """Keep seconds an epoch of what is finished, by block, for the next plan."""
+    known = _read_seconds(store)
+    before = dict(known)
+    for training in trainings:
+        if seconds := store.about(training.key).get("seconds"):
+            known[training.name] = seconds / training.epochs
+    if store.cache is not None and known != before:
+        write_json(_seconds_file(store), known)
+
+
+def bundled(trainings: Sequence[Training], jobs: int, bundle: int | None) -> list[Bundle]:
+    """Trainings as jobs.
+
+    Args:
+        trainings: In the order of the run.
+        jobs: Jobs at once: there are no fewer, as far as there are trainings.
+        bundle: Trainings a job; None: so many that a job takes minutes, by what is known.
+    """
+    most = bundle or max(1, len(trainings) // max(1, jobs))
+    bundles: list[list[Training]] = []
+    for training in trainings:
+        last = bundles[-1] if bundles else []
+        seconds = math.fsum(_seconds(one) for one in [*last, training])
+        if last and len(last) < most and (bundle or seconds <= _JOB_SECONDS):
+            last.append(training)
+        else:
+            bundles.append([training])
+    return [tuple(one) for one in bundles]
+
+
+def core_hours(trainings: Iterable[Training], threads: int) -> tuple[float, int]:
+    """About how long trainings take one core, and of how many of them that is not known."""
+    seconds = [training.seconds for training in trainings]
+    known = [one for one in seconds if one is not None]
+    return math.fsum(known) * threads / 3600, len(seconds) - len(known)
+
+
+def _seconds(training: Training) -> float:
+    return math.inf if training.seconds is None else training.seconds
+
+
+def _seconds_file(store: Store) -> Path:
+    device = "" if store.device == "cpu" else f"-{store.device}"
+    return store.cache / "finished" / f"seconds{device}.json"
+
+
+def _read_seconds(store: Store) -> dict[str, float]:
+    """Seconds an epoch by block; empty if nothing is known, or the file is damaged."""
+    if store.cache is None:
+        return {}
+    try:
+        found = json.loads(_seconds_file(store).read_text(encoding="utf-8"))
+        return {name: float(seconds) for name, seconds in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

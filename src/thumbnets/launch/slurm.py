@@ -1,0 +1,167 @@
+"""The back end of Slurm, by submitit: an array of jobs, of which so many run at once.
+
+States are asked of `squeue` and `scontrol`, since many clusters keep no accounting for `sacct`.
+Nothing that a job has pickled is ever read: what it has finished is found in the store.
+"""
+
+import contextlib
+import io
+import logging
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from thumbnets import paths
+from thumbnets.launch.base import Bundle, Job, Request, State
+from thumbnets.launch.worker import OUT_OF_MEMORY, OUT_OF_TIME, work
+from thumbnets.messages import shorten
+from thumbnets.stage import run
+
+_ADVICE = {
+    "OUT_OF_MEMORY": OUT_OF_MEMORY,
+    "TIMEOUT": OUT_OF_TIME,
+    "CANCELLED": "was cancelled",
+    "NODE_FAIL": "its node failed: `thumbnets train` again",
+    "PREEMPTED": "was preempted: `thumbnets train` again",
+}
+_WAITS = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "SUSPENDED"}
+
+
+class Slurm:
+    """Submits jobs to Slurm.
+
+    Args:
+        request: What the user asks for. Options are submitit's without `slurm_` (partition,
+            account, gres, mem_gb, qos, …), `modules` to load, `setup` lines, and any of sbatch.
+
+    Raises:
+        ValueError: submitit is not installed, or there is no Slurm here.
+    """
+
+    name, detaches, folder = "slurm", True, paths.LAUNCH / "slurm"
+
+    def __init__(self, request: Request) -> None:
+        try:
+            import submitit
+        except ImportError:
+            raise ValueError(
+                "--on slurm needs submitit: pip install 'thumbnets[slurm]', or submitit alone."
+            ) from None
+        if shutil.which("sbatch") is None:
+            raise ValueError("--on slurm needs sbatch, which is not on PATH: log in to a cluster.")
+        logging.getLogger("submitit").setLevel(logging.ERROR)
+        self.request, self.submitit = request, submitit
+        self.jobs = request.jobs or 32
+        self._begun = time.monotonic()
+
+    @property
+    def every(self) -> float:
+        """Half a second at first, 10 seconds in the end: a busy controller has others to serve."""
+        return min(10.0, 0.5 + (time.monotonic() - self._begun) / 20)
+
+    def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        executor = self.submitit.SlurmExecutor(folder=self.folder.resolve(), max_num_timeout=0)
+        try:
+            executor.update_parameters(**self._parameters())
+            arguments = [[training.argument for training in bundle] for bundle in bundles]
+            roots = [Path.cwd()] * len(bundles)
+            with contextlib.redirect_stderr(io.StringIO()):  # submitit repeats what sbatch says
+                submitted = executor.map_array(partial(run, work), arguments, roots)
+        except (self.submitit.core.utils.FailedJobError, ValueError) as error:
+            raise ValueError(f"Slurm refused the job: {_refusal(str(error))}") from None
+        return [
+            Job(self.name, job.job_id, bundle, Path(job.paths.stdout))
+            for job, bundle in zip(submitted, bundles, strict=True)
+        ]
+
+    def states(self, jobs: Sequence[Job]) -> list[State]:
+        if not jobs:
+            return []
+        listed = _squeue()
+        return [self._state(job, listed) for job in jobs]
+
+    def cancel(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            subprocess.run(["scancel", *(job.id for job in jobs)], capture_output=True)
+
+    def _state(self, job: Job, listed: Mapping[str, tuple[str, str]] | None) -> State:
+        if listed is None:  # the controller does not answer; jobs go on without it
+            return State("running", "squeue does not answer")
+        state, reason = listed.get(job.id, ("", ""))
+        if state in _WAITS:
+            return State("waiting", "" if reason == "None" else reason)
+        if state in ("RUNNING", "COMPLETING"):
+            return State("running")
+        state = state or _ended_as(job.id)
+        return State("ended", _ADVICE.get(state, ""))
+
+    def _parameters(self) -> dict[str, Any]:
+        """What submitit is told; what it does not know is for sbatch itself."""
+        options = dict(self.request.options)
+        modules = options.pop("modules", [])
+        setup = options.pop("setup", [])
+        setup = [setup] if isinstance(setup, str) else list(setup)
+        modules = modules.split(",") if isinstance(modules, str) else modules
+        setup += [f"module load {shlex.quote(module)}" for module in modules]
+        environment = {"PYTHONPATH": str(paths.SOURCE.resolve()), **self.request.environment}
+        setup += [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+        known: dict[str, Any] = {
+            "job_name": "thumbnets",
+            "time": self.request.minutes,
+            "cpus_per_task": self.request.threads,
+            "array_parallelism": self.jobs,
+            "stderr_to_stdout": True,
+            "signal_delay_s": 30,
+            "setup": setup,
+        }
+        if self.request.gpus:
+            if self.request.gpus != int(self.request.gpus):
+                raise ValueError(
+                    f"--gpus {self.request.gpus:g}: Slurm gives whole GPUs: --gpus 1, or "
+                    "--option gres=shard:1 where the cluster has shares."
+                )
+            known["gpus_per_node"] = int(self.request.gpus)
+        from submitit.slurm.slurm import _get_default_parameters
+
+        if "mem_gb" in options:
+            options["mem"] = f"{options.pop('mem_gb')}G"
+        mine = {key: value for key, value in options.items() if key in _get_default_parameters()}
+        others = {key: value for key, value in options.items() if key not in mine}
+        return {**known, **mine, "additional_parameters": others}
+
+
+def _squeue() -> dict[str, tuple[str, str]] | None:
+    """State and reason of each of the user's jobs in the queue, by id; None: no answer."""
+    done = subprocess.run(
+        ["squeue", "--me", "--array", "--noheader", "--format", "%i|%T|%r"],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        return None
+    rows = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
+    return {identity.strip(): (state, reason) for identity, state, reason in rows}
+
+
+def _ended_as(identity: str) -> str:
+    """How a job that is no longer in the queue has ended, as far as Slurm still knows."""
+    done = subprocess.run(
+        ["scontrol", "show", "job", "--oneliner", identity], capture_output=True, text=True
+    )
+    found = re.search(r"\bJobState=(\w+)", done.stdout)
+    return found[1] if found else ""
+
+
+def _refusal(text: str) -> str:
+    """The message of sbatch in the error of submitit."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = [line for line in lines if "error:" in line][-1:]
+    said = said or [line for line in lines if line.startswith("sbatch: ")] or lines
+    return shorten(re.sub(r"^sbatch: (error: )?", "", said[0])) if said else "no reason given"

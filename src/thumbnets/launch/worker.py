@@ -1,0 +1,135 @@
+"""What a job runs, on any machine: some trainings into the store, and nothing else.
+
+It reads the project's folder, and needs no DVC, lock, remote or credential. What it is to train it
+knows by the key of all inputs; if code, params or data have changed since, it trains nothing.
+"""
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from thumbnets import paths, runtime
+from thumbnets.artifacts import read_json
+from thumbnets.inputs import training_inputs
+from thumbnets.params import load_params
+from thumbnets.stage import one_line, run_stage
+from thumbnets.store import Store, project_store, training_files, training_key
+from thumbnets.training.settings import ModelSettings
+
+UNDER_WAY = "under way in"  # the driver reads it
+OUT_OF_MEMORY = "out of memory: more by --option mem_gb=N, or a smaller batch_size"
+OUT_OF_TIME = "out of time: more by --minutes; it goes on from its checkpoint"
+
+
+class OutOfTime(BaseException):
+    """The time of the job is over, as a cluster says a little before it ends it."""
+
+
+def _raise_out_of_time(signum: int, frame: object) -> None:
+    raise OutOfTime
+
+
+def work(arguments: Sequence[str], root: Path | None = None) -> None:
+    """Train one after the other; one that fails stops no other.
+
+    Args:
+        arguments: `Training.argument` of each.
+        root: Root of the project, if it is not the working folder.
+
+    Raises:
+        SystemExit: Some failed; each has said why in a line of its own.
+    """
+    signal.signal(signal.SIGUSR2, _raise_out_of_time)
+    failed = 0
+    with contextlib.chdir(root or Path.cwd()):
+        for argument in arguments:
+            slot, seed, key, name = argument.split(":")
+            title, message = f"{name}, seed {seed}", ""
+            try:
+                train_ahead(slot, int(seed), key, project_store(runtime.device().type))
+            except (ValueError, OSError) as error:
+                message = one_line(error).removeprefix(f"{title}: ")
+            except MemoryError:
+                message = OUT_OF_MEMORY
+            except OutOfTime:
+                message = OUT_OF_TIME
+            if message:
+                failed += 1
+                print(f"error: {title}: {message}", flush=True)
+            if message == OUT_OF_TIME:
+                break
+    if failed:
+        sys.exit(1)
+
+
+def train_ahead(slot: str, seed: int, key: str, store: Store) -> None:
+    """Train into the store, unless it is there or under way elsewhere.
+
+    Args:
+        slot: Slot of the training.
+        seed: Its seed.
+        key: Hash of all its inputs when it was submitted.
+        store: Where it is put.
+
+    Raises:
+        ValueError: Code, params or data are not those of the key, or the training failed.
+    """
+    check_unchanged(slot, seed, key)
+    settings = ModelSettings.model_validate(read_json(paths.training_inputs(slot))["settings"])
+    title = f"{settings.name}, seed {seed}"
+    if store.has(key):
+        print(f"{title}: trained before, found by its inputs", flush=True)
+        return
+    with store.claim(key) as holder:
+        if holder:
+            print(f"{title}: {UNDER_WAY} {holder}", flush=True)
+            return
+        from thumbnets.trainings import train_model  # not before: importing torch takes seconds
+
+        with TemporaryDirectory() as folder:
+            files = {k: Path(folder, path.name) for k, path in training_files(slot, seed).items()}
+            started = time.monotonic()
+            train_model(settings, seed, key, files)
+            seconds = time.monotonic() - started
+            check_unchanged(slot, seed, key)  # a module may be imported late
+            store.put(key, files, {"machine": runtime.machine(), "seconds": round(seconds, 3)})
+
+
+def check_unchanged(slot: str, seed: int, key: str) -> None:
+    """Refuse to train what is no longer what was asked for.
+
+    Raises:
+        ValueError: Code, params or data have changed since.
+    """
+    params = load_params()
+    there = slot in [*params.pool, paths.HEADLINE]
+    if (
+        not there
+        or _as_read(training_inputs(params, params.block_of(slot)))
+        != read_json(paths.training_inputs(slot))
+        or training_key(slot, seed) != key
+    ):
+        raise ValueError(
+            "code, params or data have changed since it was submitted, so it is not trained: run "
+            "`thumbnets train` again."
+        )
+
+
+def _as_read(content: dict[str, Any]) -> dict[str, Any]:
+    """Values as they are when they were written as JSON and read."""
+    return json.loads(json.dumps(content))
+
+
+def main(*arguments: str) -> None:
+    """Entry point."""
+    work(arguments)
+
+
+if __name__ == "__main__":
+    run_stage(main, *sys.argv[1:])

@@ -1,0 +1,270 @@
+"""The commands that use trained models: `thumbnets predict` and `thumbnets export`."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from thumbnets import paths, runtime
+from thumbnets.artifacts import replacing
+from thumbnets.data.arrays import Meta, read_meta
+from thumbnets.data.names import shown
+from thumbnets.params import Params, load_params
+from thumbnets.registry import unknown
+
+if TYPE_CHECKING:  # torch takes seconds to import
+    from thumbnets.api import ImageClassifier
+    from thumbnets.trained import Trained
+
+ENSEMBLE = "ensemble"
+HERE = Path()  # the user's folder: `cli` makes it absolute where it enters the project's root
+
+
+def slot_of(name: str, params: Params) -> str:
+    """Where the files of a block of the run lie.
+
+    Raises:
+        ValueError: There is no such block, or it is not in the run.
+    """
+    if name == paths.HEADLINE:
+        return name
+    if name not in params.models:
+        raise ValueError(unknown("model", name, params.models))
+    if name not in params.slots:
+        raise ValueError(
+            f"{name} is not in this run: `dvc exp run -S model={name}`, or add it to `pool`."
+        )
+    return params.slots[name]
+
+
+def require(path: Path, missing: str) -> None:
+    """Refuse a model that was not trained: this file of it is not there."""
+    if not path.is_file():
+        raise ValueError(f"{missing}: run `dvc repro`.")
+
+
+def model_argument(text: str) -> str | Path:
+    """What `--model` names: a path of weights, or a name."""
+    return Path(text) if text.endswith(".safetensors") else text
+
+
+def _weights(model: str, seed: int, params: Params) -> Path:
+    path = paths.weights(slot_of(model, params), seed)
+    if seed not in params.seeds and not path.is_file():
+        raise ValueError(f"seed {seed} is not one of this run, {params.seeds}: add it to `seeds`.")
+    require(path, f"{path} not found")
+    return path
+
+
+def _load(model: str | Path | None, seed: int | None, device: str | None = None) -> "Trained":
+    """The trained model that a user names; None: the headline model of params.yaml.
+
+    Raises:
+        ValueError: It is unknown or not trained, or was trained on other images than the project's
+            and is not named.
+    """
+    import torch  # not before: it takes seconds
+
+    from thumbnets.trained import load_trained
+
+    place = torch.device(device) if device else runtime.device()
+    if model == ENSEMBLE or isinstance(model, Path):
+        return load_trained(model, seed, place)
+    params = load_params()
+    name, of_seed = model or params.model, params.seeds[0] if seed is None else seed
+    trained = load_trained(_weights(name, of_seed, params), None, place)
+    if model is None and (wrong := _foreign(trained.meta)):
+        raise ValueError(
+            f"{trained.name} was trained on {wrong}: run `dvc repro`, or name it by `--model "
+            f"{name}` to use it as it is."
+        )
+    return trained
+
+
+def _foreign(meta: Meta) -> str | None:
+    """What other images than the project's a model was trained on; None if it was on these.
+
+    Once there are processed images, their pixels count and not the name.
+    """
+    processed = paths.TRAIN / "meta.json"
+    if processed.is_file():
+        of_project = read_meta(processed)
+        if meta.sha256 == of_project.sha256:
+            return None
+        if (meta.dataset, meta.classes) == (of_project.dataset, of_project.classes):
+            return f"other images of {meta.dataset} than {paths.TRAIN} holds"
+        named = of_project.dataset
+    elif not Path("params.yaml").is_file() or meta.dataset == (named := load_params().data.name):
+        return None
+    return f"{meta.dataset} ({', '.join(meta.classes[:3])}, …), while data.name is {named}"
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Classify image files, or all images of a folder, with a trained model or the ensemble."""
+    from thumbnets.api import ImageClassifier
+    from thumbnets.predict import image_files
+
+    _check_predict(arguments)
+    files = image_files(arguments.images)
+    model = ImageClassifier(_load(arguments.model, arguments.seed))
+    if foreign := _foreign(model.trained.meta):
+        print(f"{shown(model.trained.name)} was trained on {shown(foreign)}.", file=sys.stderr)
+    if not model.calibrated:
+        print(
+            f"No temperature is known for {shown(model.trained.name)}: its probabilities are as "
+            "trained.",
+            file=sys.stderr,
+        )
+    failed = _answer(arguments, model, files, bool(foreign))
+    if failed:
+        raise ValueError(f"{failed} of {len(files)} files can't be read as images.")
+
+
+def _check_predict(arguments: argparse.Namespace) -> None:
+    """Check options before anything is loaded.
+
+    Raises:
+        ValueError: A number is out of range, or there is no folder for what is to be written.
+    """
+    if arguments.top < 1:
+        raise ValueError(f"--top must be 1 or more, got {arguments.top}.")
+    if not 0 <= arguments.unsure <= 1:
+        raise ValueError(f"--unsure must be a probability from 0 to 1, got {arguments.unsure:g}.")
+    if arguments.output:
+        check_place(arguments.output, arguments.here)
+    if arguments.heatmap and not arguments.heatmap.is_dir():
+        check_place(arguments.heatmap, arguments.here)
+
+
+def check_place(file: Path, here: Path) -> None:
+    """Check that a file can be put where the user says.
+
+    Raises:
+        ValueError: Its folder does not exist, or it is a folder itself.
+    """
+    if file.is_dir():
+        raise ValueError(f"{as_given(file, here)} is a folder: name a file.")
+    if not file.parent.is_dir():
+        folder = as_given(file.parent, here)
+        raise ValueError(f"{as_given(file, here)}: there is no folder {folder}: make it first.")
+
+
+def as_given(path: Path, here: Path) -> Path:
+    """A path from the user's folder, whatever folder the command works in."""
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _answer(
+    arguments: argparse.Namespace, model: "ImageClassifier", files: list[Path], foreign: bool
+) -> int:
+    """Write a line for each file; returns the number of those that can't be read."""
+    from tqdm import tqdm
+
+    from thumbnets.answers import FORMATS
+    from thumbnets.predict import predict
+
+    lines = FORMATS[arguments.format](
+        classes=model.classes,
+        data=model.dataset,
+        foreign=foreign,
+        top=min(arguments.top, len(model.classes)),
+        unsure=arguments.unsure,
+        named=lambda path: as_given(path, arguments.here),
+    )
+    heat, failed = _heat_writer(model, arguments.heatmap), 0
+    # Not between lines on the same terminal.
+    hidden = True if arguments.output is None and sys.stdout.isatty() else None
+    with _opened(arguments.output) as output:
+        output.write(lines.header)
+        bar = tqdm(predict(model, files), total=len(files), leave=False, delay=1, disable=hidden)
+        for answer in bar:
+            failed += answer.reason is not None
+            heat(answer)
+            output.write(lines.line(answer))
+    return failed
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is there once it is whole."""
+    if path is None:
+        yield sys.stdout
+        return
+    import io
+
+    with replacing(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        yield text
+        text.flush()
+        text.detach()
+
+
+def _heat_writer(model: "ImageClassifier", folder: Path | None) -> Callable:
+    """Writes the heat map of an answer into the folder: `cat.png`, and `cat-2.png` of another."""
+    if folder is None:
+        return lambda answer: None
+    from thumbnets.heatmaps import heatmap, write_overlay
+
+    used: set[str] = set()
+
+    def write(answer) -> None:
+        if answer.pixels is None:
+            return
+        stem, number = shown(answer.file.stem), 1
+        name = stem
+        while name.casefold() in used:
+            number += 1
+            name = f"{stem}-{number}"
+        used.add(name.casefold())
+        trained = model.trained
+        heat = heatmap(answer.pixels, trained.log_probabilities, trained.meta)
+        write_overlay(folder / f"{name}.png", answer.pixels, heat)
+
+    return write
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a trained network, or the ensemble, as one file for other programs."""
+    from thumbnets.export import SUFFIXES, compared, export
+
+    here, name = arguments.here, arguments.model
+    seed = arguments.seed
+    if arguments.output:
+        check_place(arguments.output, here)
+    trained = _load(name, seed, "cpu")
+    output = arguments.output or here / f"{trained.title}{SUFFIXES[arguments.format]}"
+    check_place(output, here)
+    difference = export(trained, arguments.format, output, probabilities=arguments.probabilities)
+    what = compared(trained, probabilities=arguments.probabilities)
+    print(f"{shown(as_given(output, here))}: largest difference of a {what} {difference:.1e}")
+
+
+def add_predict(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `thumbnets predict`."""
+    parser.set_defaults(here=HERE)
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
+    named = "a trained block, `ensemble` or a file of weights (default: `model` of params)"
+    parser.add_argument("--model", type=model_argument, help=named)
+    parser.add_argument("--seed", type=int, help="of its training (default: first of params)")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="classes that are named")
+    formats = ("text", "json", "csv")
+    parser.add_argument("--format", choices=formats, default="text", help="json: an object a line")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="instead of the terminal")
+    limit = "answer `unsure` below this probability"
+    parser.add_argument("--unsure", type=float, default=0.0, metavar="P", help=limit)
+    heat = "write each image with what speaks for its class, as PNG"
+    parser.add_argument("--heatmap", type=Path, metavar="FOLDER", help=heat)
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `thumbnets export`."""
+    parser.set_defaults(here=HERE)
+    named = "a trained block, `ensemble` or a file of weights"
+    parser.add_argument("model", metavar="MODEL", type=model_argument, help=named)
+    parser.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
+    parser.add_argument("--seed", type=int, help="of its training (default: first of params)")
+    calibrated = "give calibrated probabilities in place of logits"
+    parser.add_argument("--probabilities", action="store_true", help=calibrated)
+    parser.add_argument("--output", type=Path, help="file (default: MODEL-SEED.onnx or .pt)")

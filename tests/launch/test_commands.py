@@ -1,0 +1,271 @@
+"""`thumbnets train` and `thumbnets jobs` with a back end that finishes what it is told to."""
+
+import argparse
+from types import SimpleNamespace
+
+import pytest
+
+from thumbnets import paths
+from thumbnets.launch import commands, following
+from thumbnets.launch.base import Job, State
+from thumbnets.launch.records import read_jobs
+from thumbnets.recipes.commands import recipe
+from thumbnets.store import Store
+
+
+class Fake:
+    """Keeps what is submitted; a job ends as `ends` says, finished if that is empty."""
+
+    name, detaches, jobs, every, folder = "slurm", True, 2, 0.0, paths.LAUNCH / "slurm"
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.submitted, self.cancelled = store, [], []
+        self.ends: dict[str, str] = {}
+        self.kind = "avx2"
+        self.asked = 0
+
+    def submit(self, bundles):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        jobs = []
+        for number, bundle in enumerate(bundles, len(self.submitted)):
+            log = self.folder / f"{number}.log"
+            lines = [f"{t.title}: epoch {k}/2, loss 0.1" for t in bundle for k in (1, 2)]
+            log.write_text("\n".join(lines) + "\n")
+            jobs.append(Job(self.name, str(number), bundle, log))
+        self.submitted += jobs
+        return jobs
+
+    def states(self, jobs):
+        self.asked += 1
+        assert self.asked < 100, "a job that never ends is waited for"
+        return [self.state(job) for job in jobs]
+
+    def state(self, job):
+        if job.id not in self.ends:
+            return State("waiting", "Resources")
+        if not self.ends[job.id]:
+            for one in job.trainings:
+                about = {"seconds": 6.0, "machine": {"device": "cpu", "kind": self.kind}}
+                self.store.put(one.key, {"log": job.log}, about)
+        return State("ended", self.ends[job.id])
+
+    def cancel(self, jobs):
+        self.cancelled += [job.id for job in jobs]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "cache")
+    monkeypatch.setattr(commands, "project_store", lambda device=None: store)
+    return store
+
+
+@pytest.fixture
+def backend(store, monkeypatch):
+    """The back end, whatever is asked for."""
+    backend = Fake(store)
+    monkeypatch.setattr(commands, "create_backend", lambda name, request: backend)
+    return backend
+
+
+@pytest.fixture
+def missing(training, monkeypatch, model_settings):
+    """The trainings that DVC misses, to be changed."""
+    missing = [training(seed=seed) for seed in range(4)]
+    params = SimpleNamespace(settings={"good": model_settings()}, run=["good"])
+    monkeypatch.setattr(commands, "load_params", lambda: params)
+    monkeypatch.setattr(commands, "mend_locks", lambda root: None)
+    monkeypatch.setattr(commands, "missing_trainings", lambda *_, **__: list(missing))
+    return missing
+
+
+def run(*options: str) -> None:
+    parser = argparse.ArgumentParser()
+    commands.add_train(parser)
+    commands.train(parser.parse_args(options))
+
+
+def show(*options: str) -> None:
+    parser = argparse.ArgumentParser()
+    commands.add_jobs(parser)
+    commands.jobs(parser.parse_args(options))
+
+
+def test_what_was_detached_is_picked_up_and_not_submitted_again(
+    backend, missing, store, capsys, monkeypatch
+):
+    run("--on", "slurm", "--bundle", "2", "--detach")
+    assert [len(job.trainings) for job in backend.submitted] == [2, 2] and not backend.ends
+    assert read_jobs() == backend.submitted
+    monkeypatch.setattr(following.time, "sleep", lambda _: backend.ends.update({"0": "", "1": ""}))
+    capsys.readouterr()
+    run()  # goes where the jobs are
+    assert len(backend.submitted) == 2 and read_jobs() == []
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [f"{one.title}: epoch 2/2, loss 0.1" for one in missing]
+    assert not backend.folder.exists()
+    run("--on", "slurm")
+    assert len(backend.submitted) == 2
+
+
+def test_jobs_are_shown_and_ended(backend, missing, capsys):
+    show()
+    assert capsys.readouterr().out == "No jobs were submitted from here.\n"
+    run("--on", "slurm", "--bundle", "3", "--detach")
+    backend.ends = {"0": "was cancelled"}
+    capsys.readouterr()
+    show()
+    assert capsys.readouterr().out.splitlines() == [
+        "0  ended (was cancelled)  good, seed 2: epoch 2/2, loss 0.1  build/launch/slurm/0.log",
+        "1  waiting (Resources)  good, seed 3: epoch 2/2, loss 0.1  build/launch/slurm/1.log",
+    ]
+    show("--cancel")
+    assert backend.cancelled == ["0", "1"] and read_jobs() == []
+
+
+def test_a_job_that_died_is_told_and_trained_by_the_next_command(backend, missing):
+    backend.ends = {"0": "", "1": "was cancelled"}
+    with pytest.raises(ValueError) as caught:
+        run("--on", "slurm", "--bundle", "3")
+    assert str(caught.value) == (
+        "1 of 4 failed: error: good, seed 3: was cancelled (job 1, build/launch/slurm/1.log)"
+    )
+    backend.ends["2"] = ""
+    run("--on", "slurm")
+    assert backend.submitted[2].trainings == (missing[3],)
+
+
+def test_jobs_of_what_is_no_longer_wanted_are_ended(backend, missing, training):
+    run("--on", "slurm", "--bundle", "4", "--detach")
+    missing[:] = [training("other")]
+    run("--on", "slurm", "--detach")
+    assert backend.cancelled == ["0"]
+    assert [job.trainings for job in read_jobs()] == [(missing[0],)]
+
+
+def test_what_another_has_under_way_is_waited_for_and_trained_if_it_ends_without(
+    backend, missing, store, monkeypatch
+):
+    backend.ends = {"0": "", "1": ""}
+    naps = []
+    with store.claim(missing[1].key) as ours, store.claim(missing[2].key) as too:
+        assert ours is too is None
+
+        def sleep(seconds):
+            naps.append(seconds)
+            if len(naps) == 3:  # one of them is finished, of the other nothing comes
+                file = paths.LAUNCH / "file"
+                file.touch()
+                store.put(missing[1].key, {"log": file})
+                for path in (store.cache / "finished").rglob("*.claim"):
+                    path.unlink()
+
+        monkeypatch.setattr(following.time, "sleep", sleep)
+        run("--on", "slurm", "--bundle", "9")
+    assert [job.trainings for job in backend.submitted] == [
+        (missing[0], missing[3]),
+        (missing[2],),
+    ]
+
+
+def test_a_dry_run_submits_nothing(backend, missing, store, training, tmp_path, capsys):
+    missing[:] = [training(seed=seed, seconds=90.0) for seed in range(3)]
+    missing.append(training(seed=3))
+    (tmp_path / "file").touch()
+    store.put(missing[0].key, {"log": tmp_path / "file"})
+    with store.claim(missing[1].key):
+        run("--on", "slurm", "--dry-run")
+    first, second, *others, last = capsys.readouterr().out.splitlines()
+    assert first == "good, seed 0: cached"
+    assert second.startswith("good, seed 1: under way in process ")
+    assert others == ["good, seed 2: to train", "good, seed 3: to train"]
+    said = "2 of 4 trainings to do in 2 jobs, about 0.05 core hours and 1 of unknown length"
+    assert last == said  # 90 s of 2 threads
+    assert backend.submitted == []
+
+
+def test_machines_are_named_where_they_differ(backend, missing, training, capsys):
+    backend.ends = {str(number): "" for number in range(3)}
+    run("--on", "slurm", "--bundle", "4")
+    assert "machines" not in capsys.readouterr().out
+    backend.kind = "avx512f"
+    missing.append(training("other"))
+    run("--on", "slurm", "--bundle", "4")
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "Trained on machines of 2 kinds, whose bytes may differ: "
+        "4 on cpu, avx2, None; 1 on cpu, avx512f, None"
+    )
+
+
+def test_states_of_gpus_are_named_to_a_machine_without(backend, missing, store, capsys):
+    store.device = "cuda"
+    backend.ends = {"0": ""}
+    run("--on", "slurm", "--bundle", "4", "--gpus", "1")
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "These are of cuda, and `dvc repro` takes those of cpu: set THUMBNETS_ACCEPT=cuda for it."
+    )
+
+
+def test_options_are_those_of_the_profile_and_of_the_command(store, missing, monkeypatch):
+    asked = []
+
+    def create(name, request):
+        asked.append((name, request))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(commands, "create_backend", create)
+    profile = '[slurm]\npartition = "cpu"\nmodules = ["python"]\n[ray]\naddress = "x"\n'
+    commands.PROFILE.write_text(profile)
+    with pytest.raises(ValueError, match="enough"):
+        run("--on", "slurm", "--option", "partition=gpu", "--option", "gres=a=b", "--gpus", "0.5")
+    ((name, request),) = asked
+    assert name == "slurm" and (request.gpus, request.minutes, request.threads) == (0.5, 60, 2)
+    assert request.options == {"partition": "gpu", "modules": ["python"], "gres": "a=b"}
+    assert request.environment == {"THUMBNETS_DEVICE": "cuda"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--jobs", "0"], "--jobs must be 1 or more, got 0."),
+        (["--bundle", "-1"], "--bundle must be 1 or more, got -1."),
+        (["--minutes", "0"], "--minutes must be 1 or more, got 0."),
+        (["--gpus", "-1"], "--gpus must be 0 or more, got -1."),
+        (["--gpus", "nan"], "--gpus must be 0 or more, got nan."),
+    ],
+)
+def test_wrong_numbers_are_told(backend, missing, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(*options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("slurm", "launch.toml is not TOML"), ("slurm = 1", "slurm must be a table")],
+)
+def test_a_wrong_profile_is_one_line(backend, missing, text, message):
+    commands.PROFILE.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        run("--on", "slurm")
+
+
+def test_processes_here_can_not_be_detached(store, missing):
+    with pytest.raises(ValueError, match="--detach: --on local ends its trainings"):
+        run("--detach")
+
+
+def test_a_recipe_passes_them_on(monkeypatch):
+    given = {}
+    monkeypatch.setattr("thumbnets.recipes.commands.read_recipe", lambda path, root: path)
+    monkeypatch.setattr("thumbnets.recipes.commands._verdict", lambda file: "fine")
+    monkeypatch.setattr("thumbnets.recipes.run.run_recipe", lambda file, **more: given.update(more))
+    parser = argparse.ArgumentParser()
+    commands.add_launch_options(parser)
+    options = ["--on", "slurm", "--minutes", "5", "--option", "qos=low", "--jobs", "3"]
+    arguments = parser.parse_args(options)
+    file = SimpleNamespace(page="x")
+    arguments.files, arguments.seeds, arguments.dry_run = [file], None, False
+    recipe(arguments)
+    expected = ("--on", "slurm", "--minutes", "5", "--option", "qos=low")
+    assert given == {"seeds": None, "jobs": 3, "launch": expected}

@@ -1,0 +1,101 @@
+"""The demo page: what it answers, to whom, and a picture dropped in a real browser."""
+
+import base64
+import io
+import json
+import threading
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import thumbnets
+from tests.browser import BROWSER, run_in_browser
+from thumbnets.demo.commands import _models
+from thumbnets.demo.server import LARGEST, DemoServer
+
+
+@pytest.fixture
+def server(small_run):
+    with DemoServer({"a": "a", "ensemble": "ensemble"}, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def picture() -> bytes:
+    content = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 16), dtype=np.uint8)
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def ask(server, path: str, body: bytes | None = None, **headers: str) -> bytes:
+    request = urllib.request.Request(server.address + path, body, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize("model", ["a", "ensemble"])
+def test_the_same_answer_as_from_python(server, picture, model):
+    found = json.loads(ask(server, f"classify/{model}", picture))
+    expected = thumbnets.load(model).predict(io.BytesIO(picture), top=5)[0]
+    assert [tuple(pair) for pair in found["classes"]] == expected and found["dataset"] == "toy"
+    for name in ("picture", "heat"):
+        shown = Image.open(io.BytesIO(base64.b64decode(found[name].partition(",")[2])))
+        assert shown.size == (8, 8)
+
+
+def test_what_is_no_picture_or_no_model_is_told_in_a_line(server, picture):
+    told = json.loads(ask(server, "classify/a", b"no picture"))["error"]
+    assert told.startswith("the content can't be read as an image:")
+    told = json.loads(ask(server, "classify/..%2Fb", picture))["error"]
+    assert told == "There is no model of that name: a, ensemble."
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        ask(server, "params.yaml")
+
+
+def test_other_pages_are_refused(server, picture):
+    for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            ask(server, "classify/a", picture, **headers)
+    assert b"thumbnets demo" in ask(server, "")
+
+
+def test_a_length_that_is_too_long_is_not_read(server):
+    told = json.loads(ask(server, "classify/a", b"", **{"Content-Length": str(LARGEST + 1)}))
+    assert told["error"] == "A picture has at most 64 MiB."
+
+
+def test_which_models_can_be_chosen(tmp_path):
+    with pytest.raises(ValueError, match=r"none.safetensors not found: name a file of weights"):
+        _models(tmp_path / "none.safetensors")
+
+
+DROP = """(async () => {
+    const of = id => document.getElementById(id);
+    const until = async done => { while (!done()) await new Promise(r => setTimeout(r, 20)); };
+    await until(() => of("model").options.length);
+    const picture = await (await fetch("data:image/png;base64,PICTURE")).blob();
+    const files = new DataTransfer();
+    files.items.add(new File([picture], "x.png", {type: "image/png"}));
+    const drop = {dataTransfer: files, bubbles: true, cancelable: true};
+    of("drop").dispatchEvent(new DragEvent("drop", drop));
+    await until(() => !of("found").hidden || of("status").className === "error");
+    const cells = [...of("classes").rows[0].cells].map(cell => cell.textContent);
+    await until(() => of("heat").complete);
+    return [...cells.slice(0, 2), of("heat").naturalWidth, of("status").textContent];
+})()"""
+
+
+@pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
+def test_a_picture_dropped_in_a_browser(server, picture, tmp_path):
+    ((name, share),) = thumbnets.load("a").predict(io.BytesIO(picture))[0]
+    script = DROP.replace("PICTURE", base64.b64encode(picture).decode())
+    found = run_in_browser(server.address, script, tmp_path / "profile")
+    assert found == [name, f"{100 * share:.1f} %", 8, ""]

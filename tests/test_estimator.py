@@ -1,0 +1,103 @@
+"""`thumbnets.fit`: scikit-learn's rules, the engine's numbers, and what is refused."""
+
+import pickle
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import thumbnets
+from thumbnets.estimator import DEFAULTS, NetworkClassifier
+
+QUICK = {"arch": "lenet_300_100", "settings": {"lr": 0.05, "augment": [], "batch_size": 16}}
+
+
+class OfRows(NetworkClassifier):
+    """Takes rows of any length, as scikit-learn's checks have them: pixels of a square."""
+
+    def _images(self, values):
+        if values.ndim == 2:
+            missing = int(np.ceil(values.shape[1] ** 0.5)) ** 2 - values.shape[1]
+            values = np.pad(values, ((0, 0), (0, missing)), mode="edge")
+        return super()._images(values)
+
+
+@parametrize_with_checks([OfRows(epochs=8, **QUICK)])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_digits(return_X_y=True)
+
+
+def test_digits_are_learnt_and_the_same_seed_gives_the_same_bits(digits):
+    images, labels = digits[0][:1000], digits[1][:1000]
+    names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "8", "9"])
+    a, b = (thumbnets.fit(images, names[labels], epochs=4, seed=3, **flat()) for _ in range(2))
+    assert a.score(digits[0][1000:], names[digits[1][1000:]]) > 0.9
+    assert list(a.classes_) == sorted(names)
+    probabilities = a.predict_proba(images[:5])
+    assert (probabilities == b.predict_proba(images[:5])).all()
+    assert (a.classes_[probabilities.argmax(1)] == a.predict(images[:5])).all()
+    again = pickle.loads(pickle.dumps(a))
+    assert (again.predict_proba(images[:5]) == probabilities).all()
+
+
+def flat() -> dict:
+    return {"arch": "lenet_300_100", "batch_size": 32, "augment": []}
+
+
+def test_rows_and_pictures_are_the_same_images(digits):
+    images, labels = (digits[0][:200] * 15).astype(np.uint8), digits[1][:200]
+    by_rows = thumbnets.fit(images, labels, epochs=1, **flat())
+    pictures = images.reshape(-1, 8, 8)
+    by_pictures = thumbnets.fit(pictures, labels, epochs=1, **flat())
+    assert (by_rows.predict_proba(images) == by_pictures.predict_proba(pictures)).all()
+
+
+def test_colours_are_the_last_axis():
+    images = np.zeros((20, 8, 8, 3), np.uint8)
+    images[::2, ..., 0], images[1::2, ..., 2] = 200, 200
+    labels = np.array(["red", "blue"] * 10)
+    network = thumbnets.fit(images, labels, epochs=3, **flat())
+    assert network.score(images, labels) == 1
+    assert network.classifier_.meta.channels == 3
+
+
+def test_cross_validation_and_clones(digits):
+    network = NetworkClassifier(**QUICK, epochs=1)
+    assert clone(network).get_params() == network.get_params()
+    assert cross_val_score(network, digits[0][:300], digits[1][:300], cv=2).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "message"),
+    [
+        (np.zeros((4, 6, 8)), {}, r"X must be square images .* got the shape \[4, 6, 8\]"),
+        (np.zeros((4, 7)), {}, r"X must be square images .* got the shape \[4, 7\]"),
+        (np.zeros((4, 8, 8)), {"lrr": 1}, "NetworkClassifier: Unknown key 'lrr'. Did you mean"),
+        (np.zeros((4, 8, 8)), {"lr": -1}, "NetworkClassifier.lr must be greater than 0, got -1"),
+        (np.zeros((4, 8, 8)), {"arch": "cnn_x"}, "Unknown network 'cnn_x'"),
+    ],
+)
+def test_what_is_refused(images, settings, message):
+    with pytest.raises(ValueError, match=message):
+        thumbnets.fit(images, [0, 1, 0, 1], **settings)
+
+
+def test_the_defaults_are_those_of_the_params(root):
+    assert YAML(typ="safe").load((root / "params.yaml").read_text())["train"] == DEFAULTS
+
+
+def test_it_needs_no_project_and_no_dvc(python, tmp_path):
+    code = (
+        "import sys, numpy, thumbnets; thumbnets.fit(numpy.eye(16), [0, 1] * 8, epochs=1, "
+        "arch='mlp4'); print('dvc' in sys.modules)"
+    )
+    assert python(code, cwd=tmp_path) == "False\n" and not list(tmp_path.iterdir())

@@ -1,0 +1,158 @@
+"""`thumbnets predict` and `export` as a user runs them, in a small run of untrained networks."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import thumbnets
+from thumbnets import cli, paths
+from thumbnets.artifacts import write_json
+from thumbnets.params import load_params
+
+
+@pytest.fixture
+def command(monkeypatch, capsys) -> Callable[..., tuple[str, str]]:
+    """Runs a command: what it printed on stdout, and its error and notes."""
+
+    def run(*arguments: str) -> tuple[str, str]:
+        monkeypatch.setattr(sys, "argv", ["thumbnets", *map(str, arguments)])
+        failed = ""
+        try:
+            cli.main()
+        except SystemExit as end:
+            failed = str(end.code)
+        captured = capsys.readouterr()
+        return captured.out, captured.err + failed
+
+    return run
+
+
+@pytest.fixture
+def photos(small_run) -> Path:
+    """Two images and a file that is none."""
+    folder, rng = small_run / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for name in ("=1+1.png", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / name)
+    (folder / "c.jpg").write_text("no image")
+    return folder
+
+
+WEIGHTS = ("--model", "weights/a/0.safetensors")
+
+
+def test_text_names_the_best_and_the_reason_and_fails_in_the_end(photos, command):
+    out, error = command("predict", "photos", *WEIGHTS, "--top", "2")
+    rows = [line.split("\t") for line in out.splitlines()]
+    expected = thumbnets.load("weights/a/0.safetensors").predict(photos / "b.png", top=2)[0]
+    assert rows[1] == [
+        "photos/b.png",
+        *[cell for name, p in expected for cell in (name, f"{p:.4f}")],
+    ]
+    assert rows[2][:2] == ["photos/c.jpg", "error"] and "cannot identify" in rows[2][2]
+    assert error == "error: 1 of 3 files can't be read as images."
+
+
+def test_json_has_all_probabilities_and_csv_no_formula(photos, command):
+    out, _ = command("predict", "photos", *WEIGHTS, "--format", "json")
+    first, second, third = map(json.loads, out.splitlines())
+    probabilities = thumbnets.load("a").predict_proba(photos / "b.png")[0]
+    assert list(second["probabilities"]) == ["dark", "left", "right"]
+    assert list(second["probabilities"].values()) == pytest.approx(probabilities, rel=1e-6)
+    assert first["file"] == "photos/=1+1.png" and not first["unsure"] and "error" in third
+    (photos.parent / "=1.png").write_bytes((photos / "b.png").read_bytes())
+    out, _ = command("predict", "=1.png", *WEIGHTS, "--format", "csv", "--top", "9")
+    (row,) = csv.DictReader(out.splitlines())
+    assert row["file"] == "'=1.png" and row["class_1"] == row["answer"] and not row["error"]
+    assert float(row["probability_1"]) >= float(row["probability_3"]) and "class_4" not in row
+
+
+def test_below_the_limit_the_answer_is_unsure(photos, command):
+    ((_, best),) = thumbnets.load("a").predict(photos / "b.png")[0:1][0]
+    for limit, unsure in ((best + 1e-4, True), (best - 1e-4, False)):
+        options = (*WEIGHTS, "--unsure", f"{limit:.6f}")
+        text, _ = command("predict", "photos/b.png", *options)
+        assert (text.split("\t")[1] == "unsure") == unsure
+        content = json.loads(command("predict", "photos/b.png", *options, "--format", "json")[0])
+        assert content["unsure"] == unsure and (content["class"] is None) == unsure
+        table, _ = command("predict", "photos/b.png", *options, "--format", "csv")
+        assert (table.splitlines()[1].split(",")[1] == "unsure") == unsure
+
+
+def test_a_file_is_written_whole_beside_heat_maps(photos, command):
+    out, _ = command("predict", "photos", "photos/b.png", *WEIGHTS, "--output", "said.txt")
+    assert not out and len(Path("said.txt").read_text().splitlines()) == 4
+    command("predict", "photos", "photos/b.png", "--model", "ensemble", "--heatmap", "heat")
+    assert sorted(path.name for path in Path("heat").iterdir()) == ["=1+1.png", "b-2.png", "b.png"]
+    _, error = command("predict", "photos", *WEIGHTS, "--output", "no/said.txt")
+    assert error == "error: no/said.txt: there is no folder no: make it first."
+    _, error = command("predict", "photos", *WEIGHTS, "--output", "photos")
+    assert error == "error: photos is a folder: name a file." and not Path("no").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--top", "0"), "--top must be 1 or more, got 0"),
+        (("--unsure", "2"), "--unsure must be a probability from 0 to 1, got 2"),
+        (("--seed", "1"), "is a file of one training: leave out the seed 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(photos, command, option, message):
+    assert message in command("predict", "photos", *WEIGHTS, *option)[1]
+
+
+def test_weights_alone_say_that_no_temperature_is_known(photos, command):
+    shutil.copy("weights/a/0.safetensors", "alone.safetensors")
+    _, notes = command("predict", "photos/b.png", "--model", "alone.safetensors")
+    assert notes.startswith("No temperature is known for alone.safetensors")
+
+
+@pytest.fixture
+def project(photos, root) -> Path:
+    """The run as a project whose data are those of its weights; its block is called tiny_cnn."""
+    for name in ("params.yaml", "zoo"):
+        Path(name).symlink_to(root / name)
+    Path("dvc.yaml").touch()
+    Path("weights/a").rename("weights/tiny_cnn")
+    params = load_params()
+    shutil.copytree("weights/tiny_cnn", paths.weights_folder(params.slots[params.model]))
+    content = vars(thumbnets.load("tiny_cnn").trained.meta)
+    Path("data/processed/train").mkdir(parents=True)
+    write_json(Path("data/processed/train/meta.json"), {**content})
+    return Path.cwd()
+
+
+def test_weights_of_other_images_are_used_only_by_name_and_say_so(project, command):
+    out, error = command("predict", "photos/b.png")
+    assert out.count("\t") == 2, error
+    meta = project / "data/processed/train/meta.json"
+    content = json.loads(meta.read_text())
+    write_json(meta, {**content, "dataset": "photos", "sha256": "1" * 64})
+    out, error = command("predict", "photos/b.png")
+    assert not out and "was trained on toy (dark, left, right, …), while data.name is" in error
+    out, notes = command("predict", "photos/b.png", "--model", "tiny_cnn")
+    assert out.endswith("\t(trained on toy)\n") and "was trained on toy" in notes
+    write_json(meta, {**content, "sha256": "1" * 64})  # the same name, other pixels
+    assert "other images of toy" in command("predict", "photos/b.png")[1]
+
+
+def test_paths_are_the_users_from_any_folder(project, command, monkeypatch):
+    monkeypatch.chdir(project / "photos")
+    options = ("--model", "../weights/tiny_cnn/0.safetensors")
+    assert command("predict", "b.png", *options)[0].startswith("b.png\t")
+    monkeypatch.chdir(project / "photos")  # the command has gone to the root
+    out, _ = command("export", "tiny_cnn", "--format", "torchscript")
+    assert out.startswith("tiny_cnn-0.pt: largest difference of a logit")
+    assert (project / "photos/tiny_cnn-0.pt").is_file()
+    monkeypatch.chdir(project / "photos")
+    _, error = command("export", "tiny_cnn", "--output", "new/a.onnx")
+    assert error == "error: new/a.onnx: there is no folder new: make it first."
+    assert not (project / "photos/new").exists()
