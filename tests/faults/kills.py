@@ -94,11 +94,13 @@ def _started(folder: Path, **variables: str) -> subprocess.Popen:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a project, but for what git and DVC keep for themselves."""
+    """SHA-256 of every file of a project, but for logs and what git and DVC keep for themselves."""
     return {
         str(name): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not _UNTRACKED & set((name := path.relative_to(folder)).parts)
+        if path.is_file()
+        and not _UNTRACKED & set((name := path.relative_to(folder)).parts)
+        and not name.is_relative_to("build/launch")  # logs of trainings, which a kill leaves
     }
 
 
