@@ -42,7 +42,7 @@ def covered(results: Results) -> Covered:
 def coverage_chart(curves: dict[str, Coverage]) -> Figure:
     """Accuracy against coverage, one line per model."""
     with style():
-        figure = Figure(figsize=(7, 3.2), layout="constrained")
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
         axis = figure.subplots()
         for number, (name, curve) in enumerate(curves.items()):
             shown = curve.coverage >= 0.1  # of fewer images the share is chance
