@@ -153,16 +153,28 @@ def _committed(root: Path) -> bytes | None:
 
 def metrics(root: Path) -> list[Finding]:
     """Metrics and reports of another run than dvc.lock says."""
-    found = []
+    found, pool = [], _pool(root)
     for path, expected in sorted(locked(root).items()):
         if not path.startswith(("metrics/", "report/")) or expected.endswith(".dir"):
             continue
+        if path.startswith(("metrics/models/", "metrics/correct/")) and pool is not None:
+            if Path(path).stem not in {*pool, "headline", "ensemble"}:
+                continue  # DVC keeps the entries of models that have left the pool
         file = root / path
         if not file.is_file():
             found.append(Finding(f"{path} is missing, which {_LOCK} names", "dvc repro"))
         elif hashlib.md5(file.read_bytes()).hexdigest() != expected:
             found.append(Finding(f"{path} is of another run than {_LOCK} says", "dvc repro"))
     return found
+
+
+def _pool(root: Path) -> list[str] | None:
+    """The pool that params.yaml names; None where it can't be read, which `params` tells."""
+    try:
+        pool = YAML(typ="safe").load(root / "params.yaml")["pool"]
+        return [str(model) for model in pool]
+    except (OSError, KeyError, TypeError, YAMLError):
+        return None
 
 
 def locked(root: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The variance of a mean over seeds and images, and what may be said of that mean."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -49,7 +50,8 @@ class TwoWay:
         seeds, images = gain.shape
         mean = gain.mean()
         if seeds == 1:
-            return cls(float(mean), float(gain.var(ddof=1) / images), 0.0, 0.0, 0.0, gain.shape)
+            by_image = float(gain.var(ddof=1) / images) if images > 1 else math.nan
+            return cls(float(mean), by_image, 0.0, 0.0, 0.0, gain.shape)
         of_seed, of_image = gain.mean(1), gain.mean(0)
         rest = gain - of_seed[:, None] - of_image + mean
         by_rest = float((rest**2).sum() / ((seeds - 1) * (images - 1)) / gain.size)

@@ -51,6 +51,8 @@ def interval(bounds: Any, digits: int = 2) -> str:
 def point_interval(bounds: Any, digits: int = 2) -> str:
     """An interval of differences as +0.36 to +0.88, in percentage points."""
     low, high = _bounds(bounds)
+    if low is not None and math.isnan(low):  # one group of images: it can't be told
+        return NONE
     return f"{points(low, digits)} to {points(high, digits)}"
 
 
