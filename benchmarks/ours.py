@@ -2,12 +2,13 @@
 
 import time
 
+from thumbnets import runtime  # isort: skip (before torch, whose threads it quiets)
+
 import torch
 
 from benchmarks.process import Measured, answer
 from benchmarks.stacked import fit_stacked
 from benchmarks.task import Task, chosen, validation
-from thumbnets import runtime
 from thumbnets.data import load
 from thumbnets.data.arrays import Meta
 from thumbnets.methods.base import build_method, evaluate

@@ -33,6 +33,7 @@ def run(tmp_path_factory) -> Path:
     root, folder = Path(__file__).parents[1], tmp_path_factory.mktemp("run")
     for name in ("src", "stages", "zoo", "requirements.lock"):
         (folder / name).symlink_to(root / name)
+    (folder / "images").mkdir()
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((root / "params.yaml").read_text())
     names = ["mil_gated", "mil_max"]

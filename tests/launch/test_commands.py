@@ -75,7 +75,8 @@ def missing(training, monkeypatch, model_settings):
     missing = [training(seed=seed) for seed in range(4)]
     params = SimpleNamespace(settings={"good": model_settings()}, run=["good"])
     monkeypatch.setattr(commands, "load_params", lambda: params)
-    monkeypatch.setattr(commands, "mend_locks", lambda root: None)
+    for name in ("mend_locks", "check_watched", "check_feasible"):
+        monkeypatch.setattr(commands, name, lambda _: None)
     monkeypatch.setattr(commands, "missing_trainings", lambda *_, **__: list(missing))
     return missing
 

@@ -44,7 +44,7 @@ def project(tmp_path_factory, slurm) -> Path:
         shutil.copytree(root / name, folder / name, ignore=ignored)
     for name in ("dvc.yaml", "requirements.lock"):
         shutil.copy(root / name, folder / name)
-    for name in (paths.PRETRAINED, Path("images")):
+    for name in (paths.PRETRAINED, paths.CORRECTIONS, Path("images")):
         (folder / name).mkdir()
     (folder / "zoo/test.yaml").write_text(BLOCKS)
     text = (root / "params.yaml").read_text().replace("name: fashion_mnist", "name: digits")
