@@ -79,6 +79,16 @@ def copied(root, tmp_path) -> Path:
 
 
 @pytest.fixture
+def remembered(copied, tmp_path_factory) -> Path:
+    """As `copied`, where stage `code` knows the networks that it has built in other tests."""
+    shared = tmp_path_factory.getbasetemp() / "feasible"
+    shared.mkdir(exist_ok=True)
+    (copied / ".dvc/cache").mkdir(parents=True)
+    (copied / ".dvc/cache/feasible").symlink_to(shared)
+    return copied
+
+
+@pytest.fixture
 def train_settings() -> Callable[..., TrainSettings]:
     """Makes training settings from `QUICK` and the given changes."""
     return lambda **changes: TrainSettings.model_validate({**QUICK, **changes})

@@ -18,7 +18,7 @@ run(main)
 
 
 @pytest.fixture
-def code(copied, python):
+def code(copied, remembered, python):
     """Runs the stage in a copy of the project whose mlp4 begins with a file."""
     params = copied / "params.yaml"
     text, start = params.read_text(), "  mlp4: {arch: mlp4, "

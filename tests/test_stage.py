@@ -75,7 +75,7 @@ def test_arguments_are_handed_on():
 
 
 @pytest.fixture
-def stage(copied):
+def stage(copied, remembered):
     """Runs a stage in a copy of the project."""
 
     def run_stage(name: str, *arguments: str) -> subprocess.CompletedProcess:
