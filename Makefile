@@ -43,9 +43,13 @@ repro: install ## run the pipeline: whatever is out of date, and nothing else (J
 # Those that run DVC take as long as all others: side by side they need half the time.
 RUNS := tests/test_pipeline.py tests/faults/test_kills.py tests/recipes tests/launch tests/test_merging.py
 
-test: install ## run the tests
-	@log=$$(mktemp); python -m pytest $(RUNS) > $$log 2>&1 & runs=$$!; \
-		python -m pytest $(addprefix --ignore ,$(RUNS)); others=$$?; \
+# ALL=1: those that take long as well.
+ALL ?=
+PYTEST := python -m pytest $(if $(ALL),-m "")
+
+test: install ## run the tests (ALL=1: those that take long as well)
+	@log=$$(mktemp); $(PYTEST) $(RUNS) > $$log 2>&1 & runs=$$!; \
+		$(PYTEST) $(addprefix --ignore ,$(RUNS)); others=$$?; \
 		wait $$runs; runs=$$?; cat $$log; rm -f $$log; exit $$((others || runs))
 
 # Damaged files of each kind, and one kind by its name: make fuzz COUNT=100 KIND=npz

@@ -297,6 +297,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_fingerprints_cover_all_that_really_is_imported(root, python, monkeypatch):
     found = _fingerprints(root, monkeypatch)
     roots, params = {name: f"stages.{name}" for name in found if ":" not in name}, load_params()

@@ -234,6 +234,7 @@ def test_no_stage_in_the_run_cache_has_params(project: Project):
     assert used and not any("stages.code" in path.read_text() for path in used)
 
 
+@pytest.mark.slow
 def test_the_experiments_of_the_readme_train_what_it_says(restored: Project):
     """One after the other, each on top of the one before."""
     restored.edit("zoo/yardsticks.yaml", "resnet20, init: he, epochs: 10", "lenet5, epochs: 1")
@@ -318,6 +319,7 @@ def test_push_clone_pull_leaves_nothing_to_run(project: Project, tmp_path: Path)
         assert same_files(tmp_path / name, other / artifact["path"])
 
 
+@pytest.mark.slow
 def test_an_empty_cache_ends_with_the_same_bytes(project: Project, tmp_path: Path):
     project.run("git", "clone", "-q", str(project.folder), str(tmp_path / "other"))
     fresh = Project(tmp_path / "other")

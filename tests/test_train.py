@@ -478,6 +478,7 @@ def driver(copied):
             process.kill()
 
 
+@pytest.mark.slow
 def test_killed_at_twenty_random_moments_it_ends_with_the_same_bytes(driver, copied, monkeypatch):
     monkeypatch.chdir(copied)
     code, duration = driver(seconds=30)

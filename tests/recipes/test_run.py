@@ -156,6 +156,7 @@ def test_the_result_is_current_and_traces_to_its_training(ran):
     assert line.split(maxsplit=1)[1] == "current, 1 of 1 goals reached"
 
 
+@pytest.mark.slow
 def test_a_training_without_a_kill_has_the_same_bytes(ran):
     before = git(ran.folder, "status", "--porcelain")
     printed = ran.run("verify", "recipes/digits/try.yaml")

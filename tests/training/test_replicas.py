@@ -145,6 +145,7 @@ def test_what_fails_in_a_thread_is_raised(shards_of):
         shards_of(network(), 2).backward(fails, *batch(8))
 
 
+@pytest.mark.slow
 def test_a_process_that_used_threads_ends_in_peace(python):
     code = """
 import numpy, torch

@@ -99,6 +99,7 @@ def test_every_optimizer(check, name):
 
 
 @pytest.mark.parametrize("name", SCHEDULES.entries)
+@pytest.mark.slow
 def test_every_schedule(check, name):
     options = {
         "multi_step": {"milestones": [1, 2], "gamma": 0.5},
@@ -120,6 +121,7 @@ def test_every_average(check, average):
 @pytest.mark.parametrize(
     "name", [name for name, entry in METHODS.entries.items() if "members" in entry.parameters]
 )
+@pytest.mark.slow
 def test_every_ensemble(check, name):
     """Where members end in turn they do so after epochs 1 and 2, or 2: kills are on all sides."""
     walk = name == "fast_geometric"
@@ -143,11 +145,13 @@ def test_alternating_flips(check):
 
 
 @pytest.mark.parametrize("arch", ["mlp4", "cnn_a", "cnn_b", "lenet_300_100"])
+@pytest.mark.slow
 def test_other_networks(check, arch):
     check(arch=arch)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.slow
 def test_any_number_of_threads(check, threads):
     check(threads=threads, mix="mixup")
 
