@@ -258,6 +258,7 @@ def test_the_experiments_of_the_readme_train_what_it_says(restored: Project):
     }
 
 
+@pytest.mark.slow
 def test_a_seed_more_trains_only_that_seed_and_a_seed_less_leaves_no_trace(restored: Project):
     pool_of(restored, "cnn_a", "mlp4")
     assert trainings(restored.run("dvc", "repro")) == []

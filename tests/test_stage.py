@@ -146,6 +146,7 @@ def test_code_writes_a_file_for_every_stage_and_model(stage, copied):
     assert {path: path.read_bytes() for path in code.rglob("*.json")} == first
 
 
+@pytest.mark.slow
 def test_a_key_that_blocks_override_is_told_when_it_changes(stage, copied):
     assert stage("code").stdout == ""
     edit(copied / "params.yaml", "\n  epochs: 20", "\n  epochs: 3")

@@ -94,6 +94,7 @@ def check(model_settings, run, tmp_path):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.entries)
+@pytest.mark.slow
 def test_every_optimizer(check, name):
     check(optimizer=name, weight_decay=1e-3, decay_norms=False)
 
@@ -114,6 +115,7 @@ def test_every_schedule(check, name):
 @pytest.mark.parametrize(
     "average", [*AVERAGES.entries, {"name": "ema", "every": 3}, {"name": "swa", "start": 0.4}]
 )
+@pytest.mark.slow
 def test_every_average(check, average):
     check(average=average)
 
