@@ -2,22 +2,9 @@
 
 from benchmarks import harness
 from benchmarks.harness import Contender, Options, ratios, seconds, spread, table
-from benchmarks.task import Task, fetch
+from benchmarks.task import PLAIN, Task, fetch
 
-# The same optimizer for all, at a rate that no network minds; nothing that only one of them has.
-_TRAIN = {
-    "epochs": 1,
-    "batch_size": 128,
-    "optimizer": "sgd",
-    "lr": 0.01,
-    "momentum": 0.9,
-    "schedule": "constant",
-    "label_smoothing": 0.0,
-    "early_stopping": None,
-    "augment": [],
-    "threads": 2,
-    "precision": "fp32",
-}
+_TRAIN = {**PLAIN, "early_stopping": None, "threads": 2}
 _TURNED = [{"name": "rotation", "degrees": 7.0}, {"name": "shift", "pixels": 1}]
 
 TASKS = {

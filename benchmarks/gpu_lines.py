@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.stacked import fit_stacked
-from benchmarks.task import Task, chosen, params
+from benchmarks.task import PLAIN, Task, chosen, params
 from thumbnets import runtime
 from thumbnets.data import load
 from thumbnets.data.arrays import Meta, Split
@@ -31,19 +31,7 @@ from thumbnets.training.classifier import Classifier
 from thumbnets.training.loop import Epoch, Training, fit
 from thumbnets.training.settings import ModelSettings
 
-# As in `epoch.py`: the same optimizer for all, and nothing that only one loop has.
-_PLAIN = {
-    "epochs": 1,
-    "batch_size": 128,
-    "optimizer": "sgd",
-    "lr": 0.01,
-    "momentum": 0.9,
-    "schedule": "constant",
-    "label_smoothing": 0.0,
-    "augment": [],
-    "average": None,
-    "precision": "fp32",
-}
+_PLAIN = {**PLAIN, "average": None}
 EPOCHS = ("mlp4", "cnn_c", "tiny_cnn", "resnet20", "vgg8b", "vgg8b_predsim")
 
 _FLIPPED = [{"name": "flip"}, {"name": "shift", "pixels": 2}]

@@ -14,6 +14,19 @@ from thumbnets.params import Params, load_params
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
+# The same optimizer for all, at a rate that no network minds; nothing that only one loop has.
+PLAIN = {
+    "epochs": 1,
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "momentum": 0.9,
+    "schedule": "constant",
+    "label_smoothing": 0.0,
+    "augment": [],
+    "precision": "fp32",
+}
+
 
 @cache
 def params() -> Params:

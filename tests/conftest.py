@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from thumbnets.artifacts import write_arrays, write_json
 from thumbnets.data.arrays import Meta
+from thumbnets.estimator import DEFAULTS
 from thumbnets.methods.base import build_method
 from thumbnets.methods.weights import save_weights
 from thumbnets.training.batches import Images
@@ -32,30 +33,13 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 QUICK = {
-    "method": "supervised",
+    **DEFAULTS,
     "epochs": 2,
     "batch_size": 16,
-    "optimizer": "sgd",
     "lr": 0.05,
-    "momentum": 0.9,
     "weight_decay": 0.0,
-    "decay_norms": True,
-    "clip": None,
-    "lookahead": None,
     "schedule": "constant",
-    "warmup": 0.0,
-    "average": None,
-    "init": "default",
-    "weights": None,
-    "label_smoothing": 0.0,
-    "class_weights": None,
-    "early_stopping": None,
     "augment": [],
-    "mix": None,
-    "patches": None,
-    "on_divergence": "stop",
-    "refit": False,
-    "precision": "fp32",
     "threads": 2,
 }
 

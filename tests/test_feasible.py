@@ -128,3 +128,9 @@ def test_more_folds_than_images_of_a_class(params):
         check_feasible(params)
     write_json(meta, {"dataset": "mnist", **known})  # of the run before
     check_feasible(params)
+
+
+def test_a_network_that_needs_values_to_be_built_is_left_to_the_training(model_settings):
+    """Regnets draw their weights by what torch's meta device does not have."""
+    found = measure(model_settings("torchvision/regnet_y_400mf"), **{**SHAPE, "image_size": 64})
+    assert (found.parameters, found.batch) == (0, 0)

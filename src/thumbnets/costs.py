@@ -4,12 +4,11 @@ Stage `evaluate` counts and stores; importing torch for that alone would be half
 """
 
 import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
 from typing import Any
 
 from thumbnets import paths
-from thumbnets.artifacts import read_json, write_json
+from thumbnets.artifacts import read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings
@@ -30,13 +29,9 @@ def cost_of_image(stage: str, slot: str, settings: ModelSettings, meta: Meta) ->
         settings: Settings of the block.
         meta: Shape and classes of the images.
     """
-    store, key = project_store(), _key(stage, slot, meta)
-    with TemporaryDirectory() as folder:
-        files = {"cost": Path(folder, "cost.json")}
-        if not store.take(key, files):
-            write_json(files["cost"], _count(settings, meta), exact=True)
-            store.put(key, files)
-        return read_json(files["cost"])
+    return project_store().remember(
+        "costs", _key(stage, slot, meta), partial(_count, settings, meta)
+    )
 
 
 def _key(stage: str, slot: str, meta: Meta) -> str:

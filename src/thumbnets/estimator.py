@@ -13,9 +13,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from thumbnets import runtime
+from thumbnets.blocks import settings_of
 from thumbnets.data.arrays import Meta, Split
 from thumbnets.data.preprocess import channel_statistics
-from thumbnets.params import settings_of
 from thumbnets.training.settings import ModelSettings
 
 # What params.yaml says of every model.

@@ -9,22 +9,21 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thumbnets import paths, runtime
-from thumbnets.artifacts import read_json, write_json
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.inputs import training_inputs
 from thumbnets.params import Params
-from thumbnets.store import key_of
+from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings
 
 if TYPE_CHECKING:
     from torch import nn
 
-_FORMAT = 1  # of the records; another one is not read
 _VALUE_BYTES = 4  # of a float32
 _GIB = 2**30
 # Tensors of a parameter's shape that an optimizer keeps. (Others, as of Adadelta, are small.)
@@ -63,12 +62,15 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
         ValueError: In one line, the block and what to do.
     """
     _check_folds(params)
+    shape, store = _shape(params), project_store()
     for name in [*params.run, *params.encoders]:
         settings = params.settings[name]
         if settings.encoder:  # its network is that of the encoder, which is checked
             continue
         rests_on = (inputs or {}).get(name) or training_inputs(params, name)
-        extent = _remembered(settings, _shape(params), rests_on)
+        key = key_of("feasible", json.dumps([shape, rests_on], sort_keys=True))
+        find = partial(_measured, settings, shape)
+        extent = Extent(**store.remember("feasible", key, find))
         needed, memory = extent.bytes(settings), runtime.host_memory()
         if memory is not None and needed > memory:
             raise ValueError(
@@ -107,33 +109,8 @@ def _shape(params: Params) -> dict[str, int]:
     return {**shape, "image_size": params.data.image_size}
 
 
-def _remembered(
-    settings: ModelSettings, shape: Mapping[str, int], inputs: Mapping[str, Any]
-) -> Extent:
-    """What was found of a block before, or is found now.
-
-    Raises:
-        ValueError: As `measure`.
-    """
-    cache = runtime.dvc_cache()
-    if cache is None:
-        return measure(settings, **shape)
-    key = key_of("feasible", json.dumps([shape, inputs], sort_keys=True))
-    record = cache / "feasible" / key[:2] / f"{key[2:]}.json"
-    if (found := _read(record)) is None:
-        found = measure(settings, **shape)
-        write_json(record, {"format": _FORMAT, **asdict(found)})
-    return found
-
-
-def _read(record: Path) -> Extent | None:
-    try:
-        content = read_json(record)
-        if content.pop("format") != _FORMAT:
-            return None
-        return Extent(**{key: int(value) for key, value in content.items()})
-    except (OSError, ValueError, LookupError, TypeError):  # none, or damaged
-        return None
+def _measured(settings: ModelSettings, shape: Mapping[str, int]) -> dict[str, int]:
+    return asdict(measure(settings, **shape))
 
 
 def measure(
@@ -156,7 +133,7 @@ def measure(
     from thumbnets.methods.base import Method, build_method
     from thumbnets.training.pretrained import take_weights
 
-    name, side = settings.name, image_size
+    name, side, network = settings.name, image_size, None
     meta = Meta(name, [""] * num_classes, in_channels, side, [0.0], [1.0], [], "")
     try:
         with torch.device("meta"), warnings.catch_warnings():
@@ -174,15 +151,18 @@ def measure(
         text = str(error)
         raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from None
     except RuntimeError as error:  # of a layer
-        if isinstance(error, NotImplementedError) or "meta" in str(error):
-            return Extent(
-                sum(p.numel() for p in network.parameters()), 0
-            )  # needs values to compute
+        if isinstance(error, NotImplementedError) or "meta" in str(error):  # it needs values
+            return Extent(_count(network), 0)
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"models.{name}: {settings.arch} does not take images of {side} pixels: {reason}"
         ) from None
-    return Extent(sum(p.numel() for p in module.parameters()), held)
+    return Extent(_count(module), held)
+
+
+def _count(module: "nn.Module | None") -> int:
+    """Number of values that are trained; of a network that can't be built without values 0."""
+    return sum(p.numel() for p in module.parameters()) if module else 0
 
 
 def _held_by_backward(module: "nn.Module", images: Any) -> int:

@@ -9,15 +9,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from thumbnets import paths
+from thumbnets.blocks import options_of, settings_of
 from thumbnets.checks import check_run
-from thumbnets.choices import Checked, check_options, explain
+from thumbnets.choices import Checked, explain
 from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
-from thumbnets.registry import METHODS, NETWORKS, listed, unknown
+from thumbnets.registry import METHODS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.yaml_files import read_yaml
 from thumbnets.zoo import encoder_of, file_of, method_of, read_blocks, trains_encoder
@@ -302,7 +303,7 @@ class Params(Checked):
             raise ValueError(f"models.{name}.method: {unknown('encoder', encoder, known)}")
         training = TrainSettings.model_fields.keys() - {"patches"}
         network = {key: known[encoder][key] for key in known[encoder].keys() - training}
-        for key in sorted(block.keys() & {"arch", "patches", *_options(network.get("arch"))}):
+        for key in sorted(block.keys() & {"arch", "patches", *options_of(network.get("arch"))}):
             if block[key] != network.get(key):
                 raise ValueError(
                     f"models.{name}.{key} must be that of its encoder, {encoder}: leave it out."
@@ -313,56 +314,6 @@ class Params(Checked):
         """Merge one block over the defaults, and tell training settings from network options."""
         block, where = self._with_network(name), f"models.{name}"
         return settings_of(name, block, dict(self.train), rotate=self.split.rotate, where=where)
-
-
-def settings_of(
-    name: str, block: Mapping[str, Any], train: Mapping[str, Any], *, rotate: bool, where: str
-) -> ModelSettings:
-    """The settings of a block: training settings told from options of its network.
-
-    Args:
-        name: Name of the block.
-        block: `arch`, options of the network, and keys of `train`.
-        train: What holds where the block says nothing.
-        rotate: Whether the validating fold goes by the seed.
-        where: What messages call the block.
-
-    Raises:
-        ValueError: The block names an unknown network or key, or has a bad value.
-    """
-    if "arch" not in block:
-        raise ValueError(
-            f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
-            f"one of {listed(NETWORKS.entries)} (`thumbnets models`), or torchvision/NAME."
-        )
-    if not isinstance(block["arch"], str):
-        raise ValueError(f"{where}.arch must be one of {listed(NETWORKS.entries)}")
-    try:
-        arch = NETWORKS[block["arch"]]
-        option_names = _options(arch.name)
-        training = {key: block[key] for key in block if key in TrainSettings.model_fields}
-        options = {key: block[key] for key in block if key in option_names}
-        for key in block.keys() - training.keys() - options.keys() - {"arch"}:
-            known = [*TrainSettings.model_fields, *sorted(option_names)]
-            raise ValueError(unknown("key", key, known))
-        return ModelSettings(
-            name=name,
-            arch=arch.name,
-            options=check_options(NETWORKS, arch.name, options),
-            train=TrainSettings.model_validate({**train, **training}),
-            rotate=rotate,
-        )
-    except ValidationError as error:
-        raise ValueError(explain(error, TrainSettings, where)) from None
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-
-
-def _options(arch: Any) -> set[str]:
-    """Names of a network's options; none of what is no network."""
-    if not isinstance(arch, str) or arch not in NETWORKS:
-        return set()
-    return NETWORKS[arch].parameters.keys() - set(NETWORKS.given)
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:

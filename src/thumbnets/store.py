@@ -11,13 +11,13 @@ Work of a GPU has a record of its own, since its bytes are others than those of 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from thumbnets import paths, runtime
-from thumbnets.artifacts import write_bytes, write_json
+from thumbnets.artifacts import read_json, write_bytes, write_json
 from thumbnets.claims import claim, holder
 
 _FORMAT = 1  # of the records; another one is not read
@@ -88,6 +88,28 @@ class Store:
                 os.chmod(target, 0o444)  # as DVC protects its objects
         record = {"format": _FORMAT, "files": found, "sha256": sums, "about": about or {}}
         write_json(self._record(key), record)
+
+    def remember(self, kind: str, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What was found under a key before, or is found now and kept for the next time.
+
+        Args:
+            kind: Folder of the cache for findings of that kind.
+            key: Hash of all that the finding rests on.
+            find: Function that finds it, of what JSON holds.
+        """
+        if self.cache is None:
+            return find()
+        record = self.cache / kind / key[:2] / f"{key[2:]}.json"
+        try:
+            known = read_json(record)
+            if known["format"] == _FORMAT and known["sha256"] == _digest(known["found"]):
+                return known["found"]
+        except (OSError, ValueError, LookupError):  # none, or damaged
+            pass
+        found = json.loads(json.dumps(find()))  # the same types whether it was known or not
+        content = {"format": _FORMAT, "sha256": _digest(found), "found": found}
+        write_json(record, content, exact=True)
+        return found
 
     def about(self, key: str) -> dict[str, Any]:
         """How finished work was done: its machine and seconds; empty if that is not known."""
@@ -173,6 +195,10 @@ def key_of(*parts: str | Path) -> str:
             raise ValueError(f"{part} is missing: run `dvc repro`.") from None
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
+
+
+def _digest(found: object) -> str:
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def _md5(content: bytes) -> str:

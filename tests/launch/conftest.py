@@ -1,10 +1,12 @@
 """What the tests of launching share: a real Slurm, and toy trainings."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.launch.cluster import hindrance, running_slurm
+from tests.launch.stand_in import WORKER
 from thumbnets.launch.base import Training
 
 
@@ -19,6 +21,17 @@ def training() -> Callable[..., Training]:
         )
 
     return make
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A folder, entered, whose worker is `stand_in.WORKER`."""
+    for package in ("thumbnets", "thumbnets/launch"):
+        (tmp_path / "src" / package).mkdir(parents=True)
+        (tmp_path / "src" / package / "__init__.py").touch()
+    (tmp_path / "src/thumbnets/launch/worker.py").write_text(WORKER)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

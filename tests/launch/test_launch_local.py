@@ -2,59 +2,14 @@
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from tests.launch.stand_in import Done
 from thumbnets.launch import following, local
 from thumbnets.launch.base import Request, create_backend
 from thumbnets.launch.following import follow
 from thumbnets.launch.local import Local
-
-# Stands for the worker: tells of two epochs, notes how many run at once, fails if asked to.
-WORKER = """
-import os, signal, sys, time
-from pathlib import Path
-for argument in sys.argv[1:]:
-    model, seed, key, name = argument.split(":")
-    mine = Path(f"{model}-{seed}.running")
-    mine.touch()
-    for epoch in (1, 2):
-        print(f"{name}, seed {seed}: epoch {epoch}/2, loss 0.1", flush=True)
-        time.sleep(0.15)
-        with open("at_once", "a") as file:
-            print(len(list(Path().glob("*.running"))), file=file)
-    mine.unlink()
-    if model == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif model == "bad":
-        print("warning: odd")
-        print(f"error: {name}, seed {seed}: the loss is no longer finite")
-        print("more")
-    else:
-        Path(f"{key}.done").touch()
-"""
-
-
-class Done:
-    """Stands for the store, as the worker above writes it."""
-
-    def has(self, key: str) -> bool:
-        return Path(f"{key}.done").exists()
-
-    def holder(self, key: str) -> None:
-        return None
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A folder whose worker is the one above."""
-    for package in ("thumbnets", "thumbnets/launch"):
-        (tmp_path / "src" / package).mkdir(parents=True)
-        (tmp_path / "src" / package / "__init__.py").touch()
-    (tmp_path / "src/thumbnets/launch/worker.py").write_text(WORKER)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def train(trainings, jobs: int) -> list[str]:

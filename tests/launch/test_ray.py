@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_launch_local import WORKER, Done
 
+from tests.launch.stand_in import Done
 from thumbnets import paths
 from thumbnets.artifacts import write_json
 from thumbnets.data.arrays import Split, write_split
@@ -40,17 +40,6 @@ def cluster():
     ray._connect(module, ray._checked(OPTIONS))
     yield
     module.shutdown()
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A folder whose worker is that of the tests of local processes."""
-    for package in ("thumbnets", "thumbnets/launch"):
-        (tmp_path / "src" / package).mkdir(parents=True)
-        (tmp_path / "src" / package / "__init__.py").touch()
-    (tmp_path / "src/thumbnets/launch/worker.py").write_text(WORKER)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 
-from thumbnets import paths, runtime
-from thumbnets.launch.base import Bundle, Job, Request, State
+from thumbnets import runtime
+from thumbnets.launch.base import Job, Request, State
 from thumbnets.launch.devices import assign, visible_devices
+from thumbnets.launch.queued import Queued
 
 
-class Local:
+class Local(Queued):
     """Runs jobs as processes of this one.
 
     Args:
@@ -20,9 +20,10 @@ class Local:
         ValueError: Options are given: there are none; or more jobs than the GPUs take.
     """
 
-    name, detaches, every = "local", False, 0.1
+    detaches, every = False, 0.1
 
     def __init__(self, request: Request) -> None:
+        super().__init__("local")
         if request.options:
             raise ValueError(f"--option {next(iter(request.options))}: not for --on local.")
         if request.gpus:
@@ -30,8 +31,6 @@ class Local:
         self._places: list[str | None] = self._devices(request)
         self.jobs = len(self._places)
         self.environment = {**os.environ, "PYTHONPATH": "src", **request.environment}
-        self.folder = paths.LAUNCH / f"local-{os.getpid()}"
-        self._waiting: list[Job] = []
         self._processes: dict[str, subprocess.Popen] = {}
         self._place: dict[str, int] = {}  # of each job that runs or has run
 
@@ -44,38 +43,20 @@ class Local:
             raise ValueError("--per-gpu: there is no GPU here that trainings can be spread over.")
         return [None] * (request.jobs or max(1, runtime.cores() // request.threads))
 
-    def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        jobs = []
-        for number, bundle in enumerate(bundles, len(self._processes) + len(self._waiting)):
-            log = self.folder / f"{number}.log"
-            log.write_bytes(b"")
-            jobs.append(Job(self.name, f"{os.getpid()}-{number}", bundle, log))
-        self._waiting += jobs
-        self._start()
-        return jobs
+    def _end(self, job: Job) -> None:
+        if process := self._processes.get(job.id):
+            process.kill()
 
-    def states(self, jobs: Sequence[Job]) -> list[State]:
-        self._start()
-        return [self._state(job) for job in jobs]
-
-    def cancel(self, jobs: Sequence[Job]) -> None:
-        self._waiting = [job for job in self._waiting if job not in jobs]
-        for job in jobs:
-            if process := self._processes.get(job.id):
-                process.kill()
-
-    def _state(self, job: Job) -> State:
+    def _begun(self, job: Job) -> State | None:
         process = self._processes.get(job.id)
         if process is None:
-            return State("waiting" if job in self._waiting else "ended")
+            return None
         code = process.poll()
         if code is None:
             return State("running")
         return State("ended", f"killed by signal {-code}" if code < 0 else "")
 
     def _start(self) -> None:
-        """Start what waits, as far as there is room."""
         running = {job for job, process in self._processes.items() if process.poll() is None}
         taken = {self._place[job] for job in running}
         free = [place for place in range(self.jobs) if place not in taken]

@@ -7,7 +7,6 @@ files with this machine, from here.
 
 import hashlib
 import io
-import os
 import secrets
 import sys
 import tarfile
@@ -21,6 +20,7 @@ from thumbnets.artifacts import read_json
 from thumbnets.launch import node
 from thumbnets.launch.base import Bundle, Job, Request, State, Training
 from thumbnets.launch.parcel import put_parcel
+from thumbnets.launch.queued import Queued
 from thumbnets.launch.worker import OUT_OF_MEMORY
 from thumbnets.messages import shorten
 from thumbnets.store import project_store, training_files
@@ -39,7 +39,7 @@ class _Task:
     state: State = field(default_factory=lambda: State("waiting"))
 
 
-class Ray:
+class Ray(Queued):
     """Runs jobs as tasks of Ray.
 
     Args:
@@ -51,9 +51,10 @@ class Ray:
         ValueError: Ray is not installed, the cluster can't be reached, or an option is wrong.
     """
 
-    name, detaches, every = "ray", False, 0.2
+    detaches, every = False, 0.2
 
     def __init__(self, request: Request) -> None:
+        super().__init__("ray")
         try:
             import ray
         except ImportError:
@@ -63,9 +64,7 @@ class Ray:
         runtime.keep_ray_quiet()
         _connect(ray, self.options)
         self.jobs = request.jobs or max(1, int(self._there("CPU")) // request.threads)
-        self.folder = paths.LAUNCH / f"ray-{os.getpid()}"
         self._store = project_store(request.environment.get("THUMBNETS_DEVICE"))
-        self._waiting: list[Job] = []
         self._tasks: dict[str, _Task] = {}
         self._archive: tuple[str, Any] | None = None
         self._tell_what_is_missing()
@@ -74,35 +73,23 @@ class Ray:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._token = (str(self.folder / "token"), secrets.token_hex())
         Path(self._token[0]).write_text(self._token[1], encoding="utf-8")
-        jobs = []
-        for number, bundle in enumerate(bundles, len(self._tasks) + len(self._waiting)):
-            log = self.folder / f"{number}.log"
-            log.write_bytes(b"")
-            jobs.append(Job(self.name, f"{os.getpid()}-{number}", bundle, log))
-        self._waiting += jobs
-        self._start()
-        return jobs
+        return super().submit(bundles)
 
     def states(self, jobs: Sequence[Job]) -> list[State]:
         for task in self._tasks.values():
             self._listen(task)
-        self._start()
-        return [self._state(job) for job in jobs]
+        return super().states(jobs)
 
-    def cancel(self, jobs: Sequence[Job]) -> None:
-        self._waiting = [job for job in self._waiting if job not in jobs]
-        for job in jobs:
-            task = self._tasks.get(job.id)
-            if task and task.state.phase != "ended":
-                self.ray.cancel(task.told, force=True)
+    def _end(self, job: Job) -> None:
+        task = self._tasks.get(job.id)
+        if task and task.state.phase != "ended":
+            self.ray.cancel(task.told, force=True)
 
-    def _state(self, job: Job) -> State:
-        if task := self._tasks.get(job.id):
-            return task.state
-        return State("waiting" if job in self._waiting else "ended")
+    def _begun(self, job: Job) -> State | None:
+        task = self._tasks.get(job.id)
+        return task.state if task else None
 
     def _start(self) -> None:
-        """Start what waits, as far as there is room."""
         under_way = sum(task.state.phase != "ended" for task in self._tasks.values())
         for job in self._waiting[: max(0, self.jobs - under_way)]:
             self._waiting.remove(job)

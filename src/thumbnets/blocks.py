@@ -1,0 +1,60 @@
+"""Blocks of params: training settings, told from options of the network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from thumbnets.choices import check_options, explain
+from thumbnets.registry import NETWORKS, listed, unknown
+from thumbnets.training.settings import ModelSettings, TrainSettings
+
+
+def settings_of(
+    name: str, block: Mapping[str, Any], train: Mapping[str, Any], *, rotate: bool, where: str
+) -> ModelSettings:
+    """The settings of a block: training settings told from options of its network.
+
+    Args:
+        name: Name of the block.
+        block: `arch`, options of the network, and keys of `train`.
+        train: What holds where the block says nothing.
+        rotate: Whether the validating fold goes by the seed.
+        where: What messages call the block.
+
+    Raises:
+        ValueError: The block names an unknown network or key, or has a bad value.
+    """
+    if "arch" not in block:
+        raise ValueError(
+            f"{where} names no network: to its keys {', '.join(block) or '(none)'} add arch, "
+            f"one of {listed(NETWORKS.entries)} (`thumbnets models`), or torchvision/NAME."
+        )
+    if not isinstance(block["arch"], str):
+        raise ValueError(f"{where}.arch must be one of {listed(NETWORKS.entries)}")
+    try:
+        arch = NETWORKS[block["arch"]]
+        option_names = options_of(arch.name)
+        training = {key: block[key] for key in block if key in TrainSettings.model_fields}
+        options = {key: block[key] for key in block if key in option_names}
+        for key in block.keys() - training.keys() - options.keys() - {"arch"}:
+            known = [*TrainSettings.model_fields, *sorted(option_names)]
+            raise ValueError(unknown("key", key, known))
+        return ModelSettings(
+            name=name,
+            arch=arch.name,
+            options=check_options(NETWORKS, arch.name, options),
+            train=TrainSettings.model_validate({**train, **training}),
+            rotate=rotate,
+        )
+    except ValidationError as error:
+        raise ValueError(explain(error, TrainSettings, where)) from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def options_of(arch: Any) -> set[str]:
+    """Names of a network's options; none of what is no network."""
+    if not isinstance(arch, str) or arch not in NETWORKS:
+        return set()
+    return NETWORKS[arch].parameters.keys() - set(NETWORKS.given)
