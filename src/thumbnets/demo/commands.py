@@ -4,9 +4,8 @@ import argparse
 from pathlib import Path
 
 from thumbnets import paths
+from thumbnets.model_commands import ENSEMBLE
 from thumbnets.params import load_params
-
-_ENSEMBLE = "ensemble"
 
 
 def demo(arguments: argparse.Namespace) -> None:
@@ -50,7 +49,7 @@ def _models(file: Path | None) -> dict[str, str | Path]:
         if paths.weights(slot, params.seeds[0]).is_file()
     }
     if paths.SELECTION.is_file():
-        models[_ENSEMBLE] = _ENSEMBLE
+        models[ENSEMBLE] = ENSEMBLE
     if not models:
         raise ValueError("Nothing is trained yet: run `dvc repro`, or name a file by --model.")
     return models

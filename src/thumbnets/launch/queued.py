@@ -20,16 +20,16 @@ class Queued(ABC):
         self.name = name
         self.folder: Path = paths.LAUNCH / f"{name}-{os.getpid()}"
         self._waiting: list[Job] = []
-        self._submitted = 0
+        self._numbered = 0
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
         self.folder.mkdir(parents=True, exist_ok=True)
         jobs = []
-        for number, bundle in enumerate(bundles, self._submitted):
+        for number, bundle in enumerate(bundles, self._numbered):
             log = self.folder / f"{number}.log"
             log.write_bytes(b"")
             jobs.append(Job(self.name, f"{os.getpid()}-{number}", bundle, log))
-        self._submitted += len(jobs)
+        self._numbered += len(jobs)
         self._waiting += jobs
         self._start()
         return jobs
