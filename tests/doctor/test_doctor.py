@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from ruamel.yaml import YAML
@@ -126,15 +128,36 @@ def holds(root: Path, process: int, command: str) -> None:
 def test_the_lock_of_a_dead_run_whose_process_number_is_taken_is_removed(root):
     holds(root, os.getpid(), "/somewhere/dvc repro")
     [found] = state.rwlock(root)
-    assert f"killed run, `/somewhere/dvc repro`: process {os.getpid()} is another" in found.problem
+    assert f"killed run, `/somewhere/dvc repro`: process {os.getpid()} has ended" in found.problem
     found.mend()
     assert not (root / ".dvc/tmp/rwlock").exists()
 
 
-def test_the_lock_of_a_live_run_stays_and_nothing_that_it_writes_is_mended(root):
-    command = [sys.executable, "-c", "input()", "repro"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as live:
-        holds(root, live.pid, "-c input() repro")
+def test_the_lock_of_a_zombie_is_removed(root):
+    with subprocess.Popen([sys.executable, "-c", "", "repro"], stdout=subprocess.PIPE) as killed:
+        holds(root, killed.pid, "-c  repro")
+        killed.stdout.read()  # it has ended, and nobody has asked how
+        while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        commands.mend_locks(root)
+    assert not (root / ".dvc/tmp/rwlock").exists()
+
+
+@pytest.mark.parametrize(
+    ("started_by", "argv"),
+    [
+        (["-c", "input()", "repro"], "-c input() repro"),
+        (["-m", "dvc", "repro"], "/somewhere/dvc/__main__.py repro"),
+    ],
+)
+def test_the_lock_of_a_live_run_stays_and_nothing_that_it_writes_is_mended(
+    root, tmp_path, started_by, argv
+):
+    write(tmp_path / "modules/dvc/__main__.py", "input()")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "modules")}
+    command = [sys.executable, *started_by]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as live:
+        holds(root, live.pid, argv)
         write(root / "dvc.lock", "")
         assert not state.rwlock(root)
         [found] = state.lock_file(root)

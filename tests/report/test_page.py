@@ -1,5 +1,6 @@
 """The pages: their numbers, which sections they have, and that they stand alone."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -68,6 +69,17 @@ def pages(params) -> tuple[str, str]:
     return text_of(render_html(results)), render_markdown(results).replace(_GAP, " ")
 
 
+_TOLD: dict[str, tuple[str, str]] = {}
+
+
+def told(make_run, **changes) -> tuple[str, str]:
+    """As `pages` of a run with such changes, which is made once for all tests."""
+    key = json.dumps(changes)
+    if key not in _TOLD:
+        _TOLD[key] = pages(make_run(**changes))
+    return _TOLD[key]
+
+
 def test_page_stands_alone_and_is_well_formed(make_run):
     html = render_html(read_results(make_run(model="mlp4_patches")))
     page = parse(html)
@@ -92,12 +104,12 @@ def test_names_are_escaped(make_run):
 
 
 def test_markdown_is_escaped(make_run):
-    _, markdown = pages(make_run())
+    _, markdown = told(make_run)
     assert markdown.startswith("# A &lt;i>title&lt;/i>: Fashion-MNIST\n")
 
 
 def test_scores_of_several_seeds(make_run):
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     # mlp4 is right on 36 and 32 of 40: mean 0.85, sd 0.0707; Student: 0.85 ± 12.706 * 0.05, cut
     # at 1; Wilson with n = 40: 0.7093 to 0.9294; published 0.8862.
     row = "mlp4 headline 85.00 % ± 7.07 21.47 – 100.00 70.93 – 92.94 88.62 % 1 −3.62 85.00 %"
@@ -110,7 +122,7 @@ def test_scores_of_several_seeds(make_run):
 
 
 def test_a_single_seed_has_wilson_intervals_and_says_so(make_run):
-    text, markdown = pages(make_run(seeds=[0]))
+    text, markdown = told(make_run, seeds=[0])
     # 36 of 40: Wilson 0.7695 to 0.9604.
     assert "Model: mlp4 90.00 % 95 % interval 76.95 – 96.04" in text
     assert (
@@ -123,13 +135,13 @@ def test_a_single_seed_has_wilson_intervals_and_says_so(make_run):
 
 def test_hard_voting_has_no_calibration(make_run):
     ensemble = {"objective": "accuracy", "voting": "hard"}
-    text, markdown = pages(make_run(ensemble=ensemble))
+    text, markdown = told(make_run, ensemble=ensemble)
     assert "hard voting has no top-2, NLL or ECE" in text
     assert "| ensemble | 95.00 % | 0.00 | 95.00 – 95.00 | – | – | – | – | 1,234,567 |" in markdown
 
 
 def test_every_rule_stands_beside_the_best_single_model(make_run):
-    text, markdown = pages(make_run(seeds=[0]))
+    text, markdown = told(make_run, seeds=[0])
     # cnn_c is right on 38 of 40, mlp4 on 36 of them; together they are as good as the better one.
     head = "| best single, by accuracy | – | 95.00 % | 95.00 % | 83.50 – 98.62 | +0.00 |"
     assert head in markdown and "| – | – | – |" in markdown.split(head)[1].splitlines()[0]
@@ -148,53 +160,53 @@ def test_every_rule_stands_beside_the_best_single_model(make_run):
 
 
 def test_a_regression_has_no_weights(make_run):
-    text, markdown = pages(make_run(ensemble={"rule": "stacking"}))
+    text, markdown = told(make_run, ensemble={"rule": "stacking"})
     assert "is stacking, logistic regression" in text and "votes:" not in text
     assert "| cnn_c | 1 | – |" in markdown and "Stacking, logistic regression; fitted" in markdown
 
 
 def test_several_seeds_may_make_one_ensemble(make_run):
-    text, markdown = pages(make_run(ensemble={"rule": "all", "seeds": 2}))
+    text, markdown = told(make_run, ensemble={"rule": "all", "seeds": 2})
     assert "to the trainings of 2 seeds at a time: these make one ensemble" in text
     # Two of each model; right on 36 of 40, with Wilson's interval alone.
     assert "| cnn_c | 2 | 50.0 % | −5.00 |" in markdown
     assert "| ensemble | 90.00 % | – | 76.95 – 96.04 |" in markdown
-    text, _ = pages(make_run(seeds=[0, 1, 2, 3], ensemble={"seeds": 2}))
+    text, _ = told(make_run, seeds=[0, 1, 2, 3], ensemble={"seeds": 2})
     assert "to the trainings of 2 seeds at a time: 2 ensembles" in text
 
 
 def test_headline_outside_the_pool_is_marked(make_run):
-    text, _ = pages(make_run(model="mlp4_patches"))
+    text, _ = told(make_run, model="mlp4_patches")
     assert "mlp4_patches headline not in the pool 50.00 %" in text
 
 
 def test_patching_is_told_where_the_run_compares_it(make_run):
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     assert "Patching" not in text and "Patching" not in markdown
 
-    text, markdown = pages(make_run(model="mlp4_patches"))
+    text, markdown = told(make_run, model="mlp4_patches")
     # Right on 20 of 40 beside 36 and 32: -14 / 40; the source has 0.8618 beside 0.8862.
     assert "difference in test accuracy is −35.00 points" in text
     assert "The source of the network reports −2.44 points." in text
     assert "- mlp4_patches (7 × 7 pixels, shared) beside mlp4: −35.00 points" in markdown
 
     # With one seed McNemar's 2 / 2^16, times 4 of 6 pairs, two of which have a smaller p.
-    text, markdown = pages(make_run(model="mlp4_patches", seeds=[0]))
+    text, markdown = told(make_run, model="mlp4_patches", seeds=[0])
     assert "corrected p = 0.0001): patching costs accuracy here." in text
     assert "p 0.0001 after Holm's correction: worse." in markdown
     models = dict.fromkeys(["mlp4", "cnn_c"], {"arch": "mlp4"}) | {
         "cnn_c": {"arch": "mlp4", "patches": {"size": 7, "mode": "permute"}}
     }
-    text, markdown = pages(make_run(model="mlp4", seeds=[0], models=models))
+    text, markdown = told(make_run, model="mlp4", seeds=[0], models=models)
     assert "corrected p = 1): this run shows no effect of patching." in text
     assert "p 1 after Holm's correction: no difference shown." in markdown
 
-    text, _ = pages(make_run(model="mlp4_patches", pool=["cnn_c"]))
+    text, _ = told(make_run, model="mlp4_patches", pool=["cnn_c"])
     assert "Patching" not in text
 
 
 def test_comparisons_say_better_only_of_small_p(make_run):
-    text, markdown = pages(make_run(model="mlp4_patches", seeds=[0]))
+    text, markdown = told(make_run, model="mlp4_patches", seeds=[0])
     assert "Holm's correction for all 6 pairs" in text
     # 38 and 36 of 40, 36 and 20.
     assert "cnn_c – mlp4 +5.00 −2.06 to +12.06 1 0.500 no difference shown" in text
@@ -202,14 +214,14 @@ def test_comparisons_say_better_only_of_small_p(make_run):
     assert "superiority" not in text
     assert "| mlp4 | mlp4_patches | – |" in markdown
     assert "mlp4 (+5.00, −2.06 to +12.06, p 1) |" in markdown
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     # cnn_c is right on 38 and 38, mlp4 on 36 and 32.
     assert re.search(r"cnn_c – mlp4 \+10.00 .* 1.00 \d.\d\d – 1.00 no difference shown", text)
     assert "a paired test over test images and seeds" in markdown
 
 
 def test_costs_are_told_layer_by_layer(make_run):
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     # 784 * 500 + 500 * 250 + 250 * 250 + 250 * 3 products; ReLU and dropout of 1,000 units.
     assert "| mlp4 | 580,250 | 2,000 | 0 | 0 | 3,787 | 581,253 | 2.22 | 28 |" in markdown
     assert "Layers of mlp4" in text
@@ -218,7 +230,7 @@ def test_costs_are_told_layer_by_layer(make_run):
 
 
 def test_calibration_states_its_bins(make_run):
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     assert "Test images in 15 bins of equal width of the probability" in text
     assert "| Model | Temperature | ECE | ECE with temperature |" in markdown
     results = read_results(make_run())
@@ -226,7 +238,7 @@ def test_calibration_states_its_bins(make_run):
 
 
 def test_views_are_told_with_the_one_in_use(make_run):
-    text, markdown = pages(make_run(seeds=[0]))
+    text, markdown = told(make_run, seeds=[0])
     # mlp4 is right on 36 of 40, mirrored on 38, moved on 37.
     assert "Model none in use flip shift flip_shift" in text
     assert "mlp4 90.00 % 95.00 % +5.00 (−2.06 to +12.06) 92.50 % +2.50 (" in text
@@ -235,7 +247,7 @@ def test_views_are_told_with_the_one_in_use(make_run):
     assert "interval over images, not corrected" in text
 
     evaluation = {"tta": "shift", "ece_bins": 15, "mistakes": 5}
-    text, markdown = pages(make_run(evaluation=evaluation))
+    text, markdown = told(make_run, evaluation=evaluation)
     assert "The test images were scored under shift alone" in text
     assert "interval over images and seeds, not corrected" in text
     # 37 and 33 of 40, in the table of models as well.
@@ -243,43 +255,43 @@ def test_views_are_told_with_the_one_in_use(make_run):
 
 
 def test_a_model_that_diverged_is_told(make_run):
-    text, markdown = pages(make_run(seeds=[0]))
+    text, markdown = told(make_run, seeds=[0])
     assert text.count("diverged") == 1
     assert "cnn_c diverged; its learning rate was halved 1 time." in text
     assert "\n\ncnn_c diverged; its learning rate was halved 1 time.\n\n#" in markdown
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     assert "cnn_c diverged; its learning rate was halved 2 times in 2 trainings." in text
     assert "cnn_c diverged; its learning rate was halved 2 times in 2 trainings." in markdown
-    assert "diverged" not in pages(make_run(pool=["mlp4"]))[0]
+    assert "diverged" not in told(make_run, pool=["mlp4"])[0]
 
 
 def test_a_refit_is_told(make_run):
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     assert "once more" not in text and "once more" not in markdown
     models = {"mlp4": {"arch": "mlp4", "refit": True}, "cnn_c": {"arch": "cnn_c"}}
-    text, markdown = pages(make_run(models=models))
+    text, markdown = told(make_run, models=models)
     assert "mlp4 was trained once more, on all training images: test scores are of those" in text
     assert "mlp4: trained once more on all training images" in markdown
-    text, _ = pages(make_run(models=models | {"cnn_c": {"arch": "cnn_c", "refit": True}}))
+    text, _ = told(make_run, models=models | {"cnn_c": {"arch": "cnn_c", "refit": True}})
     assert "mlp4, cnn_c were trained once more" in text
 
 
 def test_cross_validation_is_told_where_folds_rotate(make_run):
-    text, markdown = pages(make_run())
+    text, markdown = told(make_run)
     assert "ross-validation" not in text and "Cross-validation" not in markdown
 
     rotating = {"folds": 2, "seed": 0, "rotate": True}
-    text, markdown = pages(make_run(split=rotating))
+    text, markdown = told(make_run, split=rotating)
     assert "this is stratified 2-fold cross-validation of every model" in text
     assert "2 of 2 stratified folds validated a run." in markdown
     assert "| mlp4 | 85.00 % | 7.07 % | 21.47 – 100.00 |" in markdown
 
-    text, markdown = pages(make_run(split=rotating, seeds=[1, 3]))
+    text, markdown = told(make_run, split=rotating, seeds=[1, 3])
     assert "1 of the 2 folds of the training images validated a run" in text
 
 
 def test_basis_names_the_data_and_all_params(make_run):
-    text, _ = pages(make_run())
+    text, _ = told(make_run)
     assert "SHA-256 of the training split " + "ab" * 32 in text
     assert "60, 20 per class, in 2 stratified folds" in text
     assert re.search(r"cnn_c cnn_c dropout 0\.\d+ lr 0.01", text)
@@ -316,7 +328,7 @@ def test_any_number_of_classes(make_run, classes):
 
 
 def test_even_classes_without_duplicates_are_not_worth_a_word(make_run):
-    for page in pages(make_run()):
+    for page in told(make_run):
         assert "uneven" not in page.lower() and "Duplicates" not in page and "Left out" not in page
 
 

@@ -25,14 +25,13 @@ _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
 
 
 def rwlock(root: Path) -> list[Finding]:
-    """A lock file of DVC that a killed run left: cut off, or with a process that is another now."""
+    """A lock file of DVC that a killed run left: cut off, or of a process that has ended."""
     if (holders := _holders(root)) is None:
         problem = f"{_RWLOCK} is cut off: a run was killed while DVC wrote it"
-    elif dead := sorted(holder for holder in holders if _taken_over(*holder)):
+    elif dead := sorted(holder for holder in holders if _has_ended(*holder)):
         process, command = dead[0]
         problem = (
-            f"{_RWLOCK} is of a killed run, `{shorten(command)}`: process {process} is another "
-            "program now"
+            f"{_RWLOCK} is of a killed run, `{shorten(command)}`: process {process} has ended"
         )
     else:
         return []
@@ -53,22 +52,31 @@ def _holders(root: Path) -> set[tuple[int, str]] | None:
 
 
 def _command_of(process: int) -> str | None:
-    """The command line of a process; None if there is no such process, or it may not be seen."""
+    """The command line of a process, "" of a zombie; None if there is none, or it is not shown."""
     import psutil
 
     try:
         return " ".join(psutil.Process(process).cmdline())
+    except psutil.ZombieProcess:
+        return ""
     except psutil.Error:
         return None
 
 
-def _taken_over(process: int, command: str) -> bool:
-    """Whether another program has the number of a process by now (DVC passes over one that ended).
+def _has_ended(process: int, command: str) -> bool:
+    """Whether DVC takes for alive what has ended: its number is another program's, or a zombie's.
 
-    DVC writes `sys.argv`, which is the end of the command line.
+    A container whose first process asks nobody how it ended keeps zombies. DVC itself passes over
+    numbers that no process has.
     """
     now = _command_of(process)
-    return bool(now) and not now.endswith(command)
+    return now is not None and not _is_of(command, now)
+
+
+def _is_of(command: str, line: str) -> bool:
+    """Whether `sys.argv`, which DVC writes, is that of a command line: its end, but for `-m dvc`."""
+    _, module, arguments = command.partition("/dvc/__main__.py")
+    return line.endswith((command, f" -m dvc{arguments}") if module else command)
 
 
 def _running(root: Path) -> list[tuple[int, str]]:
@@ -76,7 +84,7 @@ def _running(root: Path) -> list[tuple[int, str]]:
     return sorted(
         holder
         for holder in _holders(root) or ()
-        if (_command_of(holder[0]) or "").endswith(holder[1])
+        if _is_of(holder[1], _command_of(holder[0]) or "")
     )
 
 
@@ -114,7 +122,7 @@ def _remove_rwlock(root: Path) -> None:
         holders = _holders(root)
         if holders is None or not _running(root):
             (root / _RWLOCK).unlink(missing_ok=True)
-        elif kept := [holder for holder in holders if _taken_over(*holder)]:
+        elif kept := [holder for holder in holders if _has_ended(*holder)]:
             raise ValueError(
                 f"{_RWLOCK} is of a killed run, process {kept[0][0]}, and of a live one, process "
                 f"{_running(root)[0][0]}: wait for its end."
