@@ -74,7 +74,7 @@ def _has_ended(process: int, command: str) -> bool:
 
 
 def _is_of(command: str, line: str) -> bool:
-    """Whether `sys.argv`, which DVC writes, is that of a command line: its end, but for `-m dvc`."""
+    """Whether `sys.argv`, which DVC writes, is of a command line: its end, but for `-m dvc`."""
     _, module, arguments = command.partition("/dvc/__main__.py")
     return line.endswith((command, f" -m dvc{arguments}") if module else command)
 
