@@ -1,19 +1,18 @@
 """What does a back end of `thumbnets train` cost, beside processes of this machine?"""
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.harness import CORES, ROOT, Options, ratios, shuffled, spread, table
+from benchmarks.harness import CORES, Options, ratios, shuffled, spread, table
+from benchmarks.project import cloned, run
 from benchmarks.task import fetch
 from tests.launch.cluster import hindrance, running_slurm
 
+DATA = "fashion_mnist"
 SEEDS = 12
 # About ten seconds a training on one core of 2.6 GHz.
 BLOCK = "timed: {arch: mlp4, epochs: %d, lr: 0.05, augment: []}\n"
@@ -39,51 +38,28 @@ def contenders() -> tuple[dict[str, Command], list[str]]:
 
 
 def prepared(folder: Path, epochs: int) -> None:
-    """A copy of the project whose run is twelve trainings of one block."""
-    for name in ("src", "stages", "zoo", "pretrained", "images"):
-        shutil.copytree(ROOT / name, folder / name)
-    for name in ("dvc.yaml", "requirements.lock"):
-        shutil.copy(ROOT / name, folder / name)
+    """A clone of the project whose run is twelve trainings of one block."""
+    cloned(folder, DATA, f"model: timed\npool: [timed]\nseeds: {list(range(SEEDS))}\n")
     (folder / "zoo/timed.yaml").write_text(BLOCK % epochs)
-    text = (ROOT / "params.yaml").read_text()
-    start, end = text.index("model:"), text.index("data:")
-    run_of = f"model: timed\npool: [timed]\nseeds: {list(range(SEEDS))}\n"
-    (folder / "params.yaml").write_text(text[:start] + run_of + text[end:])
-    _run(folder, "dvc", "init", "--no-scm", "--quiet")
-    _run(folder, "dvc", "repro", "--quiet", "pretrain")
-
-
-def _run(folder: Path, *command: str) -> None:
-    """Run a command with the code of the copy.
-
-    Raises:
-        RuntimeError: It failed.
-    """
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PYTHONPATH": "src", "PATH": tools, "DVC_NO_ANALYTICS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=environment, capture_output=True
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode().strip().splitlines()[-1])
+    run(folder, "-m", "dvc", "repro", "pretrain")
 
 
 def seconds(folder: Path, options: Command) -> float:
     """How long `thumbnets train` takes when nothing is trained."""
     shutil.rmtree(folder / ".dvc/cache/finished", ignore_errors=True)
     began = time.perf_counter()
-    _run(folder, "thumbnets.cli", "train", "--jobs", str(CORES), *options)
+    run(folder, "-m", "thumbnets", "train", "--jobs", str(CORES), *options)
     return time.perf_counter() - began
 
 
 def question(options: Options) -> str:
     """The table of all back ends."""
-    fetch("fashion_mnist")
+    fetch(DATA)
     found, absent = contenders()
     rounds = 1 if options.quick else min(3, options.repeats)
     taken: dict[str, list[float]] = {name: [] for name in found}
     with ExitStack() as open_:
-        folder = Path(open_.enter_context(tempfile.TemporaryDirectory()))
+        folder = Path(open_.enter_context(tempfile.TemporaryDirectory()), "clone")
         prepared(folder, QUICK_EPOCHS if options.quick else EPOCHS)
         if not hindrance():
             servers = Path(open_.enter_context(tempfile.TemporaryDirectory()))

@@ -1,10 +1,6 @@
 """How long do the default networks train: by `thumbnets train`, by the usual loop?"""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from itertools import count
@@ -12,7 +8,8 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.harness import CORES, Contender, Options, ratios, spread, table, wall
-from benchmarks.process import ENVIRONMENT, ROOT, Job, Measured, answer
+from benchmarks.process import Job, Measured, answer
+from benchmarks.project import cloned, run
 from benchmarks.task import Task, fetch
 from thumbnets import runtime
 
@@ -74,31 +71,13 @@ def project(folder: Path, models: list[str], epochs: int | None, precision: str)
         epochs: Epochs of each network; None: those of its block.
         precision: `train.precision`.
     """
-    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
-    shutil.rmtree(folder / ".dvc/cache", ignore_errors=True)
-    fetched = f"data/raw/{DATA}"
-    shutil.copytree(ROOT / fetched, folder / fetched)
+    cloned(folder, DATA, f"model: {models[0]}\npool: [{', '.join(models)}]\nseeds: [0]\n")
     text = (folder / "params.yaml").read_text()
-    start, end = text.index("model:"), text.index("seeds:")
-    text = f"{text[:start]}model: {models[0]}\npool: [{', '.join(models)}]\n{text[end:]}"
     text = re.sub(r"(?m)^  precision: \w+", f"  precision: {precision}", text)
     if epochs:
         text = re.sub(r"epochs: \d+", f"epochs: {epochs}", text)
     (folder / "params.yaml").write_text(text)
-    run(folder, "dvc", "repro", "--quiet", "pretrain")
-
-
-def run(folder: Path, *command: str) -> None:
-    """Run a command of the project in the user's environment.
-
-    Raises:
-        RuntimeError: It failed.
-    """
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**ENVIRONMENT, "PATH": path, "PYTHONPATH": "src"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+    run(folder, "-m", "dvc", "repro", "pretrain")
 
 
 def ours(models: list[str], epochs: int | None, precision: str) -> Measured:
@@ -109,7 +88,7 @@ def ours(models: list[str], epochs: int | None, precision: str) -> Measured:
 
     def measured() -> dict:
         began = time.perf_counter()
-        run(clone, sys.executable, "-m", "thumbnets", "train")
+        run(clone, "-m", "thumbnets", "train")
         seconds = time.perf_counter() - began
         folder.cleanup()
         return {"seconds": seconds}
