@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.process import ENVIRONMENT, ROOT
+from benchmarks.process import ROOT
 
 
 def cloned(folder: Path, data: str, run_of: str) -> None:
@@ -32,7 +32,7 @@ def run(folder: Path, *command: str) -> None:
         RuntimeError: It failed.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**ENVIRONMENT, "PATH": path, "PYTHONPATH": "src"}
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": "src"}
     command = (sys.executable, *command)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import peers, pool
+from benchmarks import peers, pool, project
 from benchmarks.task import Task
 from thumbnets.params import load_params
 
@@ -53,5 +53,5 @@ def test_the_best_way_is_the_quickest(tmp_path, monkeypatch):
 
 
 def test_a_command_that_fails_is_told(tmp_path):
-    with pytest.raises(RuntimeError, match="failed: cp: missing"):
-        pool.run(tmp_path, "cp")
+    with pytest.raises(RuntimeError, match="-c raise SystemExit.* failed: wrong"):
+        project.run(tmp_path, "-c", "raise SystemExit('wrong')")

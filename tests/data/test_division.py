@@ -80,7 +80,7 @@ def test_a_pattern_finds_groups():
     assert groups_in_both(by_class, RULE) == [] and groups_in_both(by_name, RULE) == ["p1"]
     with pytest.raises(ValueError, match="1 groups have training and test images, such as p1"):
         groups_in_both(by_name, replace(RULE, leaks="refuse"))
-    with pytest.raises(ValueError, match="data.group: 'x' does not match a/p1_0.png"):
+    with pytest.raises(ValueError, match="'x' does not match 2 of 2 paths, as a/p1_0.png: give"):
         with_groups(listed, replace(RULE, group="x"), below)
 
 

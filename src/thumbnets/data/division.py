@@ -29,9 +29,11 @@ def with_groups(rows: list[Listed], rule: FolderRule, below: list[str]) -> list[
     if rule.group is None:
         return rows
     found = [re.search(rule.group, path) for path in below]
-    if None in found:
-        path = below[found.index(None)]
-        raise ValueError(f"data.group: {rule.group!r} does not match {shown(path)}.")
+    if others := [path for path, match in zip(below, found, strict=True) if not match]:
+        raise ValueError(
+            f"data.group: '{rule.group}' does not match {len(others)} of {len(below)} paths, as "
+            f"{shown(others[0])}: give a pattern that finds the group of every image."
+        )
     groups = [match[1] if match.re.groups else match[0] for match in found]
     return [replace(row, group=group or "") for row, group in zip(rows, groups, strict=True)]
 

@@ -30,9 +30,7 @@ def rwlock(root: Path) -> list[Finding]:
         problem = f"{_RWLOCK} is cut off: a run was killed while DVC wrote it"
     elif dead := sorted(holder for holder in holders if _has_ended(*holder)):
         process, command = dead[0]
-        problem = (
-            f"{_RWLOCK} is of a killed run, `{shorten(command)}`: process {process} has ended"
-        )
+        problem = f"{_RWLOCK} is of a killed run, `{shorten(command)}`: process {process} has ended"
     else:
         return []
     return [Finding(problem, f"rm {_RWLOCK}", lambda: _remove_rwlock(root))]
@@ -82,9 +80,7 @@ def _is_of(command: str, line: str) -> bool:
 def _running(root: Path) -> list[tuple[int, str]]:
     """Live runs of DVC, which write its files."""
     return sorted(
-        holder
-        for holder in _holders(root) or ()
-        if _is_of(holder[1], _command_of(holder[0]) or "")
+        holder for holder in _holders(root) or () if _is_of(holder[1], _command_of(holder[0]) or "")
     )
 
 

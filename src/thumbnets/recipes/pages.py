@@ -69,9 +69,11 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
             f"| {_linked(spread(of_quick), quick[0])} | {_linked(with_interval(of_best), best[0])} "
             f"| {FILTERS['percent'](published.accuracy) if published else _NONE} |"
         )
-    seeds = {file.id: result and result["recipe"]["seeds"] for file, result in (quick, best)}
     told = ", ".join(
-        f"{FILTERS['plural'](len(of), 'seed')} ({name})" for name, of in seeds.items() if of
+        f"{FILTERS['plural'](len(result['recipe']['seeds']), 'seed')} ({file.id}, measured at "
+        f"commit {result['measured']['commit'][:12]})"
+        for file, result in (quick, best)
+        if result
     )
     return "\n".join([*lines, "", f"Means ± standard deviations over seeds: {told}."]) + "\n"
 

@@ -49,11 +49,11 @@ def interval(bounds: Any, digits: int = 2) -> str:
 
 
 def point_interval(bounds: Any, digits: int = 2) -> str:
-    """An interval of differences as +0.36 to +0.88, in percentage points."""
+    """An interval of differences of shares as +0.36 to +0.88, in percentage points; cut, too."""
     low, high = _bounds(bounds)
-    if low is not None and math.isnan(low):  # one group of images: it can't be told
+    if low is None or math.isnan(low):  # one group of images: it can't be told
         return NONE
-    return f"{points(low, digits)} to {points(high, digits)}"
+    return f"{points(max(low, -1), digits)} to {points(min(high, 1), digits)}"
 
 
 def _bounds(bounds: Any) -> tuple[float | None, float | None]:
@@ -70,7 +70,7 @@ def decimals(value: float | None, digits: int) -> str:
 
 def p_value(p: float | None) -> str:
     """0.03141 as 0.031; what is too small to matter as < 0.0001."""
-    if p is None:
+    if p is None or math.isnan(p):
         return NONE
     if p < 0.0001:
         return "< 0.0001"
