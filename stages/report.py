@@ -5,7 +5,7 @@ from thumbnets.artifacts import write_json, write_text
 from thumbnets.inputs import stage_params
 from thumbnets.quality.suspects import write_suggestions
 from thumbnets.report.card import render_card
-from thumbnets.report.page import render_html, render_markdown
+from thumbnets.report.page import render_pages
 from thumbnets.report.plots import write_plots
 from thumbnets.report.results import read_results
 from thumbnets.stage import run_stage
@@ -19,8 +19,9 @@ def main() -> None:
     flaws = results.flaws.as_json(results.class_counts)
     write_json(paths.QUALITY, flaws)
     write_suggestions(paths.SUGGESTIONS, results.flaws.suspects)
-    write_text(paths.REPORT / "index.html", render_html(results))
-    write_text(paths.REPORT / "report.md", render_markdown(results))
+    pages = render_pages(results)
+    write_text(paths.REPORT / "index.html", pages.html)
+    write_text(paths.REPORT / "report.md", pages.markdown)
     write_text(paths.REPORT / "model_card.md", render_card(results, flaws))
     write_plots(results, paths.PLOTS)
 

@@ -11,7 +11,7 @@ import pytest
 from thumbnets.report import glyphs
 from thumbnets.report.charts import confusion_chart
 from thumbnets.report.figures import image_grid, save
-from thumbnets.report.page import render_html, render_markdown
+from thumbnets.report.page import render_pages
 from thumbnets.report.results import read_results
 
 FONTS = Path(matplotlib.get_data_path(), "fonts/ttf")
@@ -68,8 +68,9 @@ def test_pictures_are_drawn_without_a_missing_glyph(fonts, tmp_path, with_font):
 
 def test_the_report_has_the_legend(make_run):
     results = read_results(make_run())
-    assert "Numbers in pictures" not in render_markdown(results)
+    assert "Numbers in pictures" not in render_pages(results).markdown
     meta = replace(results.meta, classes=["cat", "猫<b>", "犬|"])
     found = replace(results, meta=meta)
-    assert "of a name: #1 猫&lt;b>, #2 犬\\|." in render_markdown(found)
-    assert "#1 猫&lt;b&gt;, #2 犬|.</p>" in render_html(found)
+    pages = render_pages(found)
+    assert "of a name: #1 猫&lt;b>, #2 犬\\|." in pages.markdown
+    assert "#1 猫&lt;b&gt;, #2 犬|.</p>" in pages.html

@@ -14,7 +14,7 @@ from thumbnets.evaluation.coverage import coverage
 from thumbnets.evaluation.statistics import wilson_interval
 from thumbnets.report.filters import percent
 from thumbnets.report.findings import calibrations
-from thumbnets.report.page import render_html, render_markdown
+from thumbnets.report.page import render_pages
 from thumbnets.report.results import read_results
 
 _VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -66,7 +66,8 @@ def text_of(html: str) -> str:
 def pages(params) -> tuple[str, str]:
     """Text of the HTML page, and the Markdown."""
     results = read_results(params)
-    return text_of(render_html(results)), render_markdown(results).replace(_GAP, " ")
+    both = render_pages(results)
+    return text_of(both.html), both.markdown.replace(_GAP, " ")
 
 
 _TOLD: dict[str, tuple[str, str]] = {}
@@ -81,7 +82,7 @@ def told(make_run, **changes) -> tuple[str, str]:
 
 
 def test_page_stands_alone_and_is_well_formed(make_run):
-    html = render_html(read_results(make_run(model="mlp4_patches")))
+    html = render_pages(read_results(make_run(model="mlp4_patches"))).html
     page = parse(html)
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
     assert {link for link in page.links if link.startswith("#")} <= {f"#{i}" for i in page.ids}
@@ -92,12 +93,11 @@ def test_page_stands_alone_and_is_well_formed(make_run):
 
 def test_same_run_gives_the_same_bytes(make_run):
     params = make_run(model="mlp4_patches")
-    first = render_html(read_results(params)), render_markdown(read_results(params))
-    assert first == (render_html(read_results(params)), render_markdown(read_results(params)))
+    assert render_pages(read_results(params)) == render_pages(read_results(params))
 
 
 def test_names_are_escaped(make_run):
-    html = render_html(read_results(make_run()))
+    html = render_pages(read_results(make_run())).html
     assert "<b>bold" not in html and "&lt;b&gt;bold" in html
     assert "<i>title" not in html
     assert "$x$ | _y_" in text_of(html)
@@ -309,7 +309,7 @@ def test_any_number_of_classes(make_run, classes):
     of_class = next(iter(results.metrics["mlp4"]["recall"].values()))
     by_class = {score: dict.fromkeys(names, of_class) for score in ("precision", "recall", "f1")}
     text = text_of(
-        render_html(
+        render_pages(
             replace(
                 results,
                 found=results.found | {"train": [20] * classes},
@@ -321,7 +321,7 @@ def test_any_number_of_classes(make_run, classes):
                 ensemble_confusion=matrix,
                 mistakes=type(results.mistakes)(**empty),
             )
-        )
+        ).html
     )
     assert f"{classes} classes" in text and "None was kept" in text
     assert f"class {classes - 1} 100.0" in text
@@ -351,7 +351,8 @@ def test_uneven_classes_are_counted(make_run):
 
 def test_uneven_test_classes_have_a_balanced_accuracy_and_a_dash_for_what_is_undefined(make_run):
     results = read_results(make_run(uneven=True, seeds=[0]))
-    source, markdown = render_html(results), render_markdown(results).replace(_GAP, " ")
+    both = render_pages(results)
+    source, markdown = both.html, both.markdown.replace(_GAP, " ")
     html = text_of(source)
     # Of 40 images 30 and 10 are of the two classes; 36 are right: all but the last 3 and 1 of them.
     balanced = (27 / 30 + 9 / 10) / 2
@@ -434,7 +435,8 @@ def test_what_is_known_of_own_images_is_told(make_run):
 def test_coverage_of_the_headline_is_that_of_its_validation_images(make_run):
     results = read_results(make_run())
     found = coverage(results.validation["mlp4"])
-    section = render_html(results).split('<section id="calibration">')[1].split("</section>")[0]
+    html = render_pages(results).html
+    section = html.split('<section id="calibration">')[1].split("</section>")[0]
     share, accuracy = found.at(0.9)
     row = section.split('<th scope="row">0.9</th>')[1].split("</tr>")[0]
     assert percent(share) in row and (percent(accuracy) if accuracy is not None else "–") in row

@@ -6,7 +6,7 @@ from tests.report.test_page import text_of
 from thumbnets import paths
 from thumbnets.artifacts import read_json, write_arrays, write_json
 from thumbnets.quality.images import LIST, PICTURES
-from thumbnets.report.page import render_html, render_markdown
+from thumbnets.report.page import render_pages
 from thumbnets.report.quality import cut, quality
 from thumbnets.report.results import read_results
 
@@ -34,7 +34,7 @@ def section(html: str) -> str:
 def test_what_was_found_is_said_and_names_are_escaped(make_run):
     params = make_run()
     write_found(corrected=3, dropped=1)
-    html = render_html(read_results(params))
+    html = render_pages(read_results(params)).html
     text = section(html)
     assert "3 labels were corrected ( data.corrections ) and 1 training image left out" in text
     assert "7 of a training and a test image, 0 within the training images" in text
@@ -43,7 +43,7 @@ def test_what_was_found_is_said_and_names_are_escaped(make_run):
     )
     assert r"train <i>a\x1b</i>" in text and "<i>a" not in html
     assert "Dark: 9 images, the first of them:" in text and "train night" in text
-    markdown = render_markdown(read_results(params))
+    markdown = render_pages(read_results(params)).markdown
     assert "- Pairs of copies: 7 of a training and a test image, 0 within" in markdown
     assert "- Odd images: 9 dark\n" in markdown
     assert (
@@ -55,7 +55,7 @@ def test_what_was_found_is_said_and_names_are_escaped(make_run):
 def test_suspects_are_those_of_the_validation_folds(make_run):
     # Both models are right on 32 of 40 images or more, and take the last for the next class.
     results = read_results(make_run())
-    text = section(render_html(results))
+    text = section(render_pages(results).html)
     found = results.flaws.suspects
     wrong = {int(one.name) for one in found.found}
     assert wrong and wrong <= set(range(32, 40)) and found.judged == 40
@@ -66,7 +66,7 @@ def test_suspects_are_those_of_the_validation_folds(make_run):
 
 
 def test_without_flaws_it_says_so(make_run):
-    text = section(render_html(read_results(make_run())))
+    text = section(render_pages(read_results(make_run())).html)
     assert "No two images show the same." in text and "No image is plain" in text
     assert "corrected" not in text
 
@@ -74,7 +74,7 @@ def test_without_flaws_it_says_so(make_run):
 def test_bags_have_no_suspects(make_run):
     results = read_results(make_run())
     results.flaws.__dict__["suspects"] = None
-    assert quality(results).gallery == [] and "held out" not in section(render_html(results))
+    assert quality(results).gallery == [] and "held out" not in section(render_pages(results).html)
 
 
 def test_pictures_are_cut_where_they_are_too_many(make_run):

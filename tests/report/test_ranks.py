@@ -4,16 +4,18 @@ from thumbnets.evaluation.ranking import Rank
 from thumbnets.report import ranks
 from thumbnets.report.charts import INK, ranks_chart
 from thumbnets.report.filters import probability
-from thumbnets.report.page import render_html, render_markdown
+from thumbnets.report.page import render_pages
 from thumbnets.report.results import read_results
 
 
 def test_ranks_are_shown_of_five_models_or_more(make_run, monkeypatch):
     results = read_results(make_run(model="mlp4_patches"))
     assert ranks.standing(results) is None
-    assert "Ranks" not in render_html(results) + render_markdown(results)
+    pages = render_pages(results)
+    assert "Ranks" not in pages.html + pages.markdown
     monkeypatch.setattr(ranks, "FEWEST", 3)  # as many as the toy run has
-    page, markdown = render_html(results), render_markdown(results)
+    pages = render_pages(results)
+    page, markdown = pages.html, pages.markdown
     assert "<h3>Ranks</h3>" in page and 'aria-label="Mean ranks with 95 % intervals: ' in page
     # cnn_c, with 38 of 40, is the ensemble, too: they share the first two places.
     assert "Not shown to differ: cnn_c, ensemble, mlp4" in markdown

@@ -1,5 +1,6 @@
 """The pages of the report: the findings of a run put into its templates."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,26 @@ _FOLDER = Path(__file__).parent
 READABLE_CLASSES = 20  # a matrix of more classes is shown as a picture, without its numbers
 
 
-def render_html(results: Results) -> str:
-    """The whole report as one HTML document that loads nothing."""
+@dataclass(frozen=True)
+class Pages:
+    """The report, twice.
+
+    Attributes:
+        html: All of it, as one document that loads nothing.
+        markdown: Its tables, short, for a pull request.
+    """
+
+    html: str
+    markdown: str
+
+
+def render_pages(results: Results) -> Pages:
+    """Both pages, of the same findings."""
     context = _context(results)
+    return Pages(_html(results, context), render(_FOLDER / "report.md.j2", **context))
+
+
+def _html(results: Results, context: dict[str, Any]) -> str:
     return render(
         _FOLDER / "page.html.j2",
         **context,
@@ -72,11 +90,6 @@ def render_html(results: Results) -> str:
         params_yaml=to_yaml(results.params),
         **_confusion(results),
     )
-
-
-def render_markdown(results: Results) -> str:
-    """The tables of the report, short, for a pull request."""
-    return render(_FOLDER / "report.md.j2", **_context(results))
 
 
 def _context(results: Results) -> dict[str, Any]:
