@@ -142,14 +142,13 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
             yield from _statements(child)
 
 
-def files_of(name: str, source: Path) -> Iterator[Path]:
+@cache
+def files_of(name: str, source: Path) -> tuple[Path, ...]:
     """The project's files that importing `name` runs: packages on the way, then the module."""
-    parts = name.split(".")
-    for depth in range(1, len(parts) + 1):
-        path = source.joinpath(*parts[:depth])
-        for file in (path / "__init__.py", path.with_suffix(".py")):
-            if file.is_file():
-                yield file
+    package, _, _ = name.rpartition(".")
+    path = source.joinpath(*name.split("."))
+    files = (path / "__init__.py", path.with_suffix(".py"))
+    return (files_of(package, source) if package else ()) + tuple(filter(Path.is_file, files))
 
 
 def _module_name(file: Path, source: Path) -> str:

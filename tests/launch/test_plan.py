@@ -30,6 +30,7 @@ def dvc(monkeypatch, said: str = "{}", fails: str = "nothing") -> list[list[str]
         return subprocess.CompletedProcess(command, int(fails in command), said)
 
     monkeypatch.setattr(plan.subprocess, "run", run)
+    monkeypatch.setattr(plan, "run_to_end", lambda command: run(command).returncode)
     return commands
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from thumbnets.artifacts import write_json
 from thumbnets.launch.base import Bundle, Training
 from thumbnets.params import Params
+from thumbnets.processes import run_to_end
 from thumbnets.store import Store, training_key
 
 _JOB_SECONDS = 180  # a job that takes minutes: what a cluster adds to each is then little
@@ -29,7 +30,7 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
     Raises:
         ValueError: DVC failed; it has said why.
     """
-    if subprocess.run(["dvc", "repro", "pretrain" if encoders else "preprocess"]).returncode:
+    if run_to_end(["dvc", "repro", "pretrain" if encoders else "preprocess"]):
         raise ValueError("Images or encoders could not be prepared: see above.")
     status = ["dvc", "status", "--json", "train", "train-headline"]
     done = subprocess.run(status, stdout=subprocess.PIPE, text=True)

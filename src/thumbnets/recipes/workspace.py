@@ -19,6 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from thumbnets import paths, runtime
+from thumbnets.processes import run_to_end
 
 PROFILE = "launch.toml"  # where trainings run, which git does not have
 FOLDER = Path(".dvc/tmp/recipes")
@@ -78,13 +79,13 @@ class Workspace:
         Raises:
             ValueError: It failed; it has said why.
         """
-        done = subprocess.run(
+        status = run_to_end(
             [sys.executable, "-m", *command],
             cwd=self.folder,
             env={**_environment(), **(env or {})},
             pass_fds=[self.lock],  # a killed run's children may still write here
         )
-        if done.returncode:
+        if status:
             raise ValueError(
                 f"`{' '.join(command)}` failed in {self.folder}: see above; the same command goes "
                 "on from there."

@@ -1,0 +1,45 @@
+"""Programs that are waited for: their status, and what is left of them when we are told to end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from thumbnets.processes import run_to_end
+
+TOLD = "from thumbnets.processes import run_to_end; from thumbnets.stage import run; "
+
+
+def test_the_status_is_that_of_the_program(tmp_path):
+    command = [sys.executable, "-c", "import os; exit(os.getcwd() != os.environ['HERE'])"]
+    assert run_to_end(command, cwd=tmp_path, env=os.environ | {"HERE": str(tmp_path)}) == 0
+    assert run_to_end(command, cwd=tmp_path, env=os.environ | {"HERE": "elsewhere"}) == 1
+
+
+@pytest.mark.parametrize("cut_off", [signal.SIGTERM, signal.SIGINT])
+def test_what_it_has_started_ends_too(cut_off):
+    """A program that passes no signal on; Ctrl-C goes to all processes of the terminal."""
+    program = TOLD + "run(run_to_end, ['sh', '-c', 'sleep 300; sleep 300'])"
+    with subprocess.Popen([sys.executable, "-c", program], start_new_session=True) as told:
+        while len(started := psutil.Process(told.pid).children(recursive=True)) < 2:
+            time.sleep(0.01)
+        (os.killpg if cut_off == signal.SIGINT else os.kill)(told.pid, cut_off)
+        assert told.wait(20) == 128 + cut_off
+    assert not psutil.wait_procs(started, 20)[1]
+
+
+def test_a_program_that_cleans_up_is_waited_for():
+    cleaning = "import signal, time\ndef end(*_):\n time.sleep(0.6); print('clean', flush=True)\n"
+    cleaning += " exit(3)\nsignal.signal(signal.SIGTERM, end); print('on', flush=True)\n"
+    program = (
+        TOLD + f"run(run_to_end, [{sys.executable!r}, '-c', {cleaning + 'time.sleep(300)'!r}])"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as it:
+        assert it.stdout.readline() == "on\n"
+        it.terminate()
+        assert it.stdout.read() == "clean\n"
+        assert it.wait(20) == 128 + signal.SIGTERM
