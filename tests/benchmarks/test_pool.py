@@ -1,10 +1,14 @@
 """Processes share out the networks of the pool; the clone that trains is the project's."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from benchmarks import peers, pool, project
 from benchmarks.task import Task
 from thumbnets.params import load_params
+from thumbnets.yaml_files import read_yaml
 
 
 def test_the_pool_is_that_of_the_project():
@@ -50,6 +54,21 @@ def test_the_best_way_is_the_quickest(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pool.harness, "compare", compare)
     assert pool.best_way([Task("mlp4", "digits")], 100, tmp_path) == (2, 0)
+
+
+def test_a_clone_has_the_run_that_is_asked_for_and_the_images(tmp_path, root, monkeypatch):
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    source.mkdir()
+    shutil.copy(root / "params.yaml", source)
+    for command in ("init -q", "add params.yaml", "commit -qm params"):
+        subprocess.run(["git", *command.split()], cwd=source, check=True)
+    (source / "data/raw/toy").mkdir(parents=True)
+    (source / "data/raw/toy/images.gz").touch()
+    monkeypatch.setattr(project, "ROOT", source)
+    project.cloned(clone, "toy", "model: cnn_a\npool: [cnn_a]\nseeds: [3, 5]\n")
+    found, before = read_yaml(clone / "params.yaml"), read_yaml(root / "params.yaml")
+    assert found == before | {"model": "cnn_a", "pool": ["cnn_a"], "seeds": [3, 5]}
+    assert (clone / "data/raw/toy/images.gz").is_file()
 
 
 def test_a_command_that_fails_is_told(tmp_path):
