@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from thumbnets import claims
@@ -93,3 +94,13 @@ def test_of_many_at_once_one_gets_it(path):
     for thread in threads:
         thread.join()
     assert sum(held) == 1
+
+
+def test_a_zombie_holds_nothing(path):
+    """Nobody has asked how the process ended; in some containers nobody ever does."""
+    code = "import os, signal; from pathlib import Path; from thumbnets.claims import claim\n"
+    code += f"with claim(Path({str(path)!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    with subprocess.Popen([sys.executable, "-c", code]) as killed:
+        while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert path.exists() and holder(path) is None

@@ -9,6 +9,7 @@ import time
 import psutil
 import pytest
 
+from thumbnets import processes
 from thumbnets.processes import run_to_end
 
 TOLD = "from thumbnets.processes import run_to_end; from thumbnets.stage import run; "
@@ -29,6 +30,35 @@ def test_what_it_has_started_ends_too(cut_off):
             time.sleep(0.01)
         (os.killpg if cut_off == signal.SIGINT else os.kill)(told.pid, cut_off)
         assert told.wait(20) == 128 + cut_off
+    assert not psutil.wait_procs(started, 20)[1]
+
+
+def test_ctrl_c_of_this_process_alone_ends_them_after_a_while():
+    program = "from thumbnets import processes; from thumbnets.stage import run; "
+    program += "processes._PATIENCE = 0.2; run(processes.run_to_end, ['sh', '-c', 'sleep 300; :'])"
+    with subprocess.Popen([sys.executable, "-c", program]) as told:
+        while len(started := psutil.Process(told.pid).children(recursive=True)) < 2:
+            time.sleep(0.01)
+        told.send_signal(signal.SIGINT)
+        assert told.wait(20) == 128 + signal.SIGINT
+    assert not psutil.wait_procs(started, 20)[1]
+
+
+def test_all_are_told_though_one_has_ended_meanwhile(monkeypatch):
+    children = psutil.Process.children
+
+    def with_one_that_ends(process, recursive=False):
+        found = children(process, recursive)
+        found[0].kill()
+        psutil.wait_procs(found[:1], 5)
+        return found
+
+    monkeypatch.setattr(psutil.Process, "children", with_one_that_ends)
+    command = ["bash", "-c", "sleep 300 & sleep 300 & sleep 300 & wait"]
+    with subprocess.Popen(command) as process:
+        while len(started := children(psutil.Process(process.pid))) < 3:
+            time.sleep(0.01)
+        processes._terminate(process.pid)
     assert not psutil.wait_procs(started, 20)[1]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import sha256, write_json
+from thumbnets.fingerprint import tree_hash
 from thumbnets.store import Store, key_of, training_key
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -146,3 +147,31 @@ def test_a_training_has_another_key_for_each_of_its_inputs(tmp_path, monkeypatch
 
 def test_parts_of_a_key_do_not_run_into_each_other():
     assert key_of("ab", "c") != key_of("a", "bc")
+
+
+def test_work_by_code_that_was_changed_is_not_kept(store, files, tmp_path, monkeypatch):
+    """Though this process has read the code before."""
+    monkeypatch.chdir(tmp_path)
+    names = {"package": "src/package/__init__.py", "package.main": "src/package/main.py"}
+    names |= {"stages.train": "stages/train.py"}
+    for number, name in enumerate(names.values()):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(f"a = {number}\n")
+    modules = {name: tree_hash(Path(file)) for name, file in names.items()}
+    inputs = paths.training_inputs("a")
+    write_json(inputs, {"modules": modules})
+    key = key_of("train", inputs)
+    store.put(key, files)
+    for name, file in names.items():
+        other, code = key_of("other", inputs), Path(file).read_text()
+        for damaged in (f"{code}b = 1\n", "a = \n", None):
+            Path(file).unlink() if damaged is None else Path(file).write_text(damaged)
+            with pytest.raises(ValueError, match=f"^{name}: changed since stage"):
+                store.put(other, files)
+            with pytest.raises(ValueError, match="run the same command again"):
+                store.claim(other)
+            Path(file).write_text(code)
+        assert not store.has(other)
+    Path("src/package/main.py").write_text("a = 1  # a comment\n")
+    store.put(other, files)
+    assert store.has(other)

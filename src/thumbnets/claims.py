@@ -88,7 +88,8 @@ def _started(process: int) -> str | None:
     """When a process here was started, in ticks since boot; None if it is not there."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-        return stat.rpartition(")")[2].split()[19]
+        state, *values = stat.rpartition(")")[2].split()
+        return None if state in "ZX" else values[18]  # a zombie has ended
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return None

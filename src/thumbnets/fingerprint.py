@@ -8,17 +8,18 @@ they import. Modules are found by reading import statements; nothing is imported
 import ast
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 Fingerprint = dict[str, dict[str, str]]
 
 # Modules that can't change a number: where files lie (dvc.yaml says it too), where finished work is
-# found, how errors and progress are shown. Without this, a new path for the report would retrain
-# every model.
+# found and what it rests on, how errors and progress are shown. Without this, a new path for the
+# report would retrain every model.
 WITHOUT_EFFECT = {
     "thumbnets.claims",
+    "thumbnets.fingerprint",
     "thumbnets.paths",
     "thumbnets.stage",
     "thumbnets.store",
@@ -58,6 +59,33 @@ def fingerprint(roots: list[Path], source: Path, requirements: Path) -> Fingerpr
         if (release := _normal(_RELEASED_AS.get(name, name))) in pins
     }
     return {"modules": modules, "libraries": libraries}
+
+
+def changed(modules: Mapping[str, str], source: Path) -> list[str]:
+    """Modules whose code is no longer what a fingerprint says; files are read anew.
+
+    Args:
+        modules: `modules` of a fingerprint, made in this working folder.
+        source: As for `fingerprint`.
+    """
+    forget()
+    return [name for name, expected in modules.items() if not _has_hash(name, expected, source)]
+
+
+def forget() -> None:
+    """Read files anew from now on: they may have changed since this process has read them."""
+    for function in (tree_hash, _tree, _imports, _imported_files, files_of, _pins):
+        function.cache_clear()
+
+
+def _has_hash(name: str, expected: str, source: Path) -> bool:
+    for file in (*files_of(name, source), *files_of(name, Path())):  # scripts are in no package
+        if _module_name(file, source) == name:
+            try:
+                return tree_hash(file) == expected
+            except ValueError:  # no valid Python by now
+                return False
+    return False
 
 
 @cache

@@ -2,16 +2,19 @@
 
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from thumbnets.stage import Terminated
+
+_PATIENCE = 5  # seconds that a program has after Ctrl-C until it is told to end
 
 
 def run_to_end(command: Sequence[str], **how: Any) -> int:
     """Run a program, and end it with all that it has started if this process is told to end.
 
     `subprocess.run` would kill the program alone, and leave what it has started. At Ctrl-C the
-    terminal tells them all, so they are waited for.
+    terminal tells them all, so they have some seconds to end by themselves.
 
     Args:
         command: The program and its arguments.
@@ -24,8 +27,9 @@ def run_to_end(command: Sequence[str], **how: Any) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt as told:
-        if isinstance(told, Terminated):
-            _terminate(process.pid)
+        with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
+            process.wait(0 if isinstance(told, Terminated) else _PATIENCE)
+        _terminate(process.pid)
         process.wait()
         raise
 
@@ -34,9 +38,8 @@ def _terminate(process: int) -> None:
     """Tell a process and all below it to end (SIGTERM)."""
     import psutil
 
-    try:
+    with suppress(psutil.NoSuchProcess):
         first = psutil.Process(process)
         for one in [first, *first.children(recursive=True)]:
-            one.terminate()
-    except psutil.NoSuchProcess:  # it has ended meanwhile
-        pass
+            with suppress(psutil.Error):  # it has ended meanwhile, or is another user's
+                one.terminate()

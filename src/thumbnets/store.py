@@ -19,8 +19,19 @@ from typing import Any
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, write_bytes, write_json
 from thumbnets.claims import claim, holder
+from thumbnets.fingerprint import changed
 
 _FORMAT = 1  # of the records; another one is not read
+
+
+class Key(str):
+    """A hash of inputs.
+
+    Attributes:
+        code: Those of the inputs that list code, as stage `code` wrote them.
+    """
+
+    code: tuple[Path, ...] = ()
 
 
 class Store:
@@ -75,7 +86,11 @@ class Store:
             key: Hash of all inputs of the work.
             files: Where each file lies, by a name for `take`.
             about: How it was done, for `about`; no part of the work.
+
+        Raises:
+            ValueError: The code is no longer that of the key, so it may have done something else.
         """
+        _check_code(key)
         if self.cache is None:
             return
         found, sums = {}, {}
@@ -116,7 +131,12 @@ class Store:
         return self._read(key).get("about", {})
 
     def claim(self, key: str) -> AbstractContextManager[str | None]:
-        """Hold the claim of a key; gives who has it, or None if it is ours now."""
+        """Hold the claim of a key; gives who has it, or None if it is ours now.
+
+        Raises:
+            ValueError: The code is no longer that of the key.
+        """
+        _check_code(key)
         return nullcontext() if self.cache is None else claim(self._record(key, ".claim"))
 
     def holder(self, key: str) -> str | None:
@@ -166,7 +186,7 @@ def training_files(slot: str, seed: int) -> dict[str, Path]:
     }
 
 
-def training_key(slot: str, seed: int) -> str:
+def training_key(slot: str, seed: int) -> Key:
     """Hash of all that a training rests on: settings, code, images, folds, an encoder, its seed.
 
     Raises:
@@ -181,7 +201,7 @@ def training_key(slot: str, seed: int) -> str:
     return key_of("train", str(seed), *files)
 
 
-def key_of(*parts: str | Path) -> str:
+def key_of(*parts: str | Path) -> Key:
     """Hash of texts and of the content of files, in this order.
 
     Raises:
@@ -194,7 +214,24 @@ def key_of(*parts: str | Path) -> str:
         except FileNotFoundError:
             raise ValueError(f"{part} is missing: run `dvc repro`.") from None
         digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()
+    key = Key(digest.hexdigest())
+    key.code = tuple(p for p in parts if isinstance(p, Path) and p.is_relative_to(paths.INPUTS))
+    return key
+
+
+def _check_code(key: str) -> None:
+    """Refuse work by code that was changed after stage `code` had looked at it.
+
+    Raises:
+        ValueError: It was.
+    """
+    for file in key.code if isinstance(key, Key) else ():
+        if names := changed(read_json(file).get("modules", {}), paths.SOURCE):
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise ValueError(
+                f"{', '.join(names[:3])}{more}: changed since stage `code` ran, so what it does "
+                "would be kept as work of other code: run the same command again."
+            )
 
 
 def _digest(found: object) -> str:

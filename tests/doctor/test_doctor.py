@@ -153,10 +153,11 @@ def test_the_lock_of_a_zombie_is_removed(root):
 def test_the_lock_of_a_live_run_stays_and_nothing_that_it_writes_is_mended(
     root, tmp_path, started_by, argv
 ):
+    write(tmp_path / "modules/dvc/__init__.py", "")
     write(tmp_path / "modules/dvc/__main__.py", "input()")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "modules")}
     command = [sys.executable, *started_by]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as live:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, cwd=tmp_path) as live:
         holds(root, live.pid, argv)
         write(root / "dvc.lock", "")
         assert not state.rwlock(root)
@@ -168,6 +169,23 @@ def test_the_lock_of_a_live_run_stays_and_nothing_that_it_writes_is_mended(
     assert not state.rwlock(root)  # DVC passes over the lock of a process that ended
     commands.mend_locks(root)
     assert "stages:" in (root / "dvc.lock").read_text()
+
+
+def test_a_dvc_lock_that_a_live_run_is_writing_is_waited_for(root, monkeypatch):
+    whole = (root / "dvc.lock").read_bytes()
+    write(root / "dvc.lock", "")
+    with (root / ".dvc/tmp/lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        naps = []
+        monkeypatch.setattr(state.time, "sleep", naps.append)
+        with pytest.raises(ValueError, match="while a run of DVC is alive: wait for its end"):
+            commands.mend_locks(root)
+        assert len(naps) == 20
+        monkeypatch.setattr(state.time, "sleep", lambda _: write(root / "dvc.lock", whole))
+        assert not state.lock_file(root)
+        write(root / "dvc.lock", "")
+    [found] = state.lock_file(root)
+    assert found.mend
 
 
 def test_a_dvc_lock_with_a_conflict_is_left_to_a_person(root):

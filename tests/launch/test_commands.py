@@ -1,6 +1,7 @@
 """`thumbnets train` and `thumbnets jobs` with a back end that finishes what it is told to."""
 
 import argparse
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +24,9 @@ class Fake:
         self.ends: dict[str, str] = {}
         self.kind = "avx2"
         self.asked = 0
+
+    def check(self):
+        pass
 
     def submit(self, bundles):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +107,8 @@ def test_what_was_detached_is_picked_up_and_not_submitted_again(
     capsys.readouterr()
     run()  # goes where the jobs are
     assert len(backend.submitted) == 2 and read_jobs() == []
-    lines = capsys.readouterr().out.splitlines()
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "4 trainings, 2 at once"
     assert lines == [f"{one.title}: epoch 2/2, loss 0.1" for one in missing]
     assert not backend.folder.exists()
     run("--on", "slurm")
@@ -146,7 +151,7 @@ def test_jobs_of_what_is_no_longer_wanted_are_ended(backend, missing, training):
 
 
 def test_what_another_has_under_way_is_waited_for_and_trained_if_it_ends_without(
-    backend, missing, store, monkeypatch
+    backend, missing, store, monkeypatch, capsys
 ):
     backend.ends = {"0": "", "1": ""}
     naps = []
@@ -164,6 +169,8 @@ def test_what_another_has_under_way_is_waited_for_and_trained_if_it_ends_without
 
         monkeypatch.setattr(following.time, "sleep", sleep)
         run("--on", "slurm", "--bundle", "9")
+    said = capsys.readouterr().out
+    assert f"{missing[1].title}: under way in process {os.getpid()} on " in said
     assert [job.trainings for job in backend.submitted] == [
         (missing[0], missing[3]),
         (missing[2],),
@@ -234,6 +241,7 @@ def test_options_are_those_of_the_profile_and_of_the_command(store, missing, mon
         (["--minutes", "0"], "--minutes must be 1 or more, got 0."),
         (["--gpus", "-1"], "--gpus must be 0 or more, got -1."),
         (["--gpus", "nan"], "--gpus must be 0 or more, got nan."),
+        (["--gpus", "inf"], "--gpus must be 0 or more, got inf."),
     ],
 )
 def test_wrong_numbers_are_told(backend, missing, options, message):
@@ -243,7 +251,11 @@ def test_wrong_numbers_are_told(backend, missing, options, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("slurm", "launch.toml is not TOML"), ("slurm = 1", "slurm must be a table")],
+    [
+        ("slurm", "launch.toml is not TOML"),
+        ("slurm = 1", "slurm must be a table"),
+        ("[sluurm]", "Unknown back end 'sluurm'. Did you"),
+    ],
 )
 def test_a_wrong_profile_is_one_line(backend, missing, text, message):
     commands.PROFILE.write_text(text)

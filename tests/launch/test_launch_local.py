@@ -24,7 +24,8 @@ def most_at_once(project) -> int:
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_so_many_run_at_once_and_each_says_how_it_ended(project, training, capfd, jobs):
     assert train([training(seed=seed) for seed in range(4)], jobs) == []
-    lines = capfd.readouterr().out.splitlines()
+    first, *lines = capfd.readouterr().out.splitlines()
+    assert first == f"4 trainings, {jobs} at once"
     assert sorted(lines) == [f"good, seed {seed}: epoch 2/2, loss 0.1" for seed in range(4)]
     assert most_at_once(project) == jobs
     assert not list(project.glob("*.running"))
@@ -36,7 +37,7 @@ def test_one_that_fails_or_is_killed_is_told_and_stops_no_other(project, trainin
         "error: bad, seed 0: the loss is no longer finite",
         "error: killed, seed 1: killed by signal 9",
     ]
-    assert len(capfd.readouterr().out.splitlines()) == 3
+    assert len(capfd.readouterr().out.splitlines()) == 1 + 3
     assert Done().has(trainings[2].key)
 
 

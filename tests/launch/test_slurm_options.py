@@ -39,7 +39,7 @@ def test_options_go_to_submitit_or_to_sbatch_itself(backend):
         "setup": "ulimit -c 0",
     }
     found = backend(jobs=7, minutes=9, threads=3, options=options, environment={"X": "a b"})
-    found = found._parameters()
+    found = found.parameters
     assert (found["partition"], found["mem"]) == ("cpu", "4G")
     assert (found["time"], found["cpus_per_task"], found["array_parallelism"]) == (9, 3, 7)
     assert found["additional_parameters"] == {"reservation": "me"}
@@ -50,9 +50,23 @@ def test_options_go_to_submitit_or_to_sbatch_itself(backend):
 
 
 def test_gpus_are_whole(backend):
-    assert backend(gpus=2.0)._parameters()["gpus_per_node"] == 2
+    assert backend(gpus=2.0).parameters["gpus_per_node"] == 2
     with pytest.raises(ValueError, match="--gpus 0.25: Slurm gives whole GPUs"):
-        backend(gpus=0.25)._parameters()
+        backend(gpus=0.25)
+
+
+@pytest.mark.parametrize("name", ["modules", "setup"])
+@pytest.mark.parametrize("value", [5, [1], {"a": "b"}])
+def test_texts_are_texts(backend, name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a text or a list of texts, got"):
+        backend(options={name: value})
+
+
+def test_servers_that_do_not_answer_are_told_before_anything_is_made_ready(backend, answers):
+    backend().check()
+    answers["squeue"] = None
+    with pytest.raises(ValueError, match="Slurm does not answer .*: are its servers up"):
+        backend().check()
 
 
 @pytest.mark.parametrize(

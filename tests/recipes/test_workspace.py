@@ -127,3 +127,36 @@ def test_a_child_that_outlives_its_run_keeps_the_workspace(project):
     finally:
         child.kill()
         child.wait()
+
+
+def test_names_with_dots_are_two(project):
+    with workspace("v1.5", committed(project), project):
+        with workspace("v1.6", committed(project), project):
+            pass
+
+
+def test_who_runs_already_is_named(project):
+    with workspace("try", committed(project), project) as place:
+        with subprocess.Popen(["sleep", "60"], cwd=place.folder) as left:
+            with pytest.raises(ValueError, match=rf"runs already, in .* \(processes {left.pid}\)"):
+                with workspace("try", committed(project), project):
+                    pass
+            left.kill()
+
+
+def test_a_link_to_weights_is_followed(project):
+    (project / "elsewhere").write_text("of a link")
+    (project / "pretrained/link.npz").symlink_to("../elsewhere")
+    with workspace("try", committed(project), project) as place:
+        assert (place.folder / "pretrained/link.npz").read_text() == "of a link"
+
+
+def test_a_recipe_that_is_not_committed_is_refused(project):
+    (project / "recipes").mkdir()
+    (project / "recipes/new.yaml").write_text("title: new\n")
+    committed(project)
+    with pytest.raises(ValueError, match="^recipes/.*: uncommitted changes"):
+        committed(project, Path("recipes/new.yaml"))
+    git("add", "-A", root=project)
+    git("commit", "-qm", "recipe", root=project)
+    assert committed(project, "recipes/new.yaml") == git("rev-parse", "HEAD", root=project)

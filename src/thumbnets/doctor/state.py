@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import re
+import time
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -22,6 +23,7 @@ _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
+_REPO_LOCK = Path(".dvc/tmp/lock")  # held while DVC is between two stages, or writes dvc.lock
 
 
 def rwlock(root: Path) -> list[Finding]:
@@ -87,12 +89,12 @@ def _running(root: Path) -> list[tuple[int, str]]:
 def _is_lock(text: str) -> bool:
     """Whether a dvc.lock is whole: DVC refuses it if an entry of a stage is cut off."""
     try:
-        stages = YAML(typ="safe").load(text)["stages"]
-        return all(
+        content = YAML(typ="safe").load(text)
+        return content["schema"] == "2.0" and all(
             isinstance(stage["cmd"], str)
             and all(_is_entry(entry) for key in _LISTS for entry in stage.get(key, []))
             and all(isinstance(values, dict) for values in stage.get("params", {}).values())
-            for stage in stages.values()
+            for stage in content["stages"].values()
         )
     except (YAMLError, LookupError, TypeError, AttributeError, ValueError):
         return False
@@ -125,8 +127,13 @@ def _remove_rwlock(root: Path) -> None:
             )
 
 
-def lock_file(root: Path) -> list[Finding]:
-    """An empty, conflicted or damaged dvc.lock."""
+def lock_file(root: Path, patience: int = 20) -> list[Finding]:
+    """An empty, conflicted or damaged dvc.lock.
+
+    Args:
+        root: Root of the project.
+        patience: How often to look again, each a tenth of a second later, while a run writes it.
+    """
     path = root / _LOCK
     if not path.is_file():
         return [Finding(f"{_LOCK} is missing", "dvc repro", broken=False)]
@@ -141,11 +148,28 @@ def lock_file(root: Path) -> list[Finding]:
         process, command = running[0]
         problem = f"{_LOCK} {said} while `{shorten(command)}` runs, process {process}"
         return [Finding(problem, "wait for its end")]
+    if not _nobody_writes(root):
+        if patience:  # DVC writes it in place, within tenths of a second
+            time.sleep(0.1)
+            return lock_file(root, patience - 1)
+        return [Finding(f"{_LOCK} {said} while a run of DVC is alive", "wait for its end")]
     problem, committed = f"{_LOCK} {said}: a run was killed while DVC wrote it", _committed(root)
     if committed is None:  # what was run is found in the run-cache
         return [Finding(problem, f"rm {_LOCK} && dvc repro", path.unlink)]
     remedy = f"git checkout HEAD -- {_LOCK} && dvc repro"
     return [Finding(problem, remedy, lambda: write_bytes(path, committed))]
+
+
+def _nobody_writes(root: Path) -> bool:
+    """Whether no run of DVC holds its lock of the project, which it does while it writes."""
+    try:
+        with (root / _REPO_LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:  # no run yet
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _committed(root: Path) -> bytes | None:

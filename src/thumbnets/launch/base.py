@@ -123,6 +123,13 @@ class Backend(Protocol):
     every: float
     folder: Path
 
+    def check(self) -> None:
+        """Look whether jobs could be submitted, before anything is made ready for them.
+
+        Raises:
+            ValueError: Nobody answers.
+        """
+
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
         """Hand in one job a bundle.
 

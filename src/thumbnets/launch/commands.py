@@ -1,6 +1,7 @@
 """The commands `thumbnets train` and `thumbnets jobs`."""
 
 import argparse
+import math
 import shutil
 import sys
 import tomllib
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thumbnets import runtime
+from thumbnets import paths, runtime
 from thumbnets.checks import check_watched
 from thumbnets.doctor.commands import mend_locks
 from thumbnets.feasible import check_feasible
@@ -17,6 +18,7 @@ from thumbnets.launch.following import epoch_lines, follow
 from thumbnets.launch.plan import bundled, core_hours, missing_trainings, note_seconds
 from thumbnets.launch.records import forget_jobs, keep_jobs, read_jobs
 from thumbnets.params import Params, load_params
+from thumbnets.registry import unknown
 from thumbnets.store import Store, project_store
 
 PROFILE = Path("launch.toml")
@@ -65,7 +67,7 @@ def launch_options(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train what is out of date, several at once; `dvc repro` then goes on from there."""
-    _check_positive(arguments)
+    check_launch_options(arguments)
     params = load_params()
     known = read_jobs()
     name = arguments.on or (known[0].backend if known else "local")
@@ -75,12 +77,13 @@ def train(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--detach: --on {name} ends its trainings with the command.")
     bundle = arguments.bundle or (1 if name == "local" else None)
     store = project_store(request.environment.get("THUMBNETS_DEVICE"))
+    mend_locks(Path.cwd())
     if arguments.dry_run:
         _tell_plan(params, store, backend, request, bundle)
         return
+    backend.check()
     check_watched(params)
     check_feasible(params)
-    mend_locks(Path.cwd())
     trainings = missing_trainings(params, store)
     alive = _alive(backend, known)  # before what is missing: a job may end meanwhile
     missing = [one for one in trainings if not store.has(one.key)]
@@ -108,6 +111,15 @@ def train(arguments: argparse.Namespace) -> None:
     forget_jobs(jobs)
     if all(job.backend != name for job in read_jobs()):
         shutil.rmtree(backend.folder, ignore_errors=True)
+    _remove_logs_of_killed_runs()
+
+
+def _remove_logs_of_killed_runs() -> None:
+    import psutil
+
+    for folder in paths.LAUNCH.glob("*-*"):  # NAME-PROCESS
+        if not psutil.pid_exists(int(folder.name.rpartition("-")[2])):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _submit(backend: Backend, bundles: Sequence[Bundle]) -> list[Job]:
@@ -117,14 +129,19 @@ def _submit(backend: Backend, bundles: Sequence[Bundle]) -> list[Job]:
     return jobs
 
 
-def _check_positive(arguments: argparse.Namespace) -> None:
+def check_launch_options(arguments: argparse.Namespace) -> None:
+    """Refuse options of `add_launch_options` that no back end can follow.
+
+    Raises:
+        ValueError: One of them is.
+    """
     for name in ("jobs", "minutes", "bundle", "per_gpu"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} must be 1 or more, got {value}.")
     if arguments.per_gpu and arguments.on not in (None, "local"):
         raise ValueError(f"--per-gpu: only here; --on {arguments.on} shares a GPU by --gpus 0.25.")
-    if arguments.gpus is not None and not arguments.gpus >= 0:
+    if arguments.gpus is not None and not 0 <= arguments.gpus < math.inf:
         raise ValueError(f"--gpus must be 0 or more, got {arguments.gpus:g}.")
 
 
@@ -155,9 +172,13 @@ def _profile(name: str) -> Mapping[str, Any]:
     if not PROFILE.is_file():
         return {}
     try:
-        options = tomllib.loads(PROFILE.read_text(encoding="utf-8")).get(name, {})
+        tables = tomllib.loads(PROFILE.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{PROFILE} is not TOML: {error}.") from None
+    for other in tables:
+        if other not in BACKENDS:
+            raise ValueError(f"{PROFILE}: {unknown('back end', other, list(BACKENDS))}")
+    options = tables.get(name, {})
     if not isinstance(options, dict):
         raise ValueError(f"{PROFILE}: {name} must be a table, [{name}] and lines of key = value.")
     return options

@@ -53,12 +53,17 @@ def follow(
     """
     running, others, failed = [_Followed(job) for job in jobs], list(elsewhere), []
     trainings = sum(len(job.trainings) for job in jobs) + len(others)
+    description = f"{trainings} trainings, {min(len(jobs), backend.jobs)} at once"
     bar = tqdm(
         total=sum(one.total for one in running) + sum(one.epochs for one in others),
-        desc=f"{trainings} trainings, {min(len(jobs), backend.jobs)} at once",
+        desc=description,
         unit="epoch",
         disable=None if trainings else True,
     )
+    if trainings and bar.disable:  # no terminal
+        print(description, flush=True)
+    for training in others:
+        bar.write(f"{training.title}: under way in {store.holder(training.key)}, waiting")
     try:
         while running or others:
             time.sleep(backend.every if running else 1)

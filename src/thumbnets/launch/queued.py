@@ -22,6 +22,9 @@ class Queued(ABC):
         self._waiting: list[Job] = []
         self._numbered = 0
 
+    def check(self) -> None:  # noqa: B027
+        """Who could refuse jobs was asked when the back end was made."""
+
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
         self.folder.mkdir(parents=True, exist_ok=True)
         jobs = []

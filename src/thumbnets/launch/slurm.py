@@ -41,7 +41,7 @@ class Slurm:
             account, gres, mem_gb, qos, …), `modules` to load, `setup` lines, and any of sbatch.
 
     Raises:
-        ValueError: submitit is not installed, or there is no Slurm here.
+        ValueError: submitit is not installed, there is no Slurm here, or an option is not valid.
     """
 
     name, detaches, folder = "slurm", True, paths.LAUNCH / "slurm"
@@ -56,6 +56,7 @@ class Slurm:
         logging.getLogger("submitit").setLevel(logging.ERROR)
         self.request, self.submitit = request, submitit
         self.jobs = request.jobs or 32
+        self.parameters = self._parameters()
         self._begun = time.monotonic()
 
     @property
@@ -63,11 +64,17 @@ class Slurm:
         """Half a second at first, 10 seconds in the end: a busy controller has others to serve."""
         return min(10.0, 0.5 + (time.monotonic() - self._begun) / 20)
 
+    def check(self) -> None:
+        done = subprocess.run(["squeue", "--me", "--noheader"], capture_output=True, text=True)
+        if done.returncode:
+            said = _refusal(done.stderr or "")
+            raise ValueError(f"--on slurm: Slurm does not answer ({said}): are its servers up?")
+
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
         self.folder.mkdir(parents=True, exist_ok=True)
         executor = self.submitit.SlurmExecutor(folder=self.folder.resolve(), max_num_timeout=0)
         try:
-            executor.update_parameters(**self._parameters())
+            executor.update_parameters(**self.parameters)
             arguments = [[training.argument for training in bundle] for bundle in bundles]
             roots = [Path.cwd()] * len(bundles)
             with contextlib.redirect_stderr(io.StringIO()):  # submitit repeats what sbatch says
@@ -103,10 +110,8 @@ class Slurm:
     def _parameters(self) -> dict[str, Any]:
         """What submitit is told; what it does not know is for sbatch itself."""
         options = dict(self.request.options)
-        modules = options.pop("modules", [])
-        setup = options.pop("setup", [])
-        setup = [setup] if isinstance(setup, str) else list(setup)
-        modules = modules.split(",") if isinstance(modules, str) else modules
+        setup = _texts("setup", options.pop("setup", []), "\n")
+        modules = _texts("modules", options.pop("modules", []), ",")
         setup += [f"module load {shlex.quote(module)}" for module in modules]
         environment = {"PYTHONPATH": str(paths.SOURCE.resolve()), **self.request.environment}
         setup += [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
@@ -133,6 +138,18 @@ class Slurm:
         mine = {key: value for key, value in options.items() if key in _get_default_parameters()}
         others = {key: value for key, value in options.items() if key not in mine}
         return {**known, **mine, "additional_parameters": others}
+
+
+def _texts(name: str, value: object, separator: str) -> list[str]:
+    """An option that is a list of texts, or one text of several.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    texts = value.split(separator) if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"--on slurm: {name} must be a text or a list of texts, got {value!r}.")
+    return list(texts)
 
 
 def _squeue() -> dict[str, tuple[str, str]] | None:
@@ -162,4 +179,6 @@ def _refusal(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = [line for line in lines if "error:" in line][-1:]
     said = said or [line for line in lines if line.startswith("sbatch: ")] or lines
-    return shorten(re.sub(r"^sbatch: (error: )?", "", said[0])) if said else "no reason given"
+    if not said:
+        return "no reason given"
+    return shorten(re.sub(r"^(sbatch|squeue): (error: )?", "", said[0]))

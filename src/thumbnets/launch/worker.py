@@ -16,6 +16,7 @@ from typing import Any
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json
+from thumbnets.fingerprint import forget
 from thumbnets.inputs import training_inputs
 from thumbnets.params import load_params
 from thumbnets.stage import one_line, run_stage
@@ -107,18 +108,27 @@ def check_unchanged(slot: str, seed: int, key: str) -> None:
     Raises:
         ValueError: Code, params or data have changed since.
     """
+    forget()
     params = load_params()
     there = slot in [*params.pool, paths.HEADLINE]
     if (
         not there
         or _as_read(training_inputs(params, params.block_of(slot)))
         != read_json(paths.training_inputs(slot))
-        or training_key(slot, seed) != key
+        or _key_now(slot, seed) != key
     ):
         raise ValueError(
             "code, params or data have changed since it was submitted, so it is not trained: run "
             "`thumbnets train` again."
         )
+
+
+def _key_now(slot: str, seed: int) -> str | None:
+    """Key of a training by what is there; None if that is not all, as when seeds have changed."""
+    try:
+        return training_key(slot, seed)
+    except ValueError:
+        return None
 
 
 def _as_read(content: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import paths, runtime
-from thumbnets.launch.commands import add_launch_options, launch_options
+from thumbnets.launch.commands import add_launch_options, check_launch_options, launch_options
 from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe, recipe_paths
 from thumbnets.yaml_files import read_yaml
 
@@ -60,8 +60,7 @@ def recipe(arguments: argparse.Namespace) -> None:
 
     root = Path.cwd()
     files = [read_recipe(path, root) for path in arguments.files]
-    if arguments.jobs is not None and arguments.jobs < 1:
-        raise ValueError(f"--jobs must be 1 or more, got {arguments.jobs}.")
+    check_launch_options(arguments)
     for file in files:
         if arguments.dry_run:
             _tell_trainings(file, arguments.seeds)

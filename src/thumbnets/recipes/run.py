@@ -35,12 +35,12 @@ def run_recipe(
     content, params = prepared(file, seeds)
     with contextlib.chdir(file.root):
         check_feasible(params)
-    commit = committed(file.root)
+    commit = committed(file.root, file.path, *filter(None, [file.recipe.needs]))
+    with contextlib.chdir(file.root):
+        rests_on = basis(params)  # before others edit the code while it runs
     with workspace(workspace_of(file), commit, file.root) as place:
         place.write_params(content)
         reproduce(place, jobs, launch)
-        with contextlib.chdir(file.root):
-            rests_on = basis(params)
         with contextlib.chdir(place.folder):
             result = record(file, params, commit, rests_on)
         if file.teaches:

@@ -24,7 +24,7 @@ from thumbnets.processes import run_to_end
 PROFILE = "launch.toml"  # where trainings run, which git does not have
 FOLDER = Path(".dvc/tmp/recipes")
 # What a number rests on, besides data and the recipe.
-_CODE = ("src", "stages", "zoo", "params.yaml", "dvc.yaml", "requirements.lock")
+_CODE = ("src", "stages", "zoo", "corrections", "params.yaml", "dvc.yaml", "requirements.lock")
 
 
 def git(*arguments: str, root: Path) -> str:
@@ -40,13 +40,17 @@ def git(*arguments: str, root: Path) -> str:
     return done.stdout.strip()
 
 
-def committed(root: Path) -> str:
+def committed(root: Path, *files: Path | str) -> str:
     """The commit whose code a run here uses.
 
+    Args:
+        root: Root of the project.
+        *files: Recipes that the result rests on as well.
+
     Raises:
-        ValueError: Some of the code is not committed: a result names a commit.
+        ValueError: Some of the code or a recipe is not committed: a result names a commit.
     """
-    there = [name for name in _CODE if (root / name).exists()]
+    there = [name for name in (*_CODE, *map(str, files)) if (root / name).exists()]
     changed = git("status", "--porcelain", "--", *there, root=root).splitlines()
     if changed:
         names = ", ".join(line.split(maxsplit=1)[1] for line in changed[:3])
@@ -128,11 +132,13 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
     """
     folder = root / FOLDER / name
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
+    with folder.with_name(f"{name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{name} runs already, in {folder}: wait for it, or end it.") from None
+            raise ValueError(
+                f"{name} runs already, in {folder}{_of_processes(folder)}: wait for it, or end it."
+            ) from None
         new = not folder.exists()
         _check_out(folder, commit, root)
         _share_cache(folder, root)
@@ -140,6 +146,18 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
         if (root / PROFILE).is_file():
             shutil.copy(root / PROFILE, folder / PROFILE)
         yield Workspace(folder, root, lock.fileno(), new)
+
+
+def _of_processes(folder: Path) -> str:
+    """The processes that work in a folder: those of a killed run may go on without it."""
+    import psutil
+
+    found = [
+        str(process.pid)
+        for process in psutil.process_iter(["cwd"])
+        if process.info["cwd"] == str(folder)
+    ]
+    return f" (processes {', '.join(found)})" if found else ""
 
 
 def _check_out(folder: Path, commit: str, root: Path) -> None:
@@ -203,6 +221,6 @@ def _share_pretrained(folder: Path, root: Path) -> None:
         there.parent.mkdir(parents=True, exist_ok=True)
         there.unlink(missing_ok=True)
         try:
-            os.link(file, there)
+            os.link(file.resolve(), there)
         except OSError:  # another file system
             shutil.copy(file, there)
