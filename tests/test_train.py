@@ -18,6 +18,7 @@ import torch
 from thumbnets import paths, runtime, trainings
 from thumbnets.artifacts import read_arrays, read_csv, read_json, write_json
 from thumbnets.data.arrays import Split, write_split
+from thumbnets.fingerprint import forget, tree_hash
 from thumbnets.inputs import stage_inputs
 from thumbnets.launch import worker
 from thumbnets.methods.base import build_method
@@ -78,9 +79,13 @@ def block(stage, split, model_settings):
 
     def write(data: Split = split, code: str = "1", **changes):
         write_split(paths.TRAIN, data)
+        paths.SOURCE.mkdir(exist_ok=True)
         changes = {"epochs": 3, "augment": ["shift"], **changes}
         settings = model_settings("mlp4", {"dropout": 0.3}, **changes)
-        about = {"settings": settings.model_dump(), "modules": {"code": code}}
+        (paths.SOURCE / "code.py").write_text(f"code = {code}\n")
+        forget()
+        modules = {"code": tree_hash(paths.SOURCE / "code.py")}
+        about = {"settings": settings.model_dump(), "modules": modules}
         write_json(paths.training_inputs("toy"), about, exact=True)
         for seed in (0, 1):
             write_json(paths.encoder_of("toy", seed), {})
