@@ -77,7 +77,8 @@ class TestOnACluster:
         assert backend.jobs == 2
         jobs = backend.submit([(training(seed=2 * k), training(seed=2 * k + 1)) for k in range(3)])
         assert follow(backend, jobs, Done()) == []
-        lines = capfd.readouterr().out.splitlines()
+        first, *lines = capfd.readouterr().out.splitlines()
+        assert first == "6 trainings, 2 at once"
         assert sorted(lines) == [f"good, seed {seed}: epoch 2/2, loss 0.1" for seed in range(6)]
         at_once = (project / "at_once").read_text().split()
         assert max(map(int, at_once)) == 2
