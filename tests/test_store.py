@@ -170,7 +170,9 @@ def test_work_by_code_that_was_changed_is_not_kept(store, files, tmp_path, monke
             with pytest.raises(ValueError, match=f"^{name}: changed since stage"):
                 store.put(other, files)
             with pytest.raises(ValueError, match="run the same command again"):
-                store.claim(other)
+                with store.claim(other):
+                    pass
+            assert store.holder(other) is None
             Path(file).write_text(code)
         assert not store.has(other)
     Path("src/package/main.py").write_text("a = 1  # a comment\n")

@@ -11,8 +11,8 @@ Work of a GPU has a record of its own, since its bytes are others than those of 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +130,17 @@ class Store:
         """How finished work was done: its machine and seconds; empty if that is not known."""
         return self._read(key).get("about", {})
 
-    def claim(self, key: str) -> AbstractContextManager[str | None]:
+    @contextmanager
+    def claim(self, key: str) -> Iterator[str | None]:
         """Hold the claim of a key; gives who has it, or None if it is ours now.
 
         Raises:
-            ValueError: The code is no longer that of the key.
+            ValueError: It is ours, and the code is no longer that of the key.
         """
-        _check_code(key)
-        return nullcontext() if self.cache is None else claim(self._record(key, ".claim"))
+        with claim(self._record(key, ".claim")) if self.cache else nullcontext() as held_by:
+            if held_by is None:
+                _check_code(key)
+            yield held_by
 
     def holder(self, key: str) -> str | None:
         """Who has the work of a key under way, or None."""

@@ -5,6 +5,8 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -24,6 +26,7 @@ _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "ise
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
 _REPO_LOCK = Path(".dvc/tmp/lock")  # held while DVC is between two stages, or writes dvc.lock
+_LOOKS = 20  # at a dvc.lock that is being written, a tenth of a second apart
 
 
 def rwlock(root: Path) -> list[Finding]:
@@ -127,17 +130,12 @@ def _remove_rwlock(root: Path) -> None:
             )
 
 
-def lock_file(root: Path, patience: int = 20) -> list[Finding]:
-    """An empty, conflicted or damaged dvc.lock.
-
-    Args:
-        root: Root of the project.
-        patience: How often to look again, each a tenth of a second later, while a run writes it.
-    """
+def lock_file(root: Path) -> list[Finding]:
+    """An empty, conflicted or damaged dvc.lock."""
     path = root / _LOCK
     if not path.is_file():
         return [Finding(f"{_LOCK} is missing", "dvc repro", broken=False)]
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text, still_written = _settled(root)
     if re.search(r"^(<<<<<<<|>>>>>>>) ", text, re.MULTILINE):
         remedy = f"git checkout --ours {_LOCK} && dvc repro"
         return [Finding(f"{_LOCK} has marks of a conflict", remedy)]
@@ -148,10 +146,7 @@ def lock_file(root: Path, patience: int = 20) -> list[Finding]:
         process, command = running[0]
         problem = f"{_LOCK} {said} while `{shorten(command)}` runs, process {process}"
         return [Finding(problem, "wait for its end")]
-    if not _nobody_writes(root):
-        if patience:  # DVC writes it in place, within tenths of a second
-            time.sleep(0.1)
-            return lock_file(root, patience - 1)
+    if still_written:
         return [Finding(f"{_LOCK} {said} while a run of DVC is alive", "wait for its end")]
     problem, committed = f"{_LOCK} {said}: a run was killed while DVC wrote it", _committed(root)
     if committed is None:  # what was run is found in the run-cache
@@ -160,16 +155,32 @@ def lock_file(root: Path, patience: int = 20) -> list[Finding]:
     return [Finding(problem, remedy, lambda: write_bytes(path, committed))]
 
 
-def _nobody_writes(root: Path) -> bool:
-    """Whether no run of DVC holds its lock of the project, which it does while it writes."""
+def _settled(root: Path) -> tuple[str, bool]:
+    """Text of dvc.lock, and whether a run still writes it: DVC is done in tenths of a second."""
+    for _ in range(_LOOKS):
+        with _repo_lock(root) as ours:  # nobody writes while it is
+            text = (root / _LOCK).read_text(encoding="utf-8", errors="replace")
+        if ours or _is_lock(text):
+            return text, False
+        time.sleep(0.1)
+    return text, True
+
+
+@contextmanager
+def _repo_lock(root: Path) -> Iterator[bool]:
+    """Hold DVC's lock of the project, if no run does; gives whether it is ours."""
     try:
-        with (root / _REPO_LOCK).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = (root / _REPO_LOCK).open("rb")
     except FileNotFoundError:  # no run yet
-        return True
-    except OSError:
-        return False
-    return True
+        yield True
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def _committed(root: Path) -> bytes | None:

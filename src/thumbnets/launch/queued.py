@@ -22,7 +22,7 @@ class Queued(ABC):
         self._waiting: list[Job] = []
         self._numbered = 0
 
-    def check(self) -> None:  # noqa: B027
+    def check(self) -> None:  # noqa: B027 - there is nothing to do
         """Who could refuse jobs was asked when the back end was made."""
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:

@@ -65,7 +65,7 @@ class Slurm:
         return min(10.0, 0.5 + (time.monotonic() - self._begun) / 20)
 
     def check(self) -> None:
-        done = subprocess.run(["squeue", "--me", "--noheader"], capture_output=True, text=True)
+        done = _squeue()
         if done.returncode:
             said = _refusal(done.stderr or "")
             raise ValueError(f"--on slurm: Slurm does not answer ({said}): are its servers up?")
@@ -89,7 +89,7 @@ class Slurm:
     def states(self, jobs: Sequence[Job]) -> list[State]:
         if not jobs:
             return []
-        listed = _squeue()
+        listed = _listed(_squeue())
         return [self._state(job, listed) for job in jobs]
 
     def cancel(self, jobs: Sequence[Job]) -> None:
@@ -152,13 +152,17 @@ def _texts(name: str, value: object, separator: str) -> list[str]:
     return list(texts)
 
 
-def _squeue() -> dict[str, tuple[str, str]] | None:
-    """State and reason of each of the user's jobs in the queue, by id; None: no answer."""
-    done = subprocess.run(
+def _squeue() -> subprocess.CompletedProcess:
+    """The answer about the user's jobs in the queue, as `_listed` reads it."""
+    return subprocess.run(
         ["squeue", "--me", "--array", "--noheader", "--format", "%i|%T|%r"],
         capture_output=True,
         text=True,
     )
+
+
+def _listed(done: subprocess.CompletedProcess) -> dict[str, tuple[str, str]] | None:
+    """State and reason of each of the jobs, by id; None: no answer."""
     if done.returncode:
         return None
     rows = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]

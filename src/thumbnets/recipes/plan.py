@@ -3,7 +3,6 @@
 import contextlib
 from dataclasses import dataclass
 
-from thumbnets.doctor.commands import mend_locks
 from thumbnets.recipes.recipe import RecipeFile
 from thumbnets.recipes.run import prepared, workspace_of
 from thumbnets.recipes.workspace import committed, workspace
@@ -56,7 +55,6 @@ def planned(file: RecipeFile, seeds: list[int] | None) -> Plan:
     content, params = prepared(file, seeds)
     with workspace(workspace_of(file), committed(file.root), file.root) as place:
         place.write_params(content)
-        mend_locks(place.folder)
         # Without encoders, stage `pretrain` only says that there are none.
         place.run("dvc", "repro", "--quiet", "preprocess" if params.encoders else "pretrain")
         with contextlib.chdir(place.folder):

@@ -6,7 +6,6 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256, write_bytes, write_json, write_text
-from thumbnets.doctor.commands import mend_locks
 from thumbnets.feasible import check_feasible
 from thumbnets.params import Params
 from thumbnets.recipes.basis import basis
@@ -103,7 +102,6 @@ def reproduce(place: Workspace, jobs: int, launch: tuple[str, ...] = ()) -> None
     Raises:
         ValueError: A stage failed.
     """
-    mend_locks(place.folder)
     if jobs > 1 or launch:
         place.run("thumbnets.cli", "train", "--jobs", str(jobs), *launch)
     place.run("dvc", "repro")

@@ -9,7 +9,6 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json
-from thumbnets.doctor.commands import mend_locks
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.basis import basis
 from thumbnets.recipes.files import locked
@@ -152,7 +151,6 @@ def _train_anew(
     trainings: int,
     tolerance: float | None,
 ) -> list[Found]:
-    mend_locks(place.folder)
     place.run("dvc", "repro", "pretrain")
     with contextlib.chdir(place.folder):
         costs = {name: cost(params, name) for name in params.run}

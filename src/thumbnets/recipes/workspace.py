@@ -19,6 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from thumbnets import paths, runtime
+from thumbnets.doctor.commands import mend_locks
 from thumbnets.processes import run_to_end
 
 PROFILE = "launch.toml"  # where trainings run, which git does not have
@@ -143,6 +144,7 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
         _check_out(folder, commit, root)
         _share_cache(folder, root)
         _share_pretrained(folder, root)
+        mend_locks(folder)
         if (root / PROFILE).is_file():
             shutil.copy(root / PROFILE, folder / PROFILE)
         yield Workspace(folder, root, lock.fileno(), new)
