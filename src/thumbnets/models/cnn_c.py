@@ -3,6 +3,7 @@
 from torch import nn
 
 from thumbnets.models.layers import perceptron
+from thumbnets.models.norms import BatchNorm2d
 from thumbnets.options import Probability
 from thumbnets.registry import NETWORKS
 
@@ -28,7 +29,7 @@ def cnn_c(
         nn.ReLU(inplace=True),
         nn.MaxPool2d(2),  # [N, 32, 14, 13]
         nn.Conv2d(32, 4, 3, padding=1),
-        nn.BatchNorm2d(4),
+        BatchNorm2d(4),
         nn.ReLU(inplace=True),
         nn.MaxPool2d(2),  # [N, 4, 7, 6]
         nn.Flatten(),

@@ -1,7 +1,24 @@
 """Norms that networks share."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+_VECTOR = 8  # float32 values
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch norm as `nn.BatchNorm2d`, faster to train on a CPU where channels are few.
+
+    Of images with channels last torch takes the channels beyond a multiple of a vector one value
+    at a time: 4 of them take twelve times as long as with channels first.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        last = {"memory_format": torch.channels_last}
+        slow = self.training and self.num_features % _VECTOR and images.device.type == "cpu"
+        if slow and images.is_contiguous(**last):
+            return super().forward(images.contiguous()).contiguous(**last)
+        return super().forward(images)
 
 
 class ShiftNorm(nn.BatchNorm2d):

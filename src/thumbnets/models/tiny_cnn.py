@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 from torch import nn
 
 from thumbnets.models.layers import Dropout
+from thumbnets.models.norms import BatchNorm2d
 from thumbnets.options import Probability
 from thumbnets.registry import NETWORKS
 
@@ -58,7 +59,7 @@ def tiny_cnn(
         in_channels: int, out_channels: int, kernel: int, *, padding: int = 0, drops: bool = True
     ) -> list[nn.Module]:
         conv = nn.Conv2d(in_channels, out_channels, kernel, padding=padding, bias=False)
-        norm, relu = nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)
+        norm, relu = BatchNorm2d(out_channels), nn.ReLU(inplace=True)
         first, second = (norm, relu) if order == "norm_relu" else (relu, norm)
         return [conv, first, second, *([Dropout(dropout)] if dropout and drops else [])]
 
