@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.process import ROOT, Job, measure
+from thumbnets import runtime
 
 CORES = 2  # what the goals are stated for
 
@@ -52,7 +53,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of a table: one process, or several at once."""
+    """A row of a table: one process, or several at once; one in bf16 has a name that ends so."""
 
     name: str
     jobs: tuple[Job, ...]
@@ -68,8 +69,15 @@ def shuffled(names: list[str], round_: int) -> list[str]:
     return random.Random(round_).sample(names, len(names))
 
 
+def computes_bf16() -> bool:
+    """Whether this machine has bf16 of its own."""
+    return runtime.computes_bf16(runtime.device())
+
+
 def compare(contenders: Callable[[int], list[Contender]], rounds: int) -> dict[str, list]:
     """Run every contender once a round, in random order, so that a slow minute meets all alike.
+
+    Those in bf16 run where the machine has it.
 
     Args:
         contenders: Function from the number of a round to its contenders.
@@ -79,8 +87,10 @@ def compare(contenders: Callable[[int], list[Contender]], rounds: int) -> dict[s
         For each name, what its processes said in each round.
     """
     results: dict[str, list] = {}
+    bf16 = computes_bf16()
     for round_ in range(rounds):
-        entries = {contender.name: contender for contender in contenders(round_)}
+        runnable = [one for one in contenders(round_) if bf16 or not one.name.endswith("bf16")]
+        entries = {contender.name: contender for contender in runnable}
         results = results or {name: [] for name in entries}
         for name in shuffled(list(entries), round_):
             results[name].append(measure(*entries[name].jobs))
@@ -133,8 +143,9 @@ def basis(options: Options) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{name} {metadata.version(name)}" for name in _PACKAGES if _installed(name)]
+    without = "" if computes_bf16() else " It has no bf16 of its own: no rows of it."
     return (
-        f"{_cpu()}, {cores} of its cores; load before {os.getloadavg()[0]:.1f}. "
+        f"{_cpu()}, {cores} of its cores; load before {os.getloadavg()[0]:.1f}.{without} "
         f"{', '.join(versions)}. Commit {_git('rev-parse', '--short', 'HEAD')}"
         f"{' with changes' if _git('status', '--porcelain', '-uno') else ''}. "
         f"{options.repeats} rounds, every contender once in each, in random order, each in a "

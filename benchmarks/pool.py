@@ -11,7 +11,6 @@ from benchmarks.harness import CORES, Contender, Options, ratios, spread, table,
 from benchmarks.process import Job, Measured, answer
 from benchmarks.project import cloned, run
 from benchmarks.task import Task, fetch
-from thumbnets import runtime
 
 DATA = "fashion_mnist"
 POOL = ("mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn")
@@ -102,7 +101,7 @@ def question(options: Options) -> str:
     models, epochs = (list(QUICK), 1) if options.quick else (list(POOL), None)
     images, train = options.images if options.quick else None, {"epochs": epochs} if epochs else {}
     tasks = [Task(model, DATA, images, train) for model in models]
-    bf16, numbers = runtime.computes_bf16(runtime.device()), count()
+    numbers = count()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print("trial of the usual loop", flush=True)
@@ -110,11 +109,11 @@ def question(options: Options) -> str:
 
         def contenders(_: int) -> list[Contender]:
             found = []
-            for autocast in (False, *([True] if bf16 else [])):
+            for autocast in (False, True):
                 taken = folder / f"taken-{next(numbers)}"
                 taken.mkdir()
                 found.append(usual(tasks, way, taken, autocast=autocast))
-            for title, precision in list(zip(GOALS, ("fp32", "bf16"), strict=True))[: 1 + bf16]:
+            for title, precision in zip(GOALS, ("fp32", "bf16"), strict=True):
                 how = {"models": models, "epochs": epochs, "precision": precision}
                 found.append(Contender.of(title, "pool.ours", **how))
             return found
@@ -130,14 +129,13 @@ def question(options: Options) -> str:
         ]
         for title, said in results.items()
     ]
-    without = "" if bf16 else " This CPU has no bf16 of its own: no rows of it."
     at_once = f"{processes} at once" if processes > 1 else "one after the other"
     return (
         f"## The pool\n\n{', '.join(models)}, each with the epochs of its block, batch size and "
         f"augmentation; on {CORES} cores. `thumbnets train` from the command to its end, "
         "with its start, validation after every epoch and the writing of all files; the usual "
         f"loop ready to begin, without validation, in its best way: {at_once}, {workers} workers "
-        f"(of one after the other with 0, 1 and 2 workers, and {CORES} at once).{without}\n\n"
+        f"(of one after the other with 0, 1 and 2 workers, and {CORES} at once).\n\n"
         + table(["", "seconds", "times as fast as the usual loop", "goal"], rows)
     )
 

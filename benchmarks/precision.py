@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.harness import Options, table
+from benchmarks.harness import Options, computes_bf16, table
 from benchmarks.process import Job, measure
 from benchmarks.task import Task, fetch
 from thumbnets.evaluation.comparisons import compare
@@ -29,7 +29,13 @@ def row(model: str, options: Options) -> list[str]:
 
 
 def question(options: Options) -> str:
-    """The table of the pool's networks."""
+    """The table of the pool's networks.
+
+    Raises:
+        ValueError: The machine has no bf16 of its own.
+    """
+    if not computes_bf16():
+        raise ValueError("this machine has no bf16 of its own")
     fetch("fashion_mnist")
     head = (
         "## bf16 against fp32\n\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import harness
-from benchmarks.harness import Contender
+from benchmarks.harness import Contender, Options
 from benchmarks.process import Job, measure
 
 
@@ -64,6 +64,16 @@ def test_every_contender_runs_once_a_round(monkeypatch):
         [101, 101],
         [102, 102],
     ]
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_bf16_runs_where_the_machine_has_it(monkeypatch, has_bf16: bool):
+    monkeypatch.setattr(harness, "measure", lambda *jobs: [{"began": 0.0, "ended": 1.0}])
+    monkeypatch.setattr(harness, "computes_bf16", lambda: has_bf16)
+    contenders = [Contender.of(name, "any.job") for name in ("ours", "ours, bf16")]
+    results = harness.compare(lambda round_: contenders, rounds=1)
+    assert sorted(results) == ["ours", "ours, bf16"][: 1 + has_bf16]
+    assert ("no bf16" in harness.basis(Options(1, 1, False, "", ""))) is not has_bf16
 
 
 def test_a_process_that_fails_says_why():
