@@ -76,7 +76,7 @@ format: install ## put the code into the project's style
 report: install ## print where the report is
 	@echo "file://$(CURDIR)/report/index.html"
 
-bench: $(PEERS) ## measure beside the usual tools, 2 hours (BENCH=--quick: 10 minutes): benchmarks/results
+bench: $(PEERS) ## measure beside the usual tools, 4 hours (BENCH=--quick: 10 minutes): benchmarks/results
 	python -m benchmarks $(BENCH)
 
 $(PEERS): $(STAMP) benchmarks/requirements.lock

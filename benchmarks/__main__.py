@@ -9,7 +9,7 @@ import sys
 
 from benchmarks import harness
 
-# Modules of this package; each is imported when its turn comes.
+# Modules of this package; each is imported when its turn comes. `ROUNDS` of one are its most.
 QUESTIONS = (
     "graph",
     "cold_start",
@@ -33,7 +33,7 @@ QUESTIONS = (
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
-    parser.add_argument("--repeats", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds, at most (default 5)")
     parser.add_argument("--images", type=int, default=12_000, help="an epoch (default 12000)")
     parser.add_argument("--sprint", default="mnist_sprint", help="block for 99.0 %% on MNIST")
     parser.add_argument("--tiny", default="tiny_cnn_15", help="block for 99.5 %% on MNIST")
@@ -41,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(arguments: argparse.Namespace) -> harness.Options:
-    extent = (1, 1_500) if arguments.quick else (arguments.repeats, arguments.images)
+def _options(arguments: argparse.Namespace, repeats: int) -> harness.Options:
+    extent = (1, 1_500) if arguments.quick else (repeats, arguments.images)
     return harness.Options(*extent, arguments.quick, arguments.sprint, arguments.tiny)
 
 
@@ -58,9 +58,10 @@ def main() -> None:
         parser.error("--repeats and --images must be 1 or more")
     failed = []
     for name in arguments.questions or QUESTIONS:
-        question = importlib.import_module(f"benchmarks.{name}").question
+        module = importlib.import_module(f"benchmarks.{name}")
+        repeats = min(arguments.repeats, getattr(module, "ROUNDS", arguments.repeats))
         try:
-            harness.answer_question(name, question, _options(arguments))
+            harness.answer_question(name, module.question, _options(arguments, repeats))
         except (ValueError, RuntimeError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             failed.append(name)

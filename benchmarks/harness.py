@@ -144,13 +144,15 @@ def basis(options: Options) -> str:
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{name} {metadata.version(name)}" for name in _PACKAGES if _installed(name)]
     without = "" if computes_bf16() else " It has no bf16 of its own: no rows of it."
+    measured = (
+        f"{options.repeats} rounds, every contender once in each, in random order, each in a "
+        "process of its own. Ratios are taken within a round. Given are medians (least – greatest)."
+    )
     return (
         f"{_cpu()}, {cores} of its cores; load before {os.getloadavg()[0]:.1f}.{without} "
         f"{', '.join(versions)}. Commit {_git('rev-parse', '--short', 'HEAD')}"
         f"{' with changes' if _git('status', '--porcelain', '-uno') else ''}. "
-        f"{options.repeats} rounds, every contender once in each, in random order, each in a "
-        "process of its own. Ratios are taken within a round. "
-        "Given are medians (least – greatest)."
+        f"{measured if options.repeats > 1 else 'Measured once.'}"
     )
 
 

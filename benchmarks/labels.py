@@ -18,6 +18,7 @@ from thumbnets.quality.confident import find_label_errors, thresholds
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import fit
 
+ROUNDS = 1
 _SEED = 0
 _SHARE = 0.05  # of the labels that are flipped, to any other class alike
 _FOLDS = 5

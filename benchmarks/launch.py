@@ -56,7 +56,6 @@ def question(options: Options) -> str:
     """The table of all back ends."""
     fetch(DATA)
     found, absent = contenders()
-    rounds = 1 if options.quick else min(3, options.repeats)
     taken: dict[str, list[float]] = {name: [] for name in found}
     with ExitStack() as open_:
         folder = Path(open_.enter_context(tempfile.TemporaryDirectory()), "clone")
@@ -64,7 +63,7 @@ def question(options: Options) -> str:
         if not hindrance():
             servers = Path(open_.enter_context(tempfile.TemporaryDirectory()))
             open_.enter_context(running_slurm(servers, cores=CORES))
-        for round_ in range(rounds):
+        for round_ in range(options.repeats):
             for name in shuffled(list(found), round_):
                 print(name, flush=True)
                 taken[name].append(seconds(folder, found[name]))
@@ -75,7 +74,7 @@ def question(options: Options) -> str:
     head = (
         f"## Back ends of `thumbnets train`\n\n{SEEDS} trainings of about ten seconds, {CORES} at "
         "once on as many cores, from the command to its end. Slurm's servers run on the same "
-        f"machine. Goal: no more than 1.25 times local processes. {rounds} rounds."
+        f"machine. Goal: no more than 1.25 times local processes."
     )
     columns = ["", "seconds", "times local"]
     return "\n\n".join([head, table(columns, rows), *absent])

@@ -16,6 +16,7 @@ from thumbnets.params import load_params
 from thumbnets.training.batches import Images
 from thumbnets.training.loop import Training
 
+ROUNDS = 1
 _BLOCKS = ("vgg8b", "vgg8b_pred", "vgg8b_sim", "vgg8b_predsim", "vgg8b_bio_predsim")
 _BATCHES = 2  # the state of the optimizer is there after the first
 _MIB = 2**20

@@ -3,7 +3,7 @@
 import statistics
 
 from benchmarks import harness
-from benchmarks.harness import Contender, Options, mean_sd, seconds, spread, table
+from benchmarks.harness import Contender, Options, computes_bf16, mean_sd, seconds, spread, table
 from benchmarks.task import Task, fetch
 
 _SEEDS_A_ROUND = 2  # of the sprint, so that 5 rounds are 10 seeds
@@ -26,11 +26,15 @@ def contenders_of(round_: int, sprint: Task, tiny: Task, options: Options) -> li
 
 
 def question(options: Options) -> str:
-    """The table of all."""
+    """The table of all.
+
+    Raises:
+        ValueError: A block is unknown, or computes in bf16, which the machine has not.
+    """
     limit = options.images if options.quick else None
     tasks = [Task(block, "mnist", limit) for block in (options.sprint, options.tiny)]
-    for task in tasks:
-        assert task.settings  # which refuses an unknown block before anything runs
+    if any(task.settings.train.precision == "bf16" for task in tasks) and not computes_bf16():
+        raise ValueError("its blocks compute in bf16, which this machine has not: --sprint, --tiny")
     fetch("mnist")
     results = harness.compare(
         lambda round_: contenders_of(round_, *tasks, options), options.repeats
@@ -50,7 +54,7 @@ def question(options: Options) -> str:
     columns = ["", "seconds", "goal", "runs", "test accuracy, %", "mean reached"]
     return (
         "## MNIST to 99.0 % and 99.5 %\n\n"
-        "Ours are whole trainings by the recipe in params.yaml on the training folds, a seed each; "
+        "Ours are whole trainings by the recipe in zoo/ on the training folds, a seed each; "
         "the example trains on all images until it first tests above 99.0 %, so its stopping rests "
         "on the test images, which favours it. Evaluation is not counted on either side.\n\n"
         + table(columns, rows)

@@ -15,6 +15,7 @@ from benchmarks.task import Task, fetch
 DATA = "fashion_mnist"
 POOL = ("mlp4", "mlp_custom", "cnn_a", "cnn_b", "cnn_c", "tiny_cnn")
 QUICK = ("mlp4", "cnn_a")
+ROUNDS = 3
 GOALS = {"thumbnets train": 4, "thumbnets train, bf16": 6}
 
 # Processes at a time, and DataLoader workers of each. Alone a process has torch's own threads.
@@ -118,7 +119,7 @@ def question(options: Options) -> str:
                 found.append(Contender.of(title, "pool.ours", **how))
             return found
 
-        results = harness.compare(contenders, min(options.repeats, 3))
+        results = harness.compare(contenders, options.repeats)
     base = wall(results["usual loop"])
     rows = [
         [

@@ -19,6 +19,7 @@ from thumbnets.evaluation.trace import trace
 from thumbnets.models.patches import build
 from thumbnets.models.pooling import pool_first
 
+ROUNDS = 1
 MODELS = ("cnn_c", "tiny_cnn")
 BATCH = 128
 _FLOAT = 4  # bytes
@@ -178,7 +179,7 @@ def question(options: Options) -> str:
     how = {"batch": 16, "repeats": 2} if options.quick else {}
     results = harness.compare(
         lambda _: [Contender.of(model, "roofline.layers", model=model, **how) for model in MODELS],
-        1,
+        options.repeats,
     )
     head = (
         f"## What bounds a step\n\nEach layer by itself, forwards and backwards, {BATCH} images, "

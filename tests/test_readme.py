@@ -15,7 +15,8 @@ from thumbnets.params import check_params
 from thumbnets.zoo import read_yaml
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FIRST = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")
+PAGES = [*(ROOT / name for name in FIRST), *sorted((ROOT / "docs").rglob("*.md"))]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 FOLDERS = "benchmarks|docs|pretrained|recipes|report|src|stages|tests|zoo"
 
