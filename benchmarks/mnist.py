@@ -34,7 +34,10 @@ def question(options: Options) -> str:
     limit = options.images if options.quick else None
     tasks = [Task(block, "mnist", limit) for block in (options.sprint, options.tiny)]
     if any(task.settings.train.precision == "bf16" for task in tasks) and not computes_bf16():
-        raise ValueError("its blocks compute in bf16, which this machine has not: --sprint, --tiny")
+        raise ValueError(
+            "this machine has no bf16 of its own, in which a block computes: name others by "
+            "--sprint and --tiny"
+        )
     fetch("mnist")
     results = harness.compare(
         lambda round_: contenders_of(round_, *tasks, options), options.repeats
