@@ -74,7 +74,7 @@ def question(options: Options) -> str:
     head = (
         f"## Back ends of `thumbnets train`\n\n{SEEDS} trainings of about ten seconds, {CORES} at "
         "once on as many cores, from the command to its end. Slurm's servers run on the same "
-        f"machine. Goal: no more than 1.25 times local processes."
+        "machine. Goal: no more than 1.25 times local processes."
     )
     columns = ["", "seconds", "times local"]
     return "\n\n".join([head, table(columns, rows), *absent])

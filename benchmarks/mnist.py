@@ -33,7 +33,8 @@ def question(options: Options) -> str:
     """
     limit = options.images if options.quick else None
     tasks = [Task(block, "mnist", limit) for block in (options.sprint, options.tiny)]
-    if any(task.settings.train.precision == "bf16" for task in tasks) and not computes_bf16():
+    precisions = {task.settings.train.precision for task in tasks}  # refuses unknown blocks
+    if "bf16" in precisions and not computes_bf16():
         raise ValueError(
             "this machine has no bf16 of its own, in which a block computes: name others by "
             "--sprint and --tiny"
