@@ -36,8 +36,10 @@ EPOCHS = ("mlp4", "cnn_c", "tiny_cnn", "resnet20", "vgg8b", "vgg8b_predsim")
 
 _FLIPPED = [{"name": "flip"}, {"name": "shift", "pixels": 2}]
 TASKS = {
-    "mnist_sprint": Task("mnist_sprint", "mnist"),
-    "mnist_sprint_512": Task("mnist_sprint", "mnist", train={"batch_size": 512, "lr": 0.4}),
+    "mnist_sprint": Task("mnist_sprint", "mnist", train={"precision": "bf16"}),
+    "mnist_sprint_512": Task(
+        "mnist_sprint", "mnist", train={"batch_size": 512, "lr": 0.4, "precision": "bf16"}
+    ),
     "airbench": Task(
         "airbench",
         "fashion_mnist",
@@ -45,7 +47,7 @@ TASKS = {
         | {"average": {"name": "ema", "decay": 0.99}},
         options={"width": 64},
     ),
-    "resnet20_best": Task("resnet20_best", "fashion_mnist"),
+    "resnet20_best": Task("resnet20_best", "fashion_mnist", train={"precision": "bf16"}),
 }
 _SEEDS = {"mnist_sprint": 5, "mnist_sprint_512": 5, "airbench": 3, "resnet20_best": 1}
 _FEW = 60  # images of a small run, three batches
