@@ -94,11 +94,10 @@ def clone(folder: Path) -> None:
     git(folder, "commit", "-qm", "state")
 
 
-def wait_for_checkpoint(folder: Path, process: subprocess.Popen) -> None:
-    """Wait until the training is under way."""
-    checkpoints = folder / ".dvc/tmp/recipes/digits-try/build/checkpoints"
+def wait_for_epoch(output: Path, process: subprocess.Popen) -> None:
+    """Wait until an epoch of the training is saved: it is before the next one is through."""
     until = time.monotonic() + 300
-    while not any(checkpoints.glob("*.pt")):
+    while f"epoch 2/{EPOCHS}," not in output.read_text():
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.02)
 
@@ -109,16 +108,19 @@ def ran(tmp_path_factory) -> Ran:
     folder = tmp_path_factory.mktemp("project")
     clone(folder)
     command = [sys.executable, "-m", "thumbnets.cli", "recipe", "recipes/digits/try.yaml"]
-    first = subprocess.Popen(
-        [*command, "--jobs", "1"],
-        cwd=folder,
-        env=environment(folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    output = tmp_path_factory.mktemp("first") / "output.txt"
+    with output.open("w") as file:
+        first = subprocess.Popen(
+            [*command, "--jobs", "1"],
+            cwd=folder,
+            env=environment(folder),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
-        wait_for_checkpoint(folder, first)
+        wait_for_epoch(output, first)
+        os.killpg(first.pid, signal.SIGSTOP)  # on a busy machine it would be through by then
         told = thumbnets(folder, "recipe", "recipes/digits/try.yaml", code=1)
     finally:
         os.killpg(first.pid, signal.SIGKILL)

@@ -21,12 +21,15 @@ class Interval:
 
 
 def t_interval(values: np.ndarray) -> Interval | None:
-    """Student's 95 % interval of the mean of independent values; None for a single one.
+    """Student's 95 % interval of the mean of independent values.
+
+    None for a single one, and where all are the same: how much they vary is then not known, and
+    that they do not vary at all would be too much to say.
 
     Args:
         values: float [S], one per seed.
     """
-    if len(values) < 2:
+    if len(values) < 2 or np.ptp(values) == 0:
         return None
     half = special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * _standard_error(values)
     return Interval(float(np.mean(values) - half), float(np.mean(values) + half))
@@ -59,7 +62,7 @@ def wilson_bounds(
 
 
 def summarise(values: np.ndarray) -> dict[str, float | None]:
-    """Mean, standard deviation (n - 1) and 95 % t-interval over seeds; None where n is 1."""
+    """Mean, standard deviation (n - 1) and 95 % t-interval over seeds; None where there is none."""
     interval = t_interval(values)
     return {
         "mean": float(np.mean(values)),

@@ -23,9 +23,10 @@ def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int)
         images: Number of test images.
 
     Returns:
-        For each score mean, sd and 95 % t-interval over seeds (None where n is 1; clipped to 0..1
-        for fractions); those of each class by its name, with None where it is undefined; `wilson`,
-        the interval of the mean accuracy as a sample of test images; seeds and images.
+        For each score mean, sd and 95 % t-interval over seeds (None where n is 1 or they are all
+        the same; clipped to 0..1 for fractions); those of each class by its name, with None where
+        it is undefined; `wilson`, the interval of the mean accuracy as a sample of test images;
+        seeds and images.
     """
     names = [name for name in scores[0] if name not in BY_CLASS]
     summary: Scores = {name: _summary_of([s[name] for s in scores], name) for name in names}
@@ -79,7 +80,7 @@ def _summary_of(values: Sequence[float | None], name: str) -> dict[str, float | 
 
 
 def accuracy_interval(scores: Scores) -> Interval:
-    """Student's interval over seeds; with a single seed Wilson's over the test images."""
+    """Student's interval over seeds; without one Wilson's over the test images."""
     return _interval(scores["accuracy"], scores["wilson"])
 
 
@@ -97,9 +98,10 @@ def _interval(over_seeds: Scores, over_images: Scores) -> Interval:
 def headline(scores: Scores) -> Scores:
     """The scores as single numbers under fixed keys, for `dvc metrics diff`.
 
-    The interval of the accuracy is Student's over seeds; with a single seed it is Wilson's over the
-    test images, or groups of them. The value of the key `accuracy_interval` says which. Where
-    classes are uneven there are the same ends of `balanced_accuracy`.
+    The interval of the accuracy is Student's over seeds; with a single seed, or the same accuracy
+    of all, it is Wilson's over the test images, or groups of them. The value of the key
+    `accuracy_interval` says which. Where classes are uneven there are the same ends of
+    `balanced_accuracy`.
     """
     means = {
         name: value["mean"]
@@ -111,11 +113,12 @@ def headline(scores: Scores) -> Scores:
         of_balanced = balanced_interval(scores)
         means["balanced_accuracy_ci_low"] = of_balanced.low
         means["balanced_accuracy_ci_high"] = of_balanced.high
+    varies = scores["accuracy"]["ci_low"] is not None
     sample = "groups of test images" if "groups" in scores else "test images"
     return means | {
         "accuracy_ci_low": interval.low,
         "accuracy_ci_high": interval.high,
-        "accuracy_interval": "t over seeds" if scores["seeds"] > 1 else f"Wilson over {sample}",
+        "accuracy_interval": "t over seeds" if varies else f"Wilson over {sample}",
         "seeds": scores["seeds"],
     }
 

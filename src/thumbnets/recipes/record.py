@@ -54,16 +54,17 @@ def summed_up(scores: Scores) -> Result:
     Args:
         scores: As `over_seeds` gives them; a model's with `parameters`.
     """
-    n, accurate = scores["seeds"], accuracy_interval(scores)
-    found: Result = {"n": n, "interval": STUDENT if n > 1 else WILSON}
+    varies = scores["accuracy"]["ci_low"] is not None
+    accurate = accuracy_interval(scores)
+    found: Result = {"n": scores["seeds"], "interval": STUDENT if varies else WILSON}
     for metric in _METRICS:
         if metric not in scores:
             continue
         of = scores[metric]
         low, high = of["ci_low"], of["ci_high"]
-        if n == 1 and metric == "accuracy":
+        if not varies and metric == "accuracy":
             low, high = accurate.low, accurate.high
-        elif n == 1 and metric == "error":
+        elif not varies and metric == "error":
             low, high = 1 - accurate.high, 1 - accurate.low
         found[metric] = {"mean": of["mean"], "sd": of["sd"], "low": low, "high": high}
     return found | ({"parameters": scores["parameters"]} if "parameters" in scores else {})

@@ -106,7 +106,7 @@ def _classifier(results: Results, row: Row, sizes: Scores, trainings: int) -> Cl
 
 
 def _interval(recall: Scores) -> Interval:
-    """Student's over seeds; with a single seed Wilson's over the test images of the class."""
+    """Student's over seeds; without one Wilson's over the test images of the class."""
     if recall["ci_low"] is None:
         return Interval(recall["low"], recall["high"])
     return Interval(recall["ci_low"], recall["ci_high"])
