@@ -53,6 +53,8 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
     """The README's table: each network quick and at its best, with links to the recipes."""
     by_id = {file.id: (file, result) for file, result in results.items()}
     quick, best = by_id[_QUICK], by_id[_BEST]
+    trained = best[1]["models"] if best[1] else ()
+    longer = {name.rpartition("_")[0]: name for name in trained}  # cnn_b: cnn_b_best
     lines = [
         f"| {_title(quick[0])}, test accuracy | parameters | [quick default]({quick[0].page}) "
         f"| [at its best]({best[0].page}), 95 % interval | published |",
@@ -60,7 +62,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
     ]
     for name in [*quick[0].recipe.pool, ENSEMBLE]:
         of_quick = _measured(quick[1], name)
-        of_best = _measured(best[1], name if name == ENSEMBLE else f"{name}_best")
+        of_best = _measured(best[1], longer.get(name, name))
         parameters = (of_quick or of_best or {}).get("parameters")
         published = find_published(quick[0].recipe.data["name"], name, patches=False, block=name)
         lines.append(
