@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from configobj import ConfigObj
 
-from thumbnets.merging import merge_locks
+from thumbnets.merging import install, merge_locks
 
 HEAD = "schema: '2.0'\nstages:\n"
 
@@ -96,6 +97,15 @@ def shell(tmp_path, monkeypatch):
     run("git init -qb main && dvc init -q && dvc repro -q && git add -A && git commit -qm first")
     run("python -m thumbnets.merging")
     return run
+
+
+def test_dvc_reads_the_settings_of_git(shell, tmp_path, monkeypatch):
+    """Its experiments in temporary folders copy them (dvc/repo/experiments/executor/local.py)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", "/of me/bin/python")
+    install()
+    driver = ConfigObj(str(tmp_path / ".git/config"))['merge "thumbnets-lock"']["driver"]
+    assert driver == "env '/of me/bin/python' -m thumbnets.merging %O %A %B"
 
 
 def test_two_branches_that_changed_different_models_train_nothing_again(shell, tmp_path):

@@ -6,6 +6,7 @@ repro` finds out which do not fit the merged params and code, and runs those sta
 """
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,8 @@ def install() -> None:
         ValueError: git refuses, as outside a repository.
     """
     for name, (title, command) in _DRIVERS.items():
-        command = command.format(python=f"'{sys.executable}'")
+        # By `env`: DVC, which reads git's settings, refuses a value that begins with a quoted word.
+        command = command.format(python=f"env {shlex.quote(sys.executable)}")
         for key, value in {"name": title, "driver": command}.items():
             done = subprocess.run(
                 ["git", "config", f"merge.{name}.{key}", value], capture_output=True, text=True

@@ -44,25 +44,27 @@ def cached(project: Path, content: bytes, end: str = "") -> Path:
 
 
 def test_untouched_files_are_as_locked(project):
-    assert check_files(project) == (5, [])
+    checked = check_files(project)
+    assert (checked.hashed, checked.faults) == (5, [])
+    assert str(checked) == "5 files hashed, 0 are not as locked; not there: gone.bin (dvc checkout)"
 
 
 @pytest.mark.parametrize("name", ["a.bin", "folder/b.bin"])
 def test_an_altered_output_is_found(project, name):
     (project / name).write_bytes(b"other")
-    _, (fault,) = check_files(project)
+    (fault,) = check_files(project).faults
     assert fault.startswith(f"{name} is not what dvc.lock says")
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"file", "a.bin"), (b"inside", "folder/b.bin")])
 def test_an_altered_copy_in_the_cache_is_found(project, content, name):
     cached(project, content).write_bytes(b"other")
-    _, (fault,) = check_files(project)
+    (fault,) = check_files(project).faults
     assert fault.startswith(f"the cached copy of {name} is not what dvc.lock says")
 
 
 def test_an_altered_list_of_a_folder_is_found(project):
     (copy,) = (project / ".dvc/cache").rglob("*.dir")
     copy.write_bytes(b"[")
-    _, (fault,) = check_files(project)
+    (fault,) = check_files(project).faults
     assert fault.startswith("the cached copy of folder is not")

@@ -90,7 +90,9 @@ def _running(root: Path) -> list[tuple[int, str]]:
 
 
 def _is_lock(text: str) -> bool:
-    """Whether a dvc.lock is whole: DVC refuses it if an entry of a stage is cut off."""
+    """Whether a dvc.lock is whole as far as it tells: each entry, and its last line."""
+    if not text.endswith("\n"):
+        return False
     try:
         content = YAML(typ="safe").load(text)
         return content["schema"] == "2.0" and all(
@@ -131,7 +133,7 @@ def _remove_rwlock(root: Path) -> None:
 
 
 def lock_file(root: Path) -> list[Finding]:
-    """An empty, conflicted or damaged dvc.lock."""
+    """An empty, conflicted, cut off or otherwise damaged dvc.lock."""
     path = root / _LOCK
     if not path.is_file():
         return [Finding(f"{_LOCK} is missing", "dvc repro", broken=False)]
@@ -139,16 +141,18 @@ def lock_file(root: Path) -> list[Finding]:
     if re.search(r"^(<<<<<<<|>>>>>>>) ", text, re.MULTILINE):
         remedy = f"git checkout --ours {_LOCK} && dvc repro"
         return [Finding(f"{_LOCK} has marks of a conflict", remedy)]
-    if _is_lock(text):
+    committed, content = _committed(root), text.encode()
+    cut = content != committed and (committed or b"").startswith(content)
+    if _is_lock(text) and not cut:
         return []
-    said = "is empty" if not text.strip() else "is damaged"
+    said = "is empty" if not text.strip() else "is cut off" if cut else "is damaged"
     if running := _running(root):
         process, command = running[0]
         problem = f"{_LOCK} {said} while `{shorten(command)}` runs, process {process}"
         return [Finding(problem, "wait for its end")]
     if still_written:
         return [Finding(f"{_LOCK} {said} while a run of DVC is alive", "wait for its end")]
-    problem, committed = f"{_LOCK} {said}: a run was killed while DVC wrote it", _committed(root)
+    problem = f"{_LOCK} {said}: a run was killed while DVC wrote it"
     if committed is None:  # what was run is found in the run-cache
         return [Finding(problem, f"rm {_LOCK} && dvc repro", path.unlink)]
     remedy = f"git checkout HEAD -- {_LOCK} && dvc repro"

@@ -123,9 +123,8 @@ def verify(arguments: argparse.Namespace) -> None:
     if arguments.tolerance is not None and arguments.tolerance < 0:
         raise ValueError(f"--tolerance must be 0 points or more, got {arguments.tolerance:g}.")
     if arguments.files:
-        hashed, faults = check_files(root)
-        print("\n".join([*faults, f"{hashed} files hashed, {len(faults)} are not as locked"]))
-        raise SystemExit(1 if faults else 0)
+        print(checked := check_files(root))
+        raise SystemExit(1 if checked.faults else 0)
     tolerance = None if arguments.tolerance is None else arguments.tolerance / 100
     if arguments.recipe is None:
         found = verify_default(root, trainings, tolerance)

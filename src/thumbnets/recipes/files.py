@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -13,13 +14,31 @@ from thumbnets.yaml_files import read_yaml
 Checksums = dict[str, str]  # MD5 by path
 
 
-def check_files(root: Path) -> tuple[int, list[str]]:
-    """Hash every output and every cached copy.
+@dataclass(frozen=True)
+class Checked:
+    """What a look at all files has found.
 
-    Returns:
-        How many files were hashed, and a line for each that is not what dvc.lock says. What is not
-        there is no fault: `dvc checkout` or `dvc repro` brings it.
+    Attributes:
+        hashed: Number of files that were hashed.
+        faults: A line for each that is not what dvc.lock says.
+        missing: Outputs that are not there, which is no fault: `dvc checkout` or `dvc repro` brings
+            them, and dvc.lock still names those of models that have left the pool.
     """
+
+    hashed: int
+    faults: list[str]
+    missing: list[str]
+
+    def __str__(self) -> str:
+        told = f"{self.hashed} files hashed, {len(self.faults)} are not as locked"
+        if self.missing:
+            more = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
+            told += f"; not there: {self.missing[0]}{more} (dvc checkout)"
+        return "\n".join([*self.faults, told])
+
+
+def check_files(root: Path) -> Checked:
+    """Hash every output and every cached copy."""
     cache = cache_of(root) / "files/md5"
     places, faults = [], []
     for path, checksum in locked(root).items():
@@ -36,7 +55,8 @@ def check_files(root: Path) -> tuple[int, list[str]]:
     for file, checksum, name in tqdm(there, "hashing", unit="file", leave=False, disable=None):
         if _md5(file) != checksum:
             faults.append(f"{name} is not what dvc.lock says: remove {file} and run `dvc repro`.")
-    return len(there), faults
+    outputs = [(file, name) for file, _, name in places if not file.is_relative_to(cache)]
+    return Checked(len(there), faults, [name for file, name in outputs if not file.is_file()])
 
 
 def locked(root: Path) -> Checksums:
