@@ -165,6 +165,8 @@ def test_the_lock_of_a_live_run_stays_and_nothing_that_it_writes_is_mended(
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "modules")}
     command = [sys.executable, *started_by]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, cwd=tmp_path) as live:
+        while not psutil.Process(live.pid).cmdline():  # nor has one that has just begun
+            time.sleep(0.01)
         holds(root, live.pid, argv)
         write(root / "dvc.lock", "")
         assert not state.rwlock(root)
@@ -211,11 +213,19 @@ def test_metrics_of_another_run(root):
     assert "metrics/summary.json is missing" in said(state.metrics(root))
 
 
-def test_params_that_a_failed_experiment_left(root):
+def test_params_that_were_not_run(root):
+    lock = "schema: '2.0'\nstages:\n  code:\n    params:\n      params.yaml:\n        a: {}\n"
+    write(root / "dvc.lock", lock.format(1) + "  later:\n    cmd: x\n")
+    assert not state.params(root)
+    write(root / "params.yaml", "# a word\na:   1\n")
+    assert not state.params(root)
     write(root / "params.yaml", "a: 2\n")
     [found] = state.params(root)
-    assert not found.broken and "git checkout HEAD -- params.yaml" in found.remedy
-    write(root / "dvc.lock", LOCK)  # results changed as well: an experiment that went well
+    assert not found.broken and "dvc repro, or to drop" in found.remedy
+    subprocess.run(["git", "commit", "-qam", "not run"], cwd=root, check=True)
+    [found] = state.params(root)
+    assert found.remedy == "dvc repro"
+    write(root / "dvc.lock", lock.format(2))
     assert not state.params(root)
 
 

@@ -206,6 +206,55 @@ def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
     assert "not the one that dvc.lock names" in found["one"]
 
 
+def lock_of(project, code: str = "a") -> str:
+    """A dvc.lock as after a run of the params as they are."""
+    project.save()
+    params = (project.root / "params.yaml").read_text()
+    folders = "".join(
+        f"    - path: {path}\n      hash: md5\n      md5: {code * 32}.dir\n"
+        for path in ("src/thumbnets", "stages", "zoo")
+    )
+    inside = "".join(f"        {line}\n" for line in params.splitlines())
+    return (
+        "schema: '2.0'\nstages:\n  code:\n    cmd: x\n    deps:\n"
+        f"{folders}    params:\n      params.yaml:\n{inside}  report:\n    cmd: x\n"
+    )
+
+
+def unrun(project, base: str) -> set[str | None]:
+    head = Snapshot(project.root, project.commit())
+    return {row.reason for row in review(Snapshot(project.root, base), head, 0.3).rows}
+
+
+@pytest.mark.parametrize("what", ["params.yaml", "zoo/", "the code"])
+def test_what_changed_and_was_not_run_is_not_comparable(project, what):
+    project.params["models"]["two"] = {"base": "three"}
+    project.write("zoo/a.yaml", "three: {arch: cnn_a, lr: 0.2}\n")
+    project.write("src/thumbnets/x.py", "x = 1\n")
+    project.write("dvc.lock", lock_of(project))
+    base = project.commit()
+    if what == "params.yaml":
+        project.params["models"]["one"]["epochs"] = 3
+    elif what == "zoo/":
+        project.write("zoo/a.yaml", "three: {arch: cnn_a, lr: 0.3}\n")
+    else:
+        project.write("src/thumbnets/x.py", "x = 2\n")
+    (reason,) = unrun(project, base)
+    assert f"{what} of " in reason and "was changed and not run: run `dvc repro`" in reason
+    project.write("dvc.lock", lock_of(project, "b"))
+    assert unrun(project, base) == {None}
+
+
+def test_comments_need_no_run(project):
+    project.write("zoo/a.yaml", "three: {arch: cnn_a, lr: 0.2}\n")
+    project.write("src/thumbnets/x.py", "x = 1\n")
+    project.write("dvc.lock", lock_of(project))
+    base = project.commit()
+    project.write("zoo/a.yaml", "# new\nthree: {arch: cnn_a, lr: 0.2}\n")
+    project.write("src/thumbnets/x.py", "x = 1  # one\n")
+    assert unrun(project, base) == {None}
+
+
 def test_code_and_inputs_that_changed(project):
     lock = "    deps:\n    - path: build/inputs/{}.json\n      hash: md5\n      md5: {}\n"
     project.write("dvc.lock", lock.format("one", "a" * 32) + lock.format("two", "b" * 32))

@@ -18,6 +18,8 @@ from thumbnets.doctor.findings import Finding
 from thumbnets.messages import shorten
 from thumbnets.review.code import checksums
 from thumbnets.review.git import git, read_blobs
+from thumbnets.review.stale import as_text, locked_params
+from thumbnets.yaml_files import read_yaml
 
 _LOCK = "dvc.lock"
 _LISTS = ("deps", "outs")
@@ -227,19 +229,17 @@ def locked(root: Path) -> dict[str, str]:
 
 
 def params(root: Path) -> list[Finding]:
-    """Params that were changed while no result was, as a failed experiment leaves them."""
+    """Params that no result is of: not run yet, merged, or left by a failed experiment."""
     try:
-        listed = git(root, "diff", "--name-only", "--relative", "HEAD", "--", ".")
+        run = locked_params((root / _LOCK).read_text(encoding="utf-8"))
+        if run is None or as_text(read_yaml(root / paths.PARAMS)) == as_text(run):
+            return []
+    except (OSError, ValueError):  # told by others
+        return []
+    try:
+        changed = git(root, "diff", "--name-only", "--relative", "HEAD", "--", str(paths.PARAMS))
     except ValueError:
-        return []
-    changed = listed.decode(errors="replace").splitlines()
-    if str(paths.PARAMS) not in changed or _LOCK in changed:
-        return []
-    return [
-        Finding(
-            f"{paths.PARAMS} is changed and {_LOCK} is not: not run yet, or left by a failed "
-            "experiment",
-            f"dvc repro, or to drop the change: git checkout HEAD -- {paths.PARAMS}",
-            broken=False,
-        )
-    ]
+        changed = b""
+    drop = f", or to drop the change: git checkout HEAD -- {paths.PARAMS}" if changed else ""
+    problem = f"{paths.PARAMS} is not what {_LOCK} and the results are of: it was not run"
+    return [Finding(problem, f"dvc repro{drop}", broken=False)]

@@ -10,6 +10,7 @@ from thumbnets.review.code import code_changes, other_trainings
 from thumbnets.review.git import Snapshot
 from thumbnets.review.scores import ENSEMBLE, HEADLINE, Scores, read_scores
 from thumbnets.review.settings import Change, changes, read_run
+from thumbnets.review.stale import why_stale
 
 NOT_COMPARABLE = "not comparable"
 FAILURES = ("worse", "unshown", "never")
@@ -101,8 +102,10 @@ def review(base: Snapshot, head: Snapshot, margin: float) -> Review:
     """
     old, new = read_run(base), read_run(head)
     both = [name for name in new.pool if name in old.pool]
+    different, code = changes(old, new), code_changes(base, head)
+    stale = why_stale(base, head, settings=bool(different), code=bool(code))
     rows = [
-        Row(name, read_scores(base, name, old.model), read_scores(head, name, new.model))
+        Row(name, read_scores(base, name, old.model), read_scores(head, name, new.model, stale))
         for name in [HEADLINE, ENSEMBLE, *both]
     ]
 
@@ -116,8 +119,8 @@ def review(base: Snapshot, head: Snapshot, margin: float) -> Review:
         rows=judge(rows, margin),
         new=only(head, new.pool, old.pool),
         removed=only(base, old.pool, new.pool),
-        changes=changes(old, new),
-        code=code_changes(base, head),
+        changes=different,
+        code=code,
         retrained=other_trainings(base, head, both),
     )
 

@@ -36,15 +36,16 @@ class Scores:
     problem: str | None
 
 
-def read_scores(snapshot: Snapshot, name: str, headline: str) -> Scores:
+def read_scores(snapshot: Snapshot, name: str, headline: str, problem: str | None = None) -> Scores:
     """What a commit says of a classifier.
 
     Args:
         snapshot: The commit.
         name: A block, `headline` or `ensemble`.
         headline: The block of the headline model.
+        problem: Why nothing of the commit can be compared, if it is known.
     """
-    problems: list[str] = []
+    problems = [problem] if problem else []
     path = metrics_path(snapshot, name, headline)
     metrics = _read(snapshot, path, problems)
     selected = metrics
