@@ -32,6 +32,15 @@ def test_the_likeliest_of_several_classes_that_reach_their_threshold():
     assert (found.places.tolist(), found.suggested.tolist()) == ([3], [0])
 
 
+def test_a_label_that_is_predicted_is_not_called_wrong():
+    labels = np.array([0, 0, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.8, 0.2]])
+    # Thresholds 0.75 and 0.25: class 1 is reached by the second image, which is taken for 0.
+    found = find_label_errors(probabilities, labels)
+    assert found.joint.tolist() == [[1, 1], [1, 1]]
+    assert (found.places.tolist(), found.suggested.tolist()) == ([3], [0])
+
+
 def test_worst_first_and_a_class_without_images_is_never_suggested():
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3

@@ -47,6 +47,7 @@ def test_suggestions_are_corrections_that_apply(images, tmp_path):
     found = find_suspects([held_out(*range(6)), held_out(*range(6, 10))], CLASSES)
     [suspect] = found.found
     assert (suspect.name, suspect.label, suspect.suggested) == ("4", "=cat", "dog")
+    assert found.accuracy == pytest.approx(0.9)
     assert (found.judged, found.images) == (10, 12) and found.confused == [("=cat", "dog", 1)]
     assert np.array_equal(found.pictures, images[4:5])
 

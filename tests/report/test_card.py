@@ -74,11 +74,11 @@ def test_limits_of_the_data(make_run):
 
 def test_what_is_wrong_with_the_images_where_it_is_known(make_run):
     copies = {"across": 2, "within_train": 1, "within_test": 0, "other_label": 0}
-    labels = {"suspected": 1_200, "judged": 5_000}
+    labels = {"suspected": 1_200, "judged": 5_000, "accuracy": 0.9}
     results = read_results(make_run())
     found = render_card(results, {"copies": copies, "labels": labels})
     assert "Near-duplicates: 2 pairs of a training and a test image, 1 pair of training" in found
-    assert "likely wrong: 1,200 of 5,000 training images that were judged." in found
+    assert "likely wrong: 1,200 of 5,000 training images that were judged, by networks" in found
     nothing = {"copies": dict.fromkeys(copies, 0), "labels": None}
     assert render_card(results, nothing) == render_card(results)
 

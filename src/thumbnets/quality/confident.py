@@ -31,13 +31,17 @@ class LabelErrors:
 def find_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> LabelErrors:
     """Images that are confidently of another class than their label, ranked by normalized margin.
 
+    Where the label is the likeliest class all the same, it is not called wrong: a class that is
+    seldom recognised has a low threshold, which many images reach. `cleanlab` does likewise.
+
     Args:
         probabilities: float [N, K], of networks that were not trained on these images.
         labels: int64 [N].
     """
     confident = confident_classes(probabilities, labels, thresholds(probabilities, labels))
     joint = confident_joint(confident, labels, probabilities.shape[1])
-    places = np.flatnonzero((confident >= 0) & (confident != labels))
+    mistaken = probabilities.argmax(1) != labels
+    places = np.flatnonzero((confident >= 0) & (confident != labels) & mistaken)
     margins = normalized_margins(probabilities[places], labels[places])
     order = np.argsort(margins, kind="stable")
     return LabelErrors(

@@ -50,6 +50,8 @@ class Suspects:
         judged: Number of images that some network held out.
         images: Number of training images.
         share: Estimated share of wrong labels.
+        accuracy: Share of the judged images whose label is what the networks predict: how well they
+            can judge.
         found: The suspects.
         pictures: uint8 [P, C, H, W] of the first of them.
         confused: Most frequent pairs: label, suggested class, number of suspects.
@@ -58,6 +60,7 @@ class Suspects:
     judged: int
     images: int
     share: float
+    accuracy: float
     found: list[Suspect]
     pictures: np.ndarray
     confused: list[tuple[str, str, int]]
@@ -70,6 +73,7 @@ class Suspects:
             "training_images": self.images,
             "suspected": len(self.found),
             "estimated_share": self.share,
+            "accuracy": self.accuracy,
             "most_often": pairs,
         }
 
@@ -96,6 +100,7 @@ def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects:
         judged=len(judged),
         images=len(labels),
         share=errors.share,
+        accuracy=float(np.mean(probabilities[judged].argmax(1) == labels[judged])),
         found=[
             Suspect(
                 checksum=checksum,
