@@ -123,7 +123,7 @@ def block(language: str) -> str:
 def test_ten_lines_of_python_give_the_same(trained, exported, photos, monkeypatch, capsys):
     pytest.importorskip("onnxruntime")
     monkeypatch.chdir(exported.parent)
-    for name in ("china.jpg", "flower.jpg", "turned.jpg"):
+    for name in ("china.jpg", "flower.jpg", "turned.jpg", "clear.png"):
         shutil.copy(photos[name], "boot.png")
         exec(block("python"), {})
         label, probability = capsys.readouterr().out.split()

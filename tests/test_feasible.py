@@ -47,6 +47,23 @@ def test_what_can_not_be_trained(model_settings, arch, train, message):
         measure(model_settings(arch, **train), **SHAPE)
 
 
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: None, "must return a torch.nn.Module, got None"),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 5)),
+            r"\[2, 3\] of 2 images, got \[2, 5\]",
+        ),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(65, 3)), "does not take images of 8 pixels"),
+    ],
+)
+def test_a_network_that_gives_no_logits(model_settings, monkeypatch, made, message):
+    monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: made())
+    with pytest.raises(ValueError, match=f"models.toy: lenet5 .*{message}"):
+        measure(model_settings("lenet5"), **SHAPE)
+
+
 def test_weights_that_are_none_or_of_another_network(model_settings, tmp_path):
     path = tmp_path / "some.pth"
     settings = model_settings("lenet_300_100", weights=str(path))

@@ -73,6 +73,7 @@ def describe(arguments: argparse.Namespace) -> None:
     import torch
 
     from thumbnets.evaluation.cost import describe
+    from thumbnets.feasible import check_network
     from thumbnets.methods.base import build_method
     from thumbnets.models import create_model
     from thumbnets.report.terminal import field_table, layer_table
@@ -83,8 +84,11 @@ def describe(arguments: argparse.Namespace) -> None:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))
     meta = _meta_of(arguments.dataset or params.data.name)
+    block = params.settings.get(name)
+    if not (block and block.train.patches):  # of whose parts the network may see one alone
+        arch, options = (block.arch, block.options) if block else (name, {})
+        check_network(arch, options, meta.channels, meta.image_size, len(meta.classes))
     with torch.device("meta"):  # nothing is computed
-        block = params.settings.get(name)
         network = build_method(block, meta).network() if block else create_model(name, **meta.shape)
     found = describe(network, (meta.channels, meta.image_size, meta.image_size))
     if arguments.json:

@@ -135,7 +135,10 @@ def measure(
 
     name, side, network = settings.name, image_size, None
     meta = Meta(name, [""] * num_classes, in_channels, side, [0.0], [1.0], [], "")
+    patches = settings.train.patches
+    of_network = patches.size if patches and patches.mode == "shared" else side
     try:
+        check_network(settings.arch, settings.options, in_channels, of_network, num_classes)
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # copying into a tensor of no memory does nothing
             method = build_method(settings, meta)
@@ -151,13 +154,58 @@ def measure(
         text = str(error)
         raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from None
     except RuntimeError as error:  # of a layer
-        if isinstance(error, NotImplementedError) or "meta" in str(error):  # it needs values
+        if _needs_values(error):
             return Extent(_count(network), 0)
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"models.{name}: {settings.arch} does not take images of {side} pixels: {reason}"
-        ) from None
+        raise ValueError(f"models.{name}: {_refusal(settings.arch, side, error)}") from None
     return Extent(_count(module), held)
+
+
+def check_network(
+    arch: str, options: Mapping[str, Any], in_channels: int, image_size: int, num_classes: int
+) -> None:
+    """Refuse a network that does not give a logit for each class of each image.
+
+    Args:
+        arch: Its name.
+        options: Its options.
+        in_channels: Channels of the images.
+        image_size: Height and width of the images in pixels.
+        num_classes: Number of classes.
+
+    Raises:
+        ValueError: It does not, or can't be built for such images.
+    """
+    import torch
+
+    from thumbnets.models import create_model
+
+    shape = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = create_model(arch, **shape, **options)
+            if not isinstance(network, torch.nn.Module):
+                raise ValueError(f"{arch} must return a torch.nn.Module, got {network!r:.40}.")
+            logits = network.eval()(torch.empty(2, in_channels, image_size, image_size))
+    except RuntimeError as error:
+        if _needs_values(error):
+            return
+        raise ValueError(_refusal(arch, image_size, error)) from None
+    found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != [2, num_classes]:
+        raise ValueError(
+            f"{arch} must give a logit for each class, [2, {num_classes}] of 2 images, got {found}."
+        )
+
+
+def _needs_values(error: RuntimeError) -> bool:
+    """Whether a network failed for want of values, which the meta device does not hold."""
+    return isinstance(error, NotImplementedError) or "meta" in str(error)
+
+
+def _refusal(arch: str, side: int, error: RuntimeError) -> str:
+    reason = " ".join(str(error).split())[:200]
+    return f"{arch} does not take images of {side} pixels: {reason}"
 
 
 def _count(module: "nn.Module | None") -> int:

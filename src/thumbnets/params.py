@@ -18,7 +18,7 @@ from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
-from thumbnets.registry import METHODS, unknown
+from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.yaml_files import read_yaml
 from thumbnets.zoo import encoder_of, file_of, method_of, read_blocks, trains_encoder
@@ -82,8 +82,9 @@ class DataParams(Checked):
     """CSV file in the folder with columns file, label and maybe split, group; null: labels are
     folders."""
     group: str | None = None
-    """Pattern on the path of an image whose first group says what it belongs to: no such group is
-    divided between training, validation and test. null: the list's column, if any."""
+    """Pattern on the path of an image whose first group (or all that it finds) says what it belongs
+    to: no such group is divided between training, validation and test. null: the list's column, if
+    any."""
     leaks: Literal["tell", "refuse"] = "tell"
     """Groups on both sides of a given train/ and test/ are told in findings.json, or refused."""
     duplicates: Literal["keep", "drop"] = "keep"
@@ -336,6 +337,8 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
     Raises:
         ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
     """
+    for registry in (NETWORKS, METHODS, AUGMENTATIONS):
+        len(registry.entries)  # reads the code: a file that is no Python is no fault of a block
     whole = _with_zoo(content, zoo)
     try:
         params = Params.model_validate(whole)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
+from pydantic_core import PydanticUndefined
 
 from thumbnets import paths
 from thumbnets.artifacts import write_text
@@ -132,7 +133,7 @@ def _table(prefix: str, model: type[BaseModel], content: Mapping[str, Any]) -> s
         if prefix == "" and annotation in _OF_SECTIONS:
             continue
         field = model.model_fields[key]
-        default = values.get(key, field.default) if values is not None else None
+        default = field.default if values is None else values.get(key, field.default)
         cells = [
             f"`{prefix}.{key}`" if prefix else f"`{key}`",
             _takes(annotation, model, key),
@@ -153,8 +154,8 @@ def _section(content: Mapping[str, Any], prefix: str) -> Mapping[str, Any] | Non
 def _default(key: str, value: Any, values: Mapping[str, Any] | None) -> str:
     if key == "models":
         return "the pool's blocks"
-    if values is None:
-        return "–"
+    if values is None:  # the section is null, so that a key has its own default, if it has one
+        return "–" if value is PydanticUndefined else f"`{_as_yaml(value)}`"
     return f"`{_as_yaml(value)}`" + ("" if key in values else ", set with `+`")
 
 

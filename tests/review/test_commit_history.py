@@ -50,6 +50,18 @@ def test_each_value_stands_with_its_first_commit_and_a_verdict(project):
     assert history(project.root, [])[0].points[-1].commit.name == run_without_bits
 
 
+def test_values_on_other_test_images_stand_apart(project):
+    run(project, 100, "first")
+    project.score("headline", 100, model="one", labels=1)
+    summarise(project, 0.95)
+    project.commit("other data")
+    run_again = history(project.root, [])[0]
+    assert [(p.gain, p.verdict) for p in run_again.points] == [(None, None)] + [
+        (None, "other test images")
+    ]
+    assert chart(run_again) == "90.00 % ▁ █ 95.00 %"
+
+
 def test_an_experiment_is_compared_with_its_baseline(project):
     base = run(project, 100, "base")
     project.git("checkout", "-q", "--detach")

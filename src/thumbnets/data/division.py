@@ -161,10 +161,11 @@ def stratified_folds(
     rare, count = _rarest(labels, units)
     if count < folds:
         name = classes[rare] if classes else rare
-        unit = "groups of training images" if groups else "training images"
+        unit = "group of training images" if groups else "training image"
+        units = unit if count == 1 else unit.replace("group", "groups") if groups else f"{unit}s"
         raise ValueError(
-            f"split.folds is {folds}, but class {name} has only {count} {unit}: "
-            "some fold would have none. Use fewer folds, or add images of the class."
+            f"split.folds is {folds}, but class {name} has only {count} {units}: some fold would "
+            f"have none. {'Use fewer folds, or add' if count > 1 else 'Add'} images of the class."
         )
     if not groups:
         return class_folds(labels, folds, seed)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from thumbnets import paths
 from thumbnets.choices import Checked, explain
@@ -35,6 +35,12 @@ class Goal(Checked):
     """A fraction; of nll nats."""
     source: str | None = None
     """Who has reached it, or how it was set."""
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> "Goal":
+        if self.metric != "nll" and not 0 <= self.value <= 1:
+            raise ValueError(f"value must be a fraction from 0 to 1, as 0.92, got {self.value:g}")
+        return self
 
     def reached_by(self, mean: float) -> bool:
         """Whether a mean over seeds is as good as the goal."""

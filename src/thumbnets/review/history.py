@@ -64,7 +64,8 @@ class Point:
         value: What it scored.
         gain: On the value before, of an experiment on its baseline; None where these can't be
             paired.
-        verdict: On that gain, after Holm's correction for all of the series.
+        verdict: On that gain, after Holm's correction for all of the series; or why these can't be
+            paired, where that is known.
     """
 
     commit: Commit
@@ -157,13 +158,15 @@ def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series
 def _judged(
     points: list[Point], befores: list[Correctness | None], afters: list[Correctness | None]
 ) -> list[Point]:
-    pairs = {
-        i: tables_to_compare(after, before)
-        for i, (before, after) in enumerate(zip(befores, afters, strict=True))
-        if before and after and not why_not_paired(before, after)
-    }
+    pairs, result = {}, list(points)
+    for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
+        if before and after:
+            reason = why_not_paired(before, after)
+            if reason is None:
+                pairs[i] = tables_to_compare(after, before)
+            else:  # `other test images (300, then 10,000)`
+                result[i] = replace(points[i], verdict=reason.partition(" (")[0])
     corrected = holm([pair_p(*pair) for pair in pairs.values()])
-    result = list(points)
     for (i, pair), p in zip(pairs.items(), corrected, strict=True):
         gain = paired_gain(*pair)
         result[i] = replace(points[i], gain=gain, verdict=verdict(gain.mean, p))

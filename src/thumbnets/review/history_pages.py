@@ -52,14 +52,16 @@ def _style(point: Point) -> str:
 
 
 def chart(series: Series) -> str:
-    """The last values as bars between the lowest and the highest of them."""
-    values = [point.value.accuracy for point in series.points][-_WIDEST:]
-    if not values:
+    """The last values as bars between the lowest and the highest; a gap where images are others."""
+    last = series.points[-_WIDEST:]
+    if not last:
         return ""
+    values = [point.value.accuracy for point in last]
     low, high = min(values), max(values)
-    steps = len(_BARS) - 1
-    heights = [round(steps * (value - low) / (high - low)) if high > low else 0 for value in values]
-    return f"{percent(low)} {''.join(_BARS[height] for height in heights)} {percent(high)}"
+    heights = [(len(_BARS) - 1) * (v - low) / (high - low) if high > low else 0 for v in values]
+    bars = [_BARS[round(height)] for height in heights]
+    apart = [" " if point.verdict == "other test images" else "" for point in last]
+    return f"{percent(low)} {''.join(map(str.__add__, apart, bars))} {percent(high)}"
 
 
 def markdown(found: list[Series]) -> str:
