@@ -143,7 +143,8 @@ def _listed(images: Pictures) -> Iterable[Picture]:
         ValueError: An array is not of several images.
     """
     if isinstance(images, np.ndarray):
-        if images.ndim not in (3, 4):
+        in_colour = images.ndim == 3 and images.shape[-1] in (3, 4)  # a single one: [H, W, C]
+        if images.ndim not in (3, 4) or in_colour:
             raise ValueError(
                 "An array of images must be uint8 [N, H, W] or [N, H, W, C], got the shape "
                 f"{list(images.shape)}: put a single one into a list."

@@ -42,3 +42,16 @@ def test_a_data_set_by_name(photos):
 def test_what_is_not_there(photos, name, said):
     with pytest.raises(ValueError, match=said):
         load(name, "train")
+
+
+@pytest.mark.parametrize(
+    ("split", "rule", "said"),
+    [
+        ("trian", {}, "split must be train or test, got 'trian'"),
+        ("train", {"brokn": "skip"}, "option of a folder 'brokn'. Did you mean 'broken'"),
+        ("train", {"fit": "corp"}, "Unknown fit 'corp'. Did you mean 'crop'"),
+    ],
+)
+def test_what_is_misspelt(photos, split, rule, said):
+    with pytest.raises(ValueError, match=said):
+        load(photos, split, **rule)

@@ -1,5 +1,6 @@
 """Data sets for use from Python, outside the pipeline."""
 
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -9,8 +10,10 @@ from thumbnets.data.arrays import Split, read_split
 from thumbnets.data.datasets import DATASETS, OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
+from thumbnets.data.images import FITS
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.preprocess import read_dataset
+from thumbnets.registry import unknown
 
 
 def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: Any) -> Split:
@@ -29,19 +32,33 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
         `preprocess` has written. Large arrays of images are memory-mapped.
 
     Raises:
-        ValueError: Neither a data set nor a folder has this name, or no source has the files.
+        ValueError: Neither a data set nor a folder has this name, no source has the files, or a
+            split or an option is unknown.
     """
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be train or test, got {split!r}.")
     name, folder = str(name_or_folder), Path(name_or_folder)
     if name not in DATASETS and (folder / split / "meta.json").is_file():
         return read_split(folder / split)
     if name not in DATASETS and folder.is_dir():
-        return _load_images(FolderRule(str(folder), **rule), split)
+        return _load_images(_rule(folder, rule), split)
     dataset = get_dataset(name)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{name} are images of your own: give the folder that they are in.")
     raw = paths.fetched(name)
     download(dataset, raw, mirror=runtime.mirror())
     return getattr(read_dataset(name, raw), split)
+
+
+def _rule(folder: Path, options: dict[str, Any]) -> FolderRule:
+    known = [field.name for field in fields(FolderRule) if field.name != "path"]
+    for name in options:
+        if name not in known:
+            raise ValueError(unknown("option of a folder", name, known))
+    rule = FolderRule(str(folder), **options)
+    if rule.fit not in FITS:
+        raise ValueError(unknown("fit", rule.fit, FITS))
+    return rule
 
 
 def _load_images(rule: FolderRule, split: str) -> Split:

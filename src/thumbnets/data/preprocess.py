@@ -111,7 +111,8 @@ def read_dataset(
     content = mend(read_folder(raw, rule) if own else dataset.read(raw))
     mean, std = channel_statistics(content.train.images)
     if min(std) == 0:
-        raise ValueError(f"{raw}: all training images of {name} have the same single colour.")
+        where = rule.path if own and rule else raw
+        raise ValueError(f"{where}: all training images of {name} have the same single colour.")
     counts = {part: _counts(of, content) for part, of in content.parts.items()}
     digests = {}
 
