@@ -4,7 +4,8 @@ from thumbnets.review.comparing import NOT_COMPARABLE, Review, Row
 from thumbnets.review.scores import HEADLINE
 
 NONE = "–"
-HEADS = ("", "before", "after", "gain, points", "p (Holm)", "verdict", "parameters", "MACC")
+SIZES = ("parameters", "MACC")
+HEADS = ("", "before", "after", "gain, points", "p (Holm)", "verdict", *SIZES)
 
 
 def table(review: Review) -> tuple[list[str], list[list[str]]]:
