@@ -161,10 +161,10 @@ def stratified_folds(
     rare, count = _rarest(labels, units)
     if count < folds:
         name = classes[rare] if classes else rare
-        unit = "group of training images" if groups else "training image"
-        units = unit if count == 1 else unit.replace("group", "groups") if groups else f"{unit}s"
+        plural = "s" * (count != 1)
+        unit = f"group{plural} of training images" if groups else f"training image{plural}"
         raise ValueError(
-            f"split.folds is {folds}, but class {name} has only {count} {units}: some fold would "
+            f"split.folds is {folds}, but class {name} has only {count} {unit}: some fold would "
             f"have none. {'Use fewer folds, or add' if count > 1 else 'Add'} images of the class."
         )
     if not groups:
