@@ -46,18 +46,23 @@ class Calibration:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature from 1/20 to 20 with the smallest negative log-likelihood.
 
+    One image more counts, as likely of any class as of another: else a network that is right on all
+    of few images, or wrong on them, would be taken to be so on every image. Of thousands it moves
+    the temperature by about a hundredth.
+
     Args:
         logits: float [N, K], images that the network was not trained on.
         labels: int64 [N].
 
-    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2.
+    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2; the image more is the prior of Platt
+    1999, "Probabilistic Outputs for Support Vector Machines", section 2.2, with half its weight.
     """
 
     from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
         scaled = log_softmax(logits.astype(float) / np.exp(logarithm), axis=1)
-        return -scaled[np.arange(len(labels)), labels].mean()
+        return -scaled[np.arange(len(labels)), labels].mean() - scaled.mean() / len(labels)
 
     # The loss is convex in the inverse temperature, so it is unimodal in the logarithm too.
     bound = np.log(MAX_TEMPERATURE)
