@@ -260,6 +260,18 @@ def test_other_libraries_than_pinned(root):
     assert "requirements.lock pins 1.0" in problems and "pins 0.9 or 0.8" in problems
 
 
+def test_images_beside_what_the_pipeline_writes(tmp_path, monkeypatch):
+    project = Path(__file__).parents[2]
+    text = (project / "params.yaml").read_text().replace("name: fashion_mnist", "name: folder")
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "zoo").symlink_to(project / "zoo")
+    write(tmp_path / "params.yaml", text.replace("path: images", "path: photos"))
+    assert not machine.images()
+    write(tmp_path / "params.yaml", text.replace("path: images", "path: ."))
+    assert "data.path, ., holds data/raw, which" in said(machine.images())
+
+
 def test_a_remote_that_refuses(root, monkeypatch):
     def configure(text: str) -> None:
         write(root / ".dvc" / "config", text)

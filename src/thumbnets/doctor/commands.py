@@ -19,6 +19,7 @@ def examine(root: Path, cache: Path) -> list[Finding]:
         *files.weights(root, cache),
         *machine.libraries(root),
         *machine.arithmetic(),
+        *machine.images(),
         *machine.remote(root),
         *files.room(root, cache),
     ]

@@ -47,6 +47,18 @@ def arithmetic() -> list[Finding]:
     return []
 
 
+def images() -> list[Finding]:
+    """Images of the user's own beside what the pipeline writes: DVC refuses such a folder."""
+    try:
+        data = load_params().data
+    except ValueError:  # told by `arithmetic`
+        return []
+    if not data.own or not paths.RAW.resolve().is_relative_to(Path(data.path).resolve()):
+        return []
+    problem = f"data.path, {data.path}, holds {paths.RAW}, which the pipeline itself writes"
+    return [Finding(problem, "move the images into a folder of their own, and name that")]
+
+
 def remote(root: Path) -> list[Finding]:
     """A default remote of DVC that does not answer or refuses: one small object is put and got."""
     from dvc.exceptions import DvcException
