@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -258,6 +259,16 @@ def test_other_libraries_than_pinned(root):
     write(root / "requirements.lock", "torch==1.0 \\\nnumpy==0.9 ; x\nnumpy==0.8 ; y\n")
     problems = said(machine.libraries(root))
     assert "requirements.lock pins 1.0" in problems and "pins 0.9 or 0.8" in problems
+
+
+def test_weights_that_were_taken_away(tmp_path, monkeypatch):
+    project = Path(__file__).parents[2]
+    monkeypatch.chdir(tmp_path)
+    for name in ("zoo", "params.yaml", "dvc.lock"):
+        (tmp_path / name).symlink_to(project / name)
+    assert not files.missing(tmp_path)  # a fresh clone
+    write(tmp_path / "weights/cnn_c/0.safetensors", "")
+    assert re.search(r"safetensors and \d+ more are missing", said(files.missing(tmp_path)))
 
 
 def test_images_beside_what_the_pipeline_writes(tmp_path, monkeypatch):

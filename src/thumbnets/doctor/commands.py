@@ -17,6 +17,7 @@ def examine(root: Path, cache: Path) -> list[Finding]:
         *state.metrics(root),
         *state.params(root),
         *files.weights(root, cache),
+        *files.missing(root),
         *machine.libraries(root),
         *machine.arithmetic(),
         *machine.images(),

@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from thumbnets import paths
 from thumbnets.doctor.findings import Finding
 from thumbnets.doctor.state import locked
+from thumbnets.params import load_params
 
 _LITTLE = 1 << 30  # bytes of disk that are left
 
@@ -32,6 +34,27 @@ def weights(root: Path, cache: Path) -> list[Finding]:
                     )
                 )
     return found
+
+
+def missing(root: Path) -> list[Finding]:
+    """Weights and predictions of the run that were taken away; a fresh clone has none at all."""
+    try:
+        params = load_params()
+    except ValueError:  # told by others
+        return []
+    slots, seeds = [*params.pool, paths.HEADLINE], params.seeds
+    wanted = [
+        *(paths.weights(slot, seed) for slot in slots for seed in seeds),
+        *(paths.validation_predictions(slot, seed) for slot in slots for seed in seeds),
+        *(paths.test_predictions(slot) for slot in slots),
+    ]
+    named = locked(root)
+    of_run = [path for path in wanted if str(path) in named]
+    gone = [path for path in of_run if not (root / path).is_file()]
+    if not gone or gone == of_run:
+        return []
+    more = f" and {len(gone) - 1} more are" if len(gone) > 1 else " is"
+    return [Finding(f"{gone[0]}{more} missing", "dvc checkout, or else dvc repro", broken=False)]
 
 
 def cached(cache: Path, md5: str) -> Path:
