@@ -115,7 +115,7 @@ def test_at_most_as_many_folds_as_the_rarest_class_allows(capsys):
     assert set(fitting_folds(labels, folds=9, seed=0, classes=list("abc"), groups=groups)) == {0, 1}
     enough = fitting_folds(labels, folds=3, seed=0, classes=["1", "10", "2"])
     np.testing.assert_array_equal(enough, stratified_folds(labels, folds=3, seed=0))
-    with pytest.raises(ValueError, match="class 10 has only 1 training images"):
+    with pytest.raises(ValueError, match="class 10 has only 1 training image: .* Add images"):
         fitting_folds(labels[:17], folds=12, seed=0, classes=["1", "10", "2"])
 
 
