@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from thumbnets.doctor import commands, files, machine, state
 from thumbnets.doctor.findings import Finding
+from thumbnets.params import load_params
 
 LOCK = "schema: '2.0'\nstages:\n  train@one-0:\n    cmd: work\n    outs:\n"
 
@@ -266,9 +267,11 @@ def test_weights_that_were_taken_away(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("zoo", "params.yaml", "dvc.lock"):
         (tmp_path / name).symlink_to(project / name)
-    assert not files.missing(tmp_path)  # a fresh clone
+    assert not files.missing(tmp_path, load_params())  # a fresh clone
     write(tmp_path / "weights/cnn_c/0.safetensors", "")
-    assert re.search(r"safetensors and \d+ more are missing", said(files.missing(tmp_path)))
+    assert re.search(
+        r"safetensors and \d+ more are missing", said(files.missing(tmp_path, load_params()))
+    )
 
 
 def test_images_beside_what_the_pipeline_writes(tmp_path, monkeypatch):
@@ -278,9 +281,9 @@ def test_images_beside_what_the_pipeline_writes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "zoo").symlink_to(project / "zoo")
     write(tmp_path / "params.yaml", text.replace("path: images", "path: photos"))
-    assert not machine.images()
+    assert not machine.images(load_params())
     write(tmp_path / "params.yaml", text.replace("path: images", "path: ."))
-    assert "data.path, ., holds data/raw, which" in said(machine.images())
+    assert "data.path, ., holds data/raw, which" in said(machine.images(load_params()))
 
 
 def test_a_remote_that_refuses(root, monkeypatch):

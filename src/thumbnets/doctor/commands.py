@@ -7,6 +7,7 @@ from pathlib import Path
 from thumbnets import runtime
 from thumbnets.doctor import files, machine, state
 from thumbnets.doctor.findings import Finding
+from thumbnets.params import load_params
 
 
 def examine(root: Path, cache: Path) -> list[Finding]:
@@ -17,12 +18,22 @@ def examine(root: Path, cache: Path) -> list[Finding]:
         *state.metrics(root),
         *state.params(root),
         *files.weights(root, cache),
-        *files.missing(root),
         *machine.libraries(root),
-        *machine.arithmetic(),
-        *machine.images(),
+        *_of_params(root),
         *machine.remote(root),
         *files.room(root, cache),
+    ]
+
+
+def _of_params(root: Path) -> list[Finding]:
+    try:
+        params = load_params()
+    except ValueError as error:
+        return [machine.of_params(error)]
+    return [
+        *files.missing(root, params),
+        *machine.arithmetic(params),
+        *machine.images(params),
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from thumbnets import paths
 from thumbnets.doctor.findings import Finding
 from thumbnets.doctor.state import locked
-from thumbnets.params import load_params
+from thumbnets.params import Params
 
 _LITTLE = 1 << 30  # bytes of disk that are left
 
@@ -36,12 +36,8 @@ def weights(root: Path, cache: Path) -> list[Finding]:
     return found
 
 
-def missing(root: Path) -> list[Finding]:
+def missing(root: Path, params: Params) -> list[Finding]:
     """Weights and predictions of the run that were taken away; a fresh clone has none at all."""
-    try:
-        params = load_params()
-    except ValueError:  # told by others
-        return []
     slots, seeds = [*params.pool, paths.HEADLINE], params.seeds
     wanted = [
         *(paths.weights(slot, seed) for slot in slots for seed in seeds),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thumbnets import paths, runtime
 from thumbnets.doctor.findings import Finding
-from thumbnets.params import load_params
+from thumbnets.params import Params
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "dvc")
 _LEAST_PYTHON = (3, 11)
@@ -35,24 +35,25 @@ def libraries(root: Path) -> list[Finding]:
     return found
 
 
-def arithmetic() -> list[Finding]:
-    """Params that can't be read, or that ask for bf16 where the device has none."""
+def arithmetic(params: Params) -> list[Finding]:
+    """Params that ask for bf16 where the device has none."""
     try:
-        params = load_params()
         for name in params.run:
             train = params.settings[name].train
             runtime.prepare(threads=train.threads, precision=train.precision)
     except ValueError as error:
-        return [Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro")]
+        return [of_params(error)]
     return []
 
 
-def images() -> list[Finding]:
+def of_params(error: ValueError) -> Finding:
+    """What is wrong with the params."""
+    return Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro")
+
+
+def images(params: Params) -> list[Finding]:
     """Images of the user's own beside what the pipeline writes: DVC refuses such a folder."""
-    try:
-        data = load_params().data
-    except ValueError:  # told by `arithmetic`
-        return []
+    data = params.data
     if not data.own or not paths.RAW.resolve().is_relative_to(Path(data.path).resolve()):
         return []
     problem = f"data.path, {data.path}, holds {paths.RAW}, which the pipeline itself writes"

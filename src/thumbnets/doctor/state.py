@@ -18,7 +18,7 @@ from thumbnets.doctor.findings import Finding
 from thumbnets.messages import shorten
 from thumbnets.review.code import checksums
 from thumbnets.review.git import git, read_blobs
-from thumbnets.review.stale import as_text, locked_params
+from thumbnets.review.stale import were_run
 from thumbnets.yaml_files import read_yaml
 
 _LOCK = "dvc.lock"
@@ -231,8 +231,8 @@ def locked(root: Path) -> dict[str, str]:
 def params(root: Path) -> list[Finding]:
     """Params that no result is of: not run yet, merged, or left by a failed experiment."""
     try:
-        run = locked_params((root / _LOCK).read_text(encoding="utf-8"))
-        if run is None or as_text(read_yaml(root / paths.PARAMS)) == as_text(run):
+        lock = (root / _LOCK).read_text(encoding="utf-8")
+        if were_run(read_yaml(root / paths.PARAMS), lock):
             return []
     except (OSError, ValueError):  # told by others
         return []

@@ -59,9 +59,10 @@ def chart(series: Series) -> str:
     values = [point.value.accuracy for point in last]
     low, high = min(values), max(values)
     heights = [(len(_BARS) - 1) * (v - low) / (high - low) if high > low else 0 for v in values]
-    bars = [_BARS[round(height)] for height in heights]
-    apart = [" " if point.verdict == "other test images" else "" for point in last]
-    return f"{percent(low)} {''.join(map(str.__add__, apart, bars))} {percent(high)}"
+    bars = ""
+    for point, height in zip(last, heights, strict=True):
+        bars += (" " if point.verdict == "other test images" else "") + _BARS[round(height)]
+    return f"{percent(low)} {bars} {percent(high)}"
 
 
 def markdown(found: list[Series]) -> str:

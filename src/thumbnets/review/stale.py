@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from thumbnets.review.code import checksums
@@ -28,7 +28,8 @@ def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> 
         settings: Whether blocks of the two have different settings.
         code: Whether their code differs.
     """
-    if params_differ(head):
+    lock = head.files.get(_LOCK, "")
+    if not were_run(parse_yaml(head.files[_PARAMS].encode(), _PARAMS), lock):
         return _told(_PARAMS, head)
     if settings and _unseen(base, head, ["zoo"]):
         return _told("zoo/", head)
@@ -37,26 +38,18 @@ def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> 
     return None
 
 
-def params_differ(snapshot: Snapshot) -> bool:
-    """Whether params.yaml says something else than dvc.lock has of the last `dvc repro`."""
-    run = locked_params(snapshot.files.get(_LOCK, ""))
-    if run is None:
-        return False
-    written = parse_yaml(snapshot.files[_PARAMS].encode(), f"{_PARAMS} of {snapshot.short}")
-    return as_text(written) != as_text(run)
-
-
-def locked_params(lock: str) -> dict[str, Any] | None:
-    """The params with which stage `code` ran, of the text of dvc.lock; None where it has none."""
+def were_run(params: Mapping[str, Any], lock: str) -> bool:
+    """Whether stage `code` ran with these params by the text of dvc.lock, or that does not tell."""
     if not (stage := _STAGE.search(lock)):
-        return None
+        return True
     try:
-        return parse_yaml(stage[1].encode(), _LOCK)["params"][_PARAMS]
+        run = parse_yaml(stage[1].encode(), _LOCK)["params"][_PARAMS]
     except (ValueError, LookupError, TypeError):  # damaged, which others tell
-        return None
+        return True
+    return _as_text(params) == _as_text(run)
 
 
-def as_text(params: Any) -> str:
+def _as_text(params: Any) -> str:
     """Params as a text that is the same for equal values, in whatever order of keys."""
     return json.dumps(params, sort_keys=True, default=str)
 
@@ -65,12 +58,12 @@ def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str]) -> bool:
     """Whether files below the paths differ while dvc.lock has the same checksums of them."""
     old, new = (checksums(of.files.get(_LOCK, "")) for of in (base, head))
     inside = tuple(f"{path}/" for path in paths)
-    files = (
-        {name: of for name, of in snapshot.objects.items() if name.startswith(inside)}
-        for snapshot in (base, head)
-    )
+
+    def files(snapshot: Snapshot) -> dict[str, str]:
+        return {name: of for name, of in snapshot.objects.items() if name.startswith(inside)}
+
     same = all(path in new and old.get(path) == new[path] for path in paths)
-    return same and next(files) != next(files)
+    return same and files(base) != files(head)
 
 
 def _told(what: str, snapshot: Snapshot) -> str:
