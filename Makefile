@@ -8,8 +8,8 @@ UV := $(shell command -v uv 2>/dev/null)
 UV_INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
-# Trainings at once, each with the threads that params.yaml says; JOBS=1: one after the other.
-JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+# Trainings at once (default: as cores or GPUs allow); JOBS=1: one after the other.
+JOBS ?=
 
 PEERS := $(VENV)/.peers
 # Questions and options of `python -m benchmarks`.
@@ -37,7 +37,7 @@ endif
 	@touch $@
 
 repro: install ## run the pipeline: whatever is out of date, and nothing else (JOBS at once)
-	thumbnets train --jobs $(JOBS)
+	thumbnets train $(addprefix --jobs ,$(JOBS))
 	dvc repro
 
 # Those that run DVC take as long as all others: side by side they need half the time.
@@ -52,7 +52,7 @@ test: install ## run the tests (ALL=1: those that take long as well)
 		$(PYTEST) $(addprefix --ignore ,$(RUNS)); others=$$?; \
 		wait $$runs; runs=$$?; cat $$log; rm -f $$log; exit $$((others || runs))
 
-# Damaged files of each kind, and one kind by its name: make fuzz COUNT=100 KIND=npz
+# Damaged files of each kind, and part of the names of kinds: make fuzz COUNT=100 KIND=npz
 COUNT ?= 10000
 KIND ?=
 

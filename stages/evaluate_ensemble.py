@@ -4,10 +4,11 @@ from thumbnets import paths
 from thumbnets.artifacts import read_json, write_json
 from thumbnets.ensembles.evaluation import score_run
 from thumbnets.ensembles.members import groups_of
-from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
+from thumbnets.ensembles.predictions import read_ensemble_predictions
 from thumbnets.evaluation.correctness import correctness, write_correctness
 from thumbnets.evaluation.summaries import common_checksum, summary
 from thumbnets.inputs import stage_params
+from thumbnets.paths import ENSEMBLE
 from thumbnets.stage import run_stage
 from thumbnets.stale import remove_stale_runs
 

@@ -56,6 +56,7 @@ def test_the_headline_is_found_by_its_name(small_run):
     (small_run / "predictions/validation/a").rename(small_run / "headline/validation")
     found = thumbnets.load("a", seed=0)
     assert found.trained.name == "headline/weights/0.safetensors" and found.calibrated
+    assert found.trained.title == "a-0"
     with pytest.raises(ValueError, match=r"a was not trained with seed 7; there are \[0\]"):
         thumbnets.load("a", seed=7)
     with pytest.raises(ValueError, match="'c' is no file of weights"):

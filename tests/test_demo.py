@@ -6,6 +6,7 @@ import json
 import threading
 import urllib.error
 import urllib.request
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from thumbnets.demo.server import LARGEST, DemoServer
 
 @pytest.fixture
 def server(small_run):
-    with DemoServer({"a": "a", "ensemble": "ensemble"}, 0) as server:
+    with DemoServer({"a": "a", "ensemble": "ensemble", "ä b": "a"}, 0) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -41,10 +42,10 @@ def ask(server, path: str, body: bytes | None = None, **headers: str) -> bytes:
         return answer.read()
 
 
-@pytest.mark.parametrize("model", ["a", "ensemble"])
+@pytest.mark.parametrize("model", ["a", "ensemble", "ä b"])
 def test_the_same_answer_as_from_python(server, picture, model):
-    found = json.loads(ask(server, f"classify/{model}", picture))
-    expected = thumbnets.load(model).predict(io.BytesIO(picture), top=5)[0]
+    found = json.loads(ask(server, f"classify/{quote(model)}", picture))
+    expected = thumbnets.load(server.models[model]).predict(io.BytesIO(picture), top=5)[0]
     assert [tuple(pair) for pair in found["classes"]] == expected and found["dataset"] == "toy"
     for name in ("picture", "heat"):
         shown = Image.open(io.BytesIO(base64.b64decode(found[name].partition(",")[2])))
@@ -55,7 +56,7 @@ def test_what_is_no_picture_or_no_model_is_told_in_a_line(server, picture):
     told = json.loads(ask(server, "classify/a", b"no picture"))["error"]
     assert told.startswith("the content can't be read as an image:")
     told = json.loads(ask(server, "classify/..%2Fb", picture))["error"]
-    assert told == "There is no model of that name: a, ensemble."
+    assert told == "There is no model of that name: a, ensemble, ä b."
     with pytest.raises(urllib.error.HTTPError, match="404"):
         ask(server, "params.yaml")
 

@@ -84,11 +84,37 @@ def test_cross_validation_and_clones(digits):
         (np.zeros((4, 8, 8)), {"lrr": 1}, "NetworkClassifier: Unknown key 'lrr'. Did you mean"),
         (np.zeros((4, 8, 8)), {"lr": -1}, "NetworkClassifier.lr must be greater than 0, got -1"),
         (np.zeros((4, 8, 8)), {"arch": "cnn_x"}, "Unknown network 'cnn_x'"),
+        (np.zeros((4, 8, 8)), {"early_stopping": {"patience": 3}}, "early_stopping: .* validation"),
+        (np.zeros((4, 8, 8)), {"schedule": "plateau"}, "schedule: plateau needs validation images"),
+        (np.zeros((4, 8, 8)), {"refit": True}, "refit: True needs validation images"),
     ],
 )
 def test_what_is_refused(images, settings, message):
     with pytest.raises(ValueError, match=message):
         thumbnets.fit(images, [0, 1, 0, 1], **settings)
+
+
+def test_numbers_of_another_kind_than_in_training_are_refused(digits):
+    images, labels = digits[0][:40], digits[1][:40]
+    network = thumbnets.fit(images.astype(np.uint8), labels, epochs=1, arch="lenet_300_100")
+    with pytest.raises(ValueError, match="X must be as in training, uint8, got float64"):
+        network.predict(images / 16)
+    network = thumbnets.fit(images / 16, labels, epochs=1, arch="lenet_300_100")
+    with pytest.raises(ValueError, match="other numbers than uint8, got uint8"):
+        network.predict_proba(images.astype(np.uint8))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, bool])
+def test_whole_numbers_do_not_wrap_around(digits, dtype):
+    """The images are those of floats, also beyond the numbers of training and at full scale."""
+    least, greatest = (0, 1) if dtype is bool else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    images = np.where(digits[0][:40] > 7, greatest, least).astype(dtype)
+    network = NetworkClassifier(arch="lenet_300_100", epochs=1, settings={"augment": []})
+    network.fit(images, digits[1][:40])
+    assert np.array_equal(np.unique(network._images(images)), [0, 255])
+    if dtype is np.uint16:
+        network.range_ = (300, 600)
+        assert network._images(np.full((1, 8, 8), 200, dtype)).max() == 0
 
 
 def test_the_defaults_are_those_of_the_params(root):

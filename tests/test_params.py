@@ -5,6 +5,7 @@ import copy
 import pytest
 from ruamel.yaml import YAML
 
+from thumbnets.checks import check_watched
 from thumbnets.params import load_params
 
 GONE = object()
@@ -140,7 +141,6 @@ BAD = [
     ("model", "mlp44", ["model", "Unknown model 'mlp44'", "Did you mean 'mlp4'"]),
     ("models.mlp4.arch", "mlp_4", ["models.mlp4", "Unknown network 'mlp_4'", "'mlp4'"]),
     ("data.name", "fashion_mnst", ["data.name", "'fashion_mnst'", "mean fashion_mnist"]),
-    ("data", OWN | {"path": "nowhere"}, ["data: path must be a folder", "got nowhere"]),
     ("data.size", 0, ["data.size", "1", "got 0"]),
     ("data.fit", "squash", ["data.fit", "'crop'", "'squash'"]),
     ("data.test", 1.0, ["data.test", "less than 1", "1.0"]),
@@ -249,6 +249,13 @@ def test_only_blocks_of_the_run_need_fit_the_images(load):
         ValueError, match=r"models\.mlp4_permuted\.patches\.size .* 32 pixels, got 7"
     ):
         load({"data.name": "cifar10", "model": "mlp4_permuted"})
+
+
+def test_a_folder_of_images_is_needed_where_the_pipeline_runs_and_not_where_it_trains(load):
+    params = load({"data": OWN | {"path": "nowhere"}})
+    with pytest.raises(ValueError, match=r"data.path must be a folder .* got nowhere"):
+        check_watched(params)
+    check_watched(load({"data": OWN}))
 
 
 def test_a_misspelt_key_below_the_top_brings_the_nearest(load):

@@ -62,7 +62,7 @@ def test_links_within_the_page_lead_somewhere(written):
         ({"type": "boolean"}, "true or false"),
         ({"anyOf": [{"type": "null"}, {"type": "string"}]}, "text, or null"),
         ({"enum": ["a", "b"]}, "`a` or `b`"),
-        ({"type": "array", "items": {"type": "string"}, "minItems": 1}, "list of text; 1 or more"),
+        ({"type": "array", "items": {"type": "string"}, "minItems": 1}, "list of names; 1 or more"),
         (
             {"type": "array", "prefixItems": [{"type": "number", "exclusiveMinimum": 0}] * 2},
             "[least, greatest], each number, more than 0",

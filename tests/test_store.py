@@ -94,6 +94,30 @@ def test_of_each_kind_of_device_there_is_one(store, files, tmp_path):
         assert other is None and gpu.holder(KEY) and store.holder(KEY) is None
 
 
+def test_work_of_an_accepted_device_is_found_first_and_ones_own_kept_apart(store, files, tmp_path):
+    gpu, both = Store(store.cache, "cuda"), Store(store.cache, "cpu", accepted="cuda")
+    assert both.take(KEY, elsewhere(tmp_path))  # of the CPU, as long as no GPU has it
+    of_gpu = {name: tmp_path / f"gpu-{name}" for name in files}
+    for name, path in of_gpu.items():
+        path.write_text(name)
+    gpu.put(KEY, of_gpu, {"seconds": 3.0})
+    assert both.take(KEY, elsewhere(tmp_path)) and both.about(KEY) == {"seconds": 3.0}
+    assert elsewhere(tmp_path)["weights"].read_text() == "weights"
+    both.put(OTHER, files)  # by this CPU, whatever it accepts
+    assert both.has(OTHER) and store.has(OTHER) and not gpu.has(OTHER)
+
+
+def test_what_is_put_meanwhile_can_be_undone(store, files, tmp_path):
+    before = {name: path.read_bytes() for name, path in files.items()}
+    files["weights"].write_text("other")
+    with store.kept(KEY), store.kept(OTHER):
+        store.put(KEY, files)
+        store.put(OTHER, files)
+    assert store.take(KEY, elsewhere(tmp_path))
+    assert elsewhere(tmp_path)["weights"].read_bytes() == before["weights"]
+    assert store.take(OTHER, elsewhere(tmp_path))  # what nobody had is new, and stays
+
+
 @pytest.mark.parametrize("record", ["", "{", "[]", '{"format": 2, "files": {}}', '{"format": 1}'])
 def test_a_damaged_record_is_none(store, tmp_path, record):
     (path,) = (store.cache / "finished").rglob("*.json")

@@ -7,7 +7,8 @@ import pytest
 
 from thumbnets import cli
 from thumbnets.params import load_params
-from thumbnets.zoo import merged, read_blocks, read_zoo
+from thumbnets.yaml_files import merged
+from thumbnets.zoo import read_blocks, read_zoo
 
 
 @pytest.fixture

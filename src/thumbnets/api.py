@@ -10,7 +10,7 @@ from PIL import Image
 
 from thumbnets import runtime
 from thumbnets.data.arrays import Meta
-from thumbnets.data.images import FITS, read_image
+from thumbnets.data.images import FITS, MOST_PIXELS, read_image
 from thumbnets.heatmaps import heatmap
 from thumbnets.trained import Trained, load_trained
 
@@ -124,7 +124,7 @@ def read_as_trained(file: Path | IO[bytes], meta: Meta) -> np.ndarray:
     """
     form = {"channels": meta.channels, "size": meta.image_size, "fit": meta.fit}
     try:
-        return read_image(file, **form, depth=meta.depth)
+        return read_image(file, **form, depth=meta.depth, max_pixels=MOST_PIXELS)
     except ValueError as error:
         name = file if isinstance(file, Path) else getattr(file, "name", "the content")
         raise ValueError(f"{name} can't be read as an image: {error}") from None

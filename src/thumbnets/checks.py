@@ -38,9 +38,15 @@ def check_run(params: "Params") -> None:
 def check_watched(params: "Params") -> None:
     """Refuse a missing folder that DVC watches, before DVC does in its own words.
 
+    Not when params are read: a machine that trains may have no images but those that were sent.
+
     Raises:
         ValueError: `data.path` is missing, which DVC looks at even if the data set needs none.
     """
+    if params.data.own and not Path(params.data.path).is_dir():
+        raise ValueError(
+            f"data.path must be a folder with a folder for each class, got {params.data.path}"
+        )
     if not Path(params.data.path).exists():
         raise ValueError(
             f"data.path: {params.data.path} is missing. DVC watches it for images of your own, "

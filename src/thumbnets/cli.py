@@ -117,7 +117,7 @@ def _meta_of(dataset: str) -> Meta:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Say which of several models, or of them and `ensemble`, is better on the test images."""
-    from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
+    from thumbnets.ensembles.predictions import read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
     from thumbnets.evaluation.predictions import (
         SCORES,
@@ -125,6 +125,7 @@ def compare(arguments: argparse.Namespace) -> None:
         read_predictions,
         scores_to_compare,
     )
+    from thumbnets.paths import ENSEMBLE
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import comparison_table, explanation
 

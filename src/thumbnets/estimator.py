@@ -16,6 +16,7 @@ from thumbnets import runtime
 from thumbnets.blocks import settings_of
 from thumbnets.data.arrays import Meta, Split
 from thumbnets.data.preprocess import channel_statistics
+from thumbnets.registry import SCHEDULES
 from thumbnets.training.settings import ModelSettings
 
 # What params.yaml says of every model.
@@ -133,7 +134,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """The most probable class of each image, [N].
 
         Raises:
-            ValueError: The images are not of the shape of those in training.
+            ValueError: The images are not of the shape, or the numbers not of the kind, of those in
+                training.
         """
         best = self._logits(X).argmax(axis=1)
         return self.classes_[best]
@@ -142,7 +144,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Probability of each class, float64 [N, K], in the order of `classes_`.
 
         Raises:
-            ValueError: The images are not of the shape of those in training.
+            ValueError: The images are not of the shape, or the numbers not of the kind, of those in
+                training.
         """
         return softmax(self._logits(X).astype(np.float64), axis=1)
 
@@ -151,6 +154,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         import torch  # not before: it takes seconds
 
         values = validate_data(self, X, allow_nd=True, reset=False)
+        if (values.dtype == np.uint8) != (self.range_ is None):
+            trained = "uint8" if self.range_ is None else "other numbers than uint8"
+            raise ValueError(f"X must be as in training, {trained}, got {values.dtype}.")
         return self.classifier_.logits(torch.from_numpy(self._images(values)))
 
     def _images(self, values: np.ndarray) -> np.ndarray:
@@ -169,14 +175,26 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 f"{list(values.shape)}."
             )
         if self.range_ is not None:
-            least, greatest = self.range_
+            least, greatest = map(float, self.range_)
+            if images.dtype.kind in "biu":  # whole numbers would wrap around
+                images = images.astype(np.float64)
             images = np.clip((images - least) * (255 / max(greatest - least, 1e-300)), 0, 255)
         return np.ascontiguousarray(np.rint(images).astype(np.uint8).transpose(0, 3, 1, 2))
 
     def _settings(self) -> ModelSettings:
         block = {"arch": self.arch, "epochs": self.epochs, **(self.settings or {})}
         where = type(self).__name__
-        return settings_of(self.arch, block, DEFAULTS, rotate=False, where=where)
+        settings = settings_of(self.arch, block, DEFAULTS, rotate=False, where=where)
+        train = settings.train
+        train.check_method()
+        needs = [key for key in ("early_stopping", "refit") if getattr(train, key)]
+        needs += ["schedule"] * (SCHEDULES[train.schedule.name].metadata.every == "plateau")
+        if needs:
+            value = block[needs[0]]
+            raise ValueError(
+                f"{where}: {needs[0]}: {value} needs validation images, and there are none here."
+            )
+        return settings
 
 
 def _split(images: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> Split:

@@ -12,13 +12,13 @@ from thumbnets.artifacts import replacing
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.names import shown
 from thumbnets.params import Params, load_params
+from thumbnets.paths import ENSEMBLE
 from thumbnets.registry import unknown
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from thumbnets.api import ImageClassifier
     from thumbnets.trained import Trained
 
-ENSEMBLE = "ensemble"
 HERE = Path()  # the user's folder: `cli` makes it absolute where it enters the project's root
 
 
@@ -108,6 +108,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     _check_predict(arguments)
     files = image_files(arguments.images)
+    _check_heatmap(arguments.heatmap, files, arguments.here)
     model = ImageClassifier(_load(arguments.model, arguments.seed))
     if foreign := _foreign(model.trained.meta):
         print(f"{shown(model.trained.name)} was trained on {shown(foreign)}.", file=sys.stderr)
@@ -136,6 +137,19 @@ def _check_predict(arguments: argparse.Namespace) -> None:
         check_place(arguments.output, arguments.here)
     if arguments.heatmap and not arguments.heatmap.is_dir():
         check_place(arguments.heatmap, arguments.here)
+
+
+def _check_heatmap(folder: Path | None, files: list[Path], here: Path) -> None:
+    """Check that no heat map can take the place of an image.
+
+    Raises:
+        ValueError: The folder holds some of the images themselves.
+    """
+    if folder and folder.resolve() in {file.resolve().parent for file in files}:
+        raise ValueError(
+            f"--heatmap {as_given(folder, here)} holds the images themselves, which would be "
+            "overwritten: name another folder."
+        )
 
 
 def check_place(file: Path, here: Path) -> None:

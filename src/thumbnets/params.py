@@ -14,6 +14,7 @@ from thumbnets.checks import check_run
 from thumbnets.choices import Checked, explain
 from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
+from thumbnets.data.images import MAX_PIXELS, MOST_PIXELS
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
@@ -76,7 +77,7 @@ class DataParams(Checked):
     """Files that can't be read stop the run, or are listed in data/processed/findings.json."""
     depth: Annotated[int, Field(ge=8, le=16)] | None = None
     """Bits of the values in files of 16 bits; null: as many as the highest value needs."""
-    max_pixels: Annotated[int, Field(ge=1, le=178_000_000)] = 50_000_000
+    max_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] = MAX_PIXELS
     """Largest number of pixels of an image; more are refused before any is decoded."""
     list: str | None = None
     """CSV file in the folder with columns file, label and maybe split, group; null: labels are
@@ -109,12 +110,6 @@ class DataParams(Checked):
         except re.error as error:
             raise ValueError(f"must be a regular expression, got {group!r}: {error}") from None
         return group
-
-    @model_validator(mode="after")
-    def _folder_is_there(self) -> Self:
-        if self.own and not Path(self.path).is_dir():
-            raise ValueError(f"path must be a folder with a folder for each class, got {self.path}")
-        return self
 
     @property
     def own(self) -> bool:

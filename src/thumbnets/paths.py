@@ -28,9 +28,9 @@ VALIDATION = Path("predictions/validation")
 TEST_PREDICTIONS = Path("predictions/test")
 HISTORY = Path("plots/history")
 CONFUSION = Path("plots/confusion")
-HEADLINE = (
-    "headline"  # in place of a block's name: the model that `model` names, in a slot of its own
-)
+# In place of a block's name: the model that `model` names, in a slot of its own; and the ensemble.
+HEADLINE = "headline"
+ENSEMBLE = "ensemble"
 SELECTION = Path("ensembles/selection.json")
 TEACHER = Path("teacher")
 METRICS = Path("metrics")

@@ -195,9 +195,10 @@ def _takes(annotation: str, model: type[BaseModel], key: str) -> str:
     nothing = ", or null" if annotation.endswith(" | None") else ""
     if chosen := re.search(r"choice_of\((\w+)\)", annotation):
         title, registry = _REGISTRIES[chosen[1]]
-        link = f"[{registry.kind}](#{title.lower().replace(' ', '-')})"
-        several = annotation.startswith("list")
-        return f"list of {link}s" if several else f"{link}{nothing}"
+        anchor = f"(#{title.lower().replace(' ', '-')})"
+        if annotation.startswith("list"):
+            return f"list of [{registry.kind}s]{anchor}"
+        return f"[{registry.kind}]{anchor}{nothing}"
     name = annotation.removesuffix(" | None")
     if name in _OF_SECTIONS:
         return f"{_keys(name)}{nothing}"
@@ -223,11 +224,16 @@ def words(schema: Mapping[str, Any]) -> str:
         if "prefixItems" in schema:
             return f"[least, greatest], each {words(schema['prefixItems'][0])}"
         least = schema.get("minItems")
-        return f"list of {words(schema['items'])}" + (f"; {least} or more" if least else "")
+        items = re.sub(r"^(text|whole number|number)\b", _plural, words(schema["items"]))
+        return f"list of {items}" + (f"; {least} or more" if least else "")
     if kind == "object":
         return "map"
     names = {"integer": "whole number", "number": "number", "boolean": "true or false"}
     return ", ".join([names.get(kind, "null" if kind == "null" else "text"), *_range(schema)])
+
+
+def _plural(found: re.Match) -> str:
+    return "names" if found[0] == "text" else f"{found[0]}s"
 
 
 def _range(schema: Mapping[str, Any]) -> Iterator[str]:

@@ -39,16 +39,21 @@ class Store:
 
     Args:
         cache: DVC's cache; None if the project has none, and nothing is found or kept.
-        device: Type of the device that work must have been done on, as `cpu` or `cuda`.
+        device: Type of the device that does the work which is kept, as `cpu` or `cuda`.
+        accepted: Type of another device whose work is found too, and first; None: of no other.
     """
 
-    def __init__(self, cache: Path | None, device: str = "cpu") -> None:
+    def __init__(
+        self, cache: Path | None, device: str = "cpu", accepted: str | None = None
+    ) -> None:
         self.cache, self.device = cache, device
+        self.devices = tuple(dict.fromkeys([accepted or device, device]))
 
     def has(self, key: str) -> bool:
         """Whether all files of that key are there; their content is not looked at."""
-        return bool(objects := self._objects(key)) and all(
-            path.is_file() for path in objects.values()
+        return any(
+            objects and all(path.is_file() for path in objects.values())
+            for objects in map(self._objects, self._records(key))
         )
 
     def take(self, key: str, files: Mapping[str, Path]) -> bool:
@@ -63,19 +68,13 @@ class Store:
         """
         if runtime.retrains():
             return False
-        contents, sums = {}, self._read(key).get("sha256", {})
-        for name, path in self._objects(key).items():
-            content = path.read_bytes() if path.is_file() else b""
-            if _md5(content) != path.parent.name + path.name:  # taken away, or altered
-                return False
-            if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
-                return False
-            contents[name] = content
-        if contents.keys() != files.keys():
-            return False
-        for name, content in contents.items():
-            write_bytes(files[name], content)
-        return True
+        for record in self._records(key):
+            contents = self._contents(record)
+            if contents.keys() == files.keys():
+                for name, content in contents.items():
+                    write_bytes(files[name], content)
+                return True
+        return False
 
     def put(
         self, key: str, files: Mapping[str, Path], about: Mapping[str, Any] | None = None
@@ -102,7 +101,18 @@ class Store:
                 write_bytes(target, content)
                 os.chmod(target, 0o444)  # as DVC protects its objects
         record = {"format": _FORMAT, "files": found, "sha256": sums, "about": about or {}}
-        write_json(self._record(key), record)
+        write_json(self._record(key, self.device), record)
+
+    @contextmanager
+    def kept(self, key: str) -> Iterator[None]:
+        """Whatever is put under a key meanwhile, what was found there before is found again."""
+        record = None if self.cache is None else self._record(key, self.device)
+        content = record.read_bytes() if record and record.is_file() else None
+        try:
+            yield
+        finally:
+            if content is not None:
+                write_bytes(record, content)
 
     def remember(self, kind: str, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What was found under a key before, or is found now and kept for the next time.
@@ -128,7 +138,8 @@ class Store:
 
     def about(self, key: str) -> dict[str, Any]:
         """How finished work was done: its machine and seconds; empty if that is not known."""
-        return self._read(key).get("about", {})
+        records = self._records(key)
+        return records[0].get("about", {}) if records else {}
 
     @contextmanager
     def claim(self, key: str) -> Iterator[str | None]:
@@ -137,47 +148,58 @@ class Store:
         Raises:
             ValueError: It is ours, and the code is no longer that of the key.
         """
-        with claim(self._record(key, ".claim")) if self.cache else nullcontext() as held_by:
+        with claim(self._claim(key)) if self.cache else nullcontext() as held_by:
             if held_by is None:
                 _check_code(key)
             yield held_by
 
     def holder(self, key: str) -> str | None:
         """Who has the work of a key under way, or None."""
-        return None if self.cache is None else holder(self._record(key, ".claim"))
+        return None if self.cache is None else holder(self._claim(key))
 
-    def _read(self, key: str) -> dict[str, Any]:
-        """The record of a key; empty if there is none, or a damaged one."""
+    def _records(self, key: str) -> list[dict[str, Any]]:
+        """Records of a key, of each device that has one; without damaged ones."""
         if self.cache is None:
-            return {}
-        try:
-            record = json.loads(self._record(key).read_text(encoding="utf-8"))
-            maps = (record["files"], record.get("sha256", {}), record.get("about", {}))
-            whole = record["format"] == _FORMAT and all(isinstance(one, dict) for one in maps)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return {}
-        return record if whole else {}
+            return []
+        return list(filter(None, (_read(self._record(key, device)) for device in self.devices)))
 
-    def _objects(self, key: str) -> dict[str, Path]:
-        """The object of each file of a key; none if there is no record."""
-        files = self._read(key).get("files", {})
-        return {name: self._object(str(md5)) for name, md5 in files.items()}
+    def _objects(self, record: Mapping[str, Any]) -> dict[str, Path]:
+        """The object of each file of a record."""
+        return {name: self._object(str(md5)) for name, md5 in record["files"].items()}
+
+    def _contents(self, record: Mapping[str, Any]) -> dict[str, bytes]:
+        """The content of each file of a record; empty if one was taken away or altered."""
+        contents, sums = {}, record.get("sha256", {})
+        for name, path in self._objects(record).items():
+            content = path.read_bytes() if path.is_file() else b""
+            if _md5(content) != path.parent.name + path.name:
+                return {}
+            if sums and sums.get(name) != hashlib.sha256(content).hexdigest():
+                return {}
+            contents[name] = content
+        return contents
 
     def _object(self, md5: str) -> Path:
         return self.cache / "files" / "md5" / md5[:2] / md5[2:]
 
-    def _record(self, key: str, suffix: str = ".json") -> Path:
-        device = "" if self.device == "cpu" else f".{self.device}"
-        return self.cache / "finished" / key[:2] / f"{key[2:]}{device}{suffix}"
+    def _record(self, key: str, device: str, suffix: str = ".json") -> Path:
+        of_device = "" if device == "cpu" else f".{device}"
+        return self.cache / "finished" / key[:2] / f"{key[2:]}{of_device}{suffix}"
+
+    def _claim(self, key: str) -> Path:
+        return self._record(key, self.device, ".claim")
 
 
 def project_store(device: str | None = None) -> Store:
     """The store of the project in the working directory.
 
     Args:
-        device: Type of the device whose work it holds; None: that which is accepted here.
+        device: Type of the device whose work it holds; None: that of this machine, and that which
+            is accepted here.
     """
-    return Store(runtime.dvc_cache(), device or runtime.accepted_device())
+    if device:
+        return Store(runtime.dvc_cache(), device)
+    return Store(runtime.dvc_cache(), runtime.device_type(), runtime.accepted_device())
 
 
 def training_files(slot: str, seed: int) -> dict[str, Path]:
@@ -235,6 +257,17 @@ def _check_code(key: str) -> None:
                 f"{', '.join(names[:3])}{more}: changed since stage `code` ran, so what it does "
                 "would be kept as work of other code: run the same command again."
             )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A record; empty if there is none, or a damaged one."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        maps = (record["files"], record.get("sha256", {}), record.get("about", {}))
+        whole = record["format"] == _FORMAT and all(isinstance(one, dict) for one in maps)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    return record if whole else {}
 
 
 def _digest(found: object) -> str:

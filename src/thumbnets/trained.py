@@ -18,12 +18,12 @@ from thumbnets import paths
 from thumbnets.artifacts import parsing, read_arrays, read_json
 from thumbnets.data.arrays import Meta
 from thumbnets.ensembles.members import model_of
-from thumbnets.ensembles.predictions import ENSEMBLE
 from thumbnets.ensembles.rules import Ensemble, combine, members_of
 from thumbnets.evaluation.calibration import fit_temperature
 from thumbnets.evaluation.metrics import to_log_probabilities, to_probabilities
 from thumbnets.evaluation.views import array_name
 from thumbnets.methods.weights import load_weights
+from thumbnets.paths import ENSEMBLE
 from thumbnets.training.classifier import Classifier, check_finite
 
 AS_TRAINED = 1.0  # temperature that changes nothing
@@ -40,6 +40,7 @@ class Trained:
         calibrated: Whether it was fitted.
         ensemble: How members are combined, as `fit_rules` gives it; None of a single training.
         voting: Kind of vote of the ensemble, `soft` or `hard`.
+        block: Name of the block that a file of weights was trained by, if it is one.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Trained:
     calibrated: bool = False
     ensemble: Ensemble | None = None
     voting: str = "soft"
+    block: str | None = None
 
     @property
     def meta(self) -> Meta:
@@ -56,9 +58,11 @@ class Trained:
 
     @property
     def title(self) -> str:
-        """A short name: `cnn_c-0` of `weights/cnn_c/0.safetensors`."""
+        """A short name: `cnn_c-0` of cnn_c's weights/cnn_c/0 or headline/weights/0.safetensors."""
         path = Path(self.name)
-        return f"{path.parent.name}-{path.stem}" if path.stem.isdecimal() else path.stem
+        of_headline = path.parent.parent.name == paths.HEADLINE
+        model = self.block if of_headline else path.parent.name
+        return f"{model}-{path.stem}" if path.stem.isdecimal() else path.stem
 
     @property
     def at_once(self) -> int:
@@ -122,7 +126,11 @@ def load_trained(source: str | Path, seed: int | None, device: torch.device) -> 
     classifier = load_weights(path, device)
     temperature = _temperature_beside(path, classifier)
     return Trained(
-        str(path), {path.stem: classifier}, temperature or AS_TRAINED, temperature is not None
+        str(path),
+        {path.stem: classifier},
+        temperature or AS_TRAINED,
+        temperature is not None,
+        block=_block_of(path),
     )
 
 

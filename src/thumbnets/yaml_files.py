@@ -1,5 +1,6 @@
 """Reading a YAML file of settings, within bounds of length, depth and size."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,26 @@ from thumbnets.messages import reason, shorten
 _LONGEST = 1 << 20  # bytes; params.yaml and all of zoo/ have less than a tenth
 _DEEPEST = 20  # levels of maps and lists
 _VALUES = 100_000  # with every alias counted as often as it is written
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A map with another one laid over it, key by key.
+
+    Maps below are merged likewise, but one that names its function (`name`) replaces the whole map:
+    the options of one function make no sense for another.
+
+    Args:
+        base: The map below.
+        over: The map whose values win.
+    """
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and "name" not in value:
+            result[key] = merged(below, value)
+        else:
+            result[key] = value
+    return result
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

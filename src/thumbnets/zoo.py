@@ -9,29 +9,9 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.registry import METHODS, unknown
-from thumbnets.yaml_files import read_yaml
+from thumbnets.yaml_files import merged, read_yaml
 
 Block = dict[str, Any]
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> Block:
-    """A map with another one laid over it, key by key.
-
-    Maps below are merged likewise, but one that names its function (`name`) replaces the whole map:
-    the options of one function make no sense for another.
-
-    Args:
-        base: The map below.
-        over: The map whose values win.
-    """
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping) and "name" not in value:
-            result[key] = merged(below, value)
-        else:
-            result[key] = value
-    return result
 
 
 def read_zoo(folder: Path) -> dict[str, Block]:

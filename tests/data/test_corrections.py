@@ -48,6 +48,7 @@ def test_every_image_with_these_pixels_gets_the_new_label(tmp_path):
         ([",,cat,owl"], "line 2: nothing is no checksum"),
         ([f"{SUMS[0]},,cat,ow\x1bl"], r"line 2: no class is called 'ow\x1bl'; got cat, dog, owl."),
         ([f"{SUMS[0]},,,owl"], "line 2: no class is called ''"),
+        (["", f"{SUMS[0]},,,owl"], "line 3: no class is called ''"),  # one deleted, its line not
         ([f"{'0' * 32},,cat,owl"], "line 2: no training image has the checksum 0000000000000000…"),
         ([f"{SUMS[0]},,dog,owl"], "line 2: the image has the label cat, neither dog nor owl"),
         (

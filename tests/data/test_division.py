@@ -80,8 +80,11 @@ def test_a_pattern_finds_groups():
     assert groups_in_both(by_class, RULE) == [] and groups_in_both(by_name, RULE) == ["p1"]
     with pytest.raises(ValueError, match="1 groups have training and test images, such as p1"):
         groups_in_both(by_name, replace(RULE, leaks="refuse"))
-    with pytest.raises(ValueError, match="'x' does not match 2 of 2 paths, as a/p1_0.png: give"):
+    with pytest.raises(ValueError, match="'x' finds nothing in 2 of 2 paths, as a/p1_0.png: give"):
         with_groups(listed, replace(RULE, group="x"), below)
+    for nothing in ("(x)?", "(b.*)|p"):  # matches, and says no group
+        with pytest.raises(ValueError, match="finds nothing in [12] of 2 paths"):
+            with_groups(listed, replace(RULE, group=nothing), below)
 
 
 def test_groups_are_numbered_in_the_order_of_their_first_images():
@@ -115,7 +118,7 @@ def test_at_most_as_many_folds_as_the_rarest_class_allows(capsys):
     assert set(fitting_folds(labels, folds=9, seed=0, classes=list("abc"), groups=groups)) == {0, 1}
     enough = fitting_folds(labels, folds=3, seed=0, classes=["1", "10", "2"])
     np.testing.assert_array_equal(enough, stratified_folds(labels, folds=3, seed=0))
-    with pytest.raises(ValueError, match="class 10 has only 1 training image: .* Add images"):
+    with pytest.raises(ValueError, match="class 10 has only one training image: two or more are"):
         fitting_folds(labels[:17], folds=12, seed=0, classes=["1", "10", "2"])
 
 

@@ -82,6 +82,12 @@ def toy(monkeypatch, tmp_path):
     return lambda **more: preprocess("toy", tmp_path / "raw", folds=2, seed=0, **more)
 
 
+def test_a_training_part_of_copies_alone_is_told(toy, monkeypatch):
+    monkeypatch.setattr(Copies, "to_drop", lambda self: np.arange(40))
+    with pytest.raises(ValueError, match="data.duplicates: drop leaves no training image"):
+        toy(duplicates="drop")
+
+
 def test_dropped_copies_train_no_more(toy):
     kept, dropped = toy(), toy(duplicates="drop")
     assert kept.mended["dropped"] == 0 and len(kept.train.labels) == 40

@@ -275,7 +275,8 @@ def test_parts_in_any_case_are_no_classes(folder):
         (["p/train/a/1.png", "p/train/b/1.png"], "give data.path: images/p"),
         (["Cat/1.png", "cat/1.png"], "Cat and cat differ in case or Unicode form alone"),
         (["train/1.png", "test/1.png"], "has only test/, train/, which are parts"),
-        (["a/1.png", "b\n/1.png"], r"control character"),
+        (["a/1.png", "b\n/1.png"], r"character in its name that can't be seen"),
+        (["train/a/1.png", "train/b/1.png", "7.png"], "7.png lies in no class folder"),
         (["a/1.png", "b/caf\udce9.png"], r"caf.udce9.png: .* not UTF-8"),
     ],
 )
@@ -286,6 +287,37 @@ def test_what_would_be_taken_wrongly_is_refused(folder, files, said):
         )
     with pytest.raises(ValueError, match=said):
         list_images(RULE, Path("raw"))
+
+
+def test_a_part_that_is_a_link_is_refused(folder, tmp_path):
+    fill(tmp_path / "elsewhere", "a", "b", each=2)
+    (folder / "train").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="images/train is a link, behind which no change would be"):
+        list_images(RULE, Path("raw"))
+
+
+def test_a_folder_that_can_not_be_looked_into_is_told(folder, monkeypatch):
+    fill(folder, "a", "b", each=2)
+    (folder / "a/more").mkdir()
+    scan = os.scandir
+
+    def locked(place):
+        if Path(place).name == "more":
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(ValueError, match=r"a/more can't be looked into \(Permission denied\)"):
+        list_images(RULE, Path("raw"))
+
+
+def test_a_file_that_is_too_long_is_left_out_with_the_others(folder, monkeypatch):
+    monkeypatch.setattr("thumbnets.data.folder._LONGEST_IMAGE", 1 << 20)
+    fill(folder, "a", "b")
+    with (folder / "a/1.png").open("ab") as file:
+        file.truncate((1 << 20) + 1)
+    content = read(folder, replace(RULE, broken="skip"))
+    assert content.broken == ["a/1.png (more than 1 MiB)"]
 
 
 def test_images_are_known_by_content(folder, capsys):

@@ -72,6 +72,15 @@ def test_stands_as_the_camera_says():
     np.testing.assert_array_equal(got.transpose(1, 2, 0), np.rot90(PIXELS, -1))
 
 
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_tiff_is_turned_once(turned, deep):
+    values = PIXELS[..., 0].astype(np.uint16) << 8 if deep else PIXELS[..., 0]
+    file = saved(Image.fromarray(values), "tiff", tiffinfo={0x0112: turned})
+    expected = np.rot90(PIXELS[..., 0], {1: 0, 3: 2, 6: -1, 8: 1}[turned])
+    np.testing.assert_array_equal(read(file, channels=1)[0], expected)
+
+
 def test_what_is_transparent_becomes_white():
     layers = np.concatenate([PIXELS, np.full((8, 8, 1), 255, np.uint8)], axis=2)
     layers[:4, :, 3] = 0
@@ -166,6 +175,28 @@ def test_colour_of_twelve_bits_in_sixteen():
     assert highest_value(file) == 4095
     got = read_image(file, channels=3, size=64, fit="stretch", depth=12)
     np.testing.assert_array_equal(got.transpose(1, 2, 0), values >> 4)
+
+
+@pytest.mark.parametrize("mode", [4, 6])
+def test_twelve_bits_beside_an_opaque_alpha(mode):
+    """Grey and colour with alpha: its 65,535 is no value of the image."""
+    colours = {4: 1, 6: 3}[mode]
+    values = np.full((8, 8, colours + 1), 65_535, np.uint16)
+    values[..., :-1] = np.arange(64 * colours).reshape(8, 8, colours) * 20 + 64
+    values[0, 0, -1] = 0  # and one that is transparent
+    file = png(mode, values, b"")
+    assert highest_value(file) == values[..., :-1].max()
+    got = read_image(file, channels=colours, size=8, fit="stretch", depth=12)
+    expected = values[..., :-1] >> 4
+    expected[0, 0] = 255
+    np.testing.assert_array_equal(got.transpose(1, 2, 0), expected)
+
+
+def test_sixteen_bits_with_white_at_zero_are_refused():
+    values = PIXELS[..., 0].astype(np.uint16)
+    file = saved(Image.fromarray(values), "tiff", tiffinfo={262: 0})
+    with pytest.raises(ValueError, match="white is 0 in its 16 bits: save it with black as 0"):
+        read(file, channels=1)
 
 
 def test_no_other_program_is_started():

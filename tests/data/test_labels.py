@@ -78,6 +78,10 @@ def test_splits_and_groups(splits, parts):
         ("file,label\n../../outside.png,a", "line 2: .* lies outside of data.path"),
         ("file,label\n../pool/0.png,", "line 2: .* has no label"),
         ("file,label\n../pool/0.png", "line 2: has fewer columns"),
+        ("file,label\n../pool/0.png,a, small", "line 2: has more columns"),
+        ("file,label\n../pool/0.png,  ", "line 2: .* has no label"),
+        ("file,label\nlabels.csv,a", "line 2: labels.csv is no image that can be read: .csv"),
+        ("file,label\n../pool/0.png,a", "labels.csv must have training images of two classes"),
         ("file,label\n../pool/0.png,a\n../pool/1.png,A", "classes A and a differ in case"),
     ],
 )
@@ -86,6 +90,21 @@ def test_other_lists_are_refused(text, said):
     write(text)
     with pytest.raises(ValueError, match=said):
         listed()
+
+
+def test_spaces_make_no_other_class_or_group():
+    write("file, label,group\n../pool/0.png,a ,p\n../pool/1.png, a,p \n../pool/2.png,b,q\n")
+    assert {(label, group) for _, label, _, group in listed()} == {("a", "p"), ("b", "q")}
+
+
+def test_a_list_elsewhere_is_refused_and_a_folder_that_is_a_link_is_not(folder):
+    write("file,label\n../pool/0.png,a\n../pool/1.png,b\n")
+    Path("images/lists/labels.csv").rename("labels.csv")
+    with pytest.raises(ValueError, match="data.list: .*labels.csv lies outside of data.path"):
+        listed(replace(RULE, list="../labels.csv"))
+    Path("labels.csv").rename("images/lists/labels.csv")
+    Path("link").symlink_to("images")
+    assert listed(replace(RULE, path="link"))[0] == ("", "a", "pool/0.png", "")
 
 
 def test_a_list_that_is_not_there_is_refused():

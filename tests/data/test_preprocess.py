@@ -21,6 +21,7 @@ from thumbnets.data.listed import FolderRule
 from thumbnets.data.preprocess import (
     Findings,
     channel_statistics,
+    few_groups,
     few_images,
     preprocess,
     read_dataset,
@@ -206,12 +207,21 @@ def resident(file: Path) -> int:
 
 def test_few_images_say_what_they_can_not_show():
     validating, testing = few_images(validates=12, tests=40)
-    assert validating.startswith("Only 12 images validate") and "50.0 points" in validating
+    assert validating.startswith("Only 12 images validate") and "66.7 points" in validating
     assert "split.rotate" in validating
-    assert testing.startswith("Only 40 images test") and "15.0 points" in testing
+    assert testing.startswith("Only 40 images test") and "20.0 points" in testing
     assert few_images(validates=200, tests=200) == []
     assert few_images(validates=200, tests=5) == [
         "Only 5 images test: no two networks can be told apart."
+    ]
+
+
+def test_few_groups_say_what_they_mean():
+    many = np.arange(40)
+    assert few_groups(many, many) == []
+    assert few_groups(many % 12, many * 0) == [
+        "Only 12 groups of images validate: intervals will be wide.",
+        "All images that test are of one group: no interval can be told.",
     ]
 
 
@@ -241,7 +251,11 @@ def test_own_images_have_findings_of_their_own(tmp_path, monkeypatch, capsys):
     assert own["passed_over"] == {".heic (pip install pillow-heif)": 1}
     assert (own["depth"], own["deep_files"]) == (12, 54)
     assert (own["groups"], own["groups_in_both"], own["groups_in_both_count"]) == (5, ["q"], 1)
-    assert (own["folds"], own["validates"]) == (4, 9) and own["few"] == few_images(9, 18)
+    assert (own["folds"], own["validates"]) == (4, 9) and own["few"] == [
+        *few_images(9, 18),
+        "All images that validate are of one group: no interval can be told.",
+        "Only 2 groups of images test: intervals will be wide.",
+    ]
     said = capsys.readouterr().out
     assert "4 folds instead of 12 (split.folds): class " in said and own["few"][0] in said
     with pytest.raises(ValueError, match="1 groups have training and test images, such as q"):

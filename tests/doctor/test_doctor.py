@@ -262,6 +262,20 @@ def test_other_libraries_than_pinned(root):
     assert "requirements.lock pins 1.0" in problems and "pins 0.9 or 0.8" in problems
 
 
+def test_a_check_that_fails_is_a_finding_and_the_others_are_made(root, monkeypatch):
+    def no_torch(params):
+        raise ModuleNotFoundError("No module named 'torch'")
+
+    monkeypatch.setattr(machine, "arithmetic", no_torch)
+    monkeypatch.setattr(commands, "load_params", lambda: None)
+    monkeypatch.setattr(commands, "check_watched", lambda params: None)
+    monkeypatch.setattr(files, "missing", lambda root, params: [])
+    write(root / "requirements.lock", "torch==1.0\n")
+    problems = said(commands.examine(root, root / ".dvc/cache"))
+    assert "params can't be examined: ModuleNotFoundError: No module named 'torch'" in problems
+    assert "requirements.lock pins 1.0" in problems
+
+
 def test_weights_that_were_taken_away(tmp_path, monkeypatch):
     project = Path(__file__).parents[2]
     monkeypatch.chdir(tmp_path)

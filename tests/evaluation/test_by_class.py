@@ -54,11 +54,26 @@ def test_the_interval_of_f1_is_near_that_of_a_bootstrap():
     assert ends(found.balanced_accuracy) == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_of_seeds_that_claim_more_or_less_it_holds_the_mean(grouped):
+    """Class 1 is claimed once by one seed and right, by the other 40 times and right once."""
+    labels = np.array([1] + [0] * 60)
+    rare, often = np.zeros((2, 61), int)
+    rare[0], often[:40] = 1, 1
+    group = np.arange(61) // 2 if grouped else None
+    found = class_intervals(labels, np.stack([rare, often]), 2, group)
+    precision, f1 = (1 + 1 / 40) / 2, (1 + 2 / 41) / 2
+    assert found.precision[1].low < precision < found.precision[1].high
+    assert found.f1[1].low < f1 < found.f1[1].high
+    if not grouped:
+        assert ends(found.precision[1]) == pytest.approx(ends(wilson_interval(precision, 20.5)))
+
+
 def test_over_seeds_it_is_of_the_mean():
     one, other = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     found = class_intervals(np.array([0, 0, 1, 1]), np.stack([one, other]), 2)
     assert ends(found.recall[0]) == pytest.approx(ends(wilson_interval(0.75, 2)))
-    assert ends(found.precision[1]) == pytest.approx(ends(wilson_interval(2 / 2.5, 2.5)))
+    assert ends(found.precision[1]) == pytest.approx(ends(wilson_interval((1 + 2 / 3) / 2, 2.5)))
 
 
 def test_groups_by_hand():

@@ -234,6 +234,16 @@ def test_a_group_counts_once_however_often_it_is_photographed():
     assert found.mcnemar is None and found.gain.mean == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_of_a_single_group_nothing_is_shown(seeds):
+    rng, group = np.random.default_rng(0), np.zeros(40, int)
+    a, b = rng.random((seeds, 40)) < 0.9, rng.random((seeds, 40)) < 0.2
+    (found,) = compare({"a": of_groups(a, group), "b": of_groups(b, group)})
+    assert found.verdict == "no difference shown" and np.isnan(found.p)
+    assert found.gain.mean == pytest.approx(a.mean() - b.mean())
+    assert found.gain.as_dict() == {"mean": found.gain.mean, "low": None, "high": None}
+
+
 def test_groups_of_any_size_have_the_variance_of_a_ratio():
     rng = np.random.default_rng(1)
     group = np.repeat(np.arange(5), [1, 2, 3, 5, 9])

@@ -207,7 +207,7 @@ def test_machines_are_named_where_they_differ(backend, missing, training, capsys
 
 
 def test_states_of_gpus_are_named_to_a_machine_without(backend, missing, store, capsys):
-    store.device = "cuda"
+    store.device, store.devices = "cuda", ("cuda",)
     backend.ends = {"0": ""}
     run("--on", "slurm", "--bundle", "4", "--gpus", "1")
     assert capsys.readouterr().out.splitlines()[-1] == (
@@ -231,6 +231,11 @@ def test_options_are_those_of_the_profile_and_of_the_command(store, missing, mon
     assert name == "slurm" and (request.gpus, request.minutes, request.threads) == (0.5, 60, 2)
     assert request.options == {"partition": "gpu", "modules": ["python"], "gres": "a=b"}
     assert request.environment == {"THUMBNETS_DEVICE": "cuda"}
+    devices = {"gres=gpu:1": "cuda", "partition=gpu": "cpu", "gpus_per_task=1": "cuda"}
+    for option, device in devices.items():
+        with pytest.raises(ValueError, match="enough"):
+            run("--on", "slurm", "--option", option)
+        assert asked[-1][1].environment == {"THUMBNETS_DEVICE": device}
 
 
 @pytest.mark.parametrize(

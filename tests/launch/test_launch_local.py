@@ -14,7 +14,7 @@ from thumbnets.launch.local import Local
 
 def train(trainings, jobs: int) -> list[str]:
     backend = Local(Request(jobs=jobs))
-    return follow(backend, backend.submit([(one,) for one in trainings]), Done())
+    return follow(backend, backend.submit([(one,) for one in trainings]), Done())[0]
 
 
 def most_at_once(project) -> int:
@@ -45,7 +45,8 @@ def test_a_bundle_is_one_process(project, training):
     backend = Local(Request(jobs=2))
     jobs = backend.submit([(training(), training("bad", 1), training(seed=2)), (training(seed=3),)])
     assert [len(job.trainings) for job in jobs] == [3, 1] and len(backend._processes) == 2
-    assert follow(backend, jobs, Done()) == ["error: bad, seed 1: the loss is no longer finite"]
+    failed, lost = follow(backend, jobs, Done())
+    assert failed == ["error: bad, seed 1: the loss is no longer finite"] and not lost
     assert Done().has(training(seed=2).key)
 
 
@@ -63,7 +64,7 @@ def test_an_interruption_leaves_nothing_running(project, training, monkeypatch):
 
 
 def test_nothing_to_train_is_silent(capfd):
-    assert follow(Local(Request()), [], Done()) == []
+    assert follow(Local(Request()), [], Done()) == ([], [])
     assert capfd.readouterr() == ("", "")
 
 

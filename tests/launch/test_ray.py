@@ -76,7 +76,7 @@ class TestOnACluster:
         backend = backend_of()
         assert backend.jobs == 2
         jobs = backend.submit([(training(seed=2 * k), training(seed=2 * k + 1)) for k in range(3)])
-        assert follow(backend, jobs, Done()) == []
+        assert follow(backend, jobs, Done()) == ([], [])
         first, *lines = capfd.readouterr().out.splitlines()
         assert first == "6 trainings, 2 at once"
         assert sorted(lines) == [f"good, seed {seed}: epoch 2/2, loss 0.1" for seed in range(6)]
@@ -86,7 +86,7 @@ class TestOnACluster:
     def test_one_that_fails_or_is_killed_stops_no_other(self, cluster, project, training):
         backend = backend_of()
         trainings = [training("bad"), training("killed", 1), training("good", 2)]
-        failed = follow(backend, backend.submit([(one,) for one in trainings]), Done())
+        failed, _ = follow(backend, backend.submit([(one,) for one in trainings]), Done())
         assert len(failed) == 2 and Done().has(trainings[2].key)
         assert any(
             line.startswith("error: bad, seed 0: the loss is no longer finite (job ")
@@ -121,13 +121,13 @@ class TestOnACluster:
         store, trainings = real_project
         backend = backend_of(options={**OPTIONS, "shared": "false"}, environment=CPU)
         jobs = backend.submit([(one,) for one in trainings])
-        assert follow(backend, jobs, store) == []
+        assert follow(backend, jobs, store) == ([], [])
         sent = [contents(store, one) for one in trainings]
         assert all(store.about(one.key)["machine"]["device"] == "cpu" for one in trainings)
         shutil.rmtree(".dvc/cache")
         backend = backend_of(environment=CPU)  # with the project's folder in sight
         jobs = backend.submit([tuple(trainings)])
-        assert follow(backend, jobs, store) == []
+        assert follow(backend, jobs, store) == ([], [])
         assert [contents(store, one) for one in trainings] == sent
         assert sent[0] != sent[1]
 
@@ -137,7 +137,7 @@ class TestOnACluster:
         jobs = backend.submit([(one,) for one in trainings])
         with Path("src/thumbnets/training/loop.py").open("a") as file:
             file.write("CHANGED = True\n")
-        failed = follow(backend, jobs, store)
+        failed, _ = follow(backend, jobs, store)
         assert len(failed) == 2 and not any(store.has(one.key) for one in trainings)
         assert all("code, params or data have changed since it was submitted" in f for f in failed)
 

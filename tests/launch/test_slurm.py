@@ -164,12 +164,12 @@ def test_jobs_that_end_before_their_time_are_told_with_what_to_do(changed, submi
     subprocess.run(["scancel", jobs[0].id], check=True)
     os.kill(_worker_of(changed, jobs[1].trainings[0]), signal.SIGKILL)
     subprocess.run(["scancel", "--signal=USR2", jobs[2].id], check=True)  # as before a time limit
-    failed = follow(backend, jobs, changed)
+    failed, _ = follow(backend, jobs, changed)
     for seed, why in enumerate(("was cancelled", "Killed", OUT_OF_TIME)):
         (sentence,) = [one for one in failed if one.startswith(f"error: long, seed {seed}: ")]
         assert why in sentence and f"(job {jobs[seed].id}, " in sentence
     assert all(changed.holder(one.key) is None for job in jobs for one in job.trainings)
-    (sentence,) = follow(full, full_jobs, changed)
+    (sentence,), _ = follow(full, full_jobs, changed)
     assert sentence.startswith("error: brief, seed 0: ") and "File too large" in sentence
     assert not changed.has(full_jobs[0].trainings[0].key)
 
@@ -187,7 +187,7 @@ def test_nothing_is_trained_of_code_that_has_changed_while_jobs_wait(changed, su
     text = file.read_text()
     file.write_text(text + "\n_NEW = 1\n")
     subprocess.run(["scontrol", "release", jobs[0].id], check=True)
-    (sentence,) = follow(backend, jobs, changed)
+    (sentence,), _ = follow(backend, jobs, changed)
     file.write_text(text)
     assert "brief, seed 1: code, params or data have changed since it was submitted" in sentence
     assert not changed.has(jobs[0].trainings[0].key)

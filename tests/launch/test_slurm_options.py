@@ -20,7 +20,7 @@ def backend(monkeypatch):
 @pytest.fixture
 def answers(monkeypatch):
     """Lets the commands of Slurm print something; returns what is printed by command."""
-    said = {"squeue": "", "scontrol": ""}
+    said = {"squeue": "", "scontrol": "", "scancel": ""}
 
     def run(command, **kwargs):
         answer = said[command[0]]
@@ -87,6 +87,18 @@ def test_servers_that_do_not_answer_are_told_before_anything_is_made_ready(backe
 def test_states_are_those_of_squeue_or_scontrol(backend, answers, queue, control, expected):
     answers.update(squeue=queue, scontrol=control)
     assert backend().states([Job("slurm", "7_0", (), Path("log"))]) == [expected]
+
+
+@pytest.mark.parametrize("queue", ["7_0|RUNNING|None", None])
+def test_jobs_that_can_not_be_ended_are_told(backend, answers, queue):
+    jobs = [Job("slurm", "7_0", (), Path("log"))]
+    answers.update(squeue="7_0|COMPLETING|None")
+    backend().cancel(jobs)
+    answers.update(scancel=None, squeue="")  # it has ended meanwhile
+    backend().cancel(jobs)
+    answers.update(squeue=queue)
+    with pytest.raises(ValueError, match="--on slurm: jobs could not be ended"):
+        backend().cancel(jobs)
 
 
 @pytest.mark.parametrize(

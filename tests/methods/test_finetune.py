@@ -61,6 +61,23 @@ def test_a_killed_one_goes_on_with_the_same_bytes(settings, toy_images, meta, wa
         assert torch.equal(value, resumed.network.state_dict()[name]), name
 
 
+def test_another_attempt_begins_with_the_last_layer_alone(settings, toy_images, meta, watcher):
+    method = build_method(settings(), meta)
+    Training(method, toy_images(32), None, seed=0).run(watcher)
+    again = Training(method, toy_images(32), None, seed=0)  # as after a divergence
+    start = {name: value.clone() for name, value in again.network.state_dict().items()}
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    watcher.epoch = stop
+    with pytest.raises(KeyboardInterrupt):
+        again.run(watcher)
+    state = again.network.state_dict()
+    changed = [name for name in start if not torch.equal(start[name], state[name])]
+    assert changed == list(start)[-2:]
+
+
 def test_it_needs_weights_and_epochs(settings, meta):
     with pytest.raises(ValueError, match="method finetune needs `weights` to begin with"):
         build_method(settings(weights=None), meta)

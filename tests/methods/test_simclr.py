@@ -90,6 +90,21 @@ def test_what_has_no_effect_without_labels_is_refused(model_settings, change, me
         model_settings(method="simclr", threads=1, **change).train.check_method()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"average": "ema", "early_stopping": {"patience": 3}},
+            "ema averages the encoder and not the",
+        ),
+        ({"average": "ema", "schedule": "plateau"}, "ema averages the encoder and not the"),
+    ],
+)
+def test_what_its_probes_could_not_use_is_refused(model_settings, meta, changes, message):
+    with pytest.raises(ValueError, match=message):
+        build_method(model_settings(method="simclr", threads=1, **changes), meta)
+
+
 def test_both_views_of_an_image_have_draws_of_their_own(model_settings, meta, toy_images):
     settings = model_settings(method="simclr", threads=1, augment=SHIFT)
     images = toy_images(16)

@@ -73,6 +73,11 @@ def test_the_readmes_table_says_what_each_network_reaches(root):
     assert with_interval(best["models"]["cnn_c_best"]) in row and "35,044" in row
 
 
+def test_the_readmes_recipes_are_needed():
+    with pytest.raises(ValueError, match=r"recipes/fashion_mnist/pool.yaml is missing"):
+        readme_table({})
+
+
 def test_generated_pages_are_up_to_date(root):
     """`thumbnets results --write` brings them up to date."""
     for path, text in generated(read_results(find_recipes(root)), root).items():

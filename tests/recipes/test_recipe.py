@@ -86,6 +86,11 @@ def test_a_wrong_recipe_is_told_in_one_line(project, old, new, message):
     [
         ("of: lenet5", "of: lenet6", "goals: Unknown model of the run 'lenet6'"),
         ("metric: error", "metric: auc", "only bags have an auc"),
+        (
+            "{of: lenet_300_100, metric: error, value: 0.19}",
+            "{of: ensemble, metric: nll, value: 0.19}\nensemble: {voting: hard}",
+            "an ensemble of hard votes has no probabilities, so no nll",
+        ),
         ("name: digits", "name: mnist", "data.name must be that of its folder, 'digits'"),
         ("{epochs: 2}", "{epochz: 2}", "Unknown key 'epochz'"),
         ("pool: [lenet_300_100]", "pool: []", "pool"),

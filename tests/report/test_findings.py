@@ -125,6 +125,19 @@ def test_views_of_folds_of_different_sizes(make_run):
     assert flip.gain.mean == pytest.approx(4 / 60)
 
 
+def test_seeds_of_the_same_fold_are_not_other_images(make_run):
+    """Of one fold that validates both seeds: the gain is that of the mean of the two."""
+    results = read_results(make_run(split={"folds": 2, "seed": 0, "rotate": True}))
+    one = results.params.model_copy(update={"seeds": [0, 2, 1]})
+    views = {name: [*of, of[1]] for name, of in results.views["mlp4"].items()}
+    flip = view_scores(replace(results, params=one, views={"mlp4": views}))["mlp4"]["flip"]
+    means = {
+        name: np.concatenate([(of[0].astype(float) + of[1]) / 2, of[1]])[None]
+        for name, of in results.views["mlp4"].items()
+    }
+    assert astuple(flip.gain) == pytest.approx(astuple(paired_gain(means["flip"], means["none"])))
+
+
 @pytest.mark.parametrize("rotate", [False, True])
 def test_gains_of_views_are_of_groups_of_validation_images(make_run, rotate):
     """Mirrored, two more images of each seed are right, which are of one group of four."""

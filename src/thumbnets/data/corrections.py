@@ -1,5 +1,6 @@
 """Labels that a user has corrected, `data.corrections`: a CSV file of checksums of images."""
 
+import csv
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,13 @@ def check_place(path: str) -> None:
         )
 
 
+def _lines(path: Path) -> list[int]:
+    """The line in which each row ends, without the first one: some lines may be blank."""
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        return [reader.line_num for row in reader if row][1:]
+
+
 def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
     """Read the corrections.
 
@@ -67,7 +75,7 @@ def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
                 row["old_label"],
                 row["new_label"],
             )
-            for number, row in enumerate(rows, 2)
+            for number, row in zip(_lines(path), rows, strict=True)
         ]
     by_cell = {csv_cell(name): name for name in classes} | {name: name for name in classes}
     seen: dict[str, Correction] = {}

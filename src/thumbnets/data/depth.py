@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
+_GREY_ALPHA = "LA;16B"  # of PNG, whose four bytes for a pixel can be read as those of RGBA
+_WHITE_IS_ZERO = (262, 0)  # a tag of TIFF, and its value
 FULL = 16  # bits
 
 
@@ -24,26 +26,47 @@ def _rawmode(image: Image.Image) -> str | None:
         return None
     arguments = image.tile[0].args
     raw = arguments if isinstance(arguments, str) else (arguments or [None])[0]
-    names = {f"{image.mode};16{order}" for order in _OTHER_ORDER}
+    names = {_GREY_ALPHA, *(f"{image.mode};16{order}" for order in _OTHER_ORDER)}
     return raw if isinstance(raw, str) and raw in names else None
 
 
 def deep_values(image: Image.Image) -> np.ndarray:
-    """Values of an image of 16 bits: uint16 [H, W] or [H, W, C]."""
+    """Values of an image of 16 bits: uint16 [H, W] or [H, W, C], alpha last.
+
+    Raises:
+        ValueError: White is 0 in it, so that black is the highest value, which is not known.
+    """
     raw = _rawmode(image)
+    tag, zero = _WHITE_IS_ZERO
+    if image.format == "TIFF" and image.tag_v2.get(tag) == zero:
+        raise ValueError("white is 0 in its 16 bits: save it with black as 0")
     if raw is None:
         return np.asarray(image).astype(np.uint16, copy=False)
-    swapped = raw[:-1] + _OTHER_ORDER[raw[-1]]
-    tiles = copy.copy(image.tile)
-    image.fp.seek(0)
-    with Image.open(image.fp, formats=[image.format]) as again:
-        again.tile = [tile._replace(args=_with(tile.args, swapped)) for tile in tiles]
-        again._exclusive_fp = False
-        values = np.asarray(again).astype(np.uint16)
+    if raw == _GREY_ALPHA:
+        pairs = _decoded(image, "RGBA")
+        return pairs[..., ::2] << 8 | pairs[..., 1::2]
+    values = _decoded(image, raw[:-1] + _OTHER_ORDER[raw[-1]])
     image.fp.seek(0)
     with Image.open(image.fp, formats=[image.format]) as high:
         values |= np.asarray(high).astype(np.uint16) << 8
     return values
+
+
+def _decoded(image: Image.Image, rawmode: str) -> np.ndarray:
+    """What Pillow makes of the bytes if they are of another form: uint16 [H, W, C]."""
+    tiles = copy.copy(image.tile)
+    image.fp.seek(0)
+    with Image.open(image.fp, formats=[image.format]) as again:
+        again.tile = [tile._replace(args=_with(tile.args, rawmode)) for tile in tiles]
+        again._exclusive_fp = False
+        return np.asarray(again).astype(np.uint16)
+
+
+def highest(image: Image.Image) -> int:
+    """The highest value of an image of 16 bits, whatever its alpha is."""
+    values = deep_values(image)
+    in_colour = values.ndim == 3 and values.shape[2] == 3
+    return int((values if values.ndim == 2 or in_colour else values[..., :-1]).max())
 
 
 def _with(arguments: object, rawmode: str) -> object:
@@ -58,15 +81,18 @@ def to_eight_bits(image: Image.Image, depth: int) -> Image.Image:
         depth: Bits that its values fill, 8 to 16; higher values are white.
     """
     transparent = image.info.get("transparency")
-    # Pillow's `getexif` would decode a PNG, of which the low bytes are then lost.
-    exif = image.info.get("exif") if image.format == "PNG" else image.getexif().tobytes()
+    # Pillow's `getexif` would decode a PNG, of which the low bytes are then lost. A TIFF it turns
+    # by itself when it decodes it.
+    exif = image.info.get("exif") if image.format == "PNG" else None
+    if image.format not in ("PNG", "TIFF"):
+        exif = image.getexif().tobytes()
     values = deep_values(image)
     pixels = np.minimum(values >> (depth - 8), 255).astype(np.uint8)
     if transparent is not None:
         same = values == np.array(transparent, np.uint16)
         pixels[same if same.ndim == 2 else same.all(2)] = 255
-    if pixels.ndim == 3 and pixels.shape[2] == 4:
-        layers = Image.fromarray(pixels, "RGBA")
+    if pixels.ndim == 3 and pixels.shape[2] != 3:
+        layers = Image.fromarray(pixels).convert("RGBA")
         eight = Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers)
     else:
         eight = Image.fromarray(pixels)

@@ -24,18 +24,18 @@ def with_groups(rows: list[Listed], rule: FolderRule, below: list[str]) -> list[
             parts.
 
     Raises:
-        ValueError: The pattern does not match a path.
+        ValueError: The pattern finds nothing in a path.
     """
     if rule.group is None:
         return rows
     found = [re.search(rule.group, path) for path in below]
-    if others := [path for path, match in zip(below, found, strict=True) if not match]:
+    groups = [match and (match[1] if match.re.groups else match[0]) for match in found]
+    if others := [path for path, group in zip(below, groups, strict=True) if not group]:
         raise ValueError(
-            f"data.group: '{rule.group}' does not match {len(others)} of {len(below)} paths, as "
+            f"data.group: '{rule.group}' finds nothing in {len(others)} of {len(below)} paths, as "
             f"{shown(others[0])}: give a pattern that finds the group of every image."
         )
-    groups = [match[1] if match.re.groups else match[0] for match in found]
-    return [replace(row, group=group or "") for row, group in zip(rows, groups, strict=True)]
+    return [replace(row, group=group) for row, group in zip(rows, groups, strict=True)]
 
 
 def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
@@ -217,7 +217,13 @@ def fitting_folds(
         ValueError: A class has a single training image or group, so that two folds are too many.
     """
     rare, count = _rarest(labels, _units(groups) if groups else np.arange(len(labels)))
-    for fewer in range(max(2, min(folds, count)), 1, -1):
+    if count < 2:
+        unit = "group of training images" if groups else "training image"
+        raise ValueError(
+            f"class {shown(classes[rare])} has only one {unit}: two or more are needed, some of "
+            "which validate."
+        )
+    for fewer in range(min(folds, count), 1, -1):
         fold = stratified_folds(labels, folds=fewer, seed=seed, classes=classes, groups=groups)
         # Whole groups may leave a fold without a class; two such folds are better than none.
         if fewer == 2 or all(len(set(fold[labels == c])) == fewer for c in set(labels.tolist())):

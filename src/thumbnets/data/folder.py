@@ -62,6 +62,7 @@ def list_images(rule: FolderRule, target: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"data.path: {folder} is no folder.")
     if rule.list is None:
+        _refuse_loose(folder)
         found = [
             (part, label, "", path, path.relative_to(root).as_posix())
             for part, root in roots(folder)
@@ -78,7 +79,7 @@ def list_images(rule: FolderRule, target: Path) -> None:
         for some, of_some in looks
         for (part, label, group, path, _), seen in zip(some, of_some, strict=True)
     ]
-    _check_classes(folder, listed)
+    _check_classes(rule, listed)
     listed = with_groups(listed, rule, [below for *_, below in found])
     write_csv(target / LIST, map(asdict, listed))
     write_json(target / _PASSED_OVER, kinds)
@@ -102,9 +103,7 @@ def _in_chunks(
 
 def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
     """Class and path of each image below class folders, in order; others are counted by kind."""
-    for loose in sorted(root.iterdir()):
-        if loose.is_file() and not is_left_behind(loose.name) and passed_over(loose) is None:
-            raise ValueError(f"{shown(loose)} lies in no class folder: put it into one.")
+    _refuse_loose(root)
     for label in folders_in(root):
         found, inside = False, Counter[str]()
         for path in images_below(label, inside):
@@ -118,6 +117,17 @@ def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
         kinds.update(inside)
 
 
+def _refuse_loose(folder: Path) -> None:
+    """Refuse images that lie where class folders do.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for loose in sorted(folder.iterdir()):
+        if loose.is_file() and not is_left_behind(loose.name) and passed_over(loose) is None:
+            raise ValueError(f"{shown(loose)} lies in no class folder: put it into one.")
+
+
 def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
     """Refuse names that can't be written down, or told apart.
 
@@ -127,8 +137,8 @@ def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
     for label, path in places:
         if not is_text(label) or not is_utf8(str(path)):
             raise ValueError(
-                f"{shown(path)}: a class has a control character in its name, or a file a name "
-                "that is not UTF-8: rename it."
+                f"{shown(path)}: a class has a character in its name that can't be seen, or a file "
+                "a name that is not UTF-8: rename it."
             )
         if path.is_symlink() and path.exists() and folder.resolve() not in path.resolve().parents:
             refuse_link(path)
@@ -147,8 +157,13 @@ def _look(path: Path, rule: FolderRule) -> tuple[str, str]:
     return sha256(path), "" if highest is None else str(highest)
 
 
-def _check_classes(folder: Path, listed: list[Listed]) -> None:
-    trains = {row.label for row in listed if row.part != "test"}
+def _check_classes(rule: FolderRule, listed: list[Listed]) -> None:
+    folder, trains = rule.path, {row.label for row in listed if row.part != "test"}
+    if len(trains) < 2 and rule.list:
+        raise ValueError(
+            f"data.list: {rule.list} must have training images of two classes or more, got "
+            f"{', '.join(map(shown, trains)) or 'none'}."
+        )
     if len(trains) < 2:
         raise ValueError(
             f"{folder} must have a folder with images ({', '.join(sorted(SUFFIXES))}) for each of "
@@ -280,7 +295,10 @@ def _decode(row: Listed, rule: FolderRule) -> tuple[np.ndarray, tuple[int, int]]
     """Pixels uint8 [3, H, W] with the file's width and height, or which can't be read and why."""
     if not row.sha256:
         return f"{shown(row.file)} (no file, or a link to nothing)"
-    content = read_bounded(Path(rule.path) / row.file, _LONGEST_IMAGE)
+    path = Path(rule.path) / row.file
+    if path.is_file() and path.stat().st_size > _LONGEST_IMAGE:
+        return f"{shown(row.file)} (more than {_LONGEST_IMAGE >> 20} MiB)"
+    content = read_bounded(path, _LONGEST_IMAGE)
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise ValueError(
             f"{shown(row.file)} has changed since it was listed: run "

@@ -10,10 +10,11 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps
 
-from thumbnets.data.depth import deep_values, is_deep, to_eight_bits
+from thumbnets.data.depth import highest, is_deep, to_eight_bits
 from thumbnets.data.formats import openable
 
 MAX_PIXELS = 50_000_000  # of an image, if nothing else is said
+MOST_PIXELS = 178_000_000  # that can be said: Pillow refuses more
 _STRIP = 1 << 20  # pixels that are converted together
 _ROOM = 600_000_000  # bytes that all readers may decode to at once
 
@@ -108,7 +109,7 @@ def highest_value(file: Path | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> in
     """The highest value in a file of 16 bits; None for a file of 8 bits, or one that is broken."""
     try:
         with _opened(file, max_pixels) as image:
-            return int(deep_values(image).max()) if is_deep(image) else None
+            return highest(image) if is_deep(image) else None
     except ValueError:
         return None
 

@@ -26,9 +26,13 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
     Raises:
         ValueError: The list is missing or has another form; in one line, which row and why.
     """
-    place = Path(rule.path) / rule.list
+    place, root = Path(rule.path) / rule.list, Path(rule.path).resolve()
     rows = _rows(place)
-    root, seen, found = Path(rule.path).resolve(), set[Path](), []
+    if root not in place.resolve().parents:
+        raise ValueError(
+            f"data.list: {place} lies outside of data.path, where no change is noticed."
+        )
+    seen, found = set[Path](), []
     for number, row in rows:
         path = place.parent / row["file"]
         where = f"{place}, line {number}: {shown(row['file'])}"
@@ -38,21 +42,23 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
             raise ValueError(f"{where} does not exist; files are relative to the list.")
         if root not in Path(path.parent.resolve()).joinpath(path.name).parents:
             raise ValueError(f"{where} lies outside of data.path, where no change is noticed.")
+        if kind := passed_over(path):
+            raise ValueError(f"{where} is no image that can be read: {kind}.")
         if (real := path.parent.resolve() / path.name) in seen:
             raise ValueError(f"{where} is named twice.")
         seen.add(real)
-        part = row.get("split") or ""
+        part = row.get("split", "")
         if part and part.lower() not in PARTS:
             raise ValueError(
                 f"{where} has an unknown split, {shown(part)}: use train, val, test, or none."
             )
-        found.append((PARTS.get(part.lower(), ""), row["label"], row.get("group") or "", real))
+        found.append((PARTS.get(part.lower(), ""), row["label"], row.get("group", ""), real))
     found = [
         (part, label, group, Path(rule.path) / real.relative_to(root))
         for part, label, group, real in _with_parts(found, place)
     ]
     inside = Counter[str]()
-    others = [path for path in images_below(Path(rule.path), inside) if path.resolve() not in seen]
+    others = [path for path in images_below(root, inside) if path.resolve() not in seen]
     kinds.update(inside - Counter([passed_over(place)]))  # without the list itself
     if others:
         kinds["that the list does not name"] += len(others)
@@ -60,12 +66,12 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
 
 
 def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows of the list with the number of their line."""
+    """Rows of the list with the number of their line; no value begins or ends with a space."""
     try:
         with place.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             rows = [(reader.line_num, row) for row in reader]
-            columns = reader.fieldnames or []
+            columns = [name.strip() for name in reader.fieldnames or []]
     except FileNotFoundError:
         raise ValueError(f"data.list: {place} does not exist; it lies in data.path.") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -76,9 +82,13 @@ def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
                 f"data.list: {place} must have a column {column}, got {shown(', '.join(columns))}."
             )
     for number, row in rows:
-        if row["file"] is None or row["label"] is None:
-            raise ValueError(f"{place}, line {number}: has fewer columns than the first line.")
-    return rows
+        if None in row or None in row.values():
+            compared = "more" if None in row else "fewer"
+            raise ValueError(f"{place}, line {number}: has {compared} columns than the first line.")
+    return [
+        (number, {name.strip(): value.strip() for name, value in row.items()})
+        for number, row in rows
+    ]
 
 
 def _with_parts(found: list[Named], place: Path) -> list[Named]:

@@ -21,6 +21,13 @@ def refuse_link(path: Path) -> None:
     )
 
 
+def _refuse_locked(error: OSError) -> None:
+    raise ValueError(
+        f"{shown(error.filename)} can't be looked into ({error.strerror}): change its permissions, "
+        "or move it."
+    ) from None
+
+
 def images_below(
     folder: Path, kinds: Counter[str], *, link: Callable[[Path], object] = refuse_link
 ) -> Iterator[Path]:
@@ -32,11 +39,11 @@ def images_below(
         link: What is done about a folder that is a link; none is followed.
 
     Raises:
-        ValueError: A folder is a link, which DVC does not look behind.
+        ValueError: A folder is a link, which DVC does not look behind, or can't be looked into.
     """
     if folder.is_symlink():
         link(folder)
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_refuse_locked):
         folders[:] = sorted(name for name in folders if not is_left_behind(name))
         for path in map(Path(place).joinpath, folders):
             if path.is_symlink():
@@ -57,9 +64,10 @@ def refuse_untracked(folder: Path) -> None:
         folder: Where to look, also at what is no image.
 
     Raises:
-        ValueError: There is a link to nothing, a FIFO or device, or a name that is not UTF-8.
+        ValueError: There is a link to nothing, a FIFO or device, a name that is not UTF-8, or a
+            folder that can't be looked into.
     """
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_refuse_locked):
         if unsayable := next((name for name in [*folders, *names] if not is_utf8(name)), None):
             raise ValueError(
                 f"{shown(Path(place) / unsayable)} has a name that is not UTF-8, which DVC can't "

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from thumbnets.data.formats import is_left_behind
+from thumbnets.data.listing import refuse_link
 from thumbnets.data.names import shown
 
 # Names of folders that are parts, in lower case.
@@ -29,6 +30,8 @@ def roots(folder: Path) -> Iterator[tuple[str, Path]]:
                 raise ValueError(
                     f"{folder}: {parts[part].name}/ and {path.name}/ are the same part: join them."
                 )
+            if path.is_symlink():
+                refuse_link(path)
             parts[part] = path
     if "train" not in parts:
         _check_no_parts(folder, top)

@@ -22,7 +22,8 @@ from thumbnets.data.readers import Content, Part
 
 _MAX_EXAMPLES = 20  # pairs of duplicates in the findings
 _FEW = 200  # images; with fewer the terminal says what they can't show
-_TOLD_APART = 6  # images that two networks differ on, at least
+_TOLD_APART = 8  # images that two networks differ on, at least
+_FEW_GROUPS = 30  # of images
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
@@ -221,6 +222,8 @@ def preprocess(
         fold = fitting_folds(train.labels, **named, groups=prepared.groups)
         validates = int((fold == 0).sum())
         few = few_images(validates, len(prepared.test.labels))
+        if train.group is not None:
+            few += few_groups(train.group[fold == 0], prepared.test.group)
         print(*few, sep="\n", end="\n" * bool(few))
         more = {"folds": int(fold.max()) + 1, "validates": validates, "few": few}
         findings = replace(findings, own={**findings.own, **more})
@@ -266,6 +269,11 @@ class _Mending:
     def _without(self, content: Content, drop: np.ndarray) -> Content:
         kept = np.ones(len(content.train.labels), bool)
         kept[drop] = False
+        if not kept.any():
+            raise ValueError(
+                "data.duplicates: drop leaves no training image, since each is a copy of a test "
+                "image."
+            )
         print(f"{len(drop):,} training images left out, which are copies (data.duplicates)")
         self.copies = self.copies.without(drop)
         self.mended["dropped"] = len(drop)
@@ -278,8 +286,8 @@ class _Mending:
 def few_images(validates: int, tests: int) -> list[str]:
     """What can't be told apart with few validation or test images, in a sentence for each part.
 
-    Of two networks that differ on fewer than six images, even if one is right on all of them,
-    McNemar's exact test can't say at the level of 5 % that it is the better one: 2 / 2^5 > 0.05.
+    Of two networks that differ on fewer than eight images, even if one is right on all of them,
+    McNemar's exact test can't say at the level of 1 % that it is the better one: 2 / 2^7 > 0.01.
     """
     said = []
     for count, doing in ((validates, "validate"), (tests, "test")):
@@ -293,4 +301,21 @@ def few_images(validates: int, tests: int) -> list[str]:
                 )
             more = " split.rotate: true validates on each fold in turn." * (doing == "validate")
             said.append(f"Only {count} images {doing}: {which}.{more}")
+    return said
+
+
+def few_groups(validates: np.ndarray, tests: np.ndarray) -> list[str]:
+    """What few groups of validation or test images mean, in a sentence for each part.
+
+    Args:
+        validates: int64 [V], number of the group of each validation image.
+        tests: int64 [N], the same of the test images.
+    """
+    said = []
+    for groups, doing in ((validates, "validate"), (tests, "test")):
+        count = len(np.unique(groups))
+        if count == 1:
+            said.append(f"All images that {doing} are of one group: no interval can be told.")
+        elif count < _FEW_GROUPS:
+            said.append(f"Only {count} groups of images {doing}: intervals will be wide.")
     return said

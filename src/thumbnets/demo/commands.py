@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from thumbnets import paths
-from thumbnets.model_commands import ENSEMBLE
 from thumbnets.params import load_params
+from thumbnets.paths import ENSEMBLE
 
 
 def demo(arguments: argparse.Namespace) -> None:

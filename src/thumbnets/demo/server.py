@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import unquote
 
 from thumbnets.api import ImageClassifier, load
 from thumbnets.heatmaps import overlay
@@ -95,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         content = self.rfile.read(int(length))
         try:
-            found = self.server.classify(self.path.removeprefix("/classify/"), content)
+            found = self.server.classify(unquote(self.path.removeprefix("/classify/")), content)
         except (ValueError, OSError) as error:
             found = {"error": str(error)}
         self._send_json(found)
@@ -118,9 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
-        self.send_header(
-            "Content-Security-Policy", "default-src 'self' 'unsafe-inline' data: blob:"
-        )
+        self.send_header("Content-Security-Policy", _POLICY)
         self.end_headers()
         self.wfile.write(content)
 

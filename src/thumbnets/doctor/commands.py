@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import runtime
+from thumbnets.checks import check_watched
 from thumbnets.doctor import files, machine, state
 from thumbnets.doctor.findings import Finding
 from thumbnets.params import load_params
@@ -12,22 +14,34 @@ from thumbnets.params import load_params
 
 def examine(root: Path, cache: Path) -> list[Finding]:
     """All that is found, in the order in which to mend it."""
-    return [
-        *state.rwlock(root),
-        *state.lock_file(root),
-        *state.metrics(root),
-        *state.params(root),
-        *files.weights(root, cache),
-        *machine.libraries(root),
-        *_of_params(root),
-        *machine.remote(root),
-        *files.room(root, cache),
-    ]
+    checks: dict[str, Callable[[], list[Finding]]] = {
+        "DVC's lock": lambda: state.rwlock(root),
+        "dvc.lock": lambda: state.lock_file(root),
+        "metrics": lambda: state.metrics(root),
+        "params against dvc.lock": lambda: state.params(root),
+        "weights": lambda: files.weights(root, cache),
+        "libraries": lambda: machine.libraries(root),
+        "params": lambda: _of_params(root),
+        "the remote of DVC": lambda: machine.remote(root),
+        "room on the disk": lambda: files.room(root, cache),
+    }
+    return [finding for what, check in checks.items() for finding in _found(what, check)]
+
+
+def _found(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a check finds; that it fails is a finding, since others may say why."""
+    try:
+        return check()
+    except Exception as error:  # where libraries are missing, whatever their absence leads to
+        text = " ".join(str(error).split())[:200]
+        problem = f"{what} can't be examined: {type(error).__name__}: {text}"
+        return [Finding(problem, "mend what is found beside it, or make install")]
 
 
 def _of_params(root: Path) -> list[Finding]:
     try:
         params = load_params()
+        check_watched(params)
     except ValueError as error:
         return [machine.of_params(error)]
     return [

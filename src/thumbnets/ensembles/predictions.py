@@ -9,8 +9,6 @@ from thumbnets.ensembles.rules import combine, members_of
 from thumbnets.evaluation.metrics import to_log_probabilities
 from thumbnets.evaluation.predictions import Predictions, check_alike, read_predictions
 
-ENSEMBLE = "ensemble"  # a name that no model block can have
-
 
 def read_ensemble_predictions() -> Predictions:
     """Combine the test predictions of the selected ensemble's members.

@@ -1,6 +1,5 @@
 """Test scores of every rule's ensembles, with gains over the best single model and each member."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,7 @@ def score_ensembles(
     rules: dict[str, Any] = {r: _composition(selection, r) for r in fitted}
     for (r, v), found in scores.items():
         reported = {name: found[name] for name in _REPORTED if name in found}
-        rules[r][v] = reported | {"gain": asdict(paired_gain(correct[r, v], best))}
+        rules[r][v] = reported | {"gain": paired_gain(correct[r, v], best).as_dict()}
     for r, found in _diversities(selection, probabilities, labels, groups, len(classes)).items():
         rules[r]["diversity"] = found
     return {
@@ -78,12 +77,10 @@ def score_ensembles(
         "members": {
             model: member
             | {
-                "gain": asdict(
-                    paired_gain(
-                        correct[rule, voting],
-                        of_groups(_mean_correct(model, probabilities, labels, groups), image_group),
-                    )
-                )
+                "gain": paired_gain(
+                    correct[rule, voting],
+                    of_groups(_mean_correct(model, probabilities, labels, groups), image_group),
+                ).as_dict()
             }
             for model, member in _members(selection, rule).items()
         },

@@ -1,5 +1,6 @@
 """Intervals of the scores of classes, and of their means, as samples of test images or groups."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +48,14 @@ def class_intervals(
     and Data Analysis 53 (sums of proportions); groups by their effective number of images, Dean and
     Pagano 2015, J. Surv. Stat. Methodol. 3.
     """
-    hits, actual, claimed = _counts(labels, predicted, classes, group)
+    of_seeds = [_counts(labels, of_seed, classes, group) for of_seed in predicted]
+    hits, actual, claimed = (np.mean(of, axis=0) for of in zip(*of_seeds, strict=True))
     grouped = group is not None
-    recall, precision = Sample(hits, actual, grouped), Sample(hits, claimed, grouped)
-    either = Sample(hits, np.where(actual.sum(0) > 0, actual + claimed - hits, 0), grouped)
+    recall = Sample(hits, actual, grouped)
+    precision = Sample(hits, claimed, grouped, _over_seeds(of_seeds, lambda h, _, c: ratio(h, c)))
+    f1 = _over_seeds(of_seeds, lambda h, a, c: ratio(2 * h, np.where(a > 0, a + c, 0)))
+    union = np.where(actual.sum(0) > 0, actual + claimed - hits, 0)
+    either = Sample(hits, union, grouped, None if f1 is None else f1 / (2 - f1))
     low, high = either.bounds()
     return ClassIntervals(
         precision=_intervals(*precision.bounds()),
@@ -72,11 +77,14 @@ class Sample:
         hits: float [G, K].
         trials: float [G, K].
         grouped: Whether the groups are the sample; else images are.
+        means: Mean of the proportions of each seed, float [K]: where seeds have other trials it is
+            not that of the sums. None: it is.
     """
 
     hits: np.ndarray
     trials: np.ndarray
     grouped: bool
+    means: np.ndarray | None = None
 
     @property
     def total(self) -> np.ndarray:
@@ -86,13 +94,14 @@ class Sample:
     @property
     def shares(self) -> np.ndarray:
         """The proportions [K]; NaN without trials."""
-        return ratio(self.hits.sum(0), self.total)
+        return ratio(self.hits.sum(0), self.total) if self.means is None else self.means
 
     @property
     def influence(self) -> np.ndarray:
         """What each group adds to the error of each proportion, float [G, K]."""
+        of_sums = ratio(self.hits.sum(0), self.total)
         return ratio(
-            self.hits - self.shares * self.trials, np.broadcast_to(self.total, self.hits.shape)
+            self.hits - of_sums * self.trials, np.broadcast_to(self.total, self.hits.shape)
         )
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -136,16 +145,25 @@ def _of_mean(recall: Sample) -> Interval:
 def _counts(
     labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hits, images and claims of each group and class, means over seeds: float [G, K] each."""
+    """Hits, images and claims of each group and class, of one seed: float or int [G, K] each."""
     group = np.zeros_like(labels) if group is None else group
-    groups, seeds = int(group.max()) + 1, len(predicted)
+    groups = int(group.max()) + 1
 
     def table(of_class: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         flat = np.bincount(group * classes + of_class, weights, groups * classes)
         return flat.reshape(groups, classes)
 
-    hits = sum(table(labels, of_seed == labels) for of_seed in predicted) / seeds
-    return hits, table(labels), sum(table(of_seed) for of_seed in predicted) / seeds
+    return table(labels, predicted == labels), table(labels), table(predicted)
+
+
+def _over_seeds(
+    of_seeds: list[tuple[np.ndarray, ...]], score: Callable[..., np.ndarray]
+) -> np.ndarray | None:
+    """Mean of a score of hits, images and claims over the seeds that have it; None of one seed."""
+    if len(of_seeds) == 1:
+        return None
+    scores = np.stack([score(*(table.sum(0) for table in tables)) for tables in of_seeds])
+    return ratio(np.nansum(scores, axis=0), (~np.isnan(scores)).sum(0))
 
 
 def _intervals(low: np.ndarray, high: np.ndarray) -> list[Interval | None]:

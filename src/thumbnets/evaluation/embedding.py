@@ -2,11 +2,13 @@
 
 import numpy as np
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 MAX_IMAGES = 2000  # images on the map, and candidates for neighbours
 _QUERIES, _NEIGHBOURS = 10, 8
 
 
+@threadpool_limits.wrap(limits=1)  # sums of more threads depend on how many there are
 def embedding(features: np.ndarray, images: np.ndarray, labels: np.ndarray) -> dict:
     """Map of the features of images, and the nearest neighbours of some of them.
 

@@ -1,5 +1,6 @@
 """Statistics of scores: intervals over seeds, over images, and of differences."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,11 +99,15 @@ def of_groups(scores: np.ndarray, group: np.ndarray | None) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval over images and seeds."""
+    """A value with its 95 % interval over images and seeds; NaN where that is not known."""
 
     mean: float
     low: float
     high: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For JSON, which has no NaN."""
+        return {key: None if math.isnan(of) else of for key, of in vars(self).items()}
 
 
 def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:

@@ -21,7 +21,8 @@ class TwoWay:
 
     Its variance has two parts. That of images is known well, since there are many. That of seeds
     is an estimate with seeds - 1 degrees of freedom: `p_value` and `half_width` are means over the
-    values that it may have had, so they claim little where the seeds are few.
+    values that it may have had, so they claim little where the seeds are few. Of a single image, or
+    group of them, nothing is known but the mean: all else is NaN.
 
     Attributes:
         mean: Mean of the table.
@@ -49,8 +50,10 @@ class TwoWay:
         """Of a float [S, N], a row for each seed."""
         seeds, images = gain.shape
         mean = gain.mean()
+        if images == 1:
+            return cls(float(mean), math.nan, math.nan, math.nan, math.nan, gain.shape)
         if seeds == 1:
-            by_image = float(gain.var(ddof=1) / images) if images > 1 else math.nan
+            by_image = float(gain.var(ddof=1) / images)
             return cls(float(mean), by_image, 0.0, 0.0, 0.0, gain.shape)
         of_seed, of_image = gain.mean(1), gain.mean(0)
         rest = gain - of_seed[:, None] - of_image + mean
@@ -75,6 +78,8 @@ class TwoWay:
 
     def half_width(self, level: float) -> float:
         """Half the width of the interval of this level: true means whose p is above 1 - level."""
+        if self.shape[1] < 2:
+            return math.nan
         if not self.images + self.seeds + self.least:
             return 0.0
         if self.shape[0] == 1:
@@ -90,6 +95,8 @@ class TwoWay:
     def _beyond(self, distance: float) -> float:
         """Probability that the mean is at least that far from the true one."""
         seeds, images = self.shape
+        if images < 2:
+            return math.nan
         if not self.images + self.seeds + self.least:
             return float(distance == 0)
         if seeds == 1:

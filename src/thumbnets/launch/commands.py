@@ -2,7 +2,9 @@
 
 import argparse
 import math
+import re
 import shutil
+import socket
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -96,10 +98,11 @@ def train(arguments: argparse.Namespace) -> None:
         print(f"{len(jobs)} jobs; `thumbnets jobs` shows them, `thumbnets train` waits for them")
         return
     try:
-        failed = follow(backend, jobs, store, elsewhere)
-        lost = [one for one in elsewhere if not store.has(one.key)]
-        if lost:  # the process that had them has ended without them
-            failed += follow(backend, _submit(backend, bundled(lost, backend.jobs, bundle)), store)
+        failed, lost = follow(backend, jobs, store, elsewhere)
+        while lost:  # the process that had them has ended without them
+            jobs += (more := _submit(backend, bundled(lost, backend.jobs, bundle)))
+            its_failed, lost = follow(backend, more, store)
+            failed += its_failed
     except KeyboardInterrupt:
         if backend.detaches:
             print("The jobs go on: `thumbnets jobs --cancel` ends them.", file=sys.stderr)
@@ -117,8 +120,9 @@ def train(arguments: argparse.Namespace) -> None:
 def _remove_logs_of_killed_runs() -> None:
     import psutil
 
-    for folder in paths.LAUNCH.glob("*-*"):  # NAME-PROCESS
-        if not psutil.pid_exists(int(folder.name.rpartition("-")[2])):
+    for folder in paths.LAUNCH.glob(f"*-{socket.gethostname()}-*"):
+        process = folder.name.rpartition("-")[2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -149,17 +153,25 @@ def _request(name: str, arguments: argparse.Namespace, params: Params) -> Reques
     if arguments.minutes and name != "slurm":
         raise ValueError(f"--minutes: --on {name} sets jobs no time.")
     threads = max(params.settings[model].train.threads for model in params.run)
-    environment = {}
+    options, environment = {**_profile(name), **dict(arguments.option or ())}, {}
     if name != "local":  # another machine may have other devices than this one
-        environment["THUMBNETS_DEVICE"] = "cuda" if arguments.gpus else "cpu"
+        on_gpu = arguments.gpus or any(map(_asks_gpu, options, options.values()))
+        environment["THUMBNETS_DEVICE"] = "cuda" if on_gpu else "cpu"
     return Request(
         jobs=arguments.jobs,
         minutes=arguments.minutes or 60,
         threads=threads,
         gpus=arguments.gpus or 0,
         per_gpu=arguments.per_gpu,
-        options={**_profile(name), **dict(arguments.option or ())},
+        options=options,
         environment=environment,
+    )
+
+
+def _asks_gpu(option: str, value: object) -> bool:
+    """Whether an option of sbatch asks for a GPU or for a share of one."""
+    return option.startswith("gpus") or (
+        option == "gres" and re.search(r"\b(gpu|shard)\b", str(value)) is not None
     )
 
 
@@ -235,7 +247,8 @@ def _tell_machines(trainings: Sequence[Training], store: Store) -> None:
     if len(found) > 1:
         each = "; ".join(f"{count} on {name}" for name, count in sorted(found.items()))
         print(f"Trained on machines of {len(found)} kinds, whose bytes may differ: {each}")
-    if trainings and store.device != (here := runtime.accepted_device()):
+    here = runtime.accepted_device()
+    if trainings and store.device not in (here, runtime.device_type()):
         print(
             f"These are of {store.device}, and `dvc repro` takes those of {here}: set "
             f"THUMBNETS_ACCEPT={store.device} for it."

@@ -39,7 +39,7 @@ def follow(
     jobs: Sequence[Job],
     store: Store,
     elsewhere: Sequence[Training] = (),
-) -> list[str]:
+) -> tuple[list[str], list[Training]]:
     """Wait until all jobs have ended.
 
     Args:
@@ -49,9 +49,11 @@ def follow(
         elsewhere: Trainings that other processes have under way: they are waited for too.
 
     Returns:
-        A sentence for each training that failed.
+        A sentence for each training that failed; and the trainings that another process had under
+        way and has ended without.
     """
-    running, others, failed = [_Followed(job) for job in jobs], list(elsewhere), []
+    running, others = [_Followed(job) for job in jobs], list(elsewhere)
+    failed, lost = [], []
     trainings = sum(len(job.trainings) for job in jobs) + len(others)
     description = f"{trainings} trainings, {min(len(jobs), backend.jobs)} at once"
     bar = tqdm(
@@ -82,14 +84,16 @@ def follow(
                     if line := one.last(training):
                         print(line, flush=True)
             for training in list(others):
-                if store.has(training.key) or not store.holder(training.key):
+                held = store.holder(training.key)  # before what is there: it may end meanwhile
+                if store.has(training.key) or not held:
                     others.remove(training)
+                    lost += [training] * (not store.has(training.key))
                     bar.update(training.epochs)
     finally:
         bar.close()
         if running and not backend.detaches:  # interrupted: their checkpoints stay
             backend.cancel([one.job for one in running])
-    return failed
+    return failed, lost
 
 
 def failures(job: Job, reason: str, store: Store) -> tuple[list[str], list[Training]]:

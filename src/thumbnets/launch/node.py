@@ -115,8 +115,8 @@ def unpacked(sha256: str, archive: Callable[[], bytes]) -> Path:
     """
     own = Path(tempfile.gettempdir(), f"thumbnets-{os.getuid()}")
     own.mkdir(mode=0o700, exist_ok=True)
-    if own.stat().st_uid != os.getuid():
-        raise ValueError(f"{own} belongs to another user")
+    if own.is_symlink() or own.stat().st_uid != os.getuid():
+        raise ValueError(f"{own} belongs to another user, or is a link")
     folder = own / sha256
     if folder.is_dir():
         return folder

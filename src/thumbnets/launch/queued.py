@@ -1,6 +1,7 @@
 """Jobs that wait in this process until there is room: what local processes and Ray share."""
 
 import os
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ class Queued(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.folder: Path = paths.LAUNCH / f"{name}-{os.getpid()}"
+        self.folder: Path = paths.LAUNCH / f"{name}-{socket.gethostname()}-{os.getpid()}"
         self._waiting: list[Job] = []
         self._numbered = 0
 

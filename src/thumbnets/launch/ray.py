@@ -27,7 +27,14 @@ from thumbnets.store import project_store, training_files
 from thumbnets.training.settings import ModelSettings
 
 _OPTIONS = ("address", "num_cpus", "num_gpus", "mem_gb", "shared")
-_CODE = (paths.SOURCE, paths.STAGES, paths.ZOO, paths.PARAMS, paths.REQUIREMENTS)
+_CODE = (
+    paths.SOURCE,
+    paths.STAGES,
+    paths.ZOO,
+    paths.PARAMS,
+    paths.CORRECTIONS,
+    paths.REQUIREMENTS,
+)
 
 
 @dataclass

@@ -93,8 +93,15 @@ class Slurm:
         return [self._state(job, listed) for job in jobs]
 
     def cancel(self, jobs: Sequence[Job]) -> None:
-        if jobs:
-            subprocess.run(["scancel", *(job.id for job in jobs)], capture_output=True)
+        if not jobs:
+            return
+        command = ["scancel", *(job.id for job in jobs)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if not done.returncode:
+            return
+        listed = _listed(_squeue())  # without those that have just ended by themselves
+        if listed is None or any(job.id in listed for job in jobs):
+            raise ValueError(f"--on slurm: jobs could not be ended: {_refusal(done.stderr or '')}.")
 
     def _state(self, job: Job, listed: Mapping[str, tuple[str, str]] | None) -> State:
         if listed is None:  # the controller does not answer; jobs go on without it
@@ -185,4 +192,4 @@ def _refusal(text: str) -> str:
     said = said or [line for line in lines if line.startswith("sbatch: ")] or lines
     if not said:
         return "no reason given"
-    return shorten(re.sub(r"^(sbatch|squeue): (error: )?", "", said[0]))
+    return shorten(re.sub(r"^(sbatch|squeue|scancel): (error: )?", "", said[0]))

@@ -9,6 +9,7 @@ import json
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +61,9 @@ def work(arguments: Sequence[str], root: Path | None = None) -> None:
                 message = OUT_OF_MEMORY
             except OutOfTime:
                 message = OUT_OF_TIME
+            except Exception as error:  # of a library; the log has where
+                traceback.print_exc()
+                message = f"{type(error).__name__}: {one_line(error)}"
             if message:
                 failed += 1
                 print(f"error: {title}: {message}", flush=True)

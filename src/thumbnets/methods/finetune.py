@@ -51,7 +51,7 @@ class FineTuning(Method):
 
     def replicas(self, module: nn.Module, streams: RandomStreams) -> ReplicaPool:
         self.pool = super().replicas(module, streams)
-        self.after_epoch(self.epochs)
+        self.after_epoch(0)  # also of a retry, whatever the attempt before it had reached
         return self.pool
 
     def schedule(

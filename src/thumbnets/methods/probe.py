@@ -332,5 +332,6 @@ class Voters(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: object) -> None:
         for name in ("bank", "labels"):  # as many as there are
-            setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+            device = getattr(self, name).device  # a checkpoint is read into memory first
+            setattr(self, name, torch.empty_like(state_dict[prefix + name], device=device))
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -10,9 +10,10 @@ from thumbnets.data.arrays import Meta, Split
 from thumbnets.methods.base import Method, autocast
 from thumbnets.methods.encoder import build_encoder
 from thumbnets.options import Count, Positive
-from thumbnets.registry import METHODS
+from thumbnets.registry import METHODS, SCHEDULES
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import normalise
+from thumbnets.training.imagenet import IMAGENET
 from thumbnets.training.method import Validation
 from thumbnets.training.settings import ModelSettings
 
@@ -44,8 +45,23 @@ def simclr(
             hidden layer.
         hidden: Number of units of that layer; None: as many as features, as in the paper.
 
+    Raises:
+        ValueError: It begins with published weights, or something looks at validation images of an
+            averaged encoder.
+
     Source: Chen et al. 2020, arXiv:2002.05709, with a head of two layers with biases, as there.
     """
+    train, where = settings.train, f"models.{settings.name}: method simclr"
+    if train.weights == IMAGENET:
+        raise ValueError(
+            f"{where} can't have weights: {IMAGENET}: probes would not have their normalisation."
+        )
+    watched = train.early_stopping or SCHEDULES[train.schedule.name].metadata.every == "plateau"
+    if train.average and watched:
+        raise ValueError(
+            f"{where}: {train.average.name} averages the encoder and not the projection head, so "
+            "that validation can't decide: leave out early_stopping and schedule: plateau."
+        )
     return SimCLR(settings, meta, temperature, projection, hidden)
 
 

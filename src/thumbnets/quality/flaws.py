@@ -63,6 +63,7 @@ def read_flaws(held_out: Iterable[HeldOut] | None, classes: list[str]) -> Flaws:
     Raises:
         ValueError: A file is missing or damaged.
     """
+    suspects = None if held_out is None else find_suspects(held_out, classes)
     path = paths.FLAWS / LIST
     found, pictures = read_json(path), read_arrays(paths.FLAWS / PICTURES)
     with parsing(path):
@@ -72,7 +73,7 @@ def read_flaws(held_out: Iterable[HeldOut] | None, classes: list[str]) -> Flaws:
             found["mended"],
             pictures["copies"],
             pictures["odd"],
-            None if held_out is None else find_suspects(held_out, classes),
+            suspects,
         )
         shown = sum(len(kind["examples"]) for kind in flaws.odd.values())
         if len(flaws.copies["examples"]) != len(flaws.copy_pictures):

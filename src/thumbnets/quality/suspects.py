@@ -15,7 +15,7 @@ from thumbnets.data.corrections import COLUMNS, checksums_of
 from thumbnets.data.names import csv_cell
 from thumbnets.data.readers import Part
 from thumbnets.evaluation.metrics import to_probabilities
-from thumbnets.quality.confident import LabelErrors, find_label_errors
+from thumbnets.quality.confident import find_label_errors
 from thumbnets.quality.images import FILES, picture
 
 MOST_SHOWN = 24  # pictures
@@ -116,7 +116,7 @@ def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects:
         pictures=np.stack([picture(images[place]) for place in places[:MOST_SHOWN]])
         if len(places)
         else np.empty((0, *shape), np.uint8),
-        confused=_confused(errors, classes),
+        confused=_confused(labels[places], errors.suggested, classes),
     )
 
 
@@ -145,8 +145,12 @@ def _part(images: np.ndarray, labels: np.ndarray) -> Part:
         )
 
 
-def _confused(errors: LabelErrors, classes: list[str]) -> list[tuple[str, str, int]]:
-    counts = errors.joint * (1 - np.eye(len(classes), dtype=np.int64))
+def _confused(
+    labels: np.ndarray, suggested: np.ndarray, classes: list[str]
+) -> list[tuple[str, str, int]]:
+    """Pairs of a label and a suggested class with their number of suspects, the commonest first."""
+    counts = np.zeros((len(classes),) * 2, np.int64)
+    np.add.at(counts, (labels, suggested), 1)
     order = np.argsort(-counts, axis=None, kind="stable")[:_MOST_CONFUSED]
     pairs = zip(*np.unravel_index(order, counts.shape), strict=True)
     return [(classes[a], classes[b], int(counts[a, b])) for a, b in pairs if counts[a, b]]

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from thumbnets import paths, runtime
+from thumbnets import paths
 from thumbnets.launch.commands import add_launch_options, check_launch_options, launch_options
 from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe, recipe_paths
 from thumbnets.yaml_files import read_yaml
@@ -65,8 +65,8 @@ def recipe(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             _tell_trainings(file, arguments.seeds)
         else:
-            jobs = arguments.jobs or runtime.cores()
-            run_recipe(file, seeds=arguments.seeds, jobs=jobs, launch=launch_options(arguments))
+            launch = launch_options(arguments)
+            run_recipe(file, seeds=arguments.seeds, jobs=arguments.jobs, launch=launch)
             print(f"{file.page}: {_verdict(file)}", flush=True)
 
 

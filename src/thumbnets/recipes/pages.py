@@ -7,7 +7,8 @@ from typing import Any
 
 from thumbnets.artifacts import read_json, write_text
 from thumbnets.data.datasets import get_dataset
-from thumbnets.recipes.recipe import ENSEMBLE, RecipeFile
+from thumbnets.paths import ENSEMBLE
+from thumbnets.recipes.recipe import RecipeFile
 from thumbnets.report.filters import FILTERS
 from thumbnets.report.published import find_published
 from thumbnets.report.templates import render
@@ -52,6 +53,9 @@ def read_results(files: list[RecipeFile]) -> dict[RecipeFile, Result | None]:
 def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
     """The README's table: each network quick and at its best, with links to the recipes."""
     by_id = {file.id: (file, result) for file, result in results.items()}
+    for name in (_QUICK, _BEST):
+        if name not in by_id:
+            raise ValueError(f"recipes/{name}.yaml is missing, of which README.md has a table.")
     quick, best = by_id[_QUICK], by_id[_BEST]
     trained = best[1]["models"] if best[1] else ()
     longer = {name.rpartition("_")[0]: name for name in trained}  # cnn_b: cnn_b_best

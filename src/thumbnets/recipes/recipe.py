@@ -11,12 +11,11 @@ from thumbnets import paths
 from thumbnets.choices import Checked, explain
 from thumbnets.options import Positive
 from thumbnets.params import Params, check_params
+from thumbnets.paths import ENSEMBLE
 from thumbnets.registry import unknown
-from thumbnets.yaml_files import read_yaml
-from thumbnets.zoo import merged
+from thumbnets.yaml_files import merged, read_yaml
 
 FOLDER = Path("recipes")
-ENSEMBLE = paths.ENSEMBLE_METRICS.stem
 
 Metric = Literal["accuracy", "error", "auc", "nll", "ece"]
 _LESS_IS_BETTER = {"error", "nll", "ece"}
@@ -156,6 +155,12 @@ class RecipeFile:
                 )
             if goal.metric == "auc" and params.example == "image":
                 raise ValueError(f"{self.path}: goals: only bags have an auc, not {goal.of}.")
+            votes = goal.of == ENSEMBLE and params.ensemble.voting == "hard"
+            if votes and goal.metric in ("nll", "ece"):
+                raise ValueError(
+                    f"{self.path}: goals: an ensemble of hard votes has no probabilities, so no "
+                    f"{goal.metric}: set ensemble.voting: soft, or take another metric."
+                )
         return params
 
 

@@ -9,8 +9,9 @@ from thumbnets.artifacts import read_arrays, read_json, sha256
 from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.summaries import Scores, accuracy_interval
 from thumbnets.params import Params
+from thumbnets.paths import ENSEMBLE
 from thumbnets.recipes.basis import Basis
-from thumbnets.recipes.recipe import ENSEMBLE, Goal, RecipeFile
+from thumbnets.recipes.recipe import Goal, RecipeFile
 
 STUDENT, WILSON = "Student's over seeds", "Wilson's over test examples"
 _METRICS = ("accuracy", "error", "nll", "ece", "auc")

@@ -6,6 +6,7 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256, write_bytes, write_json, write_text
+from thumbnets.checks import check_watched
 from thumbnets.feasible import check_feasible
 from thumbnets.params import Params
 from thumbnets.recipes.basis import basis
@@ -17,14 +18,14 @@ from thumbnets.yaml_files import read_yaml
 
 
 def run_recipe(
-    file: RecipeFile, *, seeds: list[int] | None, jobs: int, launch: tuple[str, ...] = ()
+    file: RecipeFile, *, seeds: list[int] | None, jobs: int | None, launch: tuple[str, ...] = ()
 ) -> None:
     """Run a recipe, and write its result beside it.
 
     Args:
         file: The recipe.
         seeds: Seeds in place of those of the recipe, or None.
-        jobs: Trainings at once.
+        jobs: Trainings at once, or None for as many as the machines allow.
         launch: More options of `thumbnets train`, as where the trainings run.
 
     Raises:
@@ -33,6 +34,7 @@ def run_recipe(
     """
     content, params = prepared(file, seeds)
     with contextlib.chdir(file.root):
+        check_watched(params)
         check_feasible(params)
     commit = committed(file.root, file.path, *filter(None, [file.recipe.needs]))
     with contextlib.chdir(file.root):
@@ -91,19 +93,20 @@ def has_result(file: RecipeFile) -> bool:
     return (file.root / file.result).is_file()
 
 
-def reproduce(place: Workspace, jobs: int, launch: tuple[str, ...] = ()) -> None:
+def reproduce(place: Workspace, jobs: int | None, launch: tuple[str, ...] = ()) -> None:
     """Bring a workspace up to date.
 
     Args:
         place: With its params written.
-        jobs: Trainings at once.
+        jobs: Trainings at once, or None for as many as the machines allow.
         launch: More options of `thumbnets train`.
 
     Raises:
         ValueError: A stage failed.
     """
-    if jobs > 1 or launch:
-        place.run("thumbnets.cli", "train", "--jobs", str(jobs), *launch)
+    if jobs != 1 or launch:
+        at_once = () if jobs is None else ("--jobs", str(jobs))
+        place.run("thumbnets.cli", "train", *at_once, *launch)
     place.run("dvc", "repro")
 
 

@@ -15,6 +15,7 @@ from thumbnets.recipes.files import locked
 from thumbnets.recipes.recipe import RecipeFile
 from thumbnets.recipes.run import prepared, workspace_of, write_result
 from thumbnets.recipes.workspace import Workspace, committed, workspace
+from thumbnets.store import project_store, training_key
 
 SAME, WITHIN, OTHER = "same bytes", "within the tolerance", "other"
 _SDS = 3  # standard deviations over seeds that a new training may differ by
@@ -159,7 +160,10 @@ def _train_anew(
         slot = params.slots[one.model]
         weights = paths.weights(slot, one.seed)
         (place.folder / weights).unlink(missing_ok=True)
-        place.run("stages.train", slot, str(one.seed), env={"THUMBNETS_RETRAIN": "1"})
+        with contextlib.chdir(place.folder):
+            store, key = project_store(), training_key(slot, one.seed)
+        with store.kept(key):
+            place.run("stages.train", slot, str(one.seed), env={"THUMBNETS_RETRAIN": "1"})
         with contextlib.chdir(place.folder):
             found.append(compare(one, weights, accuracy_of(params, one), tolerance))
         print(found[-1], flush=True)

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from thumbnets.ensembles.predictions import ENSEMBLE
 from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
 from thumbnets.evaluation.metrics import BY_CLASS, UNEVEN
 from thumbnets.evaluation.statistics import Estimate, Interval, of_groups, paired_gain, summarise
 from thumbnets.evaluation.summaries import Scores, accuracy_interval, balanced_interval
 from thumbnets.params import Params
+from thumbnets.paths import ENSEMBLE
 from thumbnets.report.published import Published, find_published
 from thumbnets.report.results import Results
 from thumbnets.training.settings import TrainSettings
@@ -169,25 +169,25 @@ class ViewScore:
 
 def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
     """For each model of the run its scores by set of views."""
-    rotate, groups = results.params.split.rotate, results.validation_groups
+    folds = _folds_of_seeds(results)
     return {
-        model: _by_views(of_model, rotate, groups[model])
+        model: _by_views(of_model, folds, results.validation_groups[model])
         for model, of_model in results.views.items()
     }
 
 
 def _by_views(
-    correct: dict[str, list[np.ndarray]], rotate: bool, groups: list[np.ndarray] | None
+    correct: dict[str, list[np.ndarray]], folds: list[int], groups: list[np.ndarray] | None
 ) -> dict[str, ViewScore]:
-    # Where folds rotate, each seed has its own images: the gain is over all of them in one row.
+    # Of folds that rotate, each has its own images: the gain is over all of them in one row, in
+    # which seeds of the same fold, which share their images, count by their mean.
+    first = {fold: folds.index(fold) for fold in folds}
     group = groups and groups[0]
-    if groups and rotate:
-        firsts = np.cumsum([0, *(of_seed.max() + 1 for of_seed in groups[:-1])])
-        group = np.concatenate([of + first for of, first in zip(groups, firsts, strict=True)])
-    rows = {
-        name: of_groups(np.concatenate(of)[None] if rotate else np.stack(of), group)
-        for name, of in correct.items()
-    }
+    if groups and len(first) > 1:
+        of_folds = [groups[seed] for seed in first.values()]
+        starts = np.cumsum([0, *(of_fold.max() + 1 for of_fold in of_folds[:-1])])
+        group = np.concatenate([of + start for of, start in zip(of_folds, starts, strict=True)])
+    rows = {name: of_groups(_table(of, folds), group) for name, of in correct.items()}
     return {
         name: ViewScore(
             accuracy=float(np.mean([np.mean(of_seed) for of_seed in of_seeds])),
@@ -195,6 +195,16 @@ def _by_views(
         )
         for name, of_seeds in correct.items()
     }
+
+
+def _table(of_seeds: list[np.ndarray], folds: list[int]) -> np.ndarray:
+    """Scores [S, V] of seeds that share a fold; of several folds [1, V of all of them]."""
+    if len(set(folds)) == 1:
+        return np.stack(of_seeds)
+    of_folds = {fold: [] for fold in folds}
+    for fold, of_seed in zip(folds, of_seeds, strict=True):
+        of_folds[fold].append(of_seed)
+    return np.concatenate([np.mean(of_fold, axis=0) for of_fold in of_folds.values()])[None]
 
 
 @dataclass(frozen=True)
@@ -377,13 +387,22 @@ def cross_validation(results: Results) -> CrossValidation | None:
     params = results.params
     if not params.split.rotate:
         return None
-    own, settings = results.found["own"], params.settings[params.model]
-    folds = own["folds"] if own else params.split.folds
     return CrossValidation(
-        folds=folds,
-        covered=len({settings.validation_fold(seed, folds) for seed in params.seeds}),
+        folds=_folds(results),
+        covered=len(set(_folds_of_seeds(results))),
         scores={model: _validation_accuracy(results, model) for model in params.run},
     )
+
+
+def _folds(results: Results) -> int:
+    own = results.found["own"]  # which may have fewer than the params say
+    return own["folds"] if own else results.params.split.folds
+
+
+def _folds_of_seeds(results: Results) -> list[int]:
+    """The fold that validates the run of each seed."""
+    settings = results.params.settings[results.params.model]
+    return [settings.validation_fold(seed, _folds(results)) for seed in results.params.seeds]
 
 
 def differing_settings(params: Params, model: str) -> dict[str, Any]:

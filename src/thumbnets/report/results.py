@@ -15,7 +15,7 @@ from thumbnets.artifacts import read_arrays, read_json
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import groups_of
-from thumbnets.ensembles.predictions import ENSEMBLE, read_ensemble_predictions
+from thumbnets.ensembles.predictions import read_ensemble_predictions
 from thumbnets.evaluation.comparisons import Comparison, compare
 from thumbnets.evaluation.metrics import confusion_matrix
 from thumbnets.evaluation.predictions import (
@@ -28,6 +28,7 @@ from thumbnets.evaluation.ranking import Rank, ranks
 from thumbnets.evaluation.summaries import Scores
 from thumbnets.evaluation.views import array_name
 from thumbnets.params import Params
+from thumbnets.paths import ENSEMBLE
 from thumbnets.quality.flaws import Flaws, read_flaws
 from thumbnets.report.records import read_curve, read_findings
 

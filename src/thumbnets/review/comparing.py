@@ -1,14 +1,16 @@
 """Two commits side by side: each classifier of both with a verdict, and what else changed."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from thumbnets.evaluation.comparisons import holm, pair_p, verdict
 from thumbnets.evaluation.correctness import tables_to_compare, why_not_paired
 from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import code_changes, other_trainings
 from thumbnets.review.git import Snapshot
-from thumbnets.review.scores import ENSEMBLE, HEADLINE, Scores, read_scores
+from thumbnets.review.scores import Scores, read_scores
 from thumbnets.review.settings import Change, changes, read_run
 from thumbnets.review.stale import why_stale
 
@@ -83,9 +85,10 @@ class Review:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; without the bits of the images."""
-        rows = [asdict(row) for row in self.rows]
+        rows = [asdict(row) | {"gain": row.gain and row.gain.as_dict()} for row in self.rows]
         for row in rows:
             del row["before"]["correct"], row["after"]["correct"]
+            row["p"] = None if row["p"] is None or math.isnan(row["p"]) else row["p"]
         return asdict(replace(self, rows=[])) | {"rows": rows}
 
 

@@ -14,8 +14,8 @@ from thumbnets.evaluation.correctness import (
     why_not_paired,
 )
 from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.git import git, read_blobs
-from thumbnets.review.scores import ENSEMBLE, HEADLINE
 
 _SUMMARY = "metrics/summary.json"
 _EXPERIMENTS = "refs/exps"
@@ -83,7 +83,11 @@ class Series:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        gains = (point.gain and point.gain.as_dict() for point in self.points)
+        points = [
+            asdict(point) | {"gain": gain} for point, gain in zip(self.points, gains, strict=True)
+        ]
+        return {"name": self.name, "points": points}
 
 
 def history(root: Path, models: list[str]) -> list[Series]:

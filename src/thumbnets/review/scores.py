@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from thumbnets.evaluation.correctness import Correctness, parse_correctness
+from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import checksums
 from thumbnets.review.git import TREE, Snapshot
 
-HEADLINE = "headline"
-ENSEMBLE = "ensemble"  # as in evaluation.predictions, without what that imports
 _CLOSE = 1e-6  # metrics are rounded to six places
 
 

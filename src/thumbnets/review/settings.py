@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from thumbnets.review.git import Snapshot
-from thumbnets.yaml_files import parse_yaml
+from thumbnets.yaml_files import merged, parse_yaml
 
 _LONGEST = 80  # characters of a value that are shown
 _OF_BLOCKS = ("model", "pool", "train", "models")
@@ -61,7 +61,7 @@ def read_run(snapshot: Snapshot) -> Run:
     for path in sorted(snapshot.files):
         if path.startswith("zoo/") and path.endswith((".yaml", ".yml")):
             blocks |= _parse(snapshot.files[path], f"{path} of {snapshot.short}")
-    blocks = _merged(blocks, _mapping(params.get("models")))
+    blocks = merged(blocks, _mapping(params.get("models")))
     pool = params.get("pool")
     names = list(dict.fromkeys(map(str, pool if isinstance(pool, list) else [])))
     model, train = str(params.get("model")), _mapping(params.get("train"))
@@ -82,16 +82,6 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     return {str(key): value for key, value in parse_yaml(text.encode(), source).items()}
 
 
-def _merged(below: Mapping, above: Mapping) -> dict[str, Any]:
-    """Maps key by key; a map that says its own `name` takes the whole place."""
-    result = dict(below)
-    for key, value in above.items():
-        under = result.get(key)
-        both = isinstance(value, Mapping) and isinstance(under, Mapping)
-        result[key] = _merged(under, value) if both and "name" not in value else value
-    return result
-
-
 def _resolved(name: str, blocks: dict[str, Any], train: dict[str, Any]) -> dict[str, Any] | None:
     if not isinstance(blocks.get(name), Mapping):
         return None
@@ -99,7 +89,7 @@ def _resolved(name: str, blocks: dict[str, Any], train: dict[str, Any]) -> dict[
     seen: list[str] = []
     while name not in seen and isinstance(blocks.get(name), Mapping):
         seen.append(name)
-        settings = _merged(blocks[name], settings)
+        settings = merged(blocks[name], settings)
         name = str(blocks[name].get("base"))
     settings.pop("base", None)
     return {**train, **settings}

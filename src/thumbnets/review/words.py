@@ -1,7 +1,9 @@
 """A review in short texts, which Markdown and the terminal share."""
 
+import math
+
+from thumbnets.paths import HEADLINE
 from thumbnets.review.comparing import NOT_COMPARABLE, Review, Row
-from thumbnets.review.scores import HEADLINE
 
 NONE = "–"
 SIZES = ("parameters", "MACC")
@@ -47,7 +49,8 @@ def headline(review: Review) -> str:
         f"{said}: {', '.join(names) if len(names) <= 5 else len(names)}"
         for said, names in named.items()
     ]
-    return "; ".join(parts).capitalize() if parts else "Nothing to compare"
+    said = "; ".join(parts) or "nothing to compare"
+    return said[0].upper() + said[1:]
 
 
 def basis(review: Review) -> str:
@@ -97,7 +100,7 @@ def _gain(row: Row) -> str:
     if row.gain is None:
         return NONE
     mean, low, high = (points(value) for value in (row.gain.mean, row.gain.low, row.gain.high))
-    return f"{mean} ({low} to {high})"
+    return mean if math.isnan(row.gain.low) else f"{mean} ({low} to {high})"
 
 
 def percent(share: float | None) -> str:
@@ -113,6 +116,8 @@ def points(difference: float) -> str:
 
 def p_value(p: float) -> str:
     """0.03141 as 0.031; what is too small to matter as < 0.0001."""
+    if math.isnan(p):
+        return NONE
     if p < 0.0001:
         return "< 0.0001"
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}" if p < 0.9995 else "1"

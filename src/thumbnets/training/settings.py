@@ -114,7 +114,9 @@ class TrainSettings(Sparse):
     class_weights: Annotated[
         Literal["balanced"] | list[NonNegative] | PowerWeights | None, BeforeValidator(_power_alone)
     ]
-    """How much an image of each class counts in the training loss; validation counts all alike."""
+    """How much an image of each class counts in the training loss; validation counts all alike.
+    Beside label_smoothing, as torch has it, the spread share of each class counts by the weight of
+    that class: at 20 images to one, 0.1 outweighs what is right. Use one of them."""
     sampling: Literal["balanced"] | None = None
     """balanced: an epoch has as many images of each class, of a rare one again and again, and of a
     common one others each time; null: each image once."""
