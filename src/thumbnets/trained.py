@@ -40,7 +40,6 @@ class Trained:
         calibrated: Whether it was fitted.
         ensemble: How members are combined, as `fit_rules` gives it; None of a single training.
         voting: Kind of vote of the ensemble, `soft` or `hard`.
-        block: Name of the block that a file of weights was trained by, if it is one.
     """
 
     name: str
@@ -49,7 +48,6 @@ class Trained:
     calibrated: bool = False
     ensemble: Ensemble | None = None
     voting: str = "soft"
-    block: str | None = None
 
     @property
     def meta(self) -> Meta:
@@ -60,9 +58,10 @@ class Trained:
     def title(self) -> str:
         """A short name: `cnn_c-0` of cnn_c's weights/cnn_c/0 or headline/weights/0.safetensors."""
         path = Path(self.name)
+        if not path.stem.isdecimal():
+            return path.stem
         of_headline = path.parent.parent.name == paths.HEADLINE
-        model = self.block if of_headline else path.parent.name
-        return f"{model}-{path.stem}" if path.stem.isdecimal() else path.stem
+        return f"{_block_of(path) if of_headline else path.parent.name}-{path.stem}"
 
     @property
     def at_once(self) -> int:
@@ -126,11 +125,7 @@ def load_trained(source: str | Path, seed: int | None, device: torch.device) -> 
     classifier = load_weights(path, device)
     temperature = _temperature_beside(path, classifier)
     return Trained(
-        str(path),
-        {path.stem: classifier},
-        temperature or AS_TRAINED,
-        temperature is not None,
-        block=_block_of(path),
+        str(path), {path.stem: classifier}, temperature or AS_TRAINED, temperature is not None
     )
 
 

@@ -9,15 +9,14 @@ from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain
 from thumbnets.params import check_params
 from thumbnets.report.findings import (
     calibrations,
-    cross_validation,
     ensemble_row,
     member_verdicts,
     model_rows,
     patchings,
     published_weights,
     ranking,
-    view_scores,
 )
+from thumbnets.report.folds import cross_validation, view_scores
 from thumbnets.report.published import find_published
 from thumbnets.report.results import read_results
 from thumbnets.yaml_files import read_yaml

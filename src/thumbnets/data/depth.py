@@ -11,7 +11,7 @@ from PIL import Image
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if np.little_endian else "L"}
 _GREY_ALPHA = "LA;16B"  # of PNG, whose four bytes for a pixel can be read as those of RGBA
-_WHITE_IS_ZERO = (262, 0)  # a tag of TIFF, and its value
+_PHOTOMETRIC = 262  # a tag of TIFF, 0 where white is zero
 FULL = 16  # bits
 
 
@@ -36,10 +36,9 @@ def deep_values(image: Image.Image) -> np.ndarray:
     Raises:
         ValueError: White is 0 in it, so that black is the highest value, which is not known.
     """
-    raw = _rawmode(image)
-    tag, zero = _WHITE_IS_ZERO
-    if image.format == "TIFF" and image.tag_v2.get(tag) == zero:
+    if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0:
         raise ValueError("white is 0 in its 16 bits: save it with black as 0")
+    raw = _rawmode(image)
     if raw is None:
         return np.asarray(image).astype(np.uint16, copy=False)
     if raw == _GREY_ALPHA:
@@ -65,8 +64,9 @@ def _decoded(image: Image.Image, rawmode: str) -> np.ndarray:
 def highest(image: Image.Image) -> int:
     """The highest value of an image of 16 bits, whatever its alpha is."""
     values = deep_values(image)
-    in_colour = values.ndim == 3 and values.shape[2] == 3
-    return int((values if values.ndim == 2 or in_colour else values[..., :-1]).max())
+    if values.ndim == 3 and values.shape[2] != 3:
+        values = values[..., :-1]
+    return int(values.max())
 
 
 def _with(arguments: object, rawmode: str) -> object:
@@ -83,8 +83,9 @@ def to_eight_bits(image: Image.Image, depth: int) -> Image.Image:
     transparent = image.info.get("transparency")
     # Pillow's `getexif` would decode a PNG, of which the low bytes are then lost. A TIFF it turns
     # by itself when it decodes it.
-    exif = image.info.get("exif") if image.format == "PNG" else None
-    if image.format not in ("PNG", "TIFF"):
+    if image.format in ("PNG", "TIFF"):
+        exif = image.info.get("exif") if image.format == "PNG" else None
+    else:
         exif = image.getexif().tobytes()
     values = deep_values(image)
     pixels = np.minimum(values >> (depth - 8), 255).astype(np.uint8)

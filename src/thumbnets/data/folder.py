@@ -62,10 +62,12 @@ def list_images(rule: FolderRule, target: Path) -> None:
     if not folder.is_dir():
         raise ValueError(f"data.path: {folder} is no folder.")
     if rule.list is None:
-        _refuse_loose(folder)
+        parts = list(roots(folder))
+        for place in dict.fromkeys([folder, *(root for _, root in parts)]):
+            _refuse_loose(place)
         found = [
             (part, label, "", path, path.relative_to(root).as_posix())
-            for part, root in roots(folder)
+            for part, root in parts
             for label, path in _images_in(root, kinds)
         ]
     else:
@@ -103,7 +105,6 @@ def _in_chunks(
 
 def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
     """Class and path of each image below class folders, in order; others are counted by kind."""
-    _refuse_loose(root)
     for label in folders_in(root):
         found, inside = False, Counter[str]()
         for path in images_below(label, inside):

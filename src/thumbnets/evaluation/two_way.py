@@ -78,7 +78,7 @@ class TwoWay:
 
     def half_width(self, level: float) -> float:
         """Half the width of the interval of this level: true means whose p is above 1 - level."""
-        if self.shape[1] < 2:
+        if math.isnan(self.images):
             return math.nan
         if not self.images + self.seeds + self.least:
             return 0.0
@@ -95,8 +95,6 @@ class TwoWay:
     def _beyond(self, distance: float) -> float:
         """Probability that the mean is at least that far from the true one."""
         seeds, images = self.shape
-        if images < 2:
-            return math.nan
         if not self.images + self.seeds + self.least:
             return float(distance == 0)
         if seeds == 1:

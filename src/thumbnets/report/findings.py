@@ -8,7 +8,7 @@ import numpy as np
 from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
 from thumbnets.evaluation.metrics import BY_CLASS, UNEVEN
-from thumbnets.evaluation.statistics import Estimate, Interval, of_groups, paired_gain, summarise
+from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
 from thumbnets.evaluation.summaries import Scores, accuracy_interval, balanced_interval
 from thumbnets.params import Params
 from thumbnets.paths import ENSEMBLE
@@ -72,7 +72,7 @@ def model_rows(results: Results) -> list[Row]:
                 name=name,
                 scores=results.metrics[name],
                 interval=accuracy_interval(results.metrics[name]),
-                validation=_validation_accuracy(results, name),
+                validation=validation_accuracy(results, name),
                 published=find_published(
                     params.data.name, settings.arch, patches=patched, block=name
                 ),
@@ -82,7 +82,7 @@ def model_rows(results: Results) -> list[Row]:
     return rows
 
 
-def _validation_accuracy(results: Results, name: str) -> dict[str, float | None]:
+def validation_accuracy(results: Results, name: str) -> dict[str, float | None]:
     runs = results.validation[name]
     return summarise(np.array([np.mean(logits.argmax(1) == labels) for logits, labels in runs]))
 
@@ -152,59 +152,6 @@ def calibrations(results: Results) -> dict[str, Calibration]:
         )
         for name in results.params.run
     }
-
-
-@dataclass(frozen=True)
-class ViewScore:
-    """A model on its validation images under one set of views.
-
-    Attributes:
-        accuracy: Mean over seeds, a fraction.
-        gain: Paired gain of accuracy over a single view; None of the single view itself.
-    """
-
-    accuracy: float
-    gain: Estimate | None
-
-
-def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
-    """For each model of the run its scores by set of views."""
-    folds = _folds_of_seeds(results)
-    return {
-        model: _by_views(of_model, folds, results.validation_groups[model])
-        for model, of_model in results.views.items()
-    }
-
-
-def _by_views(
-    correct: dict[str, list[np.ndarray]], folds: list[int], groups: list[np.ndarray] | None
-) -> dict[str, ViewScore]:
-    # Of folds that rotate, each has its own images: the gain is over all of them in one row, in
-    # which seeds of the same fold, which share their images, count by their mean.
-    first = {fold: folds.index(fold) for fold in folds}
-    group = groups and groups[0]
-    if groups and len(first) > 1:
-        of_folds = [groups[seed] for seed in first.values()]
-        starts = np.cumsum([0, *(of_fold.max() + 1 for of_fold in of_folds[:-1])])
-        group = np.concatenate([of + start for of, start in zip(of_folds, starts, strict=True)])
-    rows = {name: of_groups(_table(of, folds), group) for name, of in correct.items()}
-    return {
-        name: ViewScore(
-            accuracy=float(np.mean([np.mean(of_seed) for of_seed in of_seeds])),
-            gain=None if name == "none" else paired_gain(rows[name], rows["none"]),
-        )
-        for name, of_seeds in correct.items()
-    }
-
-
-def _table(of_seeds: list[np.ndarray], folds: list[int]) -> np.ndarray:
-    """Scores [S, V] of seeds that share a fold; of several folds [1, V of all of them]."""
-    if len(set(folds)) == 1:
-        return np.stack(of_seeds)
-    of_folds = {fold: [] for fold in folds}
-    for fold, of_seed in zip(folds, of_seeds, strict=True):
-        of_folds[fold].append(of_seed)
-    return np.concatenate([np.mean(of_fold, axis=0) for of_fold in of_folds.values()])[None]
 
 
 @dataclass(frozen=True)
@@ -365,44 +312,6 @@ def published_weights(params: Params) -> dict[str, str]:
     from thumbnets.training.imagenet import published  # not before: torchvision takes seconds
 
     return {name: published(arch).source for name, arch in begins.items()}
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """Stratified k-fold cross-validation: every seed validates on a fold of its own.
-
-    Attributes:
-        folds: Number of folds.
-        covered: Number of folds that validated a run.
-        scores: Mean, sd and t-interval of the accuracy of each model over its runs.
-    """
-
-    folds: int
-    covered: int
-    scores: dict[str, dict[str, float | None]]
-
-
-def cross_validation(results: Results) -> CrossValidation | None:
-    """The scores over folds, if the params let the folds rotate."""
-    params = results.params
-    if not params.split.rotate:
-        return None
-    return CrossValidation(
-        folds=_folds(results),
-        covered=len(set(_folds_of_seeds(results))),
-        scores={model: _validation_accuracy(results, model) for model in params.run},
-    )
-
-
-def _folds(results: Results) -> int:
-    own = results.found["own"]  # which may have fewer than the params say
-    return own["folds"] if own else results.params.split.folds
-
-
-def _folds_of_seeds(results: Results) -> list[int]:
-    """The fold that validates the run of each seed."""
-    settings = results.params.settings[results.params.model]
-    return [settings.validation_fold(seed, _folds(results)) for seed in results.params.seeds]
 
 
 def differing_settings(params: Params, model: str) -> dict[str, Any]:

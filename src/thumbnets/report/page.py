@@ -28,7 +28,6 @@ from thumbnets.report.findings import (
     calibrations,
     class_counts,
     class_tables,
-    cross_validation,
     differing_settings,
     ensemble_row,
     member_verdicts,
@@ -36,9 +35,9 @@ from thumbnets.report.findings import (
     patchings,
     published_weights,
     ranking,
-    view_scores,
     weighted_models,
 )
+from thumbnets.report.folds import cross_validation, view_scores
 from thumbnets.report.glyphs import legend
 from thumbnets.report.panels import matrix_panels, mistake_pictures, recall_table
 from thumbnets.report.quality import quality

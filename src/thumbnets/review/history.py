@@ -83,9 +83,8 @@ class Series:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        gains = (point.gain and point.gain.as_dict() for point in self.points)
         points = [
-            asdict(point) | {"gain": gain} for point, gain in zip(self.points, gains, strict=True)
+            asdict(point) | {"gain": point.gain and point.gain.as_dict()} for point in self.points
         ]
         return {"name": self.name, "points": points}
 
