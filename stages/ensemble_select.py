@@ -24,13 +24,14 @@ def main() -> None:
             for seed in seeds
         }
         logits = [run[array_name(params.evaluation.tta)] for run in runs.values()]
-        labels = next(iter(runs.values()))["labels"]
+        images = next(iter(runs.values()))
         selection[group] = fit_rules(
             list(runs),
             to_probabilities(np.stack(logits)),
-            labels,
+            images["labels"],
             steps=params.ensemble.steps,
             objective=params.ensemble.objective,
+            groups=images.get("group"),
         )
     write_json(paths.SELECTION, selection)
 

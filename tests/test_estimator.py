@@ -68,6 +68,8 @@ def test_colours_are_the_last_axis():
     network = thumbnets.fit(images, labels, epochs=3, **flat())
     assert network.score(images, labels) == 1
     assert network.classifier_.meta.channels == 3
+    with pytest.raises(ValueError, match=r"of \[3, 8, 8\] as in training, got \[1, 8, 8\]"):
+        network.predict(images[..., 0])
 
 
 def test_cross_validation_and_clones(digits):
@@ -87,6 +89,8 @@ def test_cross_validation_and_clones(digits):
         (np.zeros((4, 8, 8)), {"early_stopping": {"patience": 3}}, "early_stopping: .* validation"),
         (np.zeros((4, 8, 8)), {"schedule": "plateau"}, "schedule: plateau needs validation images"),
         (np.zeros((4, 8, 8)), {"refit": True}, "refit: True needs validation images"),
+        (np.zeros((4, 8, 8)), {"method": "simclr"}, "simclr does not learn the classes"),
+        (np.zeros((4, 8, 8)), {"method": {"name": "mil", "target": 1}}, "mil does not learn"),
     ],
 )
 def test_what_is_refused(images, settings, message):

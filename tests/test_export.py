@@ -13,7 +13,9 @@ from thumbnets import cli, load
 from thumbnets import export as exporting
 from thumbnets.artifacts import write_json
 from thumbnets.data.arrays import Meta
+from thumbnets.ensembles.voting import hard_vote
 from thumbnets.export import export
+from thumbnets.exported import _vote
 from thumbnets.methods.weights import save_weights
 from thumbnets.models import create_model
 from thumbnets.trained import Trained
@@ -94,6 +96,18 @@ def test_every_vote_is_exported(small_run, tmp_path, kind):
     expected = np.exp(trained.log_probabilities(images))
     np.testing.assert_allclose(logits.softmax(1), expected, atol=1e-6)
     assert kind != "stacking" or expected[:, 1].max() < 1e-300
+
+
+def test_equal_votes_are_a_tie_when_exported_too():
+    """0.36 + 0.12 is above 0.48 in float32."""
+    counts = np.array([12, 9, 3, 1])
+    logits = np.zeros((4, 1, 8), np.float32)
+    logits[[0, 1, 2, 3], 0, [2, 7, 7, 5]] = 1
+    expected = hard_vote(logits, counts / counts.sum())
+    vote = _vote({"votes": dict(enumerate(counts.tolist()))}, "hard", 8)
+    found = vote(torch.from_numpy(logits))
+    assert found.argmax(1) == expected.argmax(1) == 2
+    np.testing.assert_allclose(found[0, [2, 7, 5]].exp(), [0.48, 0.48, 0.04], rtol=1e-6)
 
 
 def test_a_check_that_can_not_be_made_says_so(classifier, tmp_path, monkeypatch):

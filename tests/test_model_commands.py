@@ -2,19 +2,25 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 import thumbnets
 from thumbnets import cli, paths
-from thumbnets.artifacts import write_json
+from thumbnets.artifacts import write_arrays, write_json
+from thumbnets.methods.weights import save_weights
 from thumbnets.params import load_params
+from thumbnets.training.classifier import Classifier
+from thumbnets.training.settings import ModelSettings
 
 
 @pytest.fixture
@@ -97,6 +103,11 @@ def test_a_file_is_written_whole_beside_heat_maps(photos, command):
     assert error == "error: no/said.txt: there is no folder no: make it first."
     _, error = command("predict", "photos", *WEIGHTS, "--output", "photos")
     assert error == "error: photos is a folder: name a file." and not Path("no").exists()
+    _, error = command("predict", "photos", *WEIGHTS, "--output", "photos/b.png")
+    assert "--output photos/b.png is one of the images" in error
+    os.mkfifo("pipe")
+    _, error = command("predict", "photos", *WEIGHTS, "--output", "pipe")
+    assert error == "error: pipe is no regular file: name another."
 
 
 @pytest.mark.parametrize(
@@ -115,6 +126,41 @@ def test_weights_alone_say_that_no_temperature_is_known(photos, command):
     shutil.copy("weights/a/0.safetensors", "alone.safetensors")
     _, notes = command("predict", "photos/b.png", "--model", "alone.safetensors")
     assert notes.startswith("No temperature is known for alone.safetensors")
+
+
+def test_a_file_of_weights_needs_no_params_of_ours(photos, command):
+    Path("params.yaml").write_text("alpha: 1\n")
+    out, error = command("predict", "photos/b.png", *WEIGHTS)
+    assert out.startswith("photos/b.png\t") and not error
+
+
+def test_a_file_is_called_after_its_folder(photos, command, monkeypatch):
+    monkeypatch.chdir("weights/a")
+    out, _ = command("export", "0.safetensors", "--format", "torchscript")
+    assert out.startswith("a-0.pt: ")
+
+
+def test_members_of_published_weights_are_normalised_in_their_own_way(photos, command):
+    trained = thumbnets.load("a").trained
+    own = Classifier(trained.members["0"].network, replace(trained.meta, mean=[0.485], std=[0.229]))
+    with safe_open("weights/a/0.safetensors", "pt") as file:
+        settings = json.loads(file.metadata()["thumbnets"])["settings"]
+    save_weights(Path("weights/a/0.safetensors"), own, ModelSettings.model_validate(settings))
+    assert thumbnets.load("ensemble").trained.members["a-0"].meta.mean == [0.485]
+
+
+def test_a_headline_of_another_block_is_not_taken_for_it(project, command):
+    shutil.copytree("weights/tiny_cnn", "headline/weights")
+    copied = Path("params.yaml").read_text().replace("model: mlp4", "model: resnet20")
+    Path("params.yaml").unlink()
+    Path("params.yaml").write_text(copied)
+    for asked in (("predict", "photos/b.png"), ("export", "resnet20")):
+        assert "headline/ is of a, not of resnet20: run `dvc repro`" in command(*asked)[1]
+    for slot in ("headline", "cnn_b"):
+        write_arrays(paths.test_predictions(slot), labels=np.zeros(2))
+    write_json(paths.correct("headline"), {"model": "mlp4"})
+    _, error = command("compare", "resnet20", "cnn_b")
+    assert "headline/ is of mlp4, not of resnet20: run `dvc repro`" in error
 
 
 @pytest.fixture

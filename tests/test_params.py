@@ -145,7 +145,7 @@ BAD = [
     ("data.fit", "squash", ["data.fit", "'crop'", "'squash'"]),
     ("data.test", 1.0, ["data.test", "less than 1", "1.0"]),
     ("data.broken", "drop", ["data.broken", "'skip'", "'drop'"]),
-    ("train.class_weights", "balance", ["train.class_weights", "'balanced'", "'balance'"]),
+    ("train.class_weights", "balance", ["train.class_weights", "balanced", "'balance'"]),
     ("train.class_weights", [-1], ["train.class_weights", "0", "-1"]),
     ("train.class_weights", [1, 2.5], ["class_weights must have 10 weights, one per class, got 2"]),
     ("train.optimizer", "sdg", ["train.optimizer", "'sdg'", "Did you mean 'sgd'"]),

@@ -50,6 +50,23 @@ def test_bad_files_get_a_reason_and_the_others_a_class(tmp_path):
     assert "cannot identify" in said["b.jpg"] and "no regular file" in said["c.png"]
 
 
+def test_what_can_not_be_looked_into_is_told_with_the_rest(tmp_path, monkeypatch):
+    Image.new("L", (9, 9), 10).save(tmp_path / "a.png")
+    (tmp_path / "locked").mkdir()
+    scan = os.scandir
+
+    def refused(path):
+        if os.fspath(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)  # as root, who may look into all
+    meta = Meta("toy", ["dark", "light"], 1, 8, [0.5], [0.2], [1, 1], "", "crop", 12)
+    rows = answers(meta, image_files([tmp_path]))
+    assert rows[tmp_path / "a.png"] == "dark"
+    assert "locked is a folder that can't be looked into" in rows[tmp_path / "locked"]
+
+
 def test_links_to_folders_are_told_and_not_followed(tmp_path):
     Image.new("L", (9, 9), 10).save(tmp_path / "a.png")
     (tmp_path / "photos").mkdir()

@@ -89,6 +89,16 @@ def test_metadata_that_the_registry_does_not_know_is_refused(zoo, wrong):
         _ = zoo.entries
 
 
+def test_a_network_says_its_family_and_parameters(zoo):
+    (registry.PACKAGE / "zoo" / "two.py").write_text(
+        '@NETWORKS.register(source="a test")\ndef two(): ...\n'
+    )
+    with pytest.raises(
+        ValueError, match=r"two\.py, line 1: register\(…\): .*family and parameters"
+    ):
+        _ = zoo.entries
+
+
 def test_a_file_that_does_not_parse_is_one_clear_line(zoo):
     (registry.PACKAGE / "zoo" / "two.py").write_text("def broken(:\n")
     with pytest.raises(ValueError, match="two.py"):

@@ -1,5 +1,7 @@
 """What earlier runs leave behind: here, what was found on other test images."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from thumbnets import paths
 from thumbnets.artifacts import write_json, write_text
 from thumbnets.data.arrays import Meta, Split, read_checksum, write_split
 from thumbnets.evaluation.summaries import common_checksum
-from thumbnets.stale import remove_results_of_other_data
+from thumbnets.stale import remove_results_of_other_data, remove_stale_runs
 
 
 @pytest.fixture
@@ -68,3 +70,14 @@ def test_other_groups_of_the_same_images_are_other_data(tmp_path):
         write_split(tmp_path, Split(split.images, split.labels, meta, group=numbers))
         found.append(read_checksum(tmp_path))
     assert found[0] == found[3] == meta.sha256 and len(set(found)) == 3
+
+
+def test_a_half_written_file_of_the_headline_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = SimpleNamespace(pool=["a"], seeds=[0])
+    stays = [paths.weights("headline", 0), paths.test_predictions("headline")]
+    half = stays[1].with_name(".test.npz.4711.tmp")
+    for path in (*stays, paths.confusion("headline"), half):
+        write_text(path, "")
+    remove_stale_runs(params)
+    assert all(path.exists() for path in stays) and not half.exists()

@@ -71,6 +71,14 @@ def test_what_was_taken_away_or_altered_is_not_found(store, tmp_path):
     assert not (tmp_path / "there").exists()
 
 
+def test_a_damaged_object_is_mended_by_the_same_work(store, files, tmp_path):
+    path = objects(store)[0]
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    store.put(KEY, files)
+    assert store.take(KEY, elsewhere(tmp_path)) and stat.S_IMODE(path.stat().st_mode) == 0o444
+
+
 def test_what_is_not_of_its_sha256_is_not_taken(store, files, tmp_path):
     """MD5, by which DVC names its objects, can be met by other content on purpose."""
     (path,) = (store.cache / "finished").rglob("*.json")
@@ -163,6 +171,8 @@ def test_a_training_has_another_key_for_each_of_its_inputs(tmp_path, monkeypatch
     for path in inputs:
         write_json(path, {"content": 1})
         keys.append(training_key("a", 0))
+    write_json(paths.TRAIN / "group.npy", {"content": 0})
+    keys.append(training_key("a", 0))
     assert len(set(keys)) == len(keys)
     inputs[-1].unlink()
     with pytest.raises(ValueError, match="fold.npy is missing: run `dvc repro`"):

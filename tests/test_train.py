@@ -26,7 +26,7 @@ from thumbnets.methods.weights import load_weights
 from thumbnets.params import load_params
 from thumbnets.store import project_store, training_key
 from thumbnets.training.batches import Images
-from thumbnets.training.loop import Training, fit
+from thumbnets.training.loop import Epoch, Training, fit
 
 OUTPUTS = (paths.weights, paths.validation_predictions, paths.history)
 
@@ -159,6 +159,24 @@ def test_a_refit_learns_from_all_images_for_as_many_epochs(stage, block, split, 
     )
     assert bits(load_weights(paths.weights("toy", 0), torch.device("cpu"))) == bits(expected)
     assert len(curve) == epochs and curve[0].validation_loss is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "best", "epochs"),
+    [
+        ({}, 4, 4),
+        ({"warmup": 2.5}, 1, 3),
+        ({"warmup": 9.0}, 10, 10),
+        ({"method": {"name": "finetune", "frozen": 3}, "weights": "w.npz"}, 2, 4),
+    ],
+)
+def test_a_refit_has_room_for_its_warmup_and_method(model_settings, meta, changes, best, epochs):
+    stopping = {"patience": 2, "metric": "loss"}
+    settings = model_settings(epochs=10, early_stopping=stopping, **changes)
+    losses = [1.0 if number == best else 2.0 for number in range(1, best + 3)]
+    curve = [Epoch(number, 0.1, 1.0, 0.5, loss, 0.5) for number, loss in enumerate(losses, 1)]
+    refit = trainings._refit_settings(settings, meta, curve).train
+    assert (refit.epochs, refit.early_stopping) == (epochs, None)
 
 
 def test_a_gpu_without_memory_left_names_the_training(stage, block, monkeypatch):

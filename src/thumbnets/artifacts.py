@@ -165,8 +165,13 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
-    """Read the rows of a CSV file with a header.
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV file with a header; errors as `read_lines`."""
+    return [row for _, row in read_lines(path)]
+
+
+def read_lines(path: Path, remedy: str = _AGAIN) -> list[tuple[int, dict[str, str]]]:
+    """Read the rows of a CSV file with a header, each with the number of the line it ends in.
 
     Args:
         path: The file.
@@ -179,10 +184,11 @@ def read_csv(path: Path, remedy: str = _AGAIN) -> list[dict[str, str]]:
     content = read_bounded(path, _LONGEST_TABLE)
     with parsing(path, remedy):
         text = io.StringIO(content.decode("utf-8-sig"), newline="")  # as spreadsheets save
-        rows = list(csv.DictReader(text, strict=True))
-        for number, row in enumerate(rows, 1):
+        reader = csv.DictReader(text, strict=True)
+        rows = [(reader.line_num, row) for row in reader]
+        for number, row in rows:
             if None in row or None in row.values():
-                raise ValueError(f"row {number} has more or fewer cells than the header")
+                raise ValueError(f"line {number} has more or fewer cells than the header")
     return rows
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from thumbnets.choices import check_options, explain
-from thumbnets.registry import NETWORKS, listed, unknown
+from thumbnets.messages import listed
+from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
 

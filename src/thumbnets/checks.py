@@ -175,6 +175,10 @@ def _check_fit(params: "Params", name: str) -> None:
                 f"change (put a copy or a link there), got '{path}'."
             )
     if train.weights == "imagenet":
+        if train.patches or _metadata(params.settings[name]).example != "image":
+            raise ValueError(
+                f"models.{name}: weights: imagenet are of whole images, not of patches or bags."
+            )
         _check_published(name, params.settings[name].arch)
     if train.patches and side % train.patches.size:
         raise ValueError(

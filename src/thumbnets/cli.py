@@ -9,6 +9,7 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
+from thumbnets.artifacts import read_json
 from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
@@ -16,7 +17,15 @@ from thumbnets.data.download import download
 from thumbnets.demo.commands import add_demo, demo
 from thumbnets.doctor.commands import add_doctor, doctor
 from thumbnets.launch.commands import add_jobs, add_train, jobs, train
-from thumbnets.model_commands import add_export, add_predict, export, predict, require, slot_of
+from thumbnets.model_commands import (
+    add_export,
+    add_predict,
+    check_headline,
+    export,
+    predict,
+    require,
+    slot_of,
+)
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
 from thumbnets.registry import NETWORKS, library_names, unknown
@@ -138,6 +147,8 @@ def compare(arguments: argparse.Namespace) -> None:
     for name, slot in slots.items():
         if name != ENSEMBLE:
             require(paths.test_predictions(slot), f"{name} has no test predictions")
+        if slot == paths.HEADLINE != name:
+            check_headline(name, read_json(paths.correct(slot))["model"])
     predictions = {
         name: read_ensemble_predictions() if name == ENSEMBLE else read_predictions(slot)
         for name, slot in slots.items()

@@ -16,7 +16,7 @@ from thumbnets import runtime
 from thumbnets.blocks import settings_of
 from thumbnets.data.arrays import Meta, Split
 from thumbnets.data.preprocess import channel_statistics
-from thumbnets.registry import SCHEDULES
+from thumbnets.registry import METHODS
 from thumbnets.training.settings import ModelSettings
 
 # What params.yaml says of every model.
@@ -86,7 +86,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: The classes, sorted.
-        n_features_in_: Values of an image.
+        n_features_in_: Values of an image given as a row; of pictures, by scikit-learn, the height.
         classifier_: The trained network, `thumbnets.training.classifier.Classifier`.
     """
 
@@ -157,7 +157,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if (values.dtype == np.uint8) != (self.range_ is None):
             trained = "uint8" if self.range_ is None else "other numbers than uint8"
             raise ValueError(f"X must be as in training, {trained}, got {values.dtype}.")
-        return self.classifier_.logits(torch.from_numpy(self._images(values)))
+        images, meta = self._images(values), self.classifier_.meta
+        expected, given = [meta.channels, meta.image_size, meta.image_size], [*images.shape[1:]]
+        if given != expected:
+            raise ValueError(
+                f"X must be images [C, H, W] of {expected} as in training, got {given}."
+            )
+        return self.classifier_.logits(torch.from_numpy(images))
 
     def _images(self, values: np.ndarray) -> np.ndarray:
         """Pictures uint8 [N, C, H, W] of what was given.
@@ -187,9 +193,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         settings = settings_of(self.arch, block, DEFAULTS, rotate=False, where=where)
         train = settings.train
         train.check_method()
-        needs = [key for key in ("early_stopping", "refit") if getattr(train, key)]
-        needs += ["schedule"] * (SCHEDULES[train.schedule.name].metadata.every == "plateau")
-        if needs:
+        learned = METHODS[train.method.name].metadata
+        if learned.pretrains or learned.example != "image":
+            raise ValueError(
+                f"{where}: method {train.method.name} does not learn the classes of single images."
+            )
+        if needs := [*train.watches, *["refit"] * train.refit]:
             value = block[needs[0]]
             raise ValueError(
                 f"{where}: {needs[0]}: {value} needs validation images, and there are none here."

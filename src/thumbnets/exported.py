@@ -15,6 +15,7 @@ from thumbnets.ensembles.stacking import MIN_PROBABILITY
 from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier, normalise
 
+_TIED = 1e12  # shares of votes that are the same to as many places are tied
 _ABSENT = -1e4  # logit of a class that a regression has not seen: its probability is 0
 
 
@@ -68,16 +69,16 @@ class _Vote(nn.Module):
     def __init__(self, weights: np.ndarray, *, hard: bool) -> None:
         super().__init__()
         self.hard = hard
-        shape = (-1, 1, 1)
-        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32).reshape(shape))
+        kind = torch.float64 if hard else torch.float32  # so that ties are broken as in `hard_vote`
+        self.register_buffer("weights", torch.tensor(weights, dtype=kind).reshape(-1, 1, 1))
 
     def forward(self, logits: Tensor) -> Tensor:
         if self.hard:
-            votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).float()
+            votes = nn.functional.one_hot(logits.argmax(2), logits.shape[2]).double()
+            shares = ((self.weights * votes).sum(0) * _TIED).round() / _TIED
         else:
-            votes = logits.softmax(2)
-        shares = (self.weights * votes).sum(0)
-        return shares.clamp(min=torch.finfo(torch.float32).tiny).log()
+            shares = (self.weights * logits.softmax(2)).sum(0)
+        return shares.float().clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 class _Stack(nn.Module):

@@ -1,5 +1,6 @@
 """Values and errors of other libraries as messages quote them: on one line, never long."""
 
+from collections.abc import Iterable
 from reprlib import Repr
 
 LONGEST_QUOTE = 200  # characters
@@ -18,6 +19,13 @@ def shorten(text: str) -> str:
 def quote(value: object) -> str:
     """The `repr` of a value on one line, cut after 200 characters; fast for nested values too."""
     return shorten(_REPR.repr(value))
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names on one line: the first `most`, and how many more there are."""
+    names = list(names)
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def reason(error: Exception) -> str:

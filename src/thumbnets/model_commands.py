@@ -45,6 +45,12 @@ def require(path: Path, missing: str) -> None:
         raise ValueError(f"{missing}: run `dvc repro`.")
 
 
+def check_headline(name: str, found: str) -> None:
+    """Refuse files of the slot `headline` that are still of the block that was `model` before."""
+    if found != name:
+        raise ValueError(f"{paths.HEADLINE}/ is of {found}, not of {name}: run `dvc repro`.")
+
+
 def model_argument(text: str) -> str | Path:
     """What `--model` names: a path of weights, or a name."""
     return Path(text) if text.endswith(".safetensors") else text
@@ -62,19 +68,22 @@ def _load(model: str | Path | None, seed: int | None, device: str | None = None)
     """The trained model that a user names; None: the headline model of params.yaml.
 
     Raises:
-        ValueError: It is unknown or not trained, or was trained on other images than the project's
-            and is not named.
+        ValueError: It is unknown or not trained, or `headline/` is of another block; or it was
+            trained on other images than the project's and is not named.
     """
     import torch  # not before: it takes seconds
 
-    from thumbnets.trained import load_trained
+    from thumbnets.trained import block_of, load_trained
 
     place = torch.device(device) if device else runtime.device()
     if model == ENSEMBLE or isinstance(model, Path):
         return load_trained(model, seed, place)
     params = load_params()
     name, of_seed = model or params.model, params.seeds[0] if seed is None else seed
-    trained = load_trained(_weights(name, of_seed, params), None, place)
+    path = _weights(name, of_seed, params)
+    if slot_of(name, params) == paths.HEADLINE != name:
+        check_headline(name, block_of(path))
+    trained = load_trained(path, None, place)
     if model is None and (wrong := _foreign(trained.meta)):
         raise ValueError(
             f"{trained.name} was trained on {wrong}: run `dvc repro`, or name it by `--model "
@@ -108,9 +117,15 @@ def predict(arguments: argparse.Namespace) -> None:
 
     _check_predict(arguments)
     files = image_files(arguments.images)
-    _check_heatmap(arguments.heatmap, files, arguments.here)
+    _check_overwrites(arguments, files)
     model = ImageClassifier(_load(arguments.model, arguments.seed))
-    if foreign := _foreign(model.trained.meta):
+    try:
+        foreign = _foreign(model.trained.meta)
+    except ValueError:
+        if not isinstance(arguments.model, Path):
+            raise
+        foreign = None  # a file needs no project, and params.yaml may be of another program
+    if foreign:
         print(f"{shown(model.trained.name)} was trained on {shown(foreign)}.", file=sys.stderr)
     if not model.calibrated:
         print(
@@ -139,13 +154,20 @@ def _check_predict(arguments: argparse.Namespace) -> None:
         check_place(arguments.heatmap, arguments.here)
 
 
-def _check_heatmap(folder: Path | None, files: list[Path], here: Path) -> None:
-    """Check that no heat map can take the place of an image.
+def _check_overwrites(arguments: argparse.Namespace, files: list[Path]) -> None:
+    """Check that nothing that is written can take the place of an image.
 
     Raises:
-        ValueError: The folder holds some of the images themselves.
+        ValueError: The output is one of the images, or the folder of heat maps holds some.
     """
-    if folder and folder.resolve() in {file.resolve().parent for file in files}:
+    output, folder, here = arguments.output, arguments.heatmap, arguments.here
+    images = {file.resolve() for file in files} if output or folder else set()
+    if output and output.resolve() in images:
+        raise ValueError(
+            f"--output {as_given(output, here)} is one of the images, which would be overwritten: "
+            "name another file."
+        )
+    if folder and folder.resolve() in {image.parent for image in images}:
         raise ValueError(
             f"--heatmap {as_given(folder, here)} holds the images themselves, which would be "
             "overwritten: name another folder."
@@ -156,10 +178,12 @@ def check_place(file: Path, here: Path) -> None:
     """Check that a file can be put where the user says.
 
     Raises:
-        ValueError: Its folder does not exist, or it is a folder itself.
+        ValueError: Its folder does not exist, or it is a folder itself, a device or a pipe.
     """
     if file.is_dir():
         raise ValueError(f"{as_given(file, here)} is a folder: name a file.")
+    if file.exists() and not file.is_file():
+        raise ValueError(f"{as_given(file, here)} is no regular file: name another.")
     if not file.parent.is_dir():
         folder = as_given(file.parent, here)
         raise ValueError(f"{as_given(file, here)}: there is no folder {folder}: make it first.")

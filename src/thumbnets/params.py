@@ -15,7 +15,7 @@ from thumbnets.choices import Checked, explain
 from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.images import MAX_PIXELS, MOST_PIXELS
-from thumbnets.data.listed import FolderRule
+from thumbnets.data.listed import BROKEN, LEAKS, FolderRule
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
@@ -73,7 +73,7 @@ class DataParams(Checked):
     """Share of each class that tests where there is no test/."""
     seed: Annotated[int, Field(ge=0)]
     """Seed of the draw of that share."""
-    broken: Literal["refuse", "skip"]
+    broken: Literal[BROKEN]
     """Files that can't be read stop the run, or are listed in data/processed/findings.json."""
     depth: Annotated[int, Field(ge=8, le=16)] | None = None
     """Bits of the values in files of 16 bits; null: as many as the highest value needs."""
@@ -86,7 +86,7 @@ class DataParams(Checked):
     """Pattern on the path of an image whose first group (or all that it finds) says what it belongs
     to: no such group is divided between training, validation and test. null: the list's column, if
     any."""
-    leaks: Literal["tell", "refuse"] = "tell"
+    leaks: Literal[LEAKS] = "tell"
     """Groups on both sides of a given train/ and test/ are told in findings.json, or refused."""
     duplicates: Literal["keep", "drop"] = "keep"
     """Of any data set: copies of a test image or of another training image are told in the report,

@@ -33,19 +33,23 @@ class Answer:
 def image_files(places: Iterable[Path]) -> list[Path]:
     """The files named, and the images in the folders named, in order.
 
-    What does not exist, and a link to a folder inside, stays in the list: it is told with the rest.
+    What does not exist or can't be looked into, and a link to a folder inside, stays in the list:
+    it is told with the rest.
 
     Raises:
         ValueError: There is no image at all.
     """
     files: list[Path] = []
+
+    def locked(error: OSError) -> None:
+        files.append(Path(error.filename))
+
     for place in places:
-        if not place.is_dir():
-            files.append(place)
-        elif place.is_symlink():
-            files += images_below(place.resolve(), Counter(), link=files.append)
+        if os.path.isdir(place):  # Path.is_dir raises where it may not look
+            folder = place.resolve() if place.is_symlink() else place
+            files += images_below(folder, Counter(), link=files.append, locked=locked)
         else:
-            files += images_below(place, Counter(), link=files.append)
+            files.append(place)
     if not files:
         named = ", ".join(map(str, places))
         raise ValueError(f"No image found in {named}; looked for {', '.join(sorted(SUFFIXES))}.")
@@ -71,8 +75,10 @@ def predict(model: ImageClassifier, files: list[Path]) -> Iterator[Answer]:
 
 def _read_or_reason(path: Path, model: ImageClassifier) -> np.ndarray | str:
     try:
-        if path.is_dir():
+        if path.is_symlink() and path.is_dir():
             raise ValueError(f"{path} is a link to a folder, which is not followed: name it")
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder that can't be looked into")
         if not os.path.lexists(path):
             raise ValueError(f"{path} does not exist")
         if not path.is_file():  # to read a FIFO would wait for ever

@@ -83,12 +83,16 @@ def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
 def _show(settings: ModelSettings, data: Split, seed: int) -> None:
     """Write what the report shows of an encoder, unless it is there and up to date."""
     weights, path = paths.encoder(settings.name, seed), paths.embedding(settings.name, seed)
-    code = json.dumps(read_json(paths.stage_inputs("pretrain"))["modules"], sort_keys=True)
+    inputs = read_json(paths.stage_inputs("pretrain"))
+    code = json.dumps([inputs["modules"], inputs["libraries"]], sort_keys=True)
     key = hashlib.sha256(weights.read_bytes() + code.encode()).hexdigest()
     if path.exists() and str(read_arrays(path)["key"]) == key:
         return
     runtime.prepare(threads=settings.train.threads)
-    chosen = np.flatnonzero(settings.validates(data.fold, seed))[:MAX_IMAGES]
+    validating = np.flatnonzero(settings.validates(data.fold, seed))
+    # From all of them, since images of one's own are in the order of their classes.
+    places = np.linspace(0, len(validating) - 1, min(len(validating), MAX_IMAGES)).astype(int)
+    chosen = validating[places]
     images, labels = np.ascontiguousarray(data.images[chosen]), data.labels[chosen]
     features = load_weights(weights, runtime.device()).logits(torch.from_numpy(images))
     write_arrays(path, key=np.array(key), **embedding(features, images, labels))

@@ -10,18 +10,18 @@ import ast
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from thumbnets import options as option_types
-from thumbnets.messages import quote, shorten
+from thumbnets.messages import listed, quote, shorten
 
 PACKAGE = Path(__file__).parent
 
@@ -33,9 +33,6 @@ _ANNOTATION_NAMES = {
     "Literal": Literal,
 }
 
-
-# A message is to stay a line that one can read.
-_NAMES_IN_MESSAGE = 12
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 
@@ -57,6 +54,12 @@ class NetworkMetadata(Metadata):
     parameters: int | None = None
     largest_image: int | None = None
     """Greatest side of an image in pixels, if there is a limit."""
+
+    @model_validator(mode="after")
+    def _is_described(self) -> Self:
+        if not self.library and None in (self.family, self.parameters):
+            raise ValueError("family and parameters are needed")
+        return self
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -224,13 +227,6 @@ def unknown(kind: str, name: object, known: Any) -> str:
     return f"Unknown {kind} {quote(name)}.{hint} {said}"
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names for a message: the first ones, and how many more there are."""
-    everything = list(names)
-    more = len(everything) - _NAMES_IN_MESSAGE
-    return ", ".join(everything[:_NAMES_IN_MESSAGE]) + (f" and {more} more" if more > 0 else "")
-
-
 def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
@@ -256,10 +252,10 @@ def _read_metadata(call: ast.Call, kind: type[Metadata], path: Path) -> Metadata
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        key = ".".join(map(str, first["loc"])) + "=" * bool(first["loc"])
         known = ", ".join(kind.__dataclass_fields__)
         raise ValueError(
-            f"{path}, line {call.lineno}: register({key}=…): {first['msg']}. Known: {known}."
+            f"{path}, line {call.lineno}: register({key}…): {first['msg']}. Known: {known}."
         ) from None
 
 

@@ -61,6 +61,9 @@ def _expected(params: Params) -> dict[Path, list[str]]:
     ):
         found[folder] = params.pool
         found |= {of_slot(slot): [f"{seed}{end}" for seed in params.seeds] for slot in slots}
+    of_headline = (paths.weights_folder, paths.validation_folder, paths.history_folder)
+    files = (paths.test_predictions, paths.confusion)
+    found[Path(paths.HEADLINE)] = [of(paths.HEADLINE).name for of in (*of_headline, *files)]
     found[paths.TEST_PREDICTIONS] = [f"{model}.npz" for model in params.pool]
     found[paths.CONFUSION] = [f"{model}.csv" for model in params.pool]
     found[paths.MODEL_METRICS] = [f"{slot}.json" for slot in slots]

@@ -20,6 +20,7 @@ from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json, write_bytes, write_json
 from thumbnets.claims import claim, holder
 from thumbnets.fingerprint import changed
+from thumbnets.messages import listed
 
 _FORMAT = 1  # of the records; another one is not read
 
@@ -97,7 +98,7 @@ class Store:
             content = path.read_bytes()
             found[name], sums[name] = _md5(content), hashlib.sha256(content).hexdigest()
             target = self._object(found[name])
-            if not target.is_file():
+            if not target.is_file() or _md5(target.read_bytes()) != found[name]:  # none, or damaged
                 write_bytes(target, content)
                 os.chmod(target, 0o444)  # as DVC protects its objects
         record = {"format": _FORMAT, "files": found, "sha256": sums, "about": about or {}}
@@ -212,7 +213,7 @@ def training_files(slot: str, seed: int) -> dict[str, Path]:
 
 
 def training_key(slot: str, seed: int) -> Key:
-    """Hash of all that a training rests on: settings, code, images, folds, an encoder, its seed.
+    """Hash of all that a training rests on: settings, code, images, folds, groups, encoder, seed.
 
     Raises:
         ValueError: An input is missing: the stages before `train` have not run.
@@ -223,7 +224,8 @@ def training_key(slot: str, seed: int) -> Key:
         paths.TRAIN / "meta.json",  # has the checksum of images and labels
         paths.TRAIN / "fold.npy",
     ]
-    return key_of("train", str(seed), *files)
+    groups = paths.TRAIN / "group.npy"
+    return key_of("train", str(seed), *files, *[groups] * groups.is_file())
 
 
 def key_of(*parts: str | Path) -> Key:
@@ -252,9 +254,8 @@ def _check_code(key: str) -> None:
     """
     for file in key.code if isinstance(key, Key) else ():
         if names := changed(read_json(file).get("modules", {}), paths.SOURCE):
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise ValueError(
-                f"{', '.join(names[:3])}{more}: changed since stage `code` ran, so what it does "
+                f"{listed(names, 3)}: changed since stage `code` ran, so what it does "
                 "would be kept as work of other code: run the same command again."
             )
 

@@ -6,7 +6,7 @@ in the same run as its weights, as in the report.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +57,11 @@ class Trained:
     @property
     def title(self) -> str:
         """A short name: `cnn_c-0` of cnn_c's weights/cnn_c/0 or headline/weights/0.safetensors."""
-        path = Path(self.name)
+        path = Path(self.name).absolute()
         if not path.stem.isdecimal():
             return path.stem
         of_headline = path.parent.parent.name == paths.HEADLINE
-        return f"{_block_of(path) if of_headline else path.parent.name}-{path.stem}"
+        return f"{block_of(path) if of_headline else path.parent.name}-{path.stem}"
 
     @property
     def at_once(self) -> int:
@@ -137,7 +137,7 @@ def _find(name: str, seed: int | None) -> Path:
     """
     files = _of_slot(name)
     if not files and (of_headline := _of_slot(paths.HEADLINE)):
-        block = _block_of(of_headline[min(of_headline)])
+        block = block_of(of_headline[min(of_headline)])
         files = of_headline if name in (block, paths.HEADLINE) else {}
     if not files:
         raise ValueError(
@@ -149,7 +149,7 @@ def _find(name: str, seed: int | None) -> Path:
     return files[min(files) if seed is None else seed]
 
 
-def _block_of(path: Path) -> str:
+def block_of(path: Path) -> str:
     """The name of the model block that a file of weights was trained by."""
     with parsing(path), safe_open(path, "pt") as file:
         return json.loads(file.metadata()["thumbnets"])["settings"]["name"]
@@ -205,13 +205,18 @@ def _load_ensemble(seed: int | None, device: torch.device) -> Trained:
     members = {name: load_weights(files[name], device) for name in members_of(ensemble)}
     first, *others = members
     for name in others:
-        if members[name].meta != members[first].meta:
+        if _images_of(members[name]) != _images_of(members[first]):
             raise ValueError(f"{name} was trained on other images than {first}: run `dvc repro`.")
     voting = selected["voting"]
     temperature = _temperature_of(ensemble, voting)
     calibrated = temperature is not None
     temperature = temperature or AS_TRAINED
     return Trained(ENSEMBLE, members, temperature, calibrated, ensemble, voting)
+
+
+def _images_of(classifier: Classifier) -> Meta:
+    """What is known of the images; published weights have a normalisation of their own."""
+    return replace(classifier.meta, mean=[], std=[])
 
 
 def _of_seed(ensembles: dict[tuple[int, ...], Ensemble], seed: int | None) -> Ensemble:

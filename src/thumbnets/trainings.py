@@ -1,13 +1,14 @@
 """Training one model with one seed, from its settings to the files that are written of it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import write_arrays, write_csv
-from thumbnets.data.arrays import Split, read_split, renumbered
+from thumbnets.data.arrays import Meta, Split, read_split, renumbered
 from thumbnets.evaluation import views
 from thumbnets.methods.base import Method, Part, build_method
 from thumbnets.methods.weights import save_weights
@@ -39,7 +40,7 @@ def train_model(settings: ModelSettings, seed: int, key: str, files: Mapping[str
     classifier, curve = training.run(settings, "folds", ~validates, validates)
     final = classifier
     if settings.train.refit:
-        refit = _refit_settings(settings, curve)
+        refit = _refit_settings(settings, data.meta, curve)
         everything, halvings = np.ones_like(validates), classifier.halvings
         final, _ = training.run(refit, "refit", everything, None, halvings)
 
@@ -114,10 +115,18 @@ class _Training:
             checkpoint.remove()
 
 
-def _refit_settings(settings: ModelSettings, curve: list[Epoch]) -> ModelSettings:
-    """The settings for all images: as many epochs as the fold that validates found best."""
-    epochs = settings.train.epochs
-    if settings.train.early_stopping:
-        epochs = min(curve, key=lambda row: row.to_improve).epoch
-    changes = {"epochs": epochs, "early_stopping": None}
-    return settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
+def _refit_settings(settings: ModelSettings, meta: Meta, curve: list[Epoch]) -> ModelSettings:
+    """The settings for all images: as many epochs as the fold that validates found best.
+
+    Where these are too few for the warm-up or the method, the fewest that are enough.
+    """
+    train, best = settings.train, settings.train.epochs
+    if train.early_stopping:
+        best = min(curve, key=lambda row: row.to_improve).epoch
+    for epochs in range(best, train.epochs + 1):  # the last are those of the first training
+        changed = train.model_copy(update={"epochs": epochs, "early_stopping": None})
+        refit = settings.model_copy(update={"train": changed})
+        with suppress(ValueError):
+            build_method(refit, meta)
+            break
+    return refit

@@ -55,7 +55,7 @@ def test_every_image_with_these_pixels_gets_the_new_label(tmp_path):
             [f"{SUMS[0]},,cat,owl", f"{SUMS[0]},,cat,dog"],
             "fix.csv, line 2 gives the same image another label",
         ),
-        ([f"{SUMS[0]},cat,owl"], "fix.csv is damaged (row 1 has more or fewer cells"),
+        ([f"{SUMS[0]},cat,owl"], "fix.csv is damaged (line 2 has more or fewer cells"),
     ],
 )
 def test_every_mistake_is_one_line(tmp_path, lines, said):

@@ -61,6 +61,26 @@ def test_plain_images_are_copies_by_their_level():
     assert find_copies(train, scenes(4, seed=1)[:, :1]).pairs.tolist() == [[1, 3]]
 
 
+def test_the_same_shape_in_another_colour_is_no_copy():
+    train, test = scenes(8), scenes(4, seed=1)
+    for place, colour in ((2, (200, 30, 30)), (5, (30, 30, 200)), (6, (200, 30, 30))):
+        train[place] = 255
+        train[place, :, 8:24, 10:20] = np.array(colour)[:, None, None]  # all of the same grey
+    train[1] = np.array([255, 0, 0])[:, None, None]
+    train[3] = np.array([0, 0, 255])[:, None, None]
+    assert find_copies(train, test).pairs.tolist() == [[2, 6]]
+
+
+def test_many_plain_images_are_paired_with_the_first_and_the_first_that_tests():
+    train, test = np.full((3_000, 1, 8, 8), 90, np.uint8), np.full((20, 1, 8, 8), 90, np.uint8)
+    train[7], test[0] = scenes(1, side=8)[0, :1], 10
+    found = find_copies(train, test)
+    assert len(found.pairs) == (2_999 + 19 - 1) + (2_999 - 1 + 18)
+    assert found.to_drop().tolist() == [place for place in range(3_000) if place != 7]
+    others = find_copies(train, test[:1])  # none of the same that tests: the first stays
+    assert others.to_drop().tolist() == [place for place in range(1, 3_000) if place != 7]
+
+
 def test_one_of_each_stays_unless_it_tests():
     pairs = np.array([[0, 1], [0, 2], [1, 2], [3, 4], [3, 10], [5, 6], [10, 11]])
     copies = Copies(pairs, tests_from=10)

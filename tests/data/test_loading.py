@@ -50,8 +50,18 @@ def test_what_is_not_there(photos, name, said):
         ("trian", {}, "split must be train or test, got 'trian'"),
         ("train", {"brokn": "skip"}, "option of a folder 'brokn'. Did you mean 'broken'"),
         ("train", {"fit": "corp"}, "Unknown fit 'corp'. Did you mean 'crop'"),
+        ("train", {"broken": "ignore"}, "Unknown broken 'ignore'"),
     ],
 )
 def test_what_is_misspelt(photos, split, rule, said):
     with pytest.raises(ValueError, match=said):
         load(photos, split, **rule)
+
+
+def test_options_are_for_a_folder_of_images(photos):
+    write_split(photos.parent / "processed/train", load(photos, "train"))
+    for name in ("digits", photos.parent / "processed"):
+        with pytest.raises(
+            ValueError, match="size can't be given for .*: options are for a folder"
+        ):
+            load(name, "train", size=64)

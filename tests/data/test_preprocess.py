@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from thumbnets.data import arrays
+from thumbnets.data import arrays, load
 from thumbnets.data.arrays import Meta, Split, read_split, write_split
 from thumbnets.data.datasets import DATASETS, Dataset
 from thumbnets.data.division import stratified_folds
@@ -223,6 +223,24 @@ def test_few_groups_say_what_they_mean():
         "Only 12 groups of images validate: intervals will be wide.",
         "All images that test are of one group: no interval can be told.",
     ]
+
+
+def test_images_that_are_alone_are_no_group():
+    assert few_groups(np.arange(40), None) == few_groups(None, None) == []
+    assert few_groups(None, np.array([0, 0, 1])) == [
+        "Only 2 groups of images test: intervals will be wide."
+    ]
+
+
+def test_a_channel_may_be_the_same_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    pixels[..., 2] = 0
+    for number, image in enumerate(pixels):
+        Path(f"images/{'ab'[number % 2]}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(f"images/{'ab'[number % 2]}/{number}.png")
+    meta = load("images", "train", size=8).meta
+    assert meta.mean[2] == 0 and meta.std[2] == 1 and 0 < meta.std[0] < 1
 
 
 def test_own_images_have_findings_of_their_own(tmp_path, monkeypatch, capsys):

@@ -87,3 +87,15 @@ def test_what_is_held_out_is_no_better_than_what_was_fitted():
     assert nll(held_out, labels) > nll(stacked(stack, p), labels)
     assert nll(held_out, labels) > np.log(3) - 0.02
     assert held_out.sum(1) == pytest.approx(np.ones(100), abs=1e-5)
+
+
+def test_no_fold_divides_a_group():
+    """Of five images that are the same, four would tell the label of the fifth."""
+    rng = np.random.default_rng(0)
+    p, labels = rng.dirichlet(np.ones(3), (2, 20)), rng.integers(0, 3, 20)
+    p, labels, groups = p.repeat(5, axis=1), labels.repeat(5), np.arange(20).repeat(5)
+    alone, together = (fit_stack(["a", "b"], p, labels, of)[1] for of in (None, groups))
+    assert nll(together, labels) > nll(alone, labels) + 0.05
+    np.testing.assert_array_equal(together, together[::5].repeat(5, axis=0))
+    np.testing.assert_array_equal(alone, fit_stack(["a", "b"], p, labels, np.arange(100))[1])
+    assert (fit_stack(["a", "b"], p, labels, np.zeros(100))[1] == 1 / 3).all()

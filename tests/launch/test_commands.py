@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -150,6 +151,33 @@ def test_jobs_of_what_is_no_longer_wanted_are_ended(backend, missing, training):
     assert [job.trainings for job in read_jobs()] == [(missing[0],)]
 
 
+def test_of_a_job_that_is_picked_up_only_what_is_missing_counts(
+    backend, missing, training, monkeypatch
+):
+    run("--on", "slurm", "--bundle", "2", "--detach")
+    gone, *rest = missing
+    longer = replace(rest[0], seconds=7.0)  # as the cache has learnt meanwhile
+    missing[:] = [longer, *rest[1:], training(seed=9)]
+    monkeypatch.setattr(
+        following.time, "sleep", lambda _: backend.ends.update(dict.fromkeys("012", ""))
+    )
+    put = backend.store.put
+    monkeypatch.setattr(backend.store, "put", lambda key, *of: key != gone.key and put(key, *of))
+    run()
+    assert [job.trainings for job in backend.submitted[2:]] == [(missing[-1],)]
+    assert not backend.cancelled and read_jobs() == []
+
+
+def test_logs_of_another_host_stay(store):
+    folders = [paths.LAUNCH / f"local-{host}-{2**30}" for host in ("node", "node-1")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commands.socket, "gethostname", lambda: "node")
+        commands._remove_logs_of_killed_runs()
+    assert [folder.exists() for folder in folders] == [False, True]
+
+
 def test_what_another_has_under_way_is_waited_for_and_trained_if_it_ends_without(
     backend, missing, store, monkeypatch, capsys
 ):
@@ -286,4 +314,10 @@ def test_a_recipe_passes_them_on(monkeypatch):
     arguments.files, arguments.seeds, arguments.dry_run = [file], None, False
     recipe(arguments)
     expected = ("--on", "slurm", "--minutes", "5", "--option", "qos=low")
-    assert given == {"seeds": None, "jobs": 3, "launch": expected}
+    assert given == {"seeds": None, "jobs": 3, "launch": expected, "device": "cpu"}
+    arguments.gpus = 1
+    recipe(arguments)
+    assert given["device"] == "cuda"
+    arguments.on = None
+    recipe(arguments)
+    assert given["device"] is None

@@ -1,9 +1,12 @@
 """What is said of a result when code, params or data have changed since."""
 
+from dataclasses import replace
+
 import pytest
 
 from thumbnets import paths
 from thumbnets.recipes.basis import basis
+from thumbnets.recipes.pages import read_results
 from thumbnets.recipes.recipe import RecipeFile, find_recipes
 from thumbnets.recipes.staleness import judge
 from thumbnets.yaml_files import read_yaml
@@ -32,7 +35,7 @@ def result(students, params) -> dict:
         "recipe": {"seeds": params.seeds},
         "basis": rests_on,
         "trainings": [{"model": "tiny_cnn_distilled", "seed": seed} for seed in params.seeds],
-        "goals": [{"of": "tiny_cnn_distilled", "reached": False}],
+        "goals": [{"of": "tiny_cnn_distilled", "metric": "accuracy", "reached": False}],
     }
 
 
@@ -71,6 +74,35 @@ def test_the_title_of_the_report_changes_nothing(students, params, result):
     from thumbnets.params import check_params
 
     assert judge(students, result, check_params(content, "here")).states == ["current"]
+
+
+def test_a_goal_without_a_measurement_is_open(students, params, result):
+    result["goals"] = []
+    assert str(judge(students, result, params)) == "current, 1 goals open"
+
+
+def test_the_goals_of_a_result_are_those_of_the_recipe_now(root):
+    file = next(r for r in find_recipes(root) if r.id == "fashion_mnist/best")
+    first, *others = file.recipe.goals
+    raised = first.model_copy(update={"value": 0.99})
+    recipe = file.recipe.model_copy(update={"goals": [raised, *others[1:]]})
+    changed = replace(file, recipe=recipe)
+    goals = read_results([changed])[changed]["goals"]
+    assert [goal["of"] for goal in goals] == [goal.of for goal in recipe.goals]
+    assert goals[0]["value"] == 0.99 and not goals[0]["reached"]
+
+
+def test_what_is_done_about_wrong_data_is_a_changed_param(students, params, result, tmp_path):
+    def changed(**data):
+        return params.model_copy(update={"data": params.data.model_copy(update=data)})
+
+    assert judge(students, result, changed(duplicates="drop")).states == ["params changed (run)"]
+    found = []
+    for text in ("checksum", "other"):
+        (tmp_path / "fix.csv").write_text(text)
+        corrected = changed(corrections=str(tmp_path / "fix.csv"))
+        found.append(basis(corrected)["settings"]["run"])
+    assert len({*found, result["basis"]["settings"]["run"]}) == 3
 
 
 def test_other_data_are_told(students, params, result):

@@ -168,6 +168,7 @@ def _write_evaluation(
     metrics |= {"parameters": 1234567, "multiply_accumulates": 7654321}
     metrics |= {"lr_halvings": HALVINGS[model] * len(params.seeds)}
     write_json(paths.metrics(slot), metrics)
+    write_json(paths.correct(slot), {"model": model})
     mistakes = confident_mistakes(logits, labels, params.evaluation.mistakes)
     write_arrays(
         paths.test_predictions(slot),

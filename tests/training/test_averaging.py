@@ -157,6 +157,20 @@ def test_swa_computes_the_statistics_of_batch_norm_anew(watched, train, toy_imag
     assert bits(theirs) == bits(average.network)
 
 
+def test_each_image_counts_alike_in_the_statistics(train_settings):
+    """Batches of 8, 8, 3 and 1: the last has no variance."""
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4))
+    average = build_average(network, train_settings(average=ALWAYS["swa"]), STEPS)
+    average.update()
+    images = torch.rand(20, 1, 2, 2, generator=Generator().manual_seed(1))
+    average.refresh_statistics(images.split([8, 8, 3, 1]))
+    norm, values = average.network[1], images.flatten(1).numpy()
+    assert np.allclose(norm.running_mean, values[:19].mean(0), atol=1e-6)
+    parts = values[:8], values[8:16], values[16:19]
+    variances = [part.var(0, ddof=1) for part in parts]
+    assert np.allclose(norm.running_var, np.average(variances, axis=0, weights=[8, 8, 3]))
+
+
 def test_statistics_are_without_dropout_and_draw_nothing(train_settings, toy_images):
     network = nn.Sequential(Dropout(0.5), nn.BatchNorm2d(1))
     average = build_average(network, train_settings(average=ALWAYS["swa"]), STEPS)

@@ -45,9 +45,16 @@ def test_a_power_is_dumped_as_it_is_written(train_settings):
     assert settings.class_weights == PowerWeights(power=0.5)
     assert settings.model_dump()["class_weights"] == {"power": 0.5}
     assert type(settings).model_validate(settings.model_dump()) == settings
-    for wrong in ({"power": 0}, {"power": 1.5}, {"pwer": 1}, {"power": True}, {}):
-        with pytest.raises(ValueError, match="must be {power: P}, P above 0 and at most 1, got"):
+    more = [{"power": 1, "other": 2}, "balance", 3, [1.0, -2.0], [1.0, True], [1.0, float("inf")]]
+    for wrong in ({"power": 0}, {"power": 1.5}, {"pwer": 1}, {"power": True}, {}, *more):
+        with pytest.raises(ValueError, match="must be balanced, {power: P} with P above 0"):
             train_settings(class_weights=wrong)
+
+
+def test_a_class_that_the_fold_lacks_takes_no_share_of_the_others(uneven):
+    found = class_weights("balanced", uneven, 4)
+    torch.testing.assert_close(found[:3], class_weights("balanced", uneven, 3))
+    assert found[uneven.labels].mean() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], [1.0, 2.0, 3.0, 4.0]])

@@ -81,6 +81,15 @@ def test_onecycle_moves_the_first_beta_of_adam(course):
 def test_onecycle_of_very_few_steps(course, rise, steps):
     rates, _ = course(1, steps, lr=0.1, schedule={"name": "onecycle", "rise": rise})
     assert all(0 < rate <= 0.1 for rate in rates)
+    assert max(rates) > 0.03
+    assert rise * steps != 1 or rates[0] == pytest.approx(0.1, rel=1e-5)  # torch divides by 0
+
+
+@pytest.mark.parametrize("name", ["onecycle", "triangular"])
+def test_a_single_step_has_the_whole_rate(course, name):
+    assert course(1, 1, lr=0.1, schedule=name)[0] == [0.1]
+    with pytest.raises(ValueError, match="triangular: 3 cycles need two steps each, got 4"):
+        course(1, 4, schedule={"name": "triangular", "cycles": 3})
 
 
 def test_cosine_is_half_a_cosine_over_the_run(course):

@@ -1,6 +1,5 @@
 """Labels that a user has corrected, `data.corrections`: a CSV file of checksums of images."""
 
-import csv
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from thumbnets import paths
-from thumbnets.artifacts import parsing, read_csv
+from thumbnets.artifacts import parsing, read_lines
 from thumbnets.data.arrays import chunks
 from thumbnets.data.names import csv_cell, shown
 from thumbnets.data.readers import Part
@@ -48,13 +47,6 @@ def check_place(path: str) -> None:
         )
 
 
-def _lines(path: Path) -> list[int]:
-    """The line in which each row ends, without the first one: some lines may be blank."""
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
-        return [reader.line_num for row in reader if row][1:]
-
-
 def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
     """Read the corrections.
 
@@ -66,7 +58,7 @@ def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
         ValueError: In one line: a column is missing, or which line has which fault.
     """
     remedy = f"correct it; its columns are {', '.join(COLUMNS)}"
-    rows = read_csv(path, remedy)
+    rows = read_lines(path, remedy)
     with parsing(path, remedy):
         found = [
             Correction(
@@ -75,7 +67,7 @@ def read_corrections(path: Path, classes: tuple[str, ...]) -> list[Correction]:
                 row["old_label"],
                 row["new_label"],
             )
-            for number, row in zip(_lines(path), rows, strict=True)
+            for number, row in rows
         ]
     by_cell = {csv_cell(name): name for name in classes} | {name: name for name in classes}
     seen: dict[str, Correction] = {}

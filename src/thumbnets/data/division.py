@@ -53,7 +53,8 @@ def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
         for label, count in Counter(row.label for row in rows).items():
             if count < 2:
                 raise ValueError(
-                    f"{rule.path}: class {shown(label)} has one image, needs two or more."
+                    f"{rule.path}: class {shown(label)} has one image, needs three or more: to "
+                    "train, validate and test."
                 )
         tests = _draw_groups(rows, rule) if any(row.group for row in rows) else _draw(rows, rule)
         rows = [replace(row, part="test" if row.file in tests else "train") for row in rows]
@@ -109,7 +110,7 @@ def _draw_groups(rows: list[Listed], rule: FolderRule) -> set[str]:
             if label is not None:
                 raise ValueError(
                     f"{rule.path}: class {shown(label)} has too few groups (data.group) for both "
-                    "parts: it needs two or more."
+                    "parts: it needs three or more."
                 )
     return tests
 

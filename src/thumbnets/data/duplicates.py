@@ -10,7 +10,8 @@ import numpy as np
 from thumbnets.data.arrays import chunks
 from thumbnets.data.readers import Part, on_disk
 
-ALIKE = 0.995  # least correlation of the pixels of two copies
+ALIKE = 0.995  # least correlation of the pixels of two copies, in grey
+_ALIKE_IN_COLOUR = 0.98  # of all their channels: JPEG stores colours coarsely
 _NOISE = 9.0  # variance in levels of 255 below which an image is plain, and correlation is noise
 
 _SIDE = 8  # lowest frequencies in each direction that the hash looks at
@@ -63,20 +64,23 @@ def find_copies(train: np.ndarray, test: np.ndarray) -> Copies:
     """Find near-duplicates within and across the two parts.
 
     Candidates have similar perceptual hashes; copies are those whose pixels correlate by `ALIKE` or
-    more, or, of plain images, differ by less than noise.
+    more in grey, and nearly so in colour, or, of plain images, differ by less than noise. A plain
+    image is paired with the first of its colour, and with the first that tests.
 
     Args:
         train, test: uint8 [N, C, H, W] and [M, C, H, W], may be memory maps.
     """
     waves = np.concatenate([_waves(train), _waves(test)])
-    candidates = _near(perceptual_hashes(waves), waves)
-    step = max(1, _PAIRS // (4 * max(1, train[0].size)))
+    plain, others = np.flatnonzero(~waves.any(1)), np.flatnonzero(waves.any(1))
+    waves = waves[others]
+    near = others[_near(perceptual_hashes(waves), waves)]
+    candidates = np.concatenate([near, _plain_pairs(plain, train, test)])
     kept = [
-        some[_alike(_grey_at(some[:, 0], train, test), _grey_at(some[:, 1], train, test))]
-        for some in (candidates[start : start + step] for start in range(0, len(candidates), step))
+        some[_are_copies(*(_images_at(places, train, test) for places in some.T))]
+        for some in _pieces(candidates, train)
     ]
     pairs = np.concatenate([np.empty((0, 2), np.int64), *kept])
-    return Copies(pairs, len(train))
+    return Copies(np.unique(pairs, axis=0), len(train))
 
 
 def perceptual_hashes(waves: np.ndarray) -> np.ndarray:
@@ -144,13 +148,43 @@ def _near(hashes: np.ndarray, waves: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _grey_at(places: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Images by their places, float32 [P, H * W]."""
+def _plain_pairs(plain: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Each of some plain images with the first of about its colour, and the first that tests.
+
+    Not each with each: where thousands are blank, that would be millions.
+
+    Args:
+        plain: int64 [P], places in ascending order.
+        train, test: As `find_copies` has them.
+
+    Returns:
+        int64 [Q, 2], at most two pairs for each.
+    """
+    means = [_images_at(some, train, test).mean((2, 3)) for some in _pieces(plain, train)]
+    levels = np.floor(np.concatenate([np.empty((0, train.shape[1])), *means]) / np.sqrt(_NOISE))
+    _, colour = np.unique(levels, axis=0, return_inverse=True)
+    found = [np.empty((0, 2), np.int64)]
+    for others in (plain, plain[plain >= len(train)]):
+        colours, first = np.unique(colour[np.isin(plain, others)], return_index=True)
+        known = np.isin(colour, colours)
+        pairs = np.stack([others[first][np.searchsorted(colours, colour[known])], plain[known]], 1)
+        found.append(np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1))
+    return np.concatenate(found)
+
+
+def _pieces(places: np.ndarray, train: np.ndarray) -> Iterator[np.ndarray]:
+    """Places, or pairs of them, of as many images as are looked at together."""
+    step = max(1, _PAIRS // (4 * max(1, train[0].size)))
+    return (places[start : start + step] for start in range(0, len(places), step))
+
+
+def _images_at(places: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Images by their places, uint8 [P, C, H, W]."""
     images = np.empty((len(places), *train.shape[1:]), np.uint8)
     tests = places >= len(train)
     images[~tests] = train[places[~tests]]
     images[tests] = test[places[tests] - len(train)]
-    return _grey(images).reshape(len(places), -1)
+    return images
 
 
 def _grey(images: np.ndarray) -> np.ndarray:
@@ -158,15 +192,24 @@ def _grey(images: np.ndarray) -> np.ndarray:
     return images[:, 0].astype(np.float32) if images.shape[1] == 1 else images.mean(1, np.float32)
 
 
-def _alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Whether grey images float32 [P, H * W] are copies of each other, bool [P]."""
+def _are_copies(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether images uint8 [P, C, H, W] are copies of each other, bool [P]."""
+    copies = _alike(_grey(a), _grey(b), ALIKE)
+    if a.shape[1] > 1:
+        copies &= _alike(a.astype(np.float32), b.astype(np.float32), _ALIKE_IN_COLOUR)
+    return copies
+
+
+def _alike(a: np.ndarray, b: np.ndarray, least: float) -> np.ndarray:
+    """Whether values float32 [P, …] correlate by `least`, or are plain and the same, bool [P]."""
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
     squares_a, squares_b, product = (_mean_product(*of) for of in ((a, a), (b, b), (a, b)))
     mean_a, mean_b = a.mean(1), b.mean(1)
     variances = (squares_a - mean_a**2) * (squares_b - mean_b**2)
     spread = np.sqrt(np.maximum(variances, 0))
     correlation = (product - mean_a * mean_b) / np.maximum(spread, 1e-6)
     noise = squares_a + squares_b - 2 * product
-    return np.where(spread < _NOISE, noise < _NOISE, correlation >= ALIKE)
+    return np.where(spread < _NOISE, noise < _NOISE, correlation >= least)
 
 
 def _mean_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from thumbnets.data.images import MAX_PIXELS
 
+BROKEN = ("refuse", "skip")  # what may be done about files that can't be read
+LEAKS = ("tell", "refuse")  # what may be done about groups in both parts that are given
+
 
 @dataclass(frozen=True)
 class FolderRule:
@@ -15,13 +18,13 @@ class FolderRule:
         fit: How, a key of `images.FITS`.
         test: Share of the images of each class that test, where the folder does not say.
         seed: Draws them.
-        broken: `refuse`, or `skip` files that can't be read.
+        broken: What is done about files that can't be read, one of `BROKEN`.
         depth: Bits of the values in files of 16 bits, 8 to 16; None: as many as the highest needs.
         max_pixels: Largest number of pixels of an image.
         list: CSV file in the folder that says the label of each image; None: its folder does.
         group: Pattern on the path of an image, below its part; what its first group matches is
             the group of the image. None: of the list's column, or every image by itself.
-        leaks: What is done about groups in both parts that are given: `tell`, or `refuse`.
+        leaks: What is done about groups in both parts that are given, one of `LEAKS`.
     """
 
     path: str

@@ -21,7 +21,12 @@ def refuse_link(path: Path) -> None:
     )
 
 
-def _refuse_locked(error: OSError) -> None:
+def refuse_locked(error: OSError) -> None:
+    """Say what to do about a folder that can't be looked into.
+
+    Raises:
+        ValueError: Always.
+    """
     raise ValueError(
         f"{shown(error.filename)} can't be looked into ({error.strerror}): change its permissions, "
         "or move it."
@@ -29,7 +34,11 @@ def _refuse_locked(error: OSError) -> None:
 
 
 def images_below(
-    folder: Path, kinds: Counter[str], *, link: Callable[[Path], object] = refuse_link
+    folder: Path,
+    kinds: Counter[str],
+    *,
+    link: Callable[[Path], object] = refuse_link,
+    locked: Callable[[OSError], object] = refuse_locked,
 ) -> Iterator[Path]:
     """The images in a folder and in those inside, in order.
 
@@ -37,13 +46,14 @@ def images_below(
         folder: Where to look.
         kinds: Counts the files that are passed over, by kind.
         link: What is done about a folder that is a link; none is followed.
+        locked: What is done about the error of a folder that can't be looked into.
 
     Raises:
         ValueError: A folder is a link, which DVC does not look behind, or can't be looked into.
     """
     if folder.is_symlink():
         link(folder)
-    for place, folders, names in os.walk(folder, onerror=_refuse_locked):
+    for place, folders, names in os.walk(folder, onerror=locked):
         folders[:] = sorted(name for name in folders if not is_left_behind(name))
         for path in map(Path(place).joinpath, folders):
             if path.is_symlink():
@@ -67,7 +77,7 @@ def refuse_untracked(folder: Path) -> None:
         ValueError: There is a link to nothing, a FIFO or device, a name that is not UTF-8, or a
             folder that can't be looked into.
     """
-    for place, folders, names in os.walk(folder, onerror=_refuse_locked):
+    for place, folders, names in os.walk(folder, onerror=refuse_locked):
         if unsayable := next((name for name in [*folders, *names] if not is_utf8(name)), None):
             raise ValueError(
                 f"{shown(Path(place) / unsayable)} has a name that is not UTF-8, which DVC can't "

@@ -11,7 +11,8 @@ from thumbnets.data.datasets import DATASETS, OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
 from thumbnets.data.images import FITS
-from thumbnets.data.listed import FolderRule
+from thumbnets.data.listed import BROKEN, LEAKS, FolderRule
+from thumbnets.data.names import shown
 from thumbnets.data.preprocess import read_dataset
 from thumbnets.registry import unknown
 
@@ -38,10 +39,16 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
     if split not in ("train", "test"):
         raise ValueError(f"split must be train or test, got {split!r}.")
     name, folder = str(name_or_folder), Path(name_or_folder)
-    if name not in DATASETS and (folder / split / "meta.json").is_file():
-        return read_split(folder / split)
-    if name not in DATASETS and folder.is_dir():
+    preprocessed = name not in DATASETS and (folder / split / "meta.json").is_file()
+    if name not in DATASETS and folder.is_dir() and not preprocessed:
         return _load_images(_rule(folder, rule), split)
+    if rule:
+        raise ValueError(
+            f"{shown(', '.join(rule))} can't be given for {shown(name)}: options are for a folder "
+            "of images."
+        )
+    if preprocessed:
+        return read_split(folder / split)
     dataset = get_dataset(name)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{name} are images of your own: give the folder that they are in.")
@@ -56,8 +63,9 @@ def _rule(folder: Path, options: dict[str, Any]) -> FolderRule:
         if name not in known:
             raise ValueError(unknown("option of a folder", name, known))
     rule = FolderRule(str(folder), **options)
-    if rule.fit not in FITS:
-        raise ValueError(unknown("fit", rule.fit, FITS))
+    for name, values in {"fit": FITS, "broken": BROKEN, "leaks": LEAKS}.items():
+        if (value := getattr(rule, name)) not in values:
+            raise ValueError(unknown(name, value, values))
     return rule
 
 

@@ -110,10 +110,11 @@ def read_dataset(
     dataset = get_dataset(name)
     own = isinstance(dataset, OwnImages)
     content = mend(read_folder(raw, rule) if own else dataset.read(raw))
-    mean, std = channel_statistics(content.train.images)
-    if min(std) == 0:
+    mean, deviations = channel_statistics(content.train.images)
+    if max(deviations) == 0:
         where = rule.path if own and rule else raw
         raise ValueError(f"{where}: all training images of {name} have the same single colour.")
+    std = [deviation or 1.0 for deviation in deviations]  # of a channel that is the same everywhere
     counts = {part: _counts(of, content) for part, of in content.parts.items()}
     digests = {}
 
@@ -222,8 +223,8 @@ def preprocess(
         fold = fitting_folds(train.labels, **named, groups=prepared.groups)
         validates = int((fold == 0).sum())
         few = few_images(validates, len(prepared.test.labels))
-        if train.group is not None:
-            few += few_groups(train.group[fold == 0], prepared.test.group)
+        of_train = None if train.group is None else train.group[fold == 0]
+        few += few_groups(of_train, prepared.test.group)
         print(*few, sep="\n", end="\n" * bool(few))
         more = {"folds": int(fold.max()) + 1, "validates": validates, "few": few}
         findings = replace(findings, own={**findings.own, **more})
@@ -304,15 +305,17 @@ def few_images(validates: int, tests: int) -> list[str]:
     return said
 
 
-def few_groups(validates: np.ndarray, tests: np.ndarray) -> list[str]:
+def few_groups(validates: np.ndarray | None, tests: np.ndarray | None) -> list[str]:
     """What few groups of validation or test images mean, in a sentence for each part.
 
     Args:
-        validates: int64 [V], number of the group of each validation image.
+        validates: int64 [V], number of the group of each validation image; None: all are alone.
         tests: int64 [N], the same of the test images.
     """
     said = []
     for groups, doing in ((validates, "validate"), (tests, "test")):
+        if groups is None:
+            continue
         count = len(np.unique(groups))
         if count == 1:
             said.append(f"All images that {doing} are of one group: no interval can be told.")

@@ -58,6 +58,7 @@ def fit_rules(
     *,
     steps: int,
     objective: str = "loss",
+    groups: np.ndarray | None = None,
 ) -> dict[str, Ensemble]:
     """Fit every rule, those for the macro F1 only if that is the objective.
 
@@ -67,6 +68,7 @@ def fit_rules(
         labels: int64 [N].
         steps: Number of steps of the greedy selections.
         objective: Objective that the params name, a key of `OBJECTIVES`.
+        groups: int64 [N], number of the group of each image; None: all are alone.
 
     Returns:
         An ensemble for each rule: `votes` (for each member with a positive weight, its weight or
@@ -82,7 +84,7 @@ def fit_rules(
         ensembles[rule] = {"votes": {n: w for n, w in zip(names, weights, strict=True) if w}}
     by_name = dict(zip(names, probabilities, strict=True))
     predicted = {rule: combine(fitted, by_name, "soft") for rule, fitted in ensembles.items()}
-    ensembles[STACKING], predicted[STACKING] = fit_stack(names, probabilities, labels)
+    ensembles[STACKING], predicted[STACKING] = fit_stack(names, probabilities, labels, groups)
     for rule, fitted in ensembles.items():
         fitted["validation_loss"] = nll(predicted[rule], labels)
         fitted["validation_accuracy"] = float(np.mean(predicted[rule].argmax(1) == labels))

@@ -20,7 +20,10 @@ _FOLDS = 5
 
 @threadpool_limits.wrap(limits=1)  # many small products: quicker, and the same on any machine
 def fit_stack(
-    names: list[str], probabilities: np.ndarray, labels: np.ndarray
+    names: list[str],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Fit a multinomial logistic regression to log-probabilities, penalised by L2.
 
@@ -30,6 +33,8 @@ def fit_stack(
         names: Names of the members.
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
+        groups: int64 [N], number of the group of each image, which no fold divides; None: all are
+            alone.
 
     Returns:
         The regression: `members`; `classes`, C of the K that occur among the labels;
@@ -39,21 +44,25 @@ def fit_stack(
     """
     features, classes = _features(probabilities), probabilities.shape[2]
     penalties = tqdm(_PENALTIES, "stacking", leave=False, delay=2, disable=None)
-    held_out = {c: _held_out(features, labels, classes, c) for c in penalties}
+    groups = np.arange(len(labels)) if groups is None else groups
+    held_out = {c: _held_out(features, labels, groups, classes, c) for c in penalties}
     best = min(held_out, key=lambda penalty: nll(held_out[penalty], labels))
     return {"members": names, **fit_regression(features, labels, best)}, held_out[best]
 
 
-def _held_out(features: np.ndarray, labels: np.ndarray, classes: int, penalty: float) -> np.ndarray:
-    from sklearn.model_selection import (
-        KFold,
-    )  # takes half a second, and only this function needs it
+def _held_out(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, penalty: float
+) -> np.ndarray:
+    # Takes half a second, and only this function needs it.
+    from sklearn.model_selection import KFold
 
-    predicted = np.full((len(labels), classes), 1 / classes)  # of a single image: uniform
-    if len(labels) > 1:
-        folds = KFold(min(_FOLDS, len(labels)), shuffle=True, random_state=0)
-        for fitted, held in folds.split(features):
-            regression = fit_regression(features[fitted], labels[fitted], penalty)
+    predicted = np.full((len(labels), classes), 1 / classes)  # of a single group: uniform
+    names, groups = np.unique(groups, return_inverse=True)
+    if len(names) > 1:
+        folds = KFold(min(_FOLDS, len(names)), shuffle=True, random_state=0)
+        for _, of_fold in folds.split(names):
+            held = np.isin(groups, of_fold)
+            regression = fit_regression(features[~held], labels[~held], penalty)
             predicted[held] = _predict(regression, features[held], classes)
     return np.maximum(predicted, MIN_PROBABILITY)
 

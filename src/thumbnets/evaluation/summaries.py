@@ -81,18 +81,14 @@ def _summary_of(values: Sequence[float | None], name: str) -> dict[str, float | 
 
 def accuracy_interval(scores: Scores) -> Interval:
     """Student's interval over seeds; without one Wilson's over the test images."""
-    return _interval(scores["accuracy"], scores["wilson"])
+    return interval_of({**scores["accuracy"], **scores["wilson"]})
 
 
-def balanced_interval(scores: Scores) -> Interval:
-    """As `accuracy_interval`, of the balanced accuracy."""
-    return _interval(scores["balanced_accuracy"], scores["balanced_accuracy"])
-
-
-def _interval(over_seeds: Scores, over_images: Scores) -> Interval:
-    if over_seeds["ci_low"] is None:
-        return Interval(over_images["low"], over_images["high"])
-    return Interval(over_seeds["ci_low"], over_seeds["ci_high"])
+def interval_of(score: Scores) -> Interval:
+    """As `accuracy_interval`, of a score that has both: balanced accuracy, those of each class."""
+    over_images = score["ci_low"] is None
+    low, high = ("low", "high") if over_images else ("ci_low", "ci_high")
+    return Interval(score[low], score[high])
 
 
 def headline(scores: Scores) -> Scores:
@@ -110,7 +106,7 @@ def headline(scores: Scores) -> Scores:
     }
     interval = accuracy_interval(scores)
     if "balanced_accuracy" in scores:
-        of_balanced = balanced_interval(scores)
+        of_balanced = interval_of(scores["balanced_accuracy"])
         means["balanced_accuracy_ci_low"] = of_balanced.low
         means["balanced_accuracy_ci_high"] = of_balanced.high
     varies = scores["accuracy"]["ci_low"] is not None

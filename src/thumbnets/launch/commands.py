@@ -8,6 +8,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,8 @@ def train(arguments: argparse.Namespace) -> None:
     alive = _alive(backend, known)  # before what is missing: a job may end meanwhile
     missing = [one for one in trainings if not store.has(one.key)]
     picked = _picked_up(backend, alive, missing)
-    rest = [one for one in missing if all(one not in job.trainings for job in picked)]
+    under_way = {one.key for job in picked for one in job.trainings}
+    rest = [one for one in missing if one.key not in under_way]
     elsewhere = [one for one in rest if store.holder(one.key)]
     rest = [one for one in rest if one not in elsewhere]
     jobs = picked + _submit(backend, bundled(rest, backend.jobs, bundle))
@@ -120,9 +122,10 @@ def train(arguments: argparse.Namespace) -> None:
 def _remove_logs_of_killed_runs() -> None:
     import psutil
 
-    for folder in paths.LAUNCH.glob(f"*-{socket.gethostname()}-*"):
-        process = folder.name.rpartition("-")[2]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
+    for folder in paths.LAUNCH.glob("*-*-*"):  # back end, host, process
+        host, _, process = folder.name.partition("-")[2].rpartition("-")
+        here = host == socket.gethostname()
+        if here and process.isdecimal() and not psutil.pid_exists(int(process)):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -155,8 +158,7 @@ def _request(name: str, arguments: argparse.Namespace, params: Params) -> Reques
     threads = max(params.settings[model].train.threads for model in params.run)
     options, environment = {**_profile(name), **dict(arguments.option or ())}, {}
     if name != "local":  # another machine may have other devices than this one
-        on_gpu = arguments.gpus or any(map(_asks_gpu, options, options.values()))
-        environment["THUMBNETS_DEVICE"] = "cuda" if on_gpu else "cpu"
+        environment["THUMBNETS_DEVICE"] = _device(arguments, options)
     return Request(
         jobs=arguments.jobs,
         minutes=arguments.minutes or 60,
@@ -166,6 +168,18 @@ def _request(name: str, arguments: argparse.Namespace, params: Params) -> Reques
         options=options,
         environment=environment,
     )
+
+
+def launched_device(arguments: argparse.Namespace) -> str | None:
+    """Type of the device that other machines train on by these options; None: this one trains."""
+    name = arguments.on or "local"
+    options = {**_profile(name), **dict(arguments.option or ())}
+    return None if name == "local" else _device(arguments, options)
+
+
+def _device(arguments: argparse.Namespace, options: Mapping[str, Any]) -> str:
+    on_gpu = arguments.gpus or any(map(_asks_gpu, options, options.values()))
+    return "cuda" if on_gpu else "cpu"
 
 
 def _asks_gpu(option: str, value: object) -> bool:
@@ -205,13 +219,17 @@ def _alive(backend: Backend, known: Sequence[Job]) -> list[Job]:
 
 
 def _picked_up(backend: Backend, alive: Sequence[Job], missing: Sequence[Training]) -> list[Job]:
-    """The jobs that train something missing; others, of earlier code or params, are ended."""
+    """The jobs that train something missing, with that alone; others, of code before, are ended."""
     keys = {one.key for one in missing}
-    wanted = [job for job in alive if any(one.key in keys for one in job.trainings)]
-    others = [job for job in alive if job not in wanted]
+    wanted = [tuple(one for one in job.trainings if one.key in keys) for job in alive]
+    others = [job for job, trainings in zip(alive, wanted, strict=True) if not trainings]
     backend.cancel(others)
     forget_jobs(others)
-    return wanted
+    return [
+        replace(job, trainings=trainings)
+        for job, trainings in zip(alive, wanted, strict=True)
+        if trainings
+    ]
 
 
 def _tell_plan(

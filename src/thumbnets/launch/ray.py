@@ -24,6 +24,7 @@ from thumbnets.launch.queued import Queued
 from thumbnets.launch.worker import OUT_OF_MEMORY
 from thumbnets.messages import shorten
 from thumbnets.store import project_store, training_files
+from thumbnets.training.imagenet import IMAGENET, file_of
 from thumbnets.training.settings import ModelSettings
 
 _OPTIONS = ("address", "num_cpus", "num_gpus", "mem_gb", "shared")
@@ -80,6 +81,7 @@ class Ray(Queued):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._token = (str(self.folder / "token"), secrets.token_hex())
         Path(self._token[0]).write_text(self._token[1], encoding="utf-8")
+        self._archive = None  # which these trainings may read more than
         return super().submit(bundles)
 
     def states(self, jobs: Sequence[Job]) -> list[State]:
@@ -252,6 +254,8 @@ def archive(trainings: Iterable[Training]) -> bytes:
         content = read_json(paths.training_inputs(one.slot))["settings"]
         settings = ModelSettings.model_validate(content)
         files.update(dict.fromkeys(path for path, _ in settings.files.values()))
+        if settings.train.weights == IMAGENET:
+            files[file_of(settings.arch)] = None
         if settings.encoder:
             files[paths.encoder(settings.encoder, one.seed)] = None
     made = io.BytesIO()

@@ -231,8 +231,9 @@ def class_weights(
         classes: Number of classes.
 
     Returns:
-        float32 [K]. Balanced: N / (K * images of the class), as scikit-learn has it, so that the
-        mean over all images is 1 and every class counts alike; 0 for a class without images. Of a
+        float32 [K]. Balanced: N / (K * images of the class), as scikit-learn has it, with K the
+        classes that have images, so that the mean over all images is 1 and every class counts
+        alike; 0 for a class without images. Of a
         power: (images of the class)^-power, by its mean over all images.
 
     Raises:
@@ -243,7 +244,8 @@ def class_weights(
     device = train.labels.device
     if weights == "balanced":
         counts = torch.bincount(train.labels.cpu(), minlength=classes).double()
-        balanced = torch.where(counts > 0, len(train) / (classes * counts), 0.0)
+        present = int((counts > 0).sum())
+        balanced = torch.where(counts > 0, len(train) / (present * counts), 0.0)
         return balanced.float().to(device)
     if isinstance(weights, PowerWeights):
         counts = torch.bincount(train.labels.cpu(), minlength=classes).double()

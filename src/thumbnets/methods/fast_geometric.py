@@ -15,7 +15,9 @@ from thumbnets.training.schedules import Schedule
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
 
-@METHODS.register(excludes=("average", "early_stopping", "weights"), walk=("members", "cycle"))
+@METHODS.register(
+    excludes=("average", "early_stopping", "lookahead", "weights"), walk=("members", "cycle")
+)
 def fast_geometric(
     settings: ModelSettings,
     meta: Meta,

@@ -64,7 +64,7 @@ class MemberBatches(Batches):
 class MemberReplicas(ReplicaPool):
     """Threads that train some members each, on whole batches.
 
-    So no member depends on the number of threads.
+    So no member depends on the number of threads, but for its masks of dropout.
 
     Args:
         network: The ensemble, on the device that computes.

@@ -3,16 +3,17 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from thumbnets.data.arrays import Meta
 from thumbnets.methods.base import Method, validation
 from thumbnets.methods.encoder import build_encoder, load_encoder
-from thumbnets.options import Count, Positive
+from thumbnets.options import Count
 from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import Classifier
@@ -30,7 +31,7 @@ def probe(
     kind: Literal["linear", "knn", "finetune"] = "linear",
     labels: Count | None = None,
     neighbours: Count = 200,
-    temperature: Positive = 0.5,
+    temperature: Annotated[float, Field(ge=0.02)] = 0.5,
 ) -> Method:
     """Learn classes from what another block has learned without labels.
 

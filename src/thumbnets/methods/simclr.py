@@ -10,7 +10,7 @@ from thumbnets.data.arrays import Meta, Split
 from thumbnets.methods.base import Method, autocast
 from thumbnets.methods.encoder import build_encoder
 from thumbnets.options import Count, Positive
-from thumbnets.registry import METHODS, SCHEDULES
+from thumbnets.registry import METHODS
 from thumbnets.training.batches import Batches, Images, RandomStreams
 from thumbnets.training.classifier import normalise
 from thumbnets.training.imagenet import IMAGENET
@@ -56,8 +56,7 @@ def simclr(
         raise ValueError(
             f"{where} can't have weights: {IMAGENET}: probes would not have their normalisation."
         )
-    watched = train.early_stopping or SCHEDULES[train.schedule.name].metadata.every == "plateau"
-    if train.average and watched:
+    if train.average and train.watches:
         raise ValueError(
             f"{where}: {train.average.name} averages the encoder and not the projection head, so "
             "that validation can't decide: leave out early_stopping and schedule: plateau."

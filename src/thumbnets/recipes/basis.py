@@ -52,6 +52,10 @@ def _of_the_run(params: Params) -> Mapping[str, Any]:
     content = params.model_dump()
     data = content["data"] if params.data.own else {"name": params.data.name}
     data.pop("path", None)  # where images lie changes nothing
+    if params.data.duplicates != "keep":
+        data["duplicates"] = params.data.duplicates
+    if params.data.corrections:
+        data["corrections"] = sha256(Path(params.data.corrections))
     keys = ("pool", "split", "ensemble", "evaluation")  # other seeds are told by themselves
     return {"data": data, **{key: content[key] for key in keys}}
 

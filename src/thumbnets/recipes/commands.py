@@ -6,7 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import paths
-from thumbnets.launch.commands import add_launch_options, check_launch_options, launch_options
+from thumbnets.launch.commands import (
+    add_launch_options,
+    check_launch_options,
+    launch_options,
+    launched_device,
+)
 from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe, recipe_paths
 from thumbnets.yaml_files import read_yaml
 
@@ -65,8 +70,13 @@ def recipe(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             _tell_trainings(file, arguments.seeds)
         else:
-            launch = launch_options(arguments)
-            run_recipe(file, seeds=arguments.seeds, jobs=arguments.jobs, launch=launch)
+            run_recipe(
+                file,
+                seeds=arguments.seeds,
+                jobs=arguments.jobs,
+                launch=launch_options(arguments),
+                device=launched_device(arguments),
+            )
             print(f"{file.page}: {_verdict(file)}", flush=True)
 
 

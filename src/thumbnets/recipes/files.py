@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from thumbnets.messages import listed
 from thumbnets.recipes.workspace import cache_of
 from thumbnets.yaml_files import read_yaml
 
@@ -32,8 +33,7 @@ class Checked:
     def __str__(self) -> str:
         told = f"{self.hashed} files hashed, {len(self.faults)} are not as locked"
         if self.missing:
-            more = f" and {len(self.missing) - 1} more" if len(self.missing) > 1 else ""
-            told += f"; not there: {self.missing[0]}{more} (dvc checkout)"
+            told += f"; not there: {listed(self.missing, 1)} (dvc checkout)"
         return "\n".join([*self.faults, told])
 
 

@@ -9,6 +9,7 @@ from thumbnets.artifacts import read_json, write_text
 from thumbnets.data.datasets import get_dataset
 from thumbnets.paths import ENSEMBLE
 from thumbnets.recipes.recipe import RecipeFile
+from thumbnets.recipes.record import outcome
 from thumbnets.report.filters import FILTERS
 from thumbnets.report.published import find_published
 from thumbnets.report.templates import render
@@ -43,11 +44,18 @@ def all_results_page(results: Mapping[RecipeFile, Result | None]) -> str:
 
 
 def read_results(files: list[RecipeFile]) -> dict[RecipeFile, Result | None]:
-    """The results that lie beside the recipes."""
-    return {
-        file: read_json(path) if (path := file.root / file.result).is_file() else None
-        for file in files
-    }
+    """The results that lie beside the recipes, with the goals that these have now."""
+    return {file: _result(file) for file in files}
+
+
+def _result(file: RecipeFile) -> Result | None:
+    """The result of a recipe with the outcome of each goal whose metric was measured."""
+    if not (path := file.root / file.result).is_file():
+        return None
+    result = read_json(path)
+    found = {**result["models"], ENSEMBLE: result.get(ENSEMBLE, {})}
+    goals = [goal for goal in file.recipe.goals if goal.metric in found.get(goal.of, {})]
+    return {**result, "goals": [outcome(goal, found) for goal in goals]}
 
 
 def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:

@@ -12,6 +12,7 @@ from thumbnets.params import Params
 from thumbnets.paths import ENSEMBLE
 from thumbnets.recipes.basis import Basis
 from thumbnets.recipes.recipe import Goal, RecipeFile
+from thumbnets.store import Store, training_key
 
 STUDENT, WILSON = "Student's over seeds", "Wilson's over test examples"
 _METRICS = ("accuracy", "error", "nll", "ece", "auc")
@@ -20,7 +21,9 @@ _OF_TRAINING = ("accuracy", "nll", "auc")
 Result = dict[str, Any]
 
 
-def record(file: RecipeFile, params: Params, commit: str, rests_on: Basis) -> Result:
+def record(
+    file: RecipeFile, params: Params, commit: str, rests_on: Basis, device: str | None = None
+) -> Result:
     """The result of a run that lies in the working folder.
 
     Args:
@@ -28,6 +31,7 @@ def record(file: RecipeFile, params: Params, commit: str, rests_on: Basis) -> Re
         params: Params of the run.
         commit: Whose code has run.
         rests_on: What the run rests on.
+        device: Type of the device of other machines that have trained; None: this one has.
 
     Returns:
         What `NAME.json` holds; no time, and no name of the machine but its kind.
@@ -39,7 +43,7 @@ def record(file: RecipeFile, params: Params, commit: str, rests_on: Basis) -> Re
         "title": file.recipe.title,
         "recipe": overlay,
         "measured": {"commit": commit, "checksums": True},
-        "machine": machine(),
+        "machine": machine() if device is None else _machines(params, device),
         "data": _data(),
         "basis": rests_on,
         "trainings": [row for name in params.run for row in _trainings(params, name)],
@@ -82,6 +86,17 @@ def machine() -> dict[str, Any]:
     """What bytes may depend on: kind of CPU, device, release of torch; and the number of cores."""
     device = runtime.device().type
     return {"cpu": _cpu(), "cores": runtime.cores(), "device": device, "torch": version("torch")}
+
+
+def _machines(params: Params, device: str) -> dict[str, Any]:
+    """As `machine`, of those that have trained: what is known of them is their kind."""
+    store = Store(runtime.dvc_cache(), runtime.device_type(), device)
+    keys = [training_key(params.slots[name], seed) for name in params.run for seed in params.seeds]
+    found = [machine for key in keys if (machine := store.about(key).get("machine"))]
+    of = {
+        key: ", ".join(sorted({one[key] for one in found})) for key in ("kind", "device", "torch")
+    }
+    return {"cpu": of.pop("kind") or "unknown", **of}
 
 
 def _cpu() -> str:

@@ -18,7 +18,12 @@ from thumbnets.yaml_files import read_yaml
 
 
 def run_recipe(
-    file: RecipeFile, *, seeds: list[int] | None, jobs: int | None, launch: tuple[str, ...] = ()
+    file: RecipeFile,
+    *,
+    seeds: list[int] | None,
+    jobs: int | None,
+    launch: tuple[str, ...] = (),
+    device: str | None = None,
 ) -> None:
     """Run a recipe, and write its result beside it.
 
@@ -27,6 +32,7 @@ def run_recipe(
         seeds: Seeds in place of those of the recipe, or None.
         jobs: Trainings at once, or None for as many as the machines allow.
         launch: More options of `thumbnets train`, as where the trainings run.
+        device: Type of the device that trains on other machines; None: they train here.
 
     Raises:
         ValueError: Code is not committed, the recipe runs already, its teacher is missing, or a
@@ -41,9 +47,9 @@ def run_recipe(
         rests_on = basis(params)  # before others edit the code while it runs
     with workspace(workspace_of(file), commit, file.root) as place:
         place.write_params(content)
-        reproduce(place, jobs, launch)
+        reproduce(place, jobs, launch, device)
         with contextlib.chdir(place.folder):
-            result = record(file, params, commit, rests_on)
+            result = record(file, params, commit, rests_on, device)
         if file.teaches:
             teacher = place.folder / paths.TEACHER / "teacher.npz"
             result["teacher"] = sha256(teacher)
@@ -93,13 +99,19 @@ def has_result(file: RecipeFile) -> bool:
     return (file.root / file.result).is_file()
 
 
-def reproduce(place: Workspace, jobs: int | None, launch: tuple[str, ...] = ()) -> None:
+def reproduce(
+    place: Workspace,
+    jobs: int | None,
+    launch: tuple[str, ...] = (),
+    device: str | None = None,
+) -> None:
     """Bring a workspace up to date.
 
     Args:
         place: With its params written.
         jobs: Trainings at once, or None for as many as the machines allow.
         launch: More options of `thumbnets train`.
+        device: Type of the device of the machines that train, whose work is then taken.
 
     Raises:
         ValueError: A stage failed.
@@ -107,7 +119,7 @@ def reproduce(place: Workspace, jobs: int | None, launch: tuple[str, ...] = ()) 
     if jobs != 1 or launch:
         at_once = () if jobs is None else ("--jobs", str(jobs))
         place.run("thumbnets.cli", "train", *at_once, *launch)
-    place.run("dvc", "repro")
+    place.run("dvc", "repro", env={"THUMBNETS_ACCEPT": device} if device else None)
 
 
 def write_result(file: RecipeFile, result: Mapping[str, Any]) -> None:

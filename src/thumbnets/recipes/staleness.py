@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from thumbnets.messages import listed
 from thumbnets.params import Params
 from thumbnets.recipes.basis import Basis, basis
 from thumbnets.recipes.recipe import RecipeFile
@@ -20,7 +21,7 @@ class Verdict:
         states: `current` alone, or everything that speaks against it.
         reached: Goals that its result reaches, by what they are of.
         missed: Those that it misses.
-        open: Goals of a recipe that was not run.
+        open: Goals for which nothing was measured.
     """
 
     states: list[str]
@@ -45,7 +46,7 @@ def judge(file: RecipeFile, result: Mapping[str, Any] | None, params: Params) ->
 
     Args:
         file: The recipe.
-        result: What lies beside it; None if it was not run.
+        result: What lies beside it, as `pages.read_results` gives it; None if it was not run.
         params: Params of the recipe, checked in the working folder.
     """
     if result is None:
@@ -53,7 +54,9 @@ def judge(file: RecipeFile, result: Mapping[str, Any] | None, params: Params) ->
     goals = {True: [], False: []}
     for goal in result["goals"]:
         goals[goal["reached"]].append(goal["of"])
-    return Verdict(_states(file, result, params), goals[True], goals[False], [])
+    measured = {(goal["of"], goal["metric"]) for goal in result["goals"]}
+    left = [goal.of for goal in file.recipe.goals if (goal.of, goal.metric) not in measured]
+    return Verdict(_states(file, result, params), goals[True], goals[False], left)
 
 
 def _states(file: RecipeFile, result: Mapping[str, Any], params: Params) -> list[str]:
@@ -84,13 +87,13 @@ def differences(then: Basis, now: Basis) -> list[str]:
     """Code, params and data that changed, with the models and stages that they are of."""
     found = []
     if names := _changed(then["code"], now["code"]):
-        found.append(f"code changed ({_some(names)})")
+        found.append(f"code changed ({listed(names, _NAMED)})")
     if names := _changed(then["settings"], now["settings"]):
-        found.append(f"params changed ({_some(names)})")
+        found.append(f"params changed ({listed(names, _NAMED)})")
     # A file that is not here, as a teacher, can't have changed.
     here = {path: checksum for path, checksum in now["files"].items() if checksum}
     if names := [path for path in here if then["files"].get(path) not in (None, here[path])]:
-        found.append(f"files changed ({_some(names)})")
+        found.append(f"files changed ({listed(names, _NAMED)})")
     if then.get("own_images") != now.get("own_images"):
         found.append("data changed (own images)")
     return found
@@ -98,8 +101,3 @@ def differences(then: Basis, now: Basis) -> list[str]:
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [name for name in {**now, **then} if then.get(name) != now.get(name)]
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from thumbnets import paths, runtime
 from thumbnets.doctor.commands import mend_locks
+from thumbnets.messages import listed
 from thumbnets.processes import run_to_end
 
 PROFILE = "launch.toml"  # where trainings run, which git does not have
@@ -54,10 +55,9 @@ def committed(root: Path, *files: Path | str) -> str:
     there = [name for name in (*_CODE, *map(str, files)) if (root / name).exists()]
     changed = git("status", "--porcelain", "--", *there, root=root).splitlines()
     if changed:
-        names = ", ".join(line.split(maxsplit=1)[1] for line in changed[:3])
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        names = listed((line.split(maxsplit=1)[1] for line in changed), 3)
         raise ValueError(
-            f"{names}{more}: uncommitted changes; a result names a commit, so commit or stash them."
+            f"{names}: uncommitted changes; a result names a commit, so commit or stash them."
         )
     return git("rev-parse", "HEAD", root=root)
 

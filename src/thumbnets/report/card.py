@@ -11,7 +11,7 @@ from typing import Any
 
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.statistics import Interval
-from thumbnets.evaluation.summaries import Scores
+from thumbnets.evaluation.summaries import Scores, interval_of
 from thumbnets.markdown import escaped
 from thumbnets.report.ensembles import TITLES, members_by_weight
 from thumbnets.report.filters import as_yaml
@@ -93,7 +93,7 @@ def render_card(results: Results, quality: Mapping[str, Any] | None = None) -> s
 def _classifier(results: Results, row: Row, sizes: Scores, trainings: int) -> Classifier:
     recalls = {name: row.scores["recall"][name] for name in results.classes}
     tested = {name: recall for name, recall in recalls.items() if recall["mean"] is not None}
-    known = [(name, recall["mean"], _interval(recall)) for name, recall in tested.items()]
+    known = [(name, recall["mean"], interval_of(recall)) for name, recall in tested.items()]
     return Classifier(
         row=row,
         parameters=sizes["parameters"],
@@ -103,10 +103,3 @@ def _classifier(results: Results, row: Row, sizes: Scores, trainings: int) -> Cl
         untested=[name for name in recalls if name not in tested],
         worst=worst_mistake(results.matrices[row.name], results.classes),
     )
-
-
-def _interval(recall: Scores) -> Interval:
-    """Student's over seeds; without one Wilson's over the test images of the class."""
-    if recall["ci_low"] is None:
-        return Interval(recall["low"], recall["high"])
-    return Interval(recall["ci_low"], recall["ci_high"])

@@ -9,7 +9,7 @@ from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
 from thumbnets.evaluation.metrics import BY_CLASS, UNEVEN
 from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
-from thumbnets.evaluation.summaries import Scores, accuracy_interval, balanced_interval
+from thumbnets.evaluation.summaries import Scores, accuracy_interval, interval_of
 from thumbnets.params import Params
 from thumbnets.paths import ENSEMBLE
 from thumbnets.report.published import Published, find_published
@@ -46,7 +46,8 @@ class Row:
     @property
     def balanced(self) -> Interval | None:
         """Interval of the balanced accuracy, where classes are uneven."""
-        return balanced_interval(self.scores) if "balanced_accuracy" in self.scores else None
+        score = self.scores.get("balanced_accuracy")
+        return interval_of(score) if score else None
 
     @property
     def difference(self) -> float | None:

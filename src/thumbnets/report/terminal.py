@@ -1,5 +1,7 @@
 """Comparisons and networks as plain text, for the command line."""
 
+import math
+
 from thumbnets.evaluation.comparisons import Comparison
 from thumbnets.evaluation.cost import Description, LayerCost
 from thumbnets.report.filters import p_value, sides
@@ -22,7 +24,8 @@ def comparison_table(comparisons: list[Comparison], metric: str) -> str:
             f"{scale * value:+.{digits}f}"
             for value in (found.gain.mean, found.gain.low, found.gain.high)
         )
-        row = {"A": found.a, "B": found.b, f"gain, {unit}": mean, "95 %": f"{low} to {high}"}
+        row = {"A": found.a, "B": found.b, f"gain, {unit}": mean}
+        row["95 %"] = f"{low} to {high}" if math.isfinite(found.gain.low) else "–"
         row["p (Holm)"] = p_value(found.p)
         if any(pair.mcnemar is not None for pair in comparisons):
             row["McNemar"] = p_value(found.mcnemar)

@@ -1,6 +1,7 @@
 """A history as text, Markdown and a page, each with a small chart."""
 
 import html
+import math
 from collections.abc import Callable
 
 from rich.console import Console
@@ -82,7 +83,9 @@ def _cells(series: Series, point: Point) -> list[str]:
     if value.model != series.name:
         what = f"[{value.model}] {what}"
     interval = f"{percent(value.low)[:-2]} to {percent(value.high)}" if value.low else NONE
-    gained = f"{points(gain.mean)} ({points(gain.low)} to {points(gain.high)})" if gain else NONE
+    gained = points(gain.mean) if gain else NONE
+    if gain and math.isfinite(gain.low):  # not if all test images are of one group
+        gained += f" ({points(gain.low)} to {points(gain.high)})"
     return [
         commit.name[:10],
         commit.day,

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from thumbnets.markdown import escaped
+from thumbnets.messages import listed
 from thumbnets.review.comparing import Review
 from thumbnets.review.settings import Change
 from thumbnets.review.words import basis, headline, percent, reasons, table
@@ -74,9 +75,7 @@ def _table_head(names: list[str]) -> str:
 
 
 def _of_change(change: Change) -> list[str]:
-    blocks = change.blocks
-    named = ", ".join(blocks[:5]) + (f" and {len(blocks) - 5} more" if len(blocks) > 5 else "")
-    return [change.key, change.before, change.after, named or "run"]
+    return [change.key, change.before, change.after, listed(change.blocks, 5) or "run"]
 
 
 def _line(texts: list[str]) -> str:

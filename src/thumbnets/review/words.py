@@ -2,6 +2,7 @@
 
 import math
 
+from thumbnets.messages import listed
 from thumbnets.paths import HEADLINE
 from thumbnets.review.comparing import NOT_COMPARABLE, Review, Row
 
@@ -81,12 +82,7 @@ def reasons(review: Review) -> list[str]:
     for row in review.rows:
         if row.reason:
             found.setdefault(row.reason, []).append(row.name)
-    return [f"{_few(names)} not comparable: {reason}." for reason, names in found.items()]
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    return [f"{listed(names, 5)} not comparable: {reason}." for reason, names in found.items()]
 
 
 def _name(row: Row) -> str:

@@ -66,11 +66,12 @@ class Average:
         """Compute the statistics of batch norms anew for the averaged weights, if not averaged.
 
         As torch's update_bn, but without dropout: so it draws no random numbers, and the statistics
-        are those of the network as it is used.
+        are those of the network as it is used. Each image counts alike, in a short last batch too;
+        one image alone has no variance, and is left out as in training.
 
         Args:
-            batches: Normalised training images without augmentation, float32 [N, C, H, W], in a
-                fixed order; left unread if nothing needs them.
+            batches: Normalised training images without augmentation, float32 [N, C, H, W] or in
+                bags, in a fixed order; left unread if nothing needs them.
         """
         norms = [m for m in self._average.modules() if isinstance(m, _BatchNorm)]
         if self._average_statistics or not self._count or not norms:
@@ -78,8 +79,15 @@ class Average:
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.reset_running_stats()
-            norm.train().momentum = None  # torch: the mean over batches
+            norm.train()
+        seen = 0
         for images in batches:
+            count = len(getattr(images, "images", images))
+            if seen and count == 1:
+                continue
+            seen += count
+            for norm in norms:
+                norm.momentum = count / seen
             self._average(images)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval().momentum = momentum

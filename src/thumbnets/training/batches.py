@@ -98,14 +98,14 @@ class RandomStreams:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Where all streams stand, torch's global ones included."""
-        bits = [random.bit_generator.state for random in self.dropout]
+        """Where all streams stand, torch's global ones included: the CPU's and this GPU's."""
+        bits, device = [random.bit_generator.state for random in self.dropout], self.order.device
         return {
             "order": self.order.get_state(),
             "augment": self.augment.get_state(),
             "dropout": json.dumps(bits, default=np.ndarray.tolist),
             "global": torch.get_rng_state(),
-            "devices": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -116,8 +116,8 @@ class RandomStreams:
             bits["state"]["state"] = np.array(bits["state"]["state"], np.uint64)
             random.bit_generator.state = bits
         torch.set_rng_state(state["global"])
-        if state["devices"]:
-            torch.cuda.set_rng_state_all(state["devices"])
+        if state["device"] is not None:
+            torch.cuda.set_rng_state(state["device"], self.order.device)
 
 
 class Batches:

@@ -13,13 +13,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from thumbnets.artifacts import check_stored, parsing
-from thumbnets.messages import shorten
+from thumbnets.messages import listed, shorten
 from thumbnets.training.imagenet import IMAGENET, file_of, fitted
 from thumbnets.training.settings import ModelSettings
 
 Convert = Callable[[dict[str, Tensor], dict[str, Tensor]], dict[str, Tensor]]
 
-_NAMES_IN_MESSAGE = 5
 _AGAIN = "download it again, or convert it to .safetensors"
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -124,6 +123,4 @@ def _layers(network: nn.Module) -> list[str]:
 
 
 def _names(names: list[str]) -> str:
-    more = len(names) - _NAMES_IN_MESSAGE
-    listed = ", ".join(map(shorten, names[:_NAMES_IN_MESSAGE]))
-    return shorten(listed) + (f" and {more} more" if more > 0 else "")
+    return listed([shorten(name[:60]) for name in names], 5)

@@ -153,7 +153,12 @@ def triangular(
 
     Source: Smith 2017, arXiv:1506.01186.
     """
-    length = epochs * steps_per_epoch / cycles
+    steps = epochs * steps_per_epoch
+    if steps == 1:  # all that there is begins at 0
+        return ConstantLR(optimizer, factor=1.0)
+    length = steps / cycles
+    if length < 2:
+        raise ValueError(f"schedule triangular: {cycles} cycles need two steps each, got {steps}.")
     return CyclicLR(
         optimizer,
         base_lr=0.0,
@@ -198,8 +203,10 @@ def onecycle(
     Source: Smith and Topin 2018, arXiv:1708.07120; cosine as in torch.
     """
     steps = epochs * steps_per_epoch
-    if rise * steps == 1:  # torch divides by the difference
-        rise *= 1 + 1e-6
+    if steps == 1:  # which torch takes for the last, near 0
+        return ConstantLR(optimizer, factor=1.0)
+    if rise * steps == 1:  # torch divides by the difference; so the first step is the peak
+        rise *= 1 - 1e-6
     return OneCycleLR(
         optimizer,
         max_lr=_rates(optimizer),

@@ -51,14 +51,27 @@ class PowerWeights(Checked):
     """A class of n training images weighs n^-power; the mean over all images is 1."""
 
 
-def _power_alone(weights: Any) -> Any:
-    """Tell a wrong map by itself, not as each of the kinds that class_weights may be."""
-    if isinstance(weights, dict):
-        power = weights.get("power")
-        number = isinstance(power, int | float) and not isinstance(power, bool)
-        if weights.keys() != {"power"} or not number or not 0 < power <= 1:
-            raise ValueError(f"must be {{power: P}}, P above 0 and at most 1, got {quote(weights)}")
+def _of_one_kind(weights: Any) -> Any:
+    """Tell a wrong value in one line, not as each of the kinds that class_weights may be."""
+    match weights:
+        case None | "balanced" | PowerWeights():
+            known = True
+        case {"power": power, **others}:
+            known = not others and _is_number(power) and 0 < power <= 1
+        case [*numbers]:
+            known = all(_is_number(number) and number >= 0 for number in numbers)
+        case _:
+            known = False
+    if not known:
+        raise ValueError(
+            "must be balanced, {power: P} with P above 0 and at most 1, or a list of numbers from "
+            f"0 on, got {quote(weights)}"
+        )
     return weights
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 class Patches(Checked):
@@ -112,7 +125,7 @@ class TrainSettings(Sparse):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target that is spread evenly over the classes."""
     class_weights: Annotated[
-        Literal["balanced"] | list[NonNegative] | PowerWeights | None, BeforeValidator(_power_alone)
+        Literal["balanced"] | list[NonNegative] | PowerWeights | None, BeforeValidator(_of_one_kind)
     ]
     """How much an image of each class counts in the training loss; validation counts all alike.
     Beside label_smoothing, as torch has it, the spread share of each class counts by the weight of
@@ -171,7 +184,7 @@ class TrainSettings(Sparse):
 
     @model_validator(mode="after")
     def _refit_needs_no_validation(self) -> Self:
-        if self.refit and self.schedule.name == "plateau":
+        if self.refit and "schedule" in self.watches:
             raise ValueError("refit leaves no images for schedule: plateau to look at")
         return self
 
@@ -203,6 +216,12 @@ class TrainSettings(Sparse):
             if getattr(self, key).name == refused:
                 raise ValueError(f"{key} can't be {refused} for method: {name}")
         self._check_epochs(metadata)
+
+    @property
+    def watches(self) -> list[str]:
+        """The keys for which validation images decide something along the way."""
+        plateau = SCHEDULES[self.schedule.name].metadata.every == "plateau"
+        return ["early_stopping"] * bool(self.early_stopping) + ["schedule"] * plateau
 
     @property
     def schedule_epochs(self) -> int:
