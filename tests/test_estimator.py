@@ -72,6 +72,14 @@ def test_colours_are_the_last_axis():
         network.predict(images[..., 0])
 
 
+def test_numbers_of_numpy_are_numbers(digits):
+    images, labels = digits[0][:60], digits[1][:60]
+    plain = {"epochs": 1, "lr": 0.125, "class_weights": [1.0] * 10}
+    numpy = {"epochs": np.int64(1), "lr": np.float32(0.125), "class_weights": np.ones(10)}
+    one, other = (thumbnets.fit(images, labels, arch="mlp4", **of) for of in (plain, numpy))
+    assert (one.predict_proba(images) == other.predict_proba(images)).all()
+
+
 def test_cross_validation_and_clones(digits):
     network = NetworkClassifier(**QUICK, epochs=1)
     assert clone(network).get_params() == network.get_params()
@@ -90,6 +98,7 @@ def test_cross_validation_and_clones(digits):
         (np.zeros((4, 8, 8)), {"schedule": "plateau"}, "schedule: plateau needs validation images"),
         (np.zeros((4, 8, 8)), {"refit": True}, "refit: True needs validation images"),
         (np.zeros((4, 8, 8)), {"method": "simclr"}, "simclr does not learn the classes"),
+        (np.zeros((4, 8, 8)), {"seed": -1}, "NetworkClassifier: seed must be 0 or more, got -1"),
         (np.zeros((4, 8, 8)), {"method": {"name": "mil", "target": 1}}, "mil does not learn"),
     ],
 )

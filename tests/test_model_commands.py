@@ -108,6 +108,10 @@ def test_a_file_is_written_whole_beside_heat_maps(photos, command):
     os.mkfifo("pipe")
     _, error = command("predict", "photos", *WEIGHTS, "--output", "pipe")
     assert error == "error: pipe is no regular file: name another."
+    _, error = command("predict", "photos", *WEIGHTS, "--output", WEIGHTS[1])
+    assert error.endswith("is the file of weights itself: name another file.")
+    _, error = command("predict", "photos", *WEIGHTS, "--heatmap", "said.txt")
+    assert error == "error: --heatmap said.txt is a file: name a folder."
 
 
 @pytest.mark.parametrize(
@@ -136,8 +140,12 @@ def test_a_file_of_weights_needs_no_params_of_ours(photos, command):
 
 def test_a_file_is_called_after_its_folder(photos, command, monkeypatch):
     monkeypatch.chdir("weights/a")
-    out, _ = command("export", "0.safetensors", "--format", "torchscript")
-    assert out.startswith("a-0.pt: ")
+    for path in ("0.safetensors", "../a/0.safetensors"):
+        out, _ = command("export", path, "--format", "torchscript")
+        assert out.startswith("a-0.pt: ")
+    assert thumbnets.load("../b/0.safetensors").calibrated
+    _, error = command("export", "0.safetensors", "--output", "../a/0.safetensors")
+    assert "--output" in error and "is the file of weights itself" in error
 
 
 def test_members_of_published_weights_are_normalised_in_their_own_way(photos, command):
@@ -154,13 +162,15 @@ def test_a_headline_of_another_block_is_not_taken_for_it(project, command):
     copied = Path("params.yaml").read_text().replace("model: mlp4", "model: resnet20")
     Path("params.yaml").unlink()
     Path("params.yaml").write_text(copied)
-    for asked in (("predict", "photos/b.png"), ("export", "resnet20")):
+    asked_for = ("export", "resnet20"), ("predict", "photos/b.png", "--model", "headline")
+    for asked in (("predict", "photos/b.png"), *asked_for):
         assert "headline/ is of a, not of resnet20: run `dvc repro`" in command(*asked)[1]
     for slot in ("headline", "cnn_b"):
         write_arrays(paths.test_predictions(slot), labels=np.zeros(2))
     write_json(paths.correct("headline"), {"model": "mlp4"})
-    _, error = command("compare", "resnet20", "cnn_b")
-    assert "headline/ is of mlp4, not of resnet20: run `dvc repro`" in error
+    for name in ("resnet20", "headline"):
+        _, error = command("compare", name, "cnn_b")
+        assert "headline/ is of mlp4, not of resnet20: run `dvc repro`" in error
 
 
 @pytest.fixture
@@ -188,6 +198,9 @@ def test_weights_of_other_images_are_used_only_by_name_and_say_so(project, comma
     assert not out and "was trained on toy (dark, left, right, …), while data.name is" in error
     out, notes = command("predict", "photos/b.png", "--model", "tiny_cnn")
     assert out.endswith("\t(trained on toy)\n") and "was trained on toy" in notes
+    write_json(meta, {**content, "classes": ["x", "y", "z"], "sha256": "1" * 64})
+    _, error = command("predict", "photos/b.png")
+    assert "toy (dark, left, right, …), while data/processed/train holds toy (x, y, z, …)" in error
     write_json(meta, {**content, "sha256": "1" * 64})  # the same name, other pixels
     assert "other images of toy" in command("predict", "photos/b.png")[1]
 

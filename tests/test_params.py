@@ -242,6 +242,24 @@ def test_a_bad_value_is_one_line(load, key, value, parts):
         assert part in message, message
 
 
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"train.warmup": 5},
+        {"train.momentum": 0.0},
+        {"train.optimizer": "adadelta", "train.schedule": "constant"},
+    ],
+)
+def test_blocks_that_are_not_in_the_run_may_contradict_its_train(load, train):
+    """As simclr_mnist_knn does, which has one epoch, or simplenet_slim, which asks for nesterov."""
+    params = load({**train, "pool": ["cnn_a"], "model": "cnn_a"})
+    for key, value in train.items():
+        found = getattr(params.settings["cnn_a"].train, key.removeprefix("train."))
+        assert getattr(found, "name", found) == value
+    with pytest.raises(ValueError, match=r"models\.(simclr_mn|simplenet_s|tiny_cnn_o)"):
+        load({**train, "pool": ["simclr_mnist_knn", "simplenet_slim", "tiny_cnn_onecycle"]})
+
+
 def test_only_blocks_of_the_run_need_fit_the_images(load):
     assert load({"data.name": "cifar10"}).data.image_size == 32
     assert load({"data": OWN}).data.rule.size == 32

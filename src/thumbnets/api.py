@@ -103,6 +103,11 @@ class ImageClassifier:
             ValueError: The image can't be read, or an array is not of a picture.
         """
         meta = self.trained.meta
+        if not isinstance(image, str | Path | np.ndarray) and not hasattr(image, "read"):
+            raise ValueError(
+                "An image must be a path, an open file or an array uint8 [H, W] or [H, W, C], got "
+                f"{type(image).__name__}: np.asarray(image) makes an array of a picture of Pillow."
+            )
         if isinstance(image, np.ndarray):
             return _fitted(image, channels=meta.channels, size=meta.image_size, fit=meta.fit)
         return read_as_trained(Path(image) if isinstance(image, str) else image, meta)
@@ -150,7 +155,8 @@ def _listed(images: Pictures) -> Iterable[Picture]:
                 f"{list(images.shape)}: put a single one into a list."
             )
         return images
-    single = isinstance(images, str | Path) or hasattr(images, "read")
+    single = not isinstance(images, Iterable) or isinstance(images, str | bytes | Path)
+    single = single or hasattr(images, "read")
     return [images] if single else images
 
 

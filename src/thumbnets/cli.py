@@ -147,8 +147,8 @@ def compare(arguments: argparse.Namespace) -> None:
     for name, slot in slots.items():
         if name != ENSEMBLE:
             require(paths.test_predictions(slot), f"{name} has no test predictions")
-        if slot == paths.HEADLINE != name:
-            check_headline(name, read_json(paths.correct(slot))["model"])
+        if slot == paths.HEADLINE:
+            check_headline(params, read_json(paths.correct(slot))["model"])
     predictions = {
         name: read_ensemble_predictions() if name == ENSEMBLE else read_predictions(slot)
         for name, slot in slots.items()

@@ -16,6 +16,7 @@ from thumbnets import runtime
 from thumbnets.blocks import settings_of
 from thumbnets.data.arrays import Meta, Split
 from thumbnets.data.preprocess import channel_statistics
+from thumbnets.messages import quote
 from thumbnets.registry import METHODS
 from thumbnets.training.settings import ModelSettings
 
@@ -188,8 +189,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return np.ascontiguousarray(np.rint(images).astype(np.uint8).transpose(0, 3, 1, 2))
 
     def _settings(self) -> ModelSettings:
-        block = {"arch": self.arch, "epochs": self.epochs, **(self.settings or {})}
         where = type(self).__name__
+        if not isinstance(self.settings or {}, Mapping):
+            raise ValueError(f"{where}: settings must be a dict, got {quote(self.settings)}.")
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise ValueError(f"{where}: seed must be 0 or more, got {quote(self.seed)}.")
+        block = _plain({"arch": self.arch, "epochs": self.epochs, **(self.settings or {})})
         settings = settings_of(self.arch, block, DEFAULTS, rotate=False, where=where)
         train = settings.train
         train.check_method()
@@ -204,6 +209,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 f"{where}: {needs[0]}: {value} needs validation images, and there are none here."
             )
         return settings
+
+
+def _plain(value: Any) -> Any:
+    """A setting as params.yaml would hold it, of one with numpy's numbers and arrays."""
+    if isinstance(value, Mapping):
+        return {key: _plain(of) for key, of in value.items()}
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return [_plain(of) for of in value] if isinstance(value, list | tuple) else value
 
 
 def _split(images: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> Split:

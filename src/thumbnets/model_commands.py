@@ -45,10 +45,12 @@ def require(path: Path, missing: str) -> None:
         raise ValueError(f"{missing}: run `dvc repro`.")
 
 
-def check_headline(name: str, found: str) -> None:
+def check_headline(params: Params, found: str) -> None:
     """Refuse files of the slot `headline` that are still of the block that was `model` before."""
-    if found != name:
-        raise ValueError(f"{paths.HEADLINE}/ is of {found}, not of {name}: run `dvc repro`.")
+    if found != params.model:
+        raise ValueError(
+            f"{paths.HEADLINE}/ is of {found}, not of {params.model}: run `dvc repro`."
+        )
 
 
 def model_argument(text: str) -> str | Path:
@@ -81,8 +83,8 @@ def _load(model: str | Path | None, seed: int | None, device: str | None = None)
     params = load_params()
     name, of_seed = model or params.model, params.seeds[0] if seed is None else seed
     path = _weights(name, of_seed, params)
-    if slot_of(name, params) == paths.HEADLINE != name:
-        check_headline(name, block_of(path))
+    if slot_of(name, params) == paths.HEADLINE:
+        check_headline(params, block_of(path))
     trained = load_trained(path, None, place)
     if model is None and (wrong := _foreign(trained.meta)):
         raise ValueError(
@@ -104,10 +106,16 @@ def _foreign(meta: Meta) -> str | None:
             return None
         if (meta.dataset, meta.classes) == (of_project.dataset, of_project.classes):
             return f"other images of {meta.dataset} than {paths.TRAIN} holds"
+        if meta.dataset == of_project.dataset:
+            return f"{_classes_of(meta)}, while {paths.TRAIN} holds {_classes_of(of_project)}"
         named = of_project.dataset
     elif not Path("params.yaml").is_file() or meta.dataset == (named := load_params().data.name):
         return None
-    return f"{meta.dataset} ({', '.join(meta.classes[:3])}, …), while data.name is {named}"
+    return f"{_classes_of(meta)}, while data.name is {named}"
+
+
+def _classes_of(meta: Meta) -> str:
+    return f"{meta.dataset} ({', '.join(meta.classes[:3])}, …)"
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -150,16 +158,21 @@ def _check_predict(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--unsure must be a probability from 0 to 1, got {arguments.unsure:g}.")
     if arguments.output:
         check_place(arguments.output, arguments.here)
+    if arguments.heatmap and arguments.heatmap.is_file():
+        given = as_given(arguments.heatmap, arguments.here)
+        raise ValueError(f"--heatmap {given} is a file: name a folder.")
     if arguments.heatmap and not arguments.heatmap.is_dir():
         check_place(arguments.heatmap, arguments.here)
 
 
 def _check_overwrites(arguments: argparse.Namespace, files: list[Path]) -> None:
-    """Check that nothing that is written can take the place of an image.
+    """Check that nothing that is written can take the place of what is read.
 
     Raises:
-        ValueError: The output is one of the images, or the folder of heat maps holds some.
+        ValueError: The output is one of the images or the file of weights, or the folder of heat
+            maps holds some images.
     """
+    check_weights_stay(arguments.output, arguments.model, arguments.here)
     output, folder, here = arguments.output, arguments.heatmap, arguments.here
     images = {file.resolve() for file in files} if output or folder else set()
     if output and output.resolve() in images:
@@ -171,6 +184,18 @@ def _check_overwrites(arguments: argparse.Namespace, files: list[Path]) -> None:
         raise ValueError(
             f"--heatmap {as_given(folder, here)} holds the images themselves, which would be "
             "overwritten: name another folder."
+        )
+
+
+def check_weights_stay(output: Path | None, model: str | Path | None, here: Path) -> None:
+    """Check that the output is not the file of weights that is read.
+
+    Raises:
+        ValueError: It is.
+    """
+    if output and isinstance(model, Path) and output.resolve() == model.resolve():
+        raise ValueError(
+            f"--output {as_given(output, here)} is the file of weights itself: name another file."
         )
 
 
@@ -271,8 +296,10 @@ def export(arguments: argparse.Namespace) -> None:
     seed = arguments.seed
     if arguments.output:
         check_place(arguments.output, here)
+        check_weights_stay(arguments.output, name, here)
     trained = _load(name, seed, "cpu")
-    output = arguments.output or here / f"{trained.title}{SUFFIXES[arguments.format]}"
+    of_seed = f"-{seed}" if name == ENSEMBLE and seed is not None else ""
+    output = arguments.output or here / f"{trained.title}{of_seed}{SUFFIXES[arguments.format]}"
     check_place(output, here)
     difference = export(trained, arguments.format, output, probabilities=arguments.probabilities)
     what = compared(trained, probabilities=arguments.probabilities)

@@ -14,8 +14,8 @@ from thumbnets.checks import check_run
 from thumbnets.choices import Checked, explain
 from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
-from thumbnets.data.images import MAX_PIXELS, MOST_PIXELS
-from thumbnets.data.listed import BROKEN, LEAKS, FolderRule
+from thumbnets.data.images import MAX_PIXELS
+from thumbnets.data.listed import BROKEN, LEAKS, Bits, FolderRule, ImagePixels, Seed
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
@@ -56,6 +56,18 @@ def _unique(values: list) -> list:
     return values
 
 
+# Keys of `train` that a key of a block can contradict, with values that none does.
+_AGREEING = {
+    "class_weights": None,
+    "momentum": 0.9,
+    "optimizer": "sgd",
+    "refit": False,
+    "sampling": None,
+    "schedule": "constant",
+    "warmup": 0.0,
+}
+
+
 class DataParams(Checked):
     """Which images. All but name, duplicates and corrections is about images of the user's own."""
 
@@ -71,13 +83,13 @@ class DataParams(Checked):
     """How it gets that size: the largest square in its middle, black bars, or stretched."""
     test: Share
     """Share of each class that tests where there is no test/."""
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     """Seed of the draw of that share."""
     broken: Literal[BROKEN]
     """Files that can't be read stop the run, or are listed in data/processed/findings.json."""
-    depth: Annotated[int, Field(ge=8, le=16)] | None = None
+    depth: Bits | None = None
     """Bits of the values in files of 16 bits; null: as many as the highest value needs."""
-    max_pixels: Annotated[int, Field(ge=1, le=MOST_PIXELS)] = MAX_PIXELS
+    max_pixels: ImagePixels = MAX_PIXELS
     """Largest number of pixels of an image; more are refused before any is decoded."""
     list: str | None = None
     """CSV file in the folder with columns file, label and maybe split, group; null: labels are
@@ -273,10 +285,17 @@ class Params(Checked):
     def settings(self) -> dict[str, ModelSettings]:
         """For every model block its settings: `train`, overridden by the block.
 
+        A block that is not in the run may contradict this `train` (as a warm-up of two epochs does
+        where it trains for one): then it is as without the keys of `train` that can do so.
+
         Raises:
             ValueError: A block names an unknown network or key, or has a bad value.
         """
-        return {name: self._resolve(name) for name in self.models}
+        encoders = {encoder_of(self.models[name]) for name in self.run if name in self.models}
+        return {
+            name: self._resolve(name, needed=name in encoders or name in self.run)
+            for name in self.models
+        }
 
     def _with_network(self, name: str) -> dict[str, Any]:
         """A block as it is written, with the network of the encoder that it begins with, if any.
@@ -306,10 +325,16 @@ class Params(Checked):
                 )
         return {**network, **block}
 
-    def _resolve(self, name: str) -> ModelSettings:
+    def _resolve(self, name: str, *, needed: bool) -> ModelSettings:
         """Merge one block over the defaults, and tell training settings from network options."""
-        block, where = self._with_network(name), f"models.{name}"
-        return settings_of(name, block, dict(self.train), rotate=self.split.rotate, where=where)
+        block, train, where = self._with_network(name), dict(self.train), f"models.{name}"
+        try:
+            return settings_of(name, block, train, rotate=self.split.rotate, where=where)
+        except ValueError:
+            if needed:
+                raise
+            train |= _AGREEING
+            return settings_of(name, block, train, rotate=self.split.rotate, where=where)
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:

@@ -6,6 +6,7 @@ in the same run as its weights, as in the report.
 """
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class Trained:
     @property
     def title(self) -> str:
         """A short name: `cnn_c-0` of cnn_c's weights/cnn_c/0 or headline/weights/0.safetensors."""
-        path = Path(self.name).absolute()
+        path = Path(os.path.abspath(self.name))
         if not path.stem.isdecimal():
             return path.stem
         of_headline = path.parent.parent.name == paths.HEADLINE
@@ -166,7 +167,7 @@ def _temperature_beside(path: Path, classifier: Classifier) -> float | None:
     Raises:
         ValueError: The validation predictions are damaged, or of other classes.
     """
-    folder = path.absolute().parent
+    folder = Path(os.path.abspath(path)).parent
     slot = paths.HEADLINE if folder.parent.name == paths.HEADLINE else folder.name
     if folder.parts[-2:] != paths.weights_folder(slot).parts:
         return None

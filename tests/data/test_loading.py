@@ -37,7 +37,11 @@ def test_a_data_set_by_name(photos):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("folder", "give the folder that they are in"), ("digitz", "Did you mean digits")],
+    [
+        ("folder", "give the folder that they are in"),
+        ("digitz", "Did you mean digits"),
+        ("/no/where", "/no/where: there is no such folder"),
+    ],
 )
 def test_what_is_not_there(photos, name, said):
     with pytest.raises(ValueError, match=said):
@@ -49,8 +53,11 @@ def test_what_is_not_there(photos, name, said):
     [
         ("trian", {}, "split must be train or test, got 'trian'"),
         ("train", {"brokn": "skip"}, "option of a folder 'brokn'. Did you mean 'broken'"),
-        ("train", {"fit": "corp"}, "Unknown fit 'corp'. Did you mean 'crop'"),
-        ("train", {"broken": "ignore"}, "Unknown broken 'ignore'"),
+        ("train", {"fit": "corp"}, "photos: fit must be 'crop', 'pad' or 'stretch', got 'corp'"),
+        ("train", {"broken": "ignore"}, "broken must be 'refuse' or 'skip', got 'ignore'"),
+        ("train", {"size": 0}, "size must be greater than or equal to 1, got 0"),
+        ("train", {"test": 2.0}, "test must be less than 1, got 2.0"),
+        ("train", {"group": "(["}, "group is no regular expression: "),
     ],
 )
 def test_what_is_misspelt(photos, split, rule, said):

@@ -221,7 +221,7 @@ def test_few_groups_say_what_they_mean():
     assert few_groups(many, many) == []
     assert few_groups(many % 12, many * 0) == [
         "Only 12 groups of images validate: intervals will be wide.",
-        "All images that test are of one group: no interval can be told.",
+        "All images that test are of one group: intervals tell nothing.",
     ]
 
 
@@ -271,7 +271,7 @@ def test_own_images_have_findings_of_their_own(tmp_path, monkeypatch, capsys):
     assert (own["groups"], own["groups_in_both"], own["groups_in_both_count"]) == (5, ["q"], 1)
     assert (own["folds"], own["validates"]) == (4, 9) and own["few"] == [
         *few_images(9, 18),
-        "All images that validate are of one group: no interval can be told.",
+        "All images that validate are of one group: intervals tell nothing.",
         "Only 2 groups of images test: intervals will be wide.",
     ]
     said = capsys.readouterr().out

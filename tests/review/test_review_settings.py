@@ -55,6 +55,18 @@ def test_only_blocks_of_the_run_are_told_and_equal_changes_once(project):
     ]
 
 
+def test_a_map_in_place_of_null_is_one_change(project):
+    project.params["models"]["one"]["average"] = None
+    project.params["models"]["two"]["average"] = {"name": "ema", "every": 2}
+    base = project.commit()
+    project.params["models"]["one"]["average"] = {"name": "swa"}
+    project.params["models"]["two"]["average"]["every"] = 3
+    assert told(project, base) == [
+        ("average", "null", '{"name": "swa"}', ["one"]),
+        ("average.every", "2", "3", ["two"]),
+    ]
+
+
 def test_long_values_are_cut(project):
     project.params["models"]["one"]["augment"] = ["a" * 500]
     base = project.commit()

@@ -1,14 +1,23 @@
 """What is said of a folder of images: the options for reading it, and its images in a list."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from thumbnets.data.images import MAX_PIXELS
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from thumbnets.data.images import FITS, MAX_PIXELS, MOST_PIXELS
+from thumbnets.options import Pixels, Share
+
+Bits = Annotated[int, Field(ge=8, le=16)]
+Seed = Annotated[int, Field(ge=0)]
+ImagePixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 
 BROKEN = ("refuse", "skip")  # what may be done about files that can't be read
 LEAKS = ("tell", "refuse")  # what may be done about groups in both parts that are given
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
 class FolderRule:
     """How a folder of images becomes arrays.
 
@@ -28,16 +37,16 @@ class FolderRule:
     """
 
     path: str
-    size: int = 32
-    fit: str = "crop"
-    test: float = 0.2
-    seed: int = 0
-    broken: str = "refuse"
-    depth: int | None = None
-    max_pixels: int = MAX_PIXELS
+    size: Pixels = 32
+    fit: Literal[tuple(FITS)] = "crop"
+    test: Share = 0.2
+    seed: Seed = 0
+    broken: Literal[BROKEN] = "refuse"
+    depth: Bits | None = None
+    max_pixels: ImagePixels = MAX_PIXELS
     list: str | None = None
     group: str | None = None
-    leaks: str = "tell"
+    leaks: Literal[LEAKS] = "tell"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
 """Data sets for use from Python, outside the pipeline."""
 
+import os
+import re
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from thumbnets import paths, runtime
+from thumbnets.choices import explain
 from thumbnets.data.arrays import Split, read_split
 from thumbnets.data.datasets import DATASETS, OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
-from thumbnets.data.images import FITS
-from thumbnets.data.listed import BROKEN, LEAKS, FolderRule
+from thumbnets.data.listed import FolderRule
 from thumbnets.data.names import shown
 from thumbnets.data.preprocess import read_dataset
 from thumbnets.registry import unknown
@@ -49,6 +53,8 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
         )
     if preprocessed:
         return read_split(folder / split)
+    if os.sep in name and not folder.exists():
+        raise ValueError(f"{shown(name)}: there is no such folder.")
     dataset = get_dataset(name)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{name} are images of your own: give the folder that they are in.")
@@ -62,10 +68,13 @@ def _rule(folder: Path, options: dict[str, Any]) -> FolderRule:
     for name in options:
         if name not in known:
             raise ValueError(unknown("option of a folder", name, known))
-    rule = FolderRule(str(folder), **options)
-    for name, values in {"fit": FITS, "broken": BROKEN, "leaks": LEAKS}.items():
-        if (value := getattr(rule, name)) not in values:
-            raise ValueError(unknown(name, value, values))
+    try:
+        rule = FolderRule(str(folder), **options)
+        re.compile(rule.group or "")
+    except ValidationError as error:
+        raise ValueError(f"{shown(str(folder))}: {explain(error, FolderRule)}") from None
+    except re.error as error:
+        raise ValueError(f"{shown(str(folder))}: group is no regular expression: {error}") from None
     return rule
 
 

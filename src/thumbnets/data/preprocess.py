@@ -318,7 +318,7 @@ def few_groups(validates: np.ndarray | None, tests: np.ndarray | None) -> list[s
             continue
         count = len(np.unique(groups))
         if count == 1:
-            said.append(f"All images that {doing} are of one group: no interval can be told.")
+            said.append(f"All images that {doing} are of one group: intervals tell nothing.")
         elif count < _FEW_GROUPS:
             said.append(f"Only {count} groups of images {doing}: intervals will be wide.")
     return said

@@ -27,7 +27,9 @@ def fit_stack(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Fit a multinomial logistic regression to log-probabilities, penalised by L2.
 
-    The strength of the penalty is chosen by cross-validation on the same images, for least loss.
+    The strength of the penalty is chosen by cross-validation on the same images, for least loss;
+    every class is in all folds. If that can't be, since some class has a single image or group,
+    nothing is fitted: it is the geometric mean of the members.
 
     Args:
         names: Names of the members.
@@ -45,26 +47,46 @@ def fit_stack(
     features, classes = _features(probabilities), probabilities.shape[2]
     penalties = tqdm(_PENALTIES, "stacking", leave=False, delay=2, disable=None)
     groups = np.arange(len(labels)) if groups is None else groups
-    held_out = {c: _held_out(features, labels, groups, classes, c) for c in penalties}
+    folds = _folds(labels, groups)
+    if not folds:
+        mean = _geometric_mean(len(probabilities), classes)
+        return {"members": names, **mean}, _predict(mean, features, classes)
+    held_out = {c: _held_out(features, labels, folds, classes, c) for c in penalties}
     best = min(held_out, key=lambda penalty: nll(held_out[penalty], labels))
     return {"members": names, **fit_regression(features, labels, best)}, held_out[best]
 
 
-def _held_out(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, penalty: float
-) -> np.ndarray:
+def _folds(labels: np.ndarray, groups: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Images to fit on and images held out, int64 each; none if a class can't be divided."""
     # Takes half a second, and only this function needs it.
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    predicted = np.full((len(labels), classes), 1 / classes)  # of a single group: uniform
-    names, groups = np.unique(groups, return_inverse=True)
-    if len(names) > 1:
-        folds = KFold(min(_FOLDS, len(names)), shuffle=True, random_state=0)
-        for _, of_fold in folds.split(names):
-            held = np.isin(groups, of_fold)
-            regression = fit_regression(features[~held], labels[~held], penalty)
-            predicted[held] = _predict(regression, features[held], classes)
+    rarest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+    if rarest < 2:
+        return []
+    how = {"n_splits": min(_FOLDS, rarest), "shuffle": True, "random_state": 0}
+    if len(np.unique(groups)) == len(groups):  # the other kind takes a step for each group
+        return list(StratifiedKFold(**how).split(labels, labels))
+    return list(StratifiedGroupKFold(**how).split(labels, labels, groups))
+
+
+def _held_out(
+    features: np.ndarray, labels: np.ndarray, folds: list, classes: int, penalty: float
+) -> np.ndarray:
+    predicted = np.zeros((len(labels), classes))
+    for fitted, held in folds:
+        regression = fit_regression(features[fitted], labels[fitted], penalty)
+        predicted[held] = _predict(regression, features[held], classes)
     return np.maximum(predicted, MIN_PROBABILITY)
+
+
+def _geometric_mean(members: int, classes: int) -> dict[str, Any]:
+    """The regression, as `fit_regression` gives it, that weighs all members alike."""
+    return {
+        "classes": list(range(classes)),
+        "coefficients": np.tile(np.eye(classes) / members, members).tolist(),
+        "intercepts": [0.0] * classes,
+    }
 
 
 def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> dict[str, Any]:

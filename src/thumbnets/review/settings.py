@@ -22,7 +22,7 @@ class Run:
         pool: Blocks that may enter the ensemble, without repeats.
         blocks: Settings of the blocks of the run and of the encoders that they begin with, `train`
             included; None for a block that there is none of.
-        others: All other keys, flat (`data.name`).
+        others: All other keys.
     """
 
     model: str
@@ -70,7 +70,7 @@ def read_run(snapshot: Snapshot) -> Run:
         if name and name not in resolved:
             resolved[name] = _resolved(name, blocks, train)
     others = {key: value for key, value in params.items() if key not in _OF_BLOCKS}
-    return Run(model, names, resolved, _flat(others))
+    return Run(model, names, resolved, others)
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -101,16 +101,6 @@ def _encoder(block: dict[str, Any] | None) -> str | None:
     return encoder if isinstance(encoder, str) else None
 
 
-def _flat(values: Mapping, prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
-
-
 def changes(before: Run, after: Run) -> list[Change]:
     """Settings of the run, then of the blocks that both runs have, each value pair once."""
     rest = {"model": (before.model, after.model)} if before.model != after.model else {}
@@ -121,7 +111,7 @@ def changes(before: Run, after: Run) -> list[Change]:
         old, new = before.blocks.get(name), after.blocks[name]
         if old is None or new is None:
             continue
-        for key, pair in _different(_flat(old), _flat(new)).items():
+        for key, pair in _different(old, new).items():
             of_blocks.setdefault((key, *_shown(*pair)), []).append(name)
     return found + [Change(*of, names) for of, names in of_blocks.items()]
 
@@ -129,10 +119,16 @@ def changes(before: Run, after: Run) -> list[Change]:
 _ABSENT = object()
 
 
-def _different(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    keys = dict.fromkeys([*before, *after])
-    pairs = {key: (before.get(key, _ABSENT), after.get(key, _ABSENT)) for key in keys}
-    return {key: pair for key, pair in pairs.items() if _text(pair[0]) != _text(pair[1])}
+def _different(before: Mapping, after: Mapping, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Values that differ, by their keys; of maps on both sides those inside, as `method.name`."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in dict.fromkeys([*before, *after]):
+        old, new = before.get(key, _ABSENT), after.get(key, _ABSENT)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found |= _different(old, new, f"{prefix}{key}.")
+        elif _text(old) != _text(new):
+            found[f"{prefix}{key}"] = old, new
+    return found
 
 
 def _shown(before: Any, after: Any) -> tuple[str, str]:
