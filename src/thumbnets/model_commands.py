@@ -59,10 +59,15 @@ def model_argument(text: str) -> str | Path:
 
 
 def _weights(model: str, seed: int, params: Params) -> Path:
-    path = paths.weights(slot_of(model, params), seed)
+    slot = slot_of(model, params)
+    path = paths.weights(slot, seed)
     if seed not in params.seeds and not path.is_file():
         raise ValueError(f"seed {seed} is not one of this run, {params.seeds}: add it to `seeds`.")
     require(path, f"{path} not found")
+    if slot == paths.HEADLINE:
+        from thumbnets.trained import block_of  # not before: it imports torch
+
+        check_headline(params, block_of(path))
     return path
 
 
@@ -75,17 +80,14 @@ def _load(model: str | Path | None, seed: int | None, device: str | None = None)
     """
     import torch  # not before: it takes seconds
 
-    from thumbnets.trained import block_of, load_trained
+    from thumbnets.trained import load_trained
 
     place = torch.device(device) if device else runtime.device()
     if model == ENSEMBLE or isinstance(model, Path):
         return load_trained(model, seed, place)
     params = load_params()
     name, of_seed = model or params.model, params.seeds[0] if seed is None else seed
-    path = _weights(name, of_seed, params)
-    if slot_of(name, params) == paths.HEADLINE:
-        check_headline(params, block_of(path))
-    trained = load_trained(path, None, place)
+    trained = load_trained(_weights(name, of_seed, params), None, place)
     if model is None and (wrong := _foreign(trained.meta)):
         raise ValueError(
             f"{trained.name} was trained on {wrong}: run `dvc repro`, or name it by `--model "

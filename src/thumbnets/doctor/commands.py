@@ -9,6 +9,7 @@ from thumbnets import runtime
 from thumbnets.checks import check_watched
 from thumbnets.doctor import files, machine, state
 from thumbnets.doctor.findings import Finding
+from thumbnets.messages import shorten
 from thumbnets.params import load_params
 
 
@@ -33,8 +34,7 @@ def _found(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     try:
         return check()
     except Exception as error:  # where libraries are missing, whatever their absence leads to
-        text = " ".join(str(error).split())[:200]
-        problem = f"{what} can't be examined: {type(error).__name__}: {text}"
+        problem = f"{what} can't be examined: {type(error).__name__}: {shorten(str(error))}"
         return [Finding(problem, "mend what is found beside it, or make install")]
 
 

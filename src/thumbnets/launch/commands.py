@@ -156,28 +156,28 @@ def _request(name: str, arguments: argparse.Namespace, params: Params) -> Reques
     if arguments.minutes and name != "slurm":
         raise ValueError(f"--minutes: --on {name} sets jobs no time.")
     threads = max(params.settings[model].train.threads for model in params.run)
-    options, environment = {**_profile(name), **dict(arguments.option or ())}, {}
-    if name != "local":  # another machine may have other devices than this one
-        environment["THUMBNETS_DEVICE"] = _device(arguments, options)
+    device = launched_device(name, arguments)
     return Request(
         jobs=arguments.jobs,
         minutes=arguments.minutes or 60,
         threads=threads,
         gpus=arguments.gpus or 0,
         per_gpu=arguments.per_gpu,
-        options=options,
-        environment=environment,
+        options=_options(name, arguments),
+        environment={"THUMBNETS_DEVICE": device} if device else {},
     )
 
 
-def launched_device(arguments: argparse.Namespace) -> str | None:
-    """Type of the device that other machines train on by these options; None: this one trains."""
-    name = arguments.on or "local"
-    options = {**_profile(name), **dict(arguments.option or ())}
-    return None if name == "local" else _device(arguments, options)
+def _options(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Options of a back end: those given, over its profile."""
+    return {**_profile(name), **dict(arguments.option or ())}
 
 
-def _device(arguments: argparse.Namespace, options: Mapping[str, Any]) -> str:
+def launched_device(name: str, arguments: argparse.Namespace) -> str | None:
+    """Type of the device that a back end is to train on; None: here, where it is this machine's."""
+    if name == "local":
+        return None
+    options = _options(name, arguments)
     on_gpu = arguments.gpus or any(map(_asks_gpu, options, options.values()))
     return "cuda" if on_gpu else "cpu"
 

@@ -75,7 +75,7 @@ def recipe(arguments: argparse.Namespace) -> None:
                 seeds=arguments.seeds,
                 jobs=arguments.jobs,
                 launch=launch_options(arguments),
-                device=launched_device(arguments),
+                device=launched_device(arguments.on or "local", arguments),
             )
             print(f"{file.page}: {_verdict(file)}", flush=True)
 

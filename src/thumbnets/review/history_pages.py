@@ -1,7 +1,6 @@
 """A history as text, Markdown and a page, each with a small chart."""
 
 import html
-import math
 from collections.abc import Callable
 
 from rich.console import Console
@@ -9,7 +8,7 @@ from rich.text import Text
 
 from thumbnets.markdown import escaped
 from thumbnets.review.history import Point, Series
-from thumbnets.review.words import NONE, percent, points
+from thumbnets.review.words import NONE, percent, with_interval
 
 _BARS = "▁▂▃▄▅▆▇█"
 _LEAST = 30  # characters of a subject that are worth a place on the line
@@ -83,15 +82,12 @@ def _cells(series: Series, point: Point) -> list[str]:
     if value.model != series.name:
         what = f"[{value.model}] {what}"
     interval = f"{percent(value.low)[:-2]} to {percent(value.high)}" if value.low else NONE
-    gained = points(gain.mean) if gain else NONE
-    if gain and math.isfinite(gain.low):  # not if all test images are of one group
-        gained += f" ({points(gain.low)} to {points(gain.high)})"
     return [
         commit.name[:10],
         commit.day,
         percent(value.accuracy),
         interval,
-        gained,
+        with_interval(gain),
         point.verdict or NONE,
         what,
     ]

@@ -2,6 +2,7 @@
 
 import math
 
+from thumbnets.evaluation.statistics import Estimate
 from thumbnets.messages import listed
 from thumbnets.paths import HEADLINE
 from thumbnets.review.comparing import NOT_COMPARABLE, Review, Row
@@ -24,7 +25,7 @@ def _cells(row: Row, margin: float) -> list[str]:
         _name(row),
         percent(before.accuracy),
         percent(after.accuracy),
-        _gain(row),
+        with_interval(row.gain),
         NONE if row.p is None else p_value(row.p),
         in_words(row, margin),
         _numbers(before.parameters, after.parameters),
@@ -92,11 +93,12 @@ def _name(row: Row) -> str:
     return f"headline ({names[0] if names[0] == names[1] else ' → '.join(names)})"
 
 
-def _gain(row: Row) -> str:
-    if row.gain is None:
+def with_interval(gain: Estimate | None) -> str:
+    """A gain in points with its interval, which is not known of a single group of images."""
+    if gain is None:
         return NONE
-    mean, low, high = (points(value) for value in (row.gain.mean, row.gain.low, row.gain.high))
-    return mean if math.isnan(row.gain.low) else f"{mean} ({low} to {high})"
+    mean, low, high = (points(value) for value in (gain.mean, gain.low, gain.high))
+    return mean if math.isnan(gain.low) else f"{mean} ({low} to {high})"
 
 
 def percent(share: float | None) -> str:
