@@ -109,6 +109,12 @@ def test_a_recipe_lies_in_the_folder_of_its_data_set(project):
             read_recipe(project / place, project)
 
 
+def test_a_recipe_is_named_as_results_prints_it_too(project):
+    assert read_recipe(Path("digits/try"), project).path == Path("recipes/digits/try.yaml")
+    with pytest.raises(ValueError, match="Unknown recipe 'digits/tri'. Did you mean 'digits/try'"):
+        read_recipe(Path("digits/tri"), project)
+
+
 @pytest.mark.parametrize(
     ("metric", "good", "bad"), [("accuracy", 0.9, 0.89), ("error", 0.9, 0.91), ("auc", 1.0, 0.8)]
 )

@@ -12,7 +12,13 @@ from thumbnets.launch.commands import (
     launch_options,
     launched_device,
 )
-from thumbnets.recipes.recipe import RecipeFile, find_recipes, read_recipe, recipe_paths
+from thumbnets.recipes.recipe import (
+    RecipeFile,
+    find_recipes,
+    read_recipe,
+    recipe_id,
+    recipe_paths,
+)
 from thumbnets.yaml_files import read_yaml
 
 Command = Callable[[Callable[[argparse.Namespace], None]], argparse.ArgumentParser]
@@ -26,7 +32,7 @@ def add_commands(command: Command) -> None:
     """
     running = command(recipe)
     running.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="recipes/DATA/NAME.yaml"
+        "files", nargs="+", type=Path, metavar="RECIPE", help="DATASET/NAME or its file"
     )
     running.add_argument("--seeds", type=_seeds, help="in place of the recipe's, as 0,1,2")
     add_launch_options(running)
@@ -97,7 +103,7 @@ def results(arguments: argparse.Namespace) -> None:
     from thumbnets.recipes.pages import read_results, write_pages
 
     root = Path.cwd()
-    names = {path: f"{path.parent.name}/{path.stem}" for path in recipe_paths(root)}
+    names = {path: recipe_id(path) for path in recipe_paths(root)}
     width, damaged = max(map(len, names.values()), default=0), False
     for path, name in names.items():
         try:

@@ -93,7 +93,7 @@ class RecipeFile:
     @property
     def id(self) -> str:
         """DATASET/NAME."""
-        return f"{self.path.parent.name}/{self.path.stem}"
+        return recipe_id(self.path)
 
     @property
     def result(self) -> Path:
@@ -177,13 +177,17 @@ def read_recipe(path: Path, root: Path) -> RecipeFile:
     """Read a recipe.
 
     Args:
-        path: The file.
+        path: The file, or DATASET/NAME as `thumbnets results` prints it.
         root: Root of the project.
 
     Raises:
-        ValueError: It is not in recipes/DATASET/, or in one line what is wrong with it.
+        ValueError: There is none of this name, the file is not in recipes/DATASET/, or in one line
+            what is wrong with it.
     """
-    path = path.resolve()
+    named = {recipe_id(one): one for one in recipe_paths(root)}
+    if not path.suffix and str(path) not in named:
+        raise ValueError(unknown("recipe", str(path), named))
+    path = named.get(str(path), path).resolve()
     if path.suffix != ".yaml" or path.parent.parent != (root / FOLDER).resolve():
         raise ValueError(f"{path}: a recipe is a file {FOLDER}/DATASET/NAME.yaml of the project.")
     where = path.relative_to(root.resolve())
@@ -201,3 +205,8 @@ def find_recipes(root: Path) -> list[RecipeFile]:
 def recipe_paths(root: Path) -> list[Path]:
     """Paths of all recipe files of the project, by data set and name."""
     return sorted((root / FOLDER).glob("*/*.yaml"))
+
+
+def recipe_id(path: Path) -> str:
+    """DATASET/NAME of a recipe file, as `thumbnets results` prints it."""
+    return f"{path.parent.name}/{path.stem}"
