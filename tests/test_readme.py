@@ -12,6 +12,7 @@ from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from thumbnets.cli import _parser
 from thumbnets.params import check_params
+from thumbnets.recipes.recipe import read_recipe
 from thumbnets.zoo import read_yaml
 
 ROOT = Path(__file__).parents[1]
@@ -102,7 +103,10 @@ def test_commands_are_known(page, monkeypatch):
         else:
             arguments = ours.parse_args(words)
             if arguments.command == "recipe":
-                assert all((ROOT / file).is_file() for file in arguments.files), words
+                for file in arguments.files:
+                    read_recipe(file, ROOT)  # by name or by path
+            if arguments.command == "verify" and arguments.recipe:
+                read_recipe(arguments.recipe, ROOT)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
