@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.harness import Options, spread, table
+from benchmarks.harness import Options, at_most, spread, table
 from benchmarks.process import ROOT
 
 # models, seeds, seconds of `dvc repro` and of `dvc status` that are the goals
@@ -54,7 +54,7 @@ def question(options: Options) -> str:
             _run(project, "dvc", "repro", "--quiet")
             for command, goal in zip(COMMANDS, goals, strict=True):
                 times = [_run(project, *command) for _ in range(options.repeats)]
-                goal = f"≤ {goal}" if goal else "–"
+                goal = at_most(goal, times) if goal else "–"
                 rows.append([f"{models} x {seeds}", " ".join(command), spread(times), goal])
                 print(f"  {' | '.join(rows[-1])}", flush=True)
     return (

@@ -24,6 +24,8 @@ _PACKAGES = (
     "pytorch-lightning",
     "skorch",
     "torchensemble",
+    "cleanlab",
+    "ray",
 )
 
 
@@ -118,6 +120,21 @@ def spread(values: list[float], digits: int = 2) -> str:
     """Median, and least to greatest."""
     median, low, high = statistics.median(values), min(values), max(values)
     return f"{median:.{digits}f} ({low:.{digits}f} – {high:.{digits}f})"
+
+
+def at_least(goal: float, values: list[float]) -> str:
+    """A goal, and whether the median reaches it."""
+    return f"≥ {goal:g}, {verdict(statistics.median(values) >= goal)}"
+
+
+def at_most(goal: float, values: list[float]) -> str:
+    """A goal that is not to be exceeded, and whether the median keeps it."""
+    return f"≤ {goal:g}, {verdict(statistics.median(values) <= goal)}"
+
+
+def verdict(reached: bool) -> str:
+    """How a table says whether a goal is reached."""
+    return "reached" if reached else "**missed**"
 
 
 def mean_sd(values: list[float], digits: int = 2) -> str:

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks import harness
-from benchmarks.harness import CORES, Contender, Options, ratios, spread, table, wall
+from benchmarks.harness import CORES, Contender, Options, at_least, ratios, spread, table, wall
 from benchmarks.process import Job, Measured, answer
 from benchmarks.project import cloned, run
 from benchmarks.task import Task, fetch
@@ -126,7 +126,7 @@ def question(options: Options) -> str:
             title,
             spread(wall(said), 1),
             spread(ratios(base, wall(said))),
-            f"≥ {GOALS[title]}" if title in GOALS else "",
+            at_least(GOALS[title], ratios(base, wall(said))) if title in GOALS else "",
         ]
         for title, said in results.items()
     ]

@@ -27,6 +27,13 @@ def test_median_and_spread_are_given():
     assert harness.spread([3.14159], digits=3) == "3.142 (3.142 – 3.142)"
 
 
+def test_a_goal_is_judged_by_the_median():
+    assert harness.at_least(1.7, [9.0, 1.66, 1.0]) == "≥ 1.7, **missed**"
+    assert harness.at_least(4, [4.0, 4.0, 1.0]) == "≥ 4, reached"
+    assert harness.at_most(60, [66.77, 66.0, 50.0]) == "≤ 60, **missed**"
+    assert harness.at_most(2.5, [2.5]) == "≤ 2.5, reached"
+
+
 def test_mean_and_deviation_are_given():
     assert harness.mean_sd([1.0, 2.0, 3.0]) == "2.00 ± 1.00"
     assert harness.mean_sd([99.0], digits=1) == "99.0"

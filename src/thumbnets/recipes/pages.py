@@ -7,6 +7,7 @@ from typing import Any
 
 from thumbnets.artifacts import read_json, write_text
 from thumbnets.data.datasets import get_dataset
+from thumbnets.data.views import VIEWS
 from thumbnets.paths import ENSEMBLE
 from thumbnets.recipes.recipe import RecipeFile
 from thumbnets.recipes.record import outcome
@@ -20,6 +21,7 @@ _BEGIN, _END = "<!-- results:begin -->", "<!-- results:end -->"
 
 # The README's table: the networks of one recipe, and the blocks that train each for longer.
 _QUICK, _BEST = "fashion_mnist/pool", "fashion_mnist/best"
+_PUBLISHED = "src/thumbnets/report/published.toml"
 _NONE = "–"
 
 Result = Mapping[str, Any]
@@ -69,7 +71,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
     longer = {name.rpartition("_")[0]: name for name in trained}  # cnn_b: cnn_b_best
     lines = [
         f"| {_title(quick[0])}, test accuracy | parameters | [quick default]({quick[0].page}) "
-        f"| [at its best]({best[0].page}), 95 % interval | published |",
+        f"| [at its best]({best[0].page}), 95 % interval | [published]({_PUBLISHED}) |",
         "| :-- | --: | --: | --: | --: |",
     ]
     for name in [*quick[0].recipe.pool, ENSEMBLE]:
@@ -83,13 +85,19 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
             f"| {_linked(spread(of_quick), quick[0])} | {_linked(with_interval(of_best), best[0])} "
             f"| {FILTERS['percent'](published.accuracy) if published else _NONE} |"
         )
-    told = ", ".join(
-        f"{FILTERS['plural'](len(result['recipe']['seeds']), 'seed')} ({file.id}, measured at "
-        f"commit {result['measured']['commit'][:12]})"
-        for file, result in (quick, best)
-        if result
-    )
+    told = "; ".join(_told(file, result) for file, result in (quick, best) if result)
     return "\n".join([*lines, "", f"Means ± standard deviations over seeds: {told}."]) + "\n"
+
+
+def _told(file: RecipeFile, result: Result) -> str:
+    """What a column rests on: a network's weights, and so its numbers, differ between CPUs."""
+    seeds = FILTERS["plural"](len(result["recipe"]["seeds"]), "seed")
+    evaluation = result["recipe"].get("evaluation") or {}
+    views = FILTERS["plural"](len(VIEWS[evaluation.get("tta", "none")]), "view")
+    return (
+        f"{file.id}, {seeds}, {views} of an image, measured at commit "
+        f"{result['measured']['commit'][:12]} on {result['machine']['cpu']}"
+    )
 
 
 def _linked(measured: str, file: RecipeFile) -> str:
