@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from thumbnets import paths
-from thumbnets.artifacts import sha256, write_arrays, write_bytes, write_json
+from thumbnets.artifacts import sha256, write_array, write_arrays, write_bytes, write_json
 from thumbnets.evaluation.metrics import score_logits
 from thumbnets.evaluation.summaries import over_seeds
 from thumbnets.params import Params
@@ -73,7 +73,9 @@ def artifacts(project, params) -> dict[str, Any]:
         summed_up = over_seeds(scores, classes=CLASSES, images=40)
         write_json(paths.metrics(slot), summed_up | {"parameters": 7})
         write_arrays(paths.test_predictions(slot), logits=np.stack(of_seeds), labels=labels)
+        write_json(paths.training_inputs(slot), {})
         for seed in params.seeds:
+            write_json(paths.encoder_of(slot, seed), {})
             write_bytes(paths.weights(slot, seed), f"{name} {seed}".encode())
             checksums.setdefault(name, []).append(sha256(paths.weights(slot, seed)))
         if slot != paths.HEADLINE:
@@ -91,4 +93,5 @@ def artifacts(project, params) -> dict[str, Any]:
     for folder, images in ((paths.TRAIN, 100), (paths.TEST, 40)):
         meta = {"dataset": "digits", "sha256": f"{images:064}", "counts": [images, 0, 0]}
         write_json(folder / "meta.json", meta)
+    write_array(paths.TRAIN / "fold.npy", np.zeros(100, np.uint8))
     return checksums

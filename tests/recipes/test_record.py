@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from thumbnets import runtime
 from thumbnets.recipes.recipe import Goal
 from thumbnets.recipes.record import STUDENT, WILSON, outcome, record, summed_up
+from thumbnets.store import Store
 
 RESTS_ON = {"code": {}, "settings": {}, "files": {}}
 
@@ -73,6 +75,16 @@ def test_it_says_what_was_run_on_which_images_by_which_code(result):
     assert result["data"]["train"] == f"{100:064}"
     assert result["machine"].keys() == {"cpu", "cores", "device", "torch"}
     json.dumps(result, allow_nan=False)
+
+
+def test_it_says_who_has_trained_where_that_was_another_machine(
+    monkeypatch, recipe, params, artifacts
+):
+    other = {"device": "cuda", "kind": "NVIDIA H200", "torch": "2.11.0"}
+    abouts = iter([{"machine": other}, {"machine": runtime.machine()}])
+    monkeypatch.setattr(Store, "about", lambda *_: next(abouts, {}))
+    found = record(recipe, params, "c" * 40, RESTS_ON)["machine"]
+    assert found["device"] == "cpu, cuda" and "NVIDIA H200" in found["cpu"]
 
 
 def test_a_single_seed_has_wilsons_interval():

@@ -31,7 +31,7 @@ def record(
         params: Params of the run.
         commit: Whose code has run.
         rests_on: What the run rests on.
-        device: Type of the device of other machines that have trained; None: this one has.
+        device: Type of the device of other machines that have trained; None: of this one.
 
     Returns:
         What `NAME.json` holds; no time, and no name of the machine but its kind.
@@ -43,7 +43,7 @@ def record(
         "title": file.recipe.title,
         "recipe": overlay,
         "measured": {"commit": commit, "checksums": True},
-        "machine": machine() if device is None else _machines(params, device),
+        "machine": _machines(params, device),
         "data": _data(),
         "basis": rests_on,
         "trainings": [row for name in params.run for row in _trainings(params, name)],
@@ -88,11 +88,13 @@ def machine() -> dict[str, Any]:
     return {"cpu": _cpu(), "cores": runtime.cores(), "device": device, "torch": version("torch")}
 
 
-def _machines(params: Params, device: str) -> dict[str, Any]:
-    """As `machine`, of those that have trained: what is known of them is their kind."""
+def _machines(params: Params, device: str | None) -> dict[str, Any]:
+    """As `machine`, of those that have trained: of others, as by a shared cache, their kind."""
     store = Store(runtime.dvc_cache(), runtime.device_type(), device)
     keys = [training_key(params.slots[name], seed) for name in params.run for seed in params.seeds]
-    found = [machine for key in keys if (machine := store.about(key).get("machine"))]
+    found = [kind for key in keys if (kind := store.about(key).get("machine"))]
+    if all(kind == runtime.machine() for kind in found):
+        return machine()
     of = {
         key: ", ".join(sorted({one[key] for one in found})) for key in ("kind", "device", "torch")
     }
