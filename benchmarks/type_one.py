@@ -45,7 +45,7 @@ def draw(seeds: int, ratio: float, effect: float, rng: np.random.Generator) -> T
 def hillis(table: TwoWay) -> float:
     """p of the test before."""
     by_seed = max(table.seeds, table.least)
-    square = table.images + by_seed
+    square = max(table.images - table.least, 0) + by_seed
     freedom = (table.shape[0] - 1) * (square / by_seed) ** 2
     return 2 * stats.t.sf(abs(table.mean) / np.sqrt(square), freedom)
 

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from ruamel.yaml import YAML
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -68,8 +69,9 @@ def test_colours_are_the_last_axis():
     network = thumbnets.fit(images, labels, epochs=3, **flat())
     assert network.score(images, labels) == 1
     assert network.classifier_.meta.channels == 3
-    with pytest.raises(ValueError, match=r"of \[3, 8, 8\] as in training, got \[1, 8, 8\]"):
-        network.predict(images[..., 0])
+    for other in (images[..., 0], images.reshape(20, -1)):
+        with pytest.raises(ValueError, match=r"of the shape \[8, 8, 3\] as in training, got"):
+            network.predict(other)
 
 
 def test_numbers_of_numpy_are_numbers(digits):
@@ -100,11 +102,29 @@ def test_cross_validation_and_clones(digits):
         (np.zeros((4, 8, 8)), {"method": "simclr"}, "simclr does not learn the classes"),
         (np.zeros((4, 8, 8)), {"seed": -1}, "NetworkClassifier: seed must be 0 or more, got -1"),
         (np.zeros((4, 8, 8)), {"method": {"name": "mil", "target": 1}}, "mil does not learn"),
+        (np.where(np.eye(4, 64), 1e308, -1e308), {}, "span less than a float can"),
     ],
 )
 def test_what_is_refused(images, settings, message):
     with pytest.raises(ValueError, match=message):
         thumbnets.fit(images, [0, 1, 0, 1], **settings)
+
+
+@pytest.mark.parametrize("key", ["arch", "epochs", "seed"])
+def test_arguments_are_not_given_twice(key):
+    network = NetworkClassifier(settings={key: 1})
+    with pytest.raises(ValueError, match=f"{key} is an argument of its own"):
+        network.fit(np.zeros((4, 8, 8)), [0, 1, 0, 1])
+
+
+def test_torch_is_left_as_it_was(digits):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    state, mode = torch.get_rng_state(), torch.get_deterministic_debug_mode()
+    thumbnets.fit(digits[0][:40], digits[1][:40], epochs=1, **flat())
+    assert (torch.get_rng_state() == state).all() and torch.get_num_threads() == 2
+    assert torch.get_deterministic_debug_mode() == mode
+    torch.set_num_threads(threads)
 
 
 def test_numbers_of_another_kind_than_in_training_are_refused(digits):

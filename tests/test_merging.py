@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from configobj import ConfigObj
 
-from thumbnets.merging import install, merge_locks
+from thumbnets.merging import install, main, merge_locks
 
 HEAD = "schema: '2.0'\nstages:\n"
 
@@ -40,6 +40,15 @@ def lock(**entries: str) -> str:
 )
 def test_entry_by_entry(ours, theirs, merged):
     assert merge_locks(lock(a="1", b="1"), lock(**ours), lock(**theirs)) == lock(**merged)
+
+
+def test_three_files_or_none(capsys):
+    with pytest.raises(SystemExit):
+        main("--help")
+    assert "git calls a driver" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main("dvc.lock")
+    assert "three files, or none, not 1" in capsys.readouterr().err
 
 
 def test_without_a_common_commit():

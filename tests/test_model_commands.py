@@ -205,6 +205,28 @@ def test_weights_of_other_images_are_used_only_by_name_and_say_so(project, comma
     assert "other images of toy" in command("predict", "photos/b.png")[1]
 
 
+def test_weights_of_another_run_are_used_and_told(project, command):
+    path = paths.weights("tiny_cnn", 0)
+    Path("dvc.lock").write_text(
+        f"schema: '2.0'\nstages:\n  train@tiny_cnn-0:\n    cmd: x\n    outs:\n"
+        f"    - path: {path}\n      hash: md5\n      md5: {'0' * 32}\n"
+    )
+    out, notes = command("predict", "photos/b.png", "--model", "tiny_cnn")
+    assert out.count("\t") == 2
+    assert f"note: {path}: of another run than dvc.lock says: dvc checkout" in notes
+
+
+def test_exported_files_are_for_other_programs(project, command):
+    _, error = command("predict", "photos/b.png", "--model", "tiny_cnn-0.onnx")
+    assert "'tiny_cnn-0.onnx' is an exported file, which other programs run" in error
+
+
+def test_what_needs_a_project_says_so(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for asked in (("results",), ("recipe", "mnist/tiny"), ("compare", "a", "b"), ("history",)):
+        assert command(*asked)[1].startswith("error: No project here: go to a folder of one")
+
+
 def test_paths_are_the_users_from_any_folder(project, command, monkeypatch):
     monkeypatch.chdir(project / "photos")
     options = ("--model", "../weights/tiny_cnn/0.safetensors")

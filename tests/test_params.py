@@ -276,6 +276,14 @@ def test_a_folder_of_images_is_needed_where_the_pipeline_runs_and_not_where_it_t
     check_watched(load({"data": OWN}))
 
 
+def test_a_link_that_leads_nowhere_is_named(load, tmp_path):
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    (tmp_path / "photos/cat/a.png").symlink_to(tmp_path / "gone.png")
+    params = load({"data": OWN | {"path": str(tmp_path / "photos")}})
+    with pytest.raises(ValueError, match=r"photos/cat/a\.png is a link that leads nowhere"):
+        check_watched(params)
+
+
 def test_a_misspelt_key_below_the_top_brings_the_nearest(load):
     with pytest.raises(ValueError, match=r"train\.epoch.*Did you mean '.*epochs'"):
         load({"train.epoch": 3})

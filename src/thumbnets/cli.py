@@ -15,7 +15,8 @@ from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.demo.commands import add_demo, demo
-from thumbnets.doctor.commands import add_doctor, doctor
+from thumbnets.doctor.commands import NO_PROJECT, add_doctor, doctor
+from thumbnets.doctor.state import warn_of_other_run
 from thumbnets.launch.commands import add_jobs, add_train, jobs, train
 from thumbnets.model_commands import (
     add_export,
@@ -32,6 +33,8 @@ from thumbnets.registry import NETWORKS, library_names, unknown
 from thumbnets.review.commands import add_history, add_review, history, review
 from thumbnets.stage import run
 from thumbnets.zoo import families
+
+_OF_A_PROJECT = {"train", "jobs", "compare", "recipe", "results", "verify", "review", "history"}
 
 
 def models(arguments: argparse.Namespace) -> None:
@@ -149,6 +152,7 @@ def compare(arguments: argparse.Namespace) -> None:
             require(paths.test_predictions(slot), f"{name} has no test predictions")
         if slot == paths.HEADLINE:
             check_headline(params, read_json(paths.correct(slot))["model"])
+    warn_of_other_run(*(paths.test_predictions(of) for of in slots.values() if of != ENSEMBLE))
     predictions = {
         name: read_ensemble_predictions() if name == ENSEMBLE else read_predictions(slot)
         for name, slot in slots.items()
@@ -206,9 +210,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _enter_project(arguments: argparse.Namespace) -> None:
-    """Work in the root of the project that the current folder belongs to; paths stay the user's."""
+    """Work in the root of the project that the current folder belongs to; paths stay the user's.
+
+    Raises:
+        ValueError: It belongs to none, which the command needs.
+    """
     here = Path.cwd()
     roots = [folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()]
+    if not roots and arguments.command in _OF_A_PROJECT:
+        raise ValueError(NO_PROJECT)
     if not roots or roots[0] == here:
         return
     for name, value in vars(arguments).items():
@@ -221,9 +231,12 @@ def _enter_project(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     """Entry point."""
-    arguments = _parser().parse_args()
+    run(_carry_out, _parser().parse_args())
+
+
+def _carry_out(arguments: argparse.Namespace) -> None:
     _enter_project(arguments)
-    run(arguments.function, arguments)
+    arguments.function(arguments)
 
 
 if __name__ == "__main__":

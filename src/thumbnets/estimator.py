@@ -1,8 +1,9 @@
 """A network as an estimator of scikit-learn, from arrays and without a project around it."""
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -123,12 +124,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"y must have two classes or more, got one class: {self.classes_[0]}.")
         self.range_ = None if values.dtype == np.uint8 else (values.min(), values.max())
+        self.shape_ = values.shape[1:]
+        if self.range_ and not math.isfinite(float(self.range_[1]) - float(self.range_[0])):
+            raise ValueError("X must span less than a float can hold: divide it by its greatest.")
         split, settings = _split(self._images(values), labels, self.classes_), self._settings()
-        runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has its own
-        method, bar = build_method(settings, split.meta), Progress(settings.name, lines=False)
-        images = method.build_examples(Images.of(split, runtime.device()), "train", self.seed)
-        self.classifier_, _ = fit(method, images, None, seed=self.seed, watcher=bar)
-        bar.close()
+        with _torch_restored():
+            runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has its own
+            method, bar = build_method(settings, split.meta), Progress(settings.name, lines=False)
+            images = method.build_examples(Images.of(split, runtime.device()), "train", self.seed)
+            self.classifier_, _ = fit(method, images, None, seed=self.seed, watcher=bar)
+            bar.close()
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -154,17 +159,16 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         import torch  # not before: it takes seconds
 
+        given = tuple(getattr(X, "shape", None) or np.asarray(X).shape)[1:]
+        if given != self.shape_ and max(len(given), len(self.shape_)) > 1:  # rows: scikit-learn
+            raise ValueError(
+                f"X must be images of the shape {[*self.shape_]} as in training, got {[*given]}."
+            )
         values = validate_data(self, X, allow_nd=True, reset=False)
         if (values.dtype == np.uint8) != (self.range_ is None):
             trained = "uint8" if self.range_ is None else "other numbers than uint8"
             raise ValueError(f"X must be as in training, {trained}, got {values.dtype}.")
-        images, meta = self._images(values), self.classifier_.meta
-        expected, given = [meta.channels, meta.image_size, meta.image_size], [*images.shape[1:]]
-        if given != expected:
-            raise ValueError(
-                f"X must be images [C, H, W] of {expected} as in training, got {given}."
-            )
-        return self.classifier_.logits(torch.from_numpy(images))
+        return self.classifier_.logits(torch.from_numpy(self._images(values)))
 
     def _images(self, values: np.ndarray) -> np.ndarray:
         """Pictures uint8 [N, C, H, W] of what was given.
@@ -194,6 +198,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{where}: settings must be a dict, got {quote(self.settings)}.")
         if not isinstance(self.seed, int | np.integer) or self.seed < 0:
             raise ValueError(f"{where}: seed must be 0 or more, got {quote(self.seed)}.")
+        if own := sorted({"arch", "epochs", "seed"} & (self.settings or {}).keys()):
+            raise ValueError(f"{where}: {own[0]} is an argument of its own: not within settings.")
         block = _plain({"arch": self.arch, "epochs": self.epochs, **(self.settings or {})})
         settings = settings_of(self.arch, block, DEFAULTS, rotate=False, where=where)
         train = settings.train
@@ -209,6 +215,23 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
                 f"{where}: {needs[0]}: {value} needs validation images, and there are none here."
             )
         return settings
+
+
+@contextlib.contextmanager
+def _torch_restored() -> Iterator[None]:
+    """Give torch its threads, generators and checks of determinism back, as the caller had them."""
+    import torch  # not before: it takes seconds
+
+    deterministic = torch.utils.deterministic
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    fills = deterministic.fill_uninitialized_memory
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_deterministic_debug_mode(mode)
+            deterministic.fill_uninitialized_memory = fills
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ merge. So entries are merged as wholes, and where both sides have changed one, e
 repro` finds out which do not fit the merged params and code, and runs those stages alone.
 """
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -72,8 +73,15 @@ def install() -> None:
     )
 
 
-def main(*files: str) -> None:
+def main(*words: str) -> None:
     """Merge three files into the second, as git calls a driver; without any, set it up."""
+    parser = argparse.ArgumentParser(
+        prog="python -m thumbnets.merging", description=main.__doc__.splitlines()[0]
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="base, ours and theirs")
+    files = parser.parse_args(words).files
+    if len(files) not in (0, 3):
+        parser.error(f"three files, or none, not {len(files)}")
     if not files:
         install()
         return

@@ -11,6 +11,8 @@ from thumbnets import paths, runtime
 from thumbnets.artifacts import replacing
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.names import shown
+from thumbnets.doctor.state import warn_of_other_run
+from thumbnets.messages import quote
 from thumbnets.params import Params, load_params
 from thumbnets.paths import ENSEMBLE
 from thumbnets.registry import unknown
@@ -55,6 +57,11 @@ def check_headline(params: Params, found: str) -> None:
 
 def model_argument(text: str) -> str | Path:
     """What `--model` names: a path of weights, or a name."""
+    if Path(text).suffix in (".onnx", ".pt"):
+        raise argparse.ArgumentTypeError(
+            f"{quote(text)} is an exported file, which other programs run: name the .safetensors "
+            "that `export` read, or a model."
+        )
     return Path(text) if text.endswith(".safetensors") else text
 
 
@@ -68,6 +75,7 @@ def _weights(model: str, seed: int, params: Params) -> Path:
         from thumbnets.trained import block_of  # not before: it imports torch
 
         check_headline(params, block_of(path))
+    warn_of_other_run(path)
     return path
 
 

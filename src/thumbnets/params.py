@@ -15,7 +15,7 @@ from thumbnets.choices import Checked, explain
 from thumbnets.data.corrections import check_place
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.images import MAX_PIXELS
-from thumbnets.data.listed import BROKEN, LEAKS, Bits, FolderRule, ImagePixels, Seed
+from thumbnets.data.listed import BROKEN, LEAKS, Bits, FolderRule, ImagePixels, Regex, Seed
 from thumbnets.data.views import VIEWS
 from thumbnets.ensembles.members import rule_of
 from thumbnets.options import Pixels, Share
@@ -94,7 +94,7 @@ class DataParams(Checked):
     list: str | None = None
     """CSV file in the folder with columns file, label and maybe split, group; null: labels are
     folders."""
-    group: str | None = None
+    group: Regex | None = None
     """Pattern on the path of an image whose first group (or all that it finds) says what it belongs
     to: no such group is divided between training, validation and test. null: the list's column, if
     any."""
@@ -113,15 +113,6 @@ class DataParams(Checked):
         if corrections is not None:
             check_place(corrections)
         return corrections
-
-    @field_validator("group")
-    @classmethod
-    def _is_pattern(cls, group: str | None) -> str | None:
-        try:
-            re.compile(group or "")
-        except re.error as error:
-            raise ValueError(f"must be a regular expression, got {group!r}: {error}") from None
-        return group
 
     @property
     def own(self) -> bool:

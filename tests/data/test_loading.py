@@ -57,7 +57,7 @@ def test_what_is_not_there(photos, name, said):
         ("train", {"broken": "ignore"}, "broken must be 'refuse' or 'skip', got 'ignore'"),
         ("train", {"size": 0}, "size must be greater than or equal to 1, got 0"),
         ("train", {"test": 2.0}, "test must be less than 1, got 2.0"),
-        ("train", {"group": "(["}, "group is no regular expression: "),
+        ("train", {"group": "(["}, "group: must be a regular expression"),
     ],
 )
 def test_what_is_misspelt(photos, split, rule, said):

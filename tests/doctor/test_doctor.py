@@ -210,7 +210,7 @@ def test_a_dvc_lock_with_a_conflict_is_left_to_a_person(root):
 
 def test_metrics_of_another_run(root):
     write(root / "metrics/summary.json", '{"a": 1}\n')
-    assert "metrics/summary.json is of another run" in said(state.metrics(root))
+    assert "metrics/summary.json: of another run" in said(state.metrics(root))
     (root / "metrics/summary.json").unlink()
     assert "metrics/summary.json is missing" in said(state.metrics(root))
 
@@ -237,10 +237,39 @@ def test_altered_weights_and_cache_objects(root):
     write(object_, b"weights")
     assert not files.weights(root, cache)
     write(object_, b"weighty")
+    place = object_.relative_to(root)
     [found] = files.weights(root, cache)
-    assert str(object_.relative_to(root)) in found.problem
+    assert str(place) in found.problem
+    assert found.remedy == f"cp -f weights/one/0.safetensors {object_}"  # the tree has the bytes
     write(root / "weights/one/0.safetensors", b"weighty")
-    assert len(files.weights(root, cache)) == 2
+    both = files.weights(root, cache)
+    assert len(both) == 2 and all("dvc pull" in found.remedy for found in both)
+
+
+def test_whole_objects_are_never_to_be_removed(root):
+    cache, weights = root / ".dvc" / "cache", root / "weights/one/0.safetensors"
+    write(files.cached(cache, hashlib.md5(b"weights").hexdigest()), b"weights")
+    write(weights, b"damaged")
+    [found] = files.weights(root, cache)
+    assert "is altered" in found.problem
+    assert (
+        found.remedy == "rm -f weights/one/0.safetensors && dvc checkout weights/one/0.safetensors"
+    )
+    # As after a git checkout of another branch: the bytes are those of another run.
+    write(files.cached(cache, hashlib.md5(b"other").hexdigest()), b"other")
+    write(weights, b"other")
+    [found] = files.weights(root, cache)
+    assert "of another run" in found.problem and found.remedy == "dvc checkout"
+
+
+def test_a_command_that_answers_from_another_run_says_so(root, capsys, monkeypatch):
+    monkeypatch.chdir(root)
+    weights = Path("weights/one/0.safetensors")
+    state.warn_of_other_run(weights, Path("missing"))
+    assert capsys.readouterr().err == ""
+    write(root / weights, b"other")
+    state.warn_of_other_run(weights)
+    assert f"note: {weights}: of another run than dvc.lock says" in capsys.readouterr().err
 
 
 def test_room_tells_what_other_runs_take(root):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 
 from thumbnets.evaluation.comparisons import compare, holm, mcnemar, pair_p, paired_test, verdict
-from thumbnets.evaluation.statistics import of_groups, paired_gain, superiority
+from thumbnets.evaluation.statistics import of_groups, superiority
+from thumbnets.evaluation.two_way import paired_gain
 
 
 def only(a: int, b: int, both: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -62,21 +63,29 @@ def test_seeds_alone_are_students_test_over_seeds():
 
 def test_seeds_that_are_copies_add_nothing():
     gain = np.random.default_rng(0).normal(0.1, 1, 400)
-    z = gain.mean() / np.sqrt(gain.var(ddof=1) / 400)
+    expected = stats.ttest_1samp(gain, 0).pvalue
     copies = np.stack([gain] * 3)
-    assert paired_test(copies, np.zeros((3, 400))) == pytest.approx(2 * stats.norm.sf(z), rel=1e-6)
+    assert paired_test(copies, np.zeros((3, 400))) == pytest.approx(expected, rel=1e-6)
 
 
 def test_both_by_hand():
     # Means of seeds and of images 2 and 0: mean squares 4 and 4, of the rest 0. So the mean, 1,
-    # has variance 4 / 4 by the images, and an estimate of 4 / 4 by the seeds with one degree of
-    # freedom, whose true value is taken to be at most 64: chi-squared of 1 / 64 and more.
+    # estimated variances of 4 / 4 by the images and 4 / 4 by the seeds with one degree of freedom
+    # each; the true value of the latter is taken to be at most 64: chi-squared of 1 / 64 and more.
     p = paired_test(np.array([[3, 1], [1, -1]]), np.zeros((2, 2)))
 
-    def beyond(x: float) -> float:
-        return stats.chi2.pdf(x, 1) * 2 * stats.norm.sf(1 / np.sqrt(1 + min(1 / x, 64)))
+    # Over the roots of both, which are normal: their density is finite at 0.
+    def beyond(of_images: float, of_seeds: float) -> float:
+        deviation = np.sqrt(of_images**-2 + min(of_seeds**-2, 64))
+        return (
+            4
+            * stats.norm.pdf(of_images)
+            * stats.norm.pdf(of_seeds)
+            * 2
+            * special.ndtr(-1 / deviation)
+        )
 
-    pieces = [integrate.quad(beyond, *ends)[0] for ends in ((0, 1 / 64), (1 / 64, np.inf))]
+    pieces = [integrate.dblquad(beyond, *ends, 1e-9, 9)[0] for ends in ((1e-9, 1 / 8), (1 / 8, 9))]
     assert p == pytest.approx(sum(pieces), rel=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_untouched_files_are_as_locked(project):
     checked = check_files(project)
     assert (checked.hashed, checked.faults) == (5, [])
     assert str(checked) == "5 files hashed, 0 are not as locked; not there: gone.bin (dvc checkout)"
+
+
+def test_outputs_of_models_that_have_left_the_run_need_not_be_there(root, project):
+    shutil.copy(root / "params.yaml", project)
+    (project / "zoo").symlink_to(root / "zoo")
+    assert check_files(project).missing == []  # model `a` is not in the pool
+    lock = project / "dvc.lock"
+    lock.write_text(lock.read_text().replace("train@a-0", "train@mlp4-0"))
+    assert check_files(project).missing == ["gone.bin"]
 
 
 @pytest.mark.parametrize("name", ["a.bin", "folder/b.bin"])

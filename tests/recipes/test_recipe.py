@@ -104,15 +104,23 @@ def test_what_could_not_run_is_told_before_it_does(project, old, new, message):
 
 
 def test_a_recipe_lies_in_the_folder_of_its_data_set(project):
-    for place in ("try.yaml", "recipes/try.yaml", "recipes/digits/try.json"):
+    for place in ("try.yaml", "recipes/try.yaml", "recipes/digits/more/try.yaml"):
         with pytest.raises(ValueError, match="a recipe is a file recipes/DATASET/NAME.yaml"):
             read_recipe(project / place, project)
 
 
 def test_a_recipe_is_named_as_results_prints_it_too(project):
     assert read_recipe(Path("digits/try"), project).path == Path("recipes/digits/try.yaml")
+    found = read_recipe(project / "docs" / "digits/try", project)  # named in a folder below
+    assert found.path == Path("recipes/digits/try.yaml")
     with pytest.raises(ValueError, match="Unknown recipe 'digits/tri'. Did you mean 'digits/try'"):
         read_recipe(Path("digits/tri"), project)
+
+
+def test_what_a_recipe_needs_is_a_file(project):
+    path = changed(project, "seeds: [3, 5]", "seeds: [3, 5]\nneeds: digits/try")
+    with pytest.raises(ValueError, match="needs must be a file recipes/DATASET/NAME.yaml"):
+        read_recipe(path, project)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
     for column in ("file", "label"):
         if column not in columns:
             raise ValueError(
-                f"data.list: {place} must have a column {column}, got {shown(', '.join(columns))}."
+                f"data.list: {place} must have a column {column}, got {shown(', '.join(columns))}; "
+                "columns are separated by commas."
             )
     for number, row in rows:
         if None in row or None in row.values():

@@ -1,9 +1,10 @@
 """What is said of a folder of images: the options for reading it, and its images in a list."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from thumbnets.data.images import FITS, MAX_PIXELS, MOST_PIXELS
@@ -15,6 +16,22 @@ ImagePixels = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 
 BROKEN = ("refuse", "skip")  # what may be done about files that can't be read
 LEAKS = ("tell", "refuse")  # what may be done about groups in both parts that are given
+
+
+def _compiles(pattern: str) -> str:
+    """Refuse what is no regular expression.
+
+    Raises:
+        ValueError: It says why.
+    """
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression, got {pattern!r}: {error}") from None
+    return pattern
+
+
+Regex = Annotated[str, AfterValidator(_compiles)]
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid"))
@@ -45,7 +62,7 @@ class FolderRule:
     depth: Bits | None = None
     max_pixels: ImagePixels = MAX_PIXELS
     list: str | None = None
-    group: str | None = None
+    group: Regex | None = None
     leaks: Literal[LEAKS] = "tell"
 
 

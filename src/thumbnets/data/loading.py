@@ -1,7 +1,6 @@
 """Data sets for use from Python, outside the pipeline."""
 
 import os
-import re
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,17 +68,12 @@ def _rule(folder: Path, options: dict[str, Any]) -> FolderRule:
         if name not in known:
             raise ValueError(unknown("option of a folder", name, known))
     try:
-        rule = FolderRule(str(folder), **options)
-        re.compile(rule.group or "")
+        return FolderRule(str(folder), **options)
     except ValidationError as error:
         raise ValueError(f"{shown(str(folder))}: {explain(error, FolderRule)}") from None
-    except re.error as error:
-        raise ValueError(f"{shown(str(folder))}: group is no regular expression: {error}") from None
-    return rule
 
 
 def _load_images(rule: FolderRule, split: str) -> Split:
-    paths.RAW.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".folder-", dir=paths.RAW) as listing:  # not the pipeline's
+    with TemporaryDirectory(prefix="thumbnets-") as listing:  # not the pipeline's
         list_images(rule, Path(listing))
         return getattr(read_dataset("folder", Path(listing), rule), split)

@@ -12,6 +12,8 @@ from thumbnets.doctor.findings import Finding
 from thumbnets.messages import shorten
 from thumbnets.params import load_params
 
+NO_PROJECT = "No project here: go to a folder of one, which has dvc.yaml at its root."
+
 
 def examine(root: Path, cache: Path) -> list[Finding]:
     """All that is found, in the order in which to mend it."""
@@ -55,7 +57,7 @@ def doctor(arguments: argparse.Namespace) -> None:
     """Find what is broken or odd in the project, and name the command that mends it."""
     root = Path.cwd()
     if not any((root / name).exists() for name in ("dvc.yaml", ".dvc")):
-        raise ValueError("No project here: go to a folder of one, which has dvc.yaml at its root.")
+        raise ValueError(NO_PROJECT)
     found = examine(root, root / (runtime.dvc_cache() or ".dvc/cache"))
     broken = 0
     for finding in found:

@@ -1,6 +1,5 @@
 """Weights and cached files against their checksums, and the room that they take."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -8,7 +7,8 @@ from pathlib import Path
 
 from thumbnets import paths
 from thumbnets.doctor.findings import Finding
-from thumbnets.doctor.state import locked
+from thumbnets.doctor.state import OTHER_RUN, locked, md5
+from thumbnets.messages import listed
 from thumbnets.params import Params
 
 _LITTLE = 1 << 30  # bytes of disk that are left
@@ -19,21 +19,38 @@ def weights(root: Path, cache: Path) -> list[Finding]:
 
     DVC itself calls an altered cache object up to date, and restores it.
     """
-    found = []
+    others, found = [], []
     for path, expected in sorted(locked(root).items()):
         if not path.endswith(".safetensors"):
             continue
-        for file in (root / path, cached(cache, expected)):
-            if file.is_file() and _md5(file) != expected:
-                name = file.relative_to(root) if file.is_relative_to(root) else file
-                found.append(
-                    Finding(
-                        f"{name} is altered: not the bytes that dvc.lock names for {path}",
-                        f"rm -f {path} {cached(cache, expected)} && dvc pull {path}, or train it "
-                        "again: dvc repro",
-                    )
-                )
+        copy = cached(cache, expected)
+        own, of_copy = (md5(file) if file.is_file() else None for file in (root / path, copy))
+        again = f"dvc pull {path}, or train it again: dvc repro"
+        if own not in (None, expected):
+            if _is_whole(cached(cache, own)):
+                others.append(path)
+            elif of_copy == expected:
+                found.append(_altered(path, f"rm -f {path} && dvc checkout {path}"))
+            else:
+                found.append(_altered(path, f"rm -f {path} {copy} && {again}"))
+        if of_copy not in (None, expected):
+            name = copy.relative_to(root) if copy.is_relative_to(root) else copy
+            remedy = (
+                f"cp -f {path} {copy}" if own == expected else f"rm -f {path} {copy} && {again}"
+            )
+            found.append(_altered(f"{name}, the cached copy of {path},", remedy))
+    if others:
+        found.append(Finding(f"{listed(others, 1)}: {OTHER_RUN}", "dvc checkout"))
     return found
+
+
+def _altered(what: str, remedy: str) -> Finding:
+    return Finding(f"{what} is altered: not the bytes that dvc.lock names", remedy)
+
+
+def _is_whole(copy: Path) -> bool:
+    """Whether DVC's cache has this object, with the bytes that its name says."""
+    return copy.is_file() and md5(copy) == copy.parent.name + copy.name
 
 
 def missing(root: Path, params: Params) -> list[Finding]:
@@ -58,11 +75,6 @@ def cached(cache: Path, md5: str) -> Path:
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
-def _md5(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "md5").hexdigest()
-
-
 def room(root: Path, cache: Path) -> list[Finding]:
     """A disk that is nearly full; and always, what the cache takes and `dvc gc` would free."""
     objects = {
@@ -84,10 +96,10 @@ def room(root: Path, cache: Path) -> list[Finding]:
 
 def _in_use(root: Path, cache: Path) -> Iterator[str]:
     """Checksums that the run of the working tree needs, those in folders too."""
-    for md5 in locked(root).values():
-        yield md5
-        listing = cached(cache, md5)
-        if md5.endswith(".dir") and listing.is_file():
+    for checksum in locked(root).values():
+        yield checksum
+        listing = cached(cache, checksum)
+        if checksum.endswith(".dir") and listing.is_file():
             try:
                 yield from (entry["md5"] for entry in json.loads(listing.read_bytes()))
             except (ValueError, TypeError, KeyError):

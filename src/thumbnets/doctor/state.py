@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,14 @@ from ruamel.yaml.error import YAMLError
 from thumbnets import paths
 from thumbnets.artifacts import write_bytes
 from thumbnets.doctor.findings import Finding
-from thumbnets.messages import shorten
+from thumbnets.messages import listed, shorten
 from thumbnets.review.code import checksums
 from thumbnets.review.git import git, read_blobs
 from thumbnets.review.stale import were_run
 from thumbnets.yaml_files import read_yaml
 
 _LOCK = "dvc.lock"
+OTHER_RUN = f"of another run than {_LOCK} says"
 _LISTS = ("deps", "outs")
 _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
@@ -202,15 +204,21 @@ def metrics(root: Path) -> list[Finding]:
     for path, expected in sorted(locked(root).items()):
         if not path.startswith(("metrics/", "report/")) or expected.endswith(".dir"):
             continue
-        if path.startswith(("metrics/models/", "metrics/correct/")) and pool is not None:
-            if Path(path).stem not in {*pool, "headline", "ensemble"}:
+        if path.startswith(("metrics/models/", "metrics/correct/")):
+            if pool is None or Path(path).stem not in {*pool, "headline", "ensemble"}:
                 continue  # DVC keeps the entries of models that have left the pool
         file = root / path
         if not file.is_file():
             found.append(Finding(f"{path} is missing, which {_LOCK} names", "dvc repro"))
-        elif hashlib.md5(file.read_bytes()).hexdigest() != expected:
-            found.append(Finding(f"{path} is of another run than {_LOCK} says", "dvc repro"))
+        elif md5(file) != expected:
+            found.append(Finding(f"{path}: {OTHER_RUN}", "dvc repro"))
     return found
+
+
+def md5(file: Path) -> str:
+    """MD5 of a file, by which DVC knows it."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "md5").hexdigest()
 
 
 def _pool(root: Path) -> list[str] | None:
@@ -226,6 +234,27 @@ def locked(root: Path) -> dict[str, str]:
     """What dvc.lock says of each file and folder; nothing where there is none."""
     path = root / _LOCK
     return checksums(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else {}
+
+
+def warn_of_other_run(*files: Path) -> None:
+    """Say on stderr which of these files, or whether params, are not those of the last run here.
+
+    Args:
+        files: Outputs that a command is about to answer from, from the root of the project, where
+            it works.
+    """
+    named = locked(Path())
+    there = {str(file): md5(file) for file in files if file.is_file()}
+    others = [file for file, found in there.items() if named.get(file, found) != found]
+    notes = [
+        *(
+            [Finding(f"{listed(others, 1)}: {OTHER_RUN}", "dvc checkout, or dvc repro")]
+            * bool(others)
+        ),
+        *params(Path()),
+    ]
+    for note in notes:
+        print(f"note: {note.problem}: {note.remedy}.", file=sys.stderr)
 
 
 def params(root: Path) -> list[Finding]:

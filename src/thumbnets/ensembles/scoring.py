@@ -10,8 +10,9 @@ from thumbnets.ensembles.voting import VOTES
 from thumbnets.evaluation.by_class import class_intervals
 from thumbnets.evaluation.diversity import diversity
 from thumbnets.evaluation.metrics import score_probabilities
-from thumbnets.evaluation.statistics import of_groups, paired_gain
+from thumbnets.evaluation.statistics import of_groups
 from thumbnets.evaluation.summaries import Scores, over_images, over_seeds
+from thumbnets.evaluation.two_way import paired_gain
 
 # Scores that need probabilities, which shares of hard votes are not.
 _PROBABILISTIC = ("nll", "ece", "top2")

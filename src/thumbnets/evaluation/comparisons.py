@@ -5,8 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
-from thumbnets.evaluation.statistics import Estimate, paired_gain, superiority
-from thumbnets.evaluation.two_way import TwoWay
+from thumbnets.evaluation.statistics import Estimate, superiority
+from thumbnets.evaluation.two_way import TwoWay, paired_gain
 
 ALPHA = 0.01  # level of significance, after Holm's correction
 

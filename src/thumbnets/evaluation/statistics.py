@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from thumbnets.evaluation.two_way import TwoWay
-
 LEVEL = 0.95
 _RESAMPLES = 10_000
 _MAX_CELLS = 4_000_000  # values of a table of draws that is held at once
@@ -108,24 +106,6 @@ class Estimate:
     def as_dict(self) -> dict[str, float | None]:
         """For JSON, which has no NaN."""
         return {key: None if math.isnan(of) else of for key, of in vars(self).items()}
-
-
-def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """Mean score of a less that of b, with a 95 % interval over images and seeds.
-
-    The interval holds the gains that `comparisons.paired_test` would not reject at 5 %. A single
-    seed tells nothing of what new trainings would give: then it is of images alone.
-
-    Args:
-        a: bool or float [S, N], score of each seed and image, the higher the better: whether the
-            image is classified correctly, or the log-likelihood of its label.
-        b: bool or float [S, N], the same for the other; same seeds and images.
-
-    Source: see `TwoWay`. `docs/statistics.md` has its coverage by simulation.
-    """
-    table = TwoWay.of(a.astype(float) - b)
-    half = table.half_width(LEVEL)
-    return Estimate(table.mean, table.mean - half, table.mean + half)
 
 
 def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:

@@ -1,14 +1,18 @@
 """Whether files are what dvc.lock says: outputs in the tree, and their copies in DVC's cache."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from thumbnets import paths
+from thumbnets.doctor.files import cached
+from thumbnets.doctor.state import md5
 from thumbnets.messages import listed
+from thumbnets.params import load_params
 from thumbnets.recipes.workspace import cache_of
 from thumbnets.yaml_files import read_yaml
 
@@ -22,8 +26,8 @@ class Checked:
     Attributes:
         hashed: Number of files that were hashed.
         faults: A line for each that is not what dvc.lock says.
-        missing: Outputs that are not there, which is no fault: `dvc checkout` or `dvc repro` brings
-            them, and dvc.lock still names those of models that have left the pool.
+        missing: Outputs of the run that are not there, which is no fault: `dvc checkout` or `dvc
+            repro` brings them.
     """
 
     hashed: int
@@ -39,10 +43,10 @@ class Checked:
 
 def check_files(root: Path) -> Checked:
     """Hash every output and every cached copy."""
-    cache = cache_of(root) / "files/md5"
+    cache = cache_of(root)
     places, faults = [], []
     for path, checksum in locked(root).items():
-        copy = in_cache(cache, checksum)
+        copy = cached(cache, checksum)
         places.append((copy, checksum.removesuffix(".dir"), f"the cached copy of {path}"))
         if not checksum.endswith(".dir"):
             places.append((root / path, checksum, path))
@@ -50,24 +54,39 @@ def check_files(root: Path) -> Checked:
             for inside, of_file in _listed(copy):
                 name = f"{path}/{inside}"
                 places.append((root / path / inside, of_file, name))
-                places.append((in_cache(cache, of_file), of_file, f"the cached copy of {name}"))
+                places.append((cached(cache, of_file), of_file, f"the cached copy of {name}"))
     there = [place for place in places if place[0].is_file()]
     for file, checksum, name in tqdm(there, "hashing", unit="file", leave=False, disable=None):
-        if _md5(file) != checksum:
+        if md5(file) != checksum:
             faults.append(f"{name} is not what dvc.lock says: remove {file} and run `dvc repro`.")
-    outputs = [(file, name) for file, _, name in places if not file.is_relative_to(cache)]
-    return Checked(len(there), faults, [name for file, name in outputs if not file.is_file()])
+    left = left_behind(root)
+    outputs = {name: file for file, _, name in places if not file.is_relative_to(cache)}
+    gone = [name for name, file in outputs.items() if name not in left and not file.is_file()]
+    return Checked(len(there), faults, gone)
 
 
 def locked(root: Path) -> Checksums:
     """Every output that dvc.lock names, with its MD5; that of a folder ends in `.dir`."""
-    stages = read_yaml(root / "dvc.lock")["stages"].values()
-    return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    return {out["path"]: out["md5"] for outs in _outputs(root).values() for out in outs}
 
 
-def in_cache(cache: Path, checksum: str) -> Path:
-    """Where DVC keeps the file with a checksum."""
-    return cache / checksum[:2] / checksum[2:]
+def left_behind(root: Path) -> set[str]:
+    """Outputs of models and seeds that params no longer name; DVC keeps their entries."""
+    try:
+        params = load_params(root / paths.PARAMS)
+    except (ValueError, OSError):  # told by others
+        return set()
+    slots = [*params.pool, paths.HEADLINE]
+    items = {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in params.seeds)}
+    stages = _outputs(root).items()
+    left = [outs for stage, outs in stages if stage.partition("@")[2] not in items]
+    return {out["path"] for outs in left for out in outs}
+
+
+def _outputs(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """What dvc.lock says of the outputs of each stage."""
+    stages = read_yaml(root / "dvc.lock")["stages"]
+    return {name: stage.get("outs", []) for name, stage in stages.items()}
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, str]]:
@@ -77,8 +96,3 @@ def _listed(folder: Path) -> Iterator[tuple[str, str]]:
         yield from [(row["relpath"], row["md5"]) for row in rows]
     except (ValueError, KeyError, TypeError):  # its own checksum tells
         return
-
-
-def _md5(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "md5").hexdigest()

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from thumbnets import paths
 from thumbnets.choices import Checked, explain
+from thumbnets.messages import quote
 from thumbnets.options import Positive
 from thumbnets.params import Params, check_params
 from thumbnets.paths import ENSEMBLE
@@ -22,6 +23,18 @@ _LESS_IS_BETTER = {"error", "nll", "ece"}
 _WORDS = {"title", "shows", "notes", "needs", "core_hours", "goals"}  # all other keys are params
 
 Section = dict[str, Any]
+
+
+def _is_file(needs: str) -> str:
+    """Refuse the name of a recipe, and a file that is none.
+
+    Raises:
+        ValueError: It is not recipes/DATASET/NAME.yaml.
+    """
+    path = Path(needs)
+    if path.suffix != ".yaml" or path.parent.parent != FOLDER:
+        raise ValueError(f"must be a file {FOLDER}/DATASET/NAME.yaml, got {quote(needs)}")
+    return needs
 
 
 class Goal(Checked):
@@ -54,7 +67,7 @@ class Recipe(Checked):
     """What it is to show, one to three sentences."""
     notes: str | None = None
     """What is to be known about its result."""
-    needs: str | None = None
+    needs: Annotated[str, AfterValidator(_is_file)] | None = None
     """The recipe of the teacher that its models learn from, a path from the project's root."""
     core_hours: Positive | None = None
     """About how long all its trainings take one core, where that is known."""
@@ -184,11 +197,14 @@ def read_recipe(path: Path, root: Path) -> RecipeFile:
         ValueError: There is none of this name, the file is not in recipes/DATASET/, or in one line
             what is wrong with it.
     """
-    named = {recipe_id(one): one for one in recipe_paths(root)}
-    if not path.suffix and str(path) not in named:
-        raise ValueError(unknown("recipe", str(path), named))
-    path = named.get(str(path), path).resolve()
-    if path.suffix != ".yaml" or path.parent.parent != (root / FOLDER).resolve():
+    if path.suffix != ".yaml":
+        named = {recipe_id(one): one for one in recipe_paths(root)}
+        name = "/".join(path.parts[-2:])  # a name is a path as well, from the folder of the user
+        if name not in named:
+            raise ValueError(unknown("recipe", name, named))
+        path = named[name]
+    path = path.resolve()
+    if path.parent.parent != (root / FOLDER).resolve():
         raise ValueError(f"{path}: a recipe is a file {FOLDER}/DATASET/NAME.yaml of the project.")
     where = path.relative_to(root.resolve())
     try:

@@ -14,6 +14,7 @@ from thumbnets.recipes.pages import result_page
 from thumbnets.recipes.recipe import RecipeFile, read_recipe
 from thumbnets.recipes.record import record
 from thumbnets.recipes.workspace import Workspace, committed, workspace
+from thumbnets.stage import one_line
 from thumbnets.yaml_files import read_yaml
 
 
@@ -73,8 +74,15 @@ def prepared(file: RecipeFile, seeds: list[int] | None) -> tuple[dict[str, Any],
     with contextlib.chdir(file.root):
         params = file.params(base, seeds)
     if file.recipe.needs:
-        check_teacher(read_recipe(file.root / file.recipe.needs, file.root))
+        check_teacher(_needed(file))
     return file.content(base, seeds), params
+
+
+def _needed(file: RecipeFile) -> RecipeFile:
+    try:
+        return read_recipe(file.root / file.recipe.needs, file.root)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{file.path}: needs: {one_line(error)}") from None
 
 
 def check_teacher(teacher: RecipeFile) -> None:

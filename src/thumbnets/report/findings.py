@@ -8,8 +8,9 @@ import numpy as np
 from thumbnets.evaluation.calibration import Calibration, calibrate
 from thumbnets.evaluation.comparisons import Comparison, verdict
 from thumbnets.evaluation.metrics import BY_CLASS, UNEVEN
-from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain, summarise
+from thumbnets.evaluation.statistics import Estimate, Interval, summarise
 from thumbnets.evaluation.summaries import Scores, accuracy_interval, interval_of
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.params import Params
 from thumbnets.paths import ENSEMBLE
 from thumbnets.report.published import Published, find_published

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thumbnets.evaluation.statistics import Estimate, of_groups, paired_gain
+from thumbnets.evaluation.statistics import Estimate, of_groups
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.report.findings import validation_accuracy
 from thumbnets.report.results import Results
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from thumbnets.evaluation.comparisons import holm, pair_p, verdict
 from thumbnets.evaluation.correctness import tables_to_compare, why_not_paired
-from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.evaluation.statistics import Estimate
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import code_changes, other_trainings
 from thumbnets.review.git import Snapshot

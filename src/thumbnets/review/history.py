@@ -13,7 +13,8 @@ from thumbnets.evaluation.correctness import (
     tables_to_compare,
     why_not_paired,
 )
-from thumbnets.evaluation.statistics import Estimate, paired_gain
+from thumbnets.evaluation.statistics import Estimate
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.git import git, read_blobs
 
