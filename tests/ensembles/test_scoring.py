@@ -6,7 +6,8 @@ import pytest
 from thumbnets.ensembles.members import by_training, groups_of, training
 from thumbnets.ensembles.rules import RULES
 from thumbnets.ensembles.scoring import score_ensembles
-from thumbnets.evaluation.statistics import of_groups, paired_gain
+from thumbnets.evaluation.statistics import of_groups
+from thumbnets.evaluation.two_way import paired_gain
 
 LABELS = np.array([0, 1, 0, 1])
 RIGHT, WRONG = 0.9, 0.2  # probability of the true class

@@ -5,7 +5,8 @@ from dataclasses import astuple, replace
 import numpy as np
 import pytest
 
-from thumbnets.evaluation.statistics import Estimate, Interval, paired_gain
+from thumbnets.evaluation.statistics import Estimate, Interval
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.params import check_params
 from thumbnets.report.findings import (
     calibrations,
