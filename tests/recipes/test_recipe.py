@@ -119,7 +119,7 @@ def test_a_recipe_is_named_as_results_prints_it_too(project):
 
 def test_what_a_recipe_needs_is_a_file(project):
     path = changed(project, "seeds: [3, 5]", "seeds: [3, 5]\nneeds: digits/try")
-    with pytest.raises(ValueError, match="needs must be a file recipes/DATASET/NAME.yaml"):
+    with pytest.raises(ValueError, match="needs: must be a file recipes/DATASET/NAME.yaml"):
         read_recipe(path, project)
 
 
