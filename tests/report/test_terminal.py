@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ def compare(make_run, monkeypatch, capsys):
         *arguments: str, seeds: tuple[int, ...] = (0,), without: str | None = None, **params: dict
     ) -> list:
         params = make_run(seeds=list(seeds), model="mlp4_patches", **params)
+        Path("dvc.yaml").touch()  # of a project
         if without:
             paths.test_predictions(without).unlink()
         monkeypatch.setattr(cli, "load_params", lambda: params)
