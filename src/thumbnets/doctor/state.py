@@ -246,13 +246,9 @@ def warn_of_other_run(*files: Path) -> None:
     named = locked(Path())
     there = {str(file): md5(file) for file in files if file.is_file()}
     others = [file for file, found in there.items() if named.get(file, found) != found]
-    notes = [
-        *(
-            [Finding(f"{listed(others, 1)}: {OTHER_RUN}", "dvc checkout, or dvc repro")]
-            * bool(others)
-        ),
-        *params(Path()),
-    ]
+    notes = params(Path())
+    if others:
+        notes.append(Finding(f"{listed(others, 1)}: {OTHER_RUN}", "dvc checkout, or dvc repro"))
     for note in notes:
         print(f"note: {note.problem}: {note.remedy}.", file=sys.stderr)
 
