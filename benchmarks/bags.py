@@ -1,6 +1,6 @@
 """How long is an epoch of bags, in ragged batches and one bag at a time?"""
 
-from benchmarks.harness import Contender, Options, at_least, compare, ratios, seconds, spread, table
+from benchmarks.harness import Contender, Options, against, compare, seconds, spread, table
 from benchmarks.task import Task, fetch
 from thumbnets.params import load_params
 
@@ -36,8 +36,7 @@ def question(options: Options) -> str:
         [
             name,
             spread(seconds(said), 3),
-            spread(ratios(slow, seconds(said))),
-            at_least(_GOAL, ratios(slow, seconds(said))) if name == "thumbnets, 2 threads" else "",
+            *against(slow, seconds(said), _GOAL if name == "thumbnets, 2 threads" else None),
         ]
         for name, said in results.items()
     ]

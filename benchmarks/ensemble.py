@@ -1,7 +1,7 @@
 """Ten networks that vote, against TorchEnsemble: how long do they train, and what do they reach?"""
 
 from benchmarks import harness
-from benchmarks.harness import Contender, Options, at_least, mean_sd, ratios, seconds, spread, table
+from benchmarks.harness import Contender, Options, against, mean_sd, seconds, spread, table
 from benchmarks.task import Task, fetch
 
 _MEMBERS, _EPOCHS = 10, 5
@@ -47,8 +47,7 @@ def question(options: Options) -> str:
         [
             name,
             spread(seconds(said)),
-            spread(ratios(peers[best], seconds(said))),
-            at_least(_GOAL, ratios(peers[best], seconds(said))) if name == "thumbnets" else "",
+            *against(peers[best], seconds(said), _GOAL if name == "thumbnets" else None),
             mean_sd([_accuracy(of_round) for of_round in said]),
         ]
         for name, said in results.items()

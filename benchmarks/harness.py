@@ -132,6 +132,12 @@ def at_most(goal: float, values: list[float]) -> str:
     return f"≤ {goal:g}, {verdict(statistics.median(values) <= goal)}"
 
 
+def against(base: list[float], took: list[float], goal: float | None = None) -> list[str]:
+    """How many times as fast as the base, and the goal where there is one: two cells of a table."""
+    faster = ratios(base, took)
+    return [spread(faster), "" if goal is None else at_least(goal, faster)]
+
+
 def verdict(reached: bool) -> str:
     """How a table says whether a goal is reached."""
     return "reached" if reached else "**missed**"

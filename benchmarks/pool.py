@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks import harness
-from benchmarks.harness import CORES, Contender, Options, at_least, ratios, spread, table, wall
+from benchmarks.harness import CORES, Contender, Options, against, spread, table, wall
 from benchmarks.process import Job, Measured, answer
 from benchmarks.project import cloned, run
 from benchmarks.task import Task, fetch
@@ -125,8 +125,7 @@ def question(options: Options) -> str:
         [
             title,
             spread(wall(said), 1),
-            spread(ratios(base, wall(said))),
-            at_least(GOALS[title], ratios(base, wall(said))) if title in GOALS else "",
+            *against(base, wall(said), GOALS.get(title)),
         ]
         for title, said in results.items()
     ]

@@ -1,24 +1,20 @@
 """Check the params, and write what each stage and each training depends on: build/inputs."""
 
 import shutil
-from pathlib import Path
 
 from thumbnets import paths
 from thumbnets.artifacts import write_json
-from thumbnets.checks import check_watched
-from thumbnets.data.listing import refuse_untracked
 from thumbnets.feasible import check_feasible
 from thumbnets.inputs import READS, overridden, stage_inputs, training_inputs
 from thumbnets.params import load_params
 from thumbnets.stage import run_stage
 from thumbnets.stale import remove_stale_runs
+from thumbnets.watched import check_watched
 
 
 def main() -> None:
     params = load_params()
     check_watched(params)
-    if params.data.own:
-        refuse_untracked(Path(params.data.path))
     stages = {stage: stage_inputs(params, stage) for stage in [*READS, "pretrain"]}
     trainings = {slot: training_inputs(params, params.block_of(slot)) for slot in params.pool}
     trainings[paths.HEADLINE] = training_inputs(params, params.model)

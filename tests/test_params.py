@@ -5,8 +5,8 @@ import copy
 import pytest
 from ruamel.yaml import YAML
 
-from thumbnets.checks import check_watched
 from thumbnets.params import load_params
+from thumbnets.watched import check_watched
 
 GONE = object()
 
@@ -280,7 +280,7 @@ def test_a_link_that_leads_nowhere_is_named(load, tmp_path):
     (tmp_path / "photos/cat").mkdir(parents=True)
     (tmp_path / "photos/cat/a.png").symlink_to(tmp_path / "gone.png")
     params = load({"data": OWN | {"path": str(tmp_path / "photos")}})
-    with pytest.raises(ValueError, match=r"photos/cat/a\.png is a link that leads nowhere"):
+    with pytest.raises(ValueError, match=r"photos/cat/a\.png is a link to nothing"):
         check_watched(params)
 
 

@@ -1,6 +1,5 @@
 """What no run of params.yaml could do, refused before the first stage works."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,30 +33,6 @@ def check_run(params: "Params") -> None:
     for name in [*params.run, *params.encoders]:
         _check_fit(params, name)
     _check_examples(params)
-
-
-def check_watched(params: "Params") -> None:
-    """Refuse what DVC watches and can't read, before DVC does in its own words.
-
-    Not when params are read: a machine that trains may have no images but those that were sent.
-
-    Raises:
-        ValueError: `data.path` is missing, which DVC looks at even if the data set needs none; or a
-            link in it leads nowhere.
-    """
-    if params.data.own and not Path(params.data.path).is_dir():
-        raise ValueError(
-            f"data.path must be a folder with a folder for each class, got {params.data.path}"
-        )
-    if not Path(params.data.path).exists():
-        raise ValueError(
-            f"data.path: {params.data.path} is missing. DVC watches it for images of your own, "
-            "whichever data.name is: make the folder, or write path: images."
-        )
-    for folder, folders, files in os.walk(params.data.path):
-        for link in (Path(folder, name) for name in sorted(folders + files)):
-            if link.is_symlink() and not link.exists():
-                raise ValueError(f"data.path: {link} is a link that leads nowhere: remove it.")
 
 
 def _check_default(params: "Params") -> None:

@@ -32,6 +32,8 @@ def test_a_goal_is_judged_by_the_median():
     assert harness.at_least(4, [4.0, 4.0, 1.0]) == "≥ 4, reached"
     assert harness.at_most(60, [66.77, 66.0, 50.0]) == "≤ 60, **missed**"
     assert harness.at_most(2.5, [2.5]) == "≤ 2.5, reached"
+    assert harness.against([4.0, 8.0], [2.0, 2.0], 3) == ["3.00 (2.00 – 4.00)", "≥ 3, reached"]
+    assert harness.against([4.0], [2.0])[1] == ""
 
 
 def test_mean_and_deviation_are_given():

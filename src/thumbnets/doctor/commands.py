@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thumbnets import runtime
-from thumbnets.checks import check_watched
 from thumbnets.doctor import files, machine, state
 from thumbnets.doctor.findings import Finding
 from thumbnets.messages import shorten
 from thumbnets.params import load_params
+from thumbnets.watched import check_watched
 
 NO_PROJECT = "No project here: go to a folder of one, which has dvc.yaml at its root."
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from thumbnets import paths, runtime
-from thumbnets.checks import check_watched
 from thumbnets.doctor.commands import mend_locks
 from thumbnets.feasible import check_feasible
 from thumbnets.launch.base import BACKENDS, Backend, Bundle, Job, Request, Training, create_backend
@@ -23,6 +22,7 @@ from thumbnets.launch.records import forget_jobs, keep_jobs, read_jobs
 from thumbnets.params import Params, load_params
 from thumbnets.registry import unknown
 from thumbnets.store import Store, project_store
+from thumbnets.watched import check_watched
 
 PROFILE = Path("launch.toml")
 

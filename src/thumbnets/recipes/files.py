@@ -17,6 +17,7 @@ from thumbnets.recipes.workspace import cache_of
 from thumbnets.yaml_files import read_yaml
 
 Checksums = dict[str, str]  # MD5 by path
+Outputs = dict[str, list[dict[str, Any]]]  # of each stage, as dvc.lock has them
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Checked:
 
 def check_files(root: Path) -> Checked:
     """Hash every output and every cached copy."""
-    cache = cache_of(root)
+    cache, outputs = cache_of(root), _outputs(root)
     places, faults = [], []
-    for path, checksum in locked(root).items():
+    for path, checksum in _checksums(outputs).items():
         copy = cached(cache, checksum)
         places.append((copy, checksum.removesuffix(".dir"), f"the cached copy of {path}"))
         if not checksum.endswith(".dir"):
@@ -59,18 +60,22 @@ def check_files(root: Path) -> Checked:
     for file, checksum, name in tqdm(there, "hashing", unit="file", leave=False, disable=None):
         if md5(file) != checksum:
             faults.append(f"{name} is not what dvc.lock says: remove {file} and run `dvc repro`.")
-    left = left_behind(root)
-    outputs = {name: file for file, _, name in places if not file.is_relative_to(cache)}
-    gone = [name for name, file in outputs.items() if name not in left and not file.is_file()]
+    left = _left_behind(root, outputs)
+    named = {name: file for file, _, name in places if not file.is_relative_to(cache)}
+    gone = [name for name, file in named.items() if name not in left and not file.is_file()]
     return Checked(len(there), faults, gone)
 
 
 def locked(root: Path) -> Checksums:
     """Every output that dvc.lock names, with its MD5; that of a folder ends in `.dir`."""
-    return {out["path"]: out["md5"] for outs in _outputs(root).values() for out in outs}
+    return _checksums(_outputs(root))
 
 
-def left_behind(root: Path) -> set[str]:
+def _checksums(outputs: Outputs) -> Checksums:
+    return {out["path"]: out["md5"] for outs in outputs.values() for out in outs}
+
+
+def _left_behind(root: Path, outputs: Outputs) -> set[str]:
     """Outputs of models and seeds that params no longer name; DVC keeps their entries."""
     try:
         params = load_params(root / paths.PARAMS)
@@ -78,12 +83,11 @@ def left_behind(root: Path) -> set[str]:
         return set()
     slots = [*params.pool, paths.HEADLINE]
     items = {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in params.seeds)}
-    stages = _outputs(root).items()
-    left = [outs for stage, outs in stages if stage.partition("@")[2] not in items]
-    return {out["path"] for outs in left for out in outs}
+    left = {stage: of for stage, of in outputs.items() if stage.partition("@")[2] not in items}
+    return set(_checksums(left))
 
 
-def _outputs(root: Path) -> dict[str, list[dict[str, Any]]]:
+def _outputs(root: Path) -> Outputs:
     """What dvc.lock says of the outputs of each stage."""
     stages = read_yaml(root / "dvc.lock")["stages"]
     return {name: stage.get("outs", []) for name, stage in stages.items()}

@@ -92,7 +92,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
 def _told(file: RecipeFile, result: Result) -> str:
     """What a column rests on: a network's weights, and so its numbers, differ between CPUs."""
     seeds = FILTERS["plural"](len(result["recipe"]["seeds"]), "seed")
-    evaluation = result["recipe"].get("evaluation") or {}
+    evaluation = result["recipe"].get("evaluation", {})
     views = FILTERS["plural"](len(VIEWS[evaluation.get("tta", "none")]), "view")
     return (
         f"{file.id}, {seeds}, {views} of an image, measured at commit "

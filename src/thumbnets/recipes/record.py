@@ -93,7 +93,8 @@ def _machines(params: Params, device: str | None) -> dict[str, Any]:
     store = Store(runtime.dvc_cache(), runtime.device_type(), device)
     keys = [training_key(params.slots[name], seed) for name in params.run for seed in params.seeds]
     found = [kind for key in keys if (kind := store.about(key).get("machine"))]
-    if all(kind == runtime.machine() for kind in found):
+    here = runtime.machine()
+    if all(kind == here for kind in found):
         return machine()
     of = {
         key: ", ".join(sorted({one[key] for one in found})) for key in ("kind", "device", "torch")

@@ -6,7 +6,6 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256, write_bytes, write_json, write_text
-from thumbnets.checks import check_watched
 from thumbnets.feasible import check_feasible
 from thumbnets.params import Params
 from thumbnets.recipes.basis import basis
@@ -15,6 +14,7 @@ from thumbnets.recipes.recipe import RecipeFile, read_recipe
 from thumbnets.recipes.record import record
 from thumbnets.recipes.workspace import Workspace, committed, workspace
 from thumbnets.stage import one_line
+from thumbnets.watched import check_watched
 from thumbnets.yaml_files import read_yaml
 
 

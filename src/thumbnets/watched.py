@@ -1,0 +1,27 @@
+"""What DVC watches of the images of the user's own, which it has to be able to read."""
+
+from pathlib import Path
+
+from thumbnets.data.listing import refuse_untracked
+from thumbnets.params import Params
+
+
+def check_watched(params: Params) -> None:
+    """Refuse what DVC watches and can't read, before DVC does in its own words.
+
+    Not when params are read: a machine that trains may have no images but those that were sent.
+
+    Raises:
+        ValueError: `data.path` is missing, which DVC looks at even if the data set needs none; or
+            holds what `refuse_untracked` refuses.
+    """
+    if params.data.own and not Path(params.data.path).is_dir():
+        raise ValueError(
+            f"data.path must be a folder with a folder for each class, got {params.data.path}"
+        )
+    if not Path(params.data.path).exists():
+        raise ValueError(
+            f"data.path: {params.data.path} is missing. DVC watches it for images of your own, "
+            "whichever data.name is: make the folder, or write path: images."
+        )
+    refuse_untracked(Path(params.data.path))
