@@ -66,6 +66,14 @@ def test_text_names_the_best_and_the_reason_and_fails_in_the_end(photos, command
     assert error == "error: 1 of 3 files can't be read as images."
 
 
+def test_values_that_fill_a_part_of_16_bits_are_told(photos, command):
+    for name, white in (("all", 65_535), ("twelve", 4_095), ("part", 16_383)):
+        Image.fromarray(np.full((8, 8), white, np.uint16)).save(photos / f"{name}.tif")
+    error = command("predict", "photos", *WEIGHTS)[1]
+    assert "note: photos/part.tif and 1 more: values of 16 bits that stay below" in error
+    assert "65,535" in error
+
+
 def test_json_has_all_probabilities_and_csv_no_formula(photos, command):
     out, _ = command("predict", "photos", *WEIGHTS, "--format", "json")
     first, second, third = map(json.loads, out.splitlines())

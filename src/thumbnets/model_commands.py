@@ -12,7 +12,7 @@ from thumbnets.artifacts import replacing
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.names import shown
 from thumbnets.doctor.state import warn_of_other_run
-from thumbnets.messages import quote
+from thumbnets.messages import listed, quote
 from thumbnets.params import Params, load_params
 from thumbnets.paths import ENSEMBLE
 from thumbnets.registry import unknown
@@ -236,7 +236,7 @@ def _answer(
     from tqdm import tqdm
 
     from thumbnets.answers import FORMATS
-    from thumbnets.predict import predict
+    from thumbnets.predict import is_dim, predict
 
     lines = FORMATS[arguments.format](
         classes=model.classes,
@@ -246,7 +246,8 @@ def _answer(
         unsure=arguments.unsure,
         named=lambda path: as_given(path, arguments.here),
     )
-    heat, failed = _heat_writer(model, arguments.heatmap), 0
+    heat, failed, dim = _heat_writer(model, arguments.heatmap), 0, []
+    depth = model.trained.meta.depth
     # Not between lines on the same terminal.
     hidden = True if arguments.output is None and sys.stdout.isatty() else None
     with _opened(arguments.output) as output:
@@ -256,6 +257,15 @@ def _answer(
             failed += answer.reason is not None
             heat(answer)
             output.write(lines.line(answer))
+            if answer.reason is None and is_dim(answer.file, depth):
+                dim.append(str(as_given(answer.file, arguments.here)))
+    if dim:
+        print(
+            f"note: {listed(dim, 1)}: values of 16 bits that stay below a quarter of "
+            f"{2**depth - 1:,}, which is white to {shown(model.trained.name)}: scale them, or it "
+            "sees a dark picture.",
+            file=sys.stderr,
+        )
     return failed
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from thumbnets.api import ImageClassifier
 from thumbnets.data.formats import SUFFIXES
+from thumbnets.data.images import MOST_PIXELS, highest_value
 from thumbnets.data.listing import images_below
 
 
@@ -71,6 +72,12 @@ def predict(model: ImageClassifier, files: list[Path]) -> Iterator[Answer]:
                 yield Answer(path, reason=image)
             else:
                 yield Answer(path, next(rows), image)
+
+
+def is_dim(file: Path, depth: int) -> bool:
+    """Whether no value of a 16-bit file reaches a quarter of `depth` bits, as of 12 bits in 16."""
+    highest = highest_value(file, max_pixels=MOST_PIXELS)
+    return highest is not None and 4 * highest < 2**depth
 
 
 def _read_or_reason(path: Path, model: ImageClassifier) -> np.ndarray | str:

@@ -208,6 +208,13 @@ def test_a_dvc_lock_with_a_conflict_is_left_to_a_person(root):
     assert not state.lock_file(root)[0].broken
 
 
+def test_params_with_a_conflict_are_told_once_and_as_that(root, monkeypatch):
+    monkeypatch.chdir(root)
+    write(root / "params.yaml", "<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> other\n")
+    problems = said(commands.examine(root, root / ".dvc/cache"))
+    assert "params.yaml has marks of a conflict" in problems and "YAML" not in problems
+
+
 def test_metrics_of_another_run(root):
     write(root / "metrics/summary.json", '{"a": 1}\n')
     assert "metrics/summary.json: of another run" in said(state.metrics(root))

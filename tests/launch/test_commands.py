@@ -136,7 +136,7 @@ def test_a_job_that_died_is_told_and_trained_by_the_next_command(backend, missin
     with pytest.raises(ValueError) as caught:
         run("--on", "slurm", "--bundle", "3")
     assert str(caught.value) == (
-        "1 of 4 failed: error: good, seed 3: was cancelled (job 1, build/launch/slurm/1.log)"
+        "1 of 4 failed: good, seed 3: was cancelled (job 1, build/launch/slurm/1.log)"
     )
     backend.ends["2"] = ""
     run("--on", "slurm")

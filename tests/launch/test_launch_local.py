@@ -34,8 +34,8 @@ def test_so_many_run_at_once_and_each_says_how_it_ended(project, training, capfd
 def test_one_that_fails_or_is_killed_is_told_and_stops_no_other(project, training, capfd):
     trainings = [training("bad"), training("killed", 1), training("good", 2)]
     assert sorted(train(trainings, 2)) == [
-        "error: bad, seed 0: the loss is no longer finite",
-        "error: killed, seed 1: killed by signal 9",
+        "bad, seed 0: the loss is no longer finite",
+        "killed, seed 1: killed by signal 9",
     ]
     assert len(capfd.readouterr().out.splitlines()) == 1 + 3
     assert Done().has(trainings[2].key)
@@ -46,7 +46,7 @@ def test_a_bundle_is_one_process(project, training):
     jobs = backend.submit([(training(), training("bad", 1), training(seed=2)), (training(seed=3),)])
     assert [len(job.trainings) for job in jobs] == [3, 1] and len(backend._processes) == 2
     failed, lost = follow(backend, jobs, Done())
-    assert failed == ["error: bad, seed 1: the loss is no longer finite"] and not lost
+    assert failed == ["bad, seed 1: the loss is no longer finite"] and not lost
     assert Done().has(training(seed=2).key)
 
 

@@ -89,10 +89,9 @@ class TestOnACluster:
         failed, _ = follow(backend, backend.submit([(one,) for one in trainings]), Done())
         assert len(failed) == 2 and Done().has(trainings[2].key)
         assert any(
-            line.startswith("error: bad, seed 0: the loss is no longer finite (job ")
-            for line in failed
+            line.startswith("bad, seed 0: the loss is no longer finite (job ") for line in failed
         )
-        assert any("error: killed, seed 1: killed by signal 9 (job " in line for line in failed)
+        assert any("killed, seed 1: killed by signal 9 (job " in line for line in failed)
 
     def test_cancel_ends_one_with_its_worker(self, cluster, project, training):
         (project / "src/thumbnets/launch/worker.py").write_text(SLOW)

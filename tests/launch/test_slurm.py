@@ -166,11 +166,11 @@ def test_jobs_that_end_before_their_time_are_told_with_what_to_do(changed, submi
     subprocess.run(["scancel", "--signal=USR2", jobs[2].id], check=True)  # as before a time limit
     failed, _ = follow(backend, jobs, changed)
     for seed, why in enumerate(("was cancelled", "Killed", OUT_OF_TIME)):
-        (sentence,) = [one for one in failed if one.startswith(f"error: long, seed {seed}: ")]
+        (sentence,) = [one for one in failed if one.startswith(f"long, seed {seed}: ")]
         assert why in sentence and f"(job {jobs[seed].id}, " in sentence
     assert all(changed.holder(one.key) is None for job in jobs for one in job.trainings)
     (sentence,), _ = follow(full, full_jobs, changed)
-    assert sentence.startswith("error: brief, seed 0: ") and "File too large" in sentence
+    assert sentence.startswith("brief, seed 0: ") and "File too large" in sentence
     assert not changed.has(full_jobs[0].trainings[0].key)
 
 

@@ -60,6 +60,25 @@ def test_values_on_other_test_images_stand_apart(project):
         (None, "other test images")
     ]
     assert chart(run_again) == "90.00 % ▁ █ 95.00 %"
+    picture = ElementTree.fromstring(drawing(run_again))
+    assert len(picture.findall("polyline")) == 2  # nothing joins them
+    assert [text.text for text in picture.findall("text")] == ["89.00 %", "96.00 %"]
+
+
+def test_a_merged_branch_counts_by_its_merge_alone(project):
+    run(project, 100, "base")
+    project.git("checkout", "-qb", "other")
+    run(project, 150, "other")
+    project.git("checkout", "-q", "main")
+    run(project, 60, "ours")
+    project.git("merge", "-q", "-s", "ours", "-m", "merged", "other")
+    assert [p.commit.subject for p in history(project.root, [])[0].points] == ["base", "ours"]
+    run(project, 50, "later")
+    project.git("checkout", "-q", "other")
+    run(project, 170, "more")
+    project.git("merge", "-q", "-X", "theirs", "-m", "took theirs", "main")
+    points = history(project.root, [])[0].points
+    assert [p.commit.subject for p in points] == ["base", "other", "more", "took theirs"]
 
 
 def test_an_experiment_is_compared_with_its_baseline(project):

@@ -41,6 +41,8 @@ def _found(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
 
 
 def _of_params(root: Path) -> list[Finding]:
+    if found := state.conflicts(root):
+        return found
     try:
         params = load_params()
         check_watched(params)

@@ -28,6 +28,7 @@ _LISTS = ("deps", "outs")
 _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
+_MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of a merge with both sides left
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
 _REPO_LOCK = Path(".dvc/tmp/lock")  # held while DVC is between two stages, or writes dvc.lock
 _LOOKS = 20  # at a dvc.lock that is being written, a tenth of a second apart
@@ -136,13 +137,27 @@ def _remove_rwlock(root: Path) -> None:
             )
 
 
+def conflicts(root: Path) -> list[Finding]:
+    """Params and blocks in which git has left both sides of a merge."""
+    files = [root / paths.PARAMS, *sorted((root / paths.ZOO).glob("*.yaml"))]
+    there = [file for file in files if file.is_file()]
+    return [
+        Finding(
+            f"{file.relative_to(root)} has marks of a conflict",
+            "choose in it what is to hold, git add it, git commit, then dvc repro",
+        )
+        for file in there
+        if _MARKS.search(file.read_text(encoding="utf-8", errors="replace"))
+    ]
+
+
 def lock_file(root: Path) -> list[Finding]:
     """An empty, conflicted, cut off or otherwise damaged dvc.lock."""
     path = root / _LOCK
     if not path.is_file():
         return [Finding(f"{_LOCK} is missing", "dvc repro", broken=False)]
     text, still_written = _settled(root)
-    if re.search(r"^(<<<<<<<|>>>>>>>) ", text, re.MULTILINE):
+    if _MARKS.search(text):
         remedy = f"git checkout --ours {_LOCK} && dvc repro"
         return [Finding(f"{_LOCK} has marks of a conflict", remedy)]
     committed, content = _committed(root), text.encode()

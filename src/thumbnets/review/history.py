@@ -106,9 +106,12 @@ def history(root: Path, models: list[str]) -> list[Series]:
 
 
 def _commits(root: Path) -> list[Commit]:
-    """Commits of the branch that changed metrics, the oldest first."""
-    format_ = "--format=%H%x00%cs%x00%s"
-    lines = git(root, "log", "--reverse", format_, "HEAD", "--", "metrics").decode(errors="replace")
+    """Commits of the branch that changed metrics, the oldest first.
+
+    A branch that was merged counts by its merge alone: its own commits had another one before them.
+    """
+    order = ["--reverse", "--first-parent", "--format=%H%x00%cs%x00%s"]
+    lines = git(root, "log", *order, "HEAD", "--", "metrics").decode(errors="replace")
     return [Commit(*line.split("\0", 2)) for line in lines.splitlines() if line]
 
 

@@ -14,6 +14,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 _LEAST = 30  # characters of a subject that are worth a place on the line
 _WIDEST = 72  # values in a chart of the terminal
 _HEADS = ("commit", "day", "accuracy", "95 %", "gain, points", "verdict", "what")
+_SCALE = 60  # places at the left of a drawing for the percentages
 _COLOURS = {"better": "green", "worse": "red"}
 
 
@@ -61,8 +62,13 @@ def chart(series: Series) -> str:
     heights = [(len(_BARS) - 1) * (v - low) / (high - low) if high > low else 0 for v in values]
     bars = ""
     for point, height in zip(last, heights, strict=True):
-        bars += (" " if point.verdict == "other test images" else "") + _BARS[round(height)]
+        bars += (" " if _on_other_images(point) else "") + _BARS[round(height)]
     return f"{percent(low)} {bars} {percent(high)}"
+
+
+def _on_other_images(point: Point) -> bool:
+    """Whether a value and the one before it are of different test images: no step joins them."""
+    return point.verdict == "other test images"
 
 
 def markdown(found: list[Series]) -> str:
@@ -123,7 +129,10 @@ def _html_row(series: Series, point: Point) -> str:
 
 
 def drawing(series: Series, width: int = 800, height: int = 160) -> str:
-    """The values of a series as SVG: a point each, with its interval; experiments are hollow."""
+    """The values of a series as SVG: a point each, with its interval; experiments are hollow.
+
+    A line joins the values of the branch, and begins anew where test images are others.
+    """
     if not series.points:
         return "<p>No metrics in any commit.</p>"
     values = [point.value for point in series.points]
@@ -132,19 +141,32 @@ def drawing(series: Series, width: int = 800, height: int = 160) -> str:
     span = high - low or 1.0
 
     def x(place: int) -> float:
-        return 10 + (width - 20) * (place + 0.5) / len(values)
+        return _SCALE + (width - _SCALE - 10) * (place + 0.5) / len(values)
 
     def y(value: float) -> float:
         return 10 + (height - 20) * (high - value) / span
 
     marks = [_mark(point, x(i), y) for i, point in enumerate(series.points)]
-    branch = [i for i, point in enumerate(series.points) if not point.commit.baseline]
-    line = " ".join(f"{x(i):.1f},{y(values[i].accuracy):.1f}" for i in branch)
+    lines: list[list[str]] = [[]]
+    for i, point in enumerate(series.points):
+        if point.commit.baseline:
+            continue
+        if _on_other_images(point):
+            lines.append([])
+        lines[-1].append(f"{x(i):.1f},{y(point.value.accuracy):.1f}")
+    joined = "".join(
+        f'<polyline points="{" ".join(line)}" fill="none" stroke="currentColor" '
+        'stroke-opacity=".4"/>'
+        for line in lines
+    )
+    scale = "".join(
+        f'<text x="0" y="{y(end) + 4:.1f}" font-size="12" fill="currentColor">{percent(end)}</text>'
+        for end in (low, high)
+    )
     label = html.escape(f"{series.name}: {percent(low)} to {percent(high)}", quote=True)
     return (
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
-        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-opacity=".4"/>'
-        f"{''.join(marks)}</svg>"
+        f"{scale}{joined}{''.join(marks)}</svg>"
     )
 
 

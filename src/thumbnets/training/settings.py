@@ -103,7 +103,8 @@ class TrainSettings(Sparse):
     lr: Positive
     """Learning rate; the highest one where the schedule has a course."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
-    """Momentum, or the first beta of Adam, AdamW and LAMB; Adadelta has none."""
+    """Momentum, or the first beta of Adam, AdamW and LAMB; Adadelta has none. Without effect under
+    schedule onecycle, which sets its own, unless `cycle_momentum` is false."""
     weight_decay: NonNegative
     """Factor of the penalty on squared weights; adamw and muon shrink the weights by it instead."""
     decay_norms: bool
