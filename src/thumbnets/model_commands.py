@@ -246,8 +246,8 @@ def _answer(
         unsure=arguments.unsure,
         named=lambda path: as_given(path, arguments.here),
     )
-    heat, failed, dim = _heat_writer(model, arguments.heatmap), 0, []
-    depth = model.trained.meta.depth
+    heat, failed = _heat_writer(model, arguments.heatmap), 0
+    dim: list[str] = []
     # Not between lines on the same terminal.
     hidden = True if arguments.output is None and sys.stdout.isatty() else None
     with _opened(arguments.output) as output:
@@ -257,16 +257,20 @@ def _answer(
             failed += answer.reason is not None
             heat(answer)
             output.write(lines.line(answer))
-            if answer.reason is None and is_dim(answer.file, depth):
+            if answer.reason is None and is_dim(answer.file, model.trained.meta.depth):
                 dim.append(str(as_given(answer.file, arguments.here)))
     if dim:
-        print(
-            f"note: {listed(dim, 1)}: values of 16 bits that stay below a quarter of "
-            f"{2**depth - 1:,}, which is white to {shown(model.trained.name)}: scale them, or it "
-            "sees a dark picture.",
-            file=sys.stderr,
-        )
+        _tell_dim(dim, model)
     return failed
+
+
+def _tell_dim(files: list[str], model: "ImageClassifier") -> None:
+    white = 2**model.trained.meta.depth - 1
+    print(
+        f"note: {listed(files, 1)}: values of 16 bits that stay below a quarter of {white:,}, "
+        f"which is white to {shown(model.trained.name)}: scale them, or it sees a dark picture.",
+        file=sys.stderr,
+    )
 
 
 @contextmanager

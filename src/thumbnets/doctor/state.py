@@ -139,16 +139,19 @@ def _remove_rwlock(root: Path) -> None:
 
 def conflicts(root: Path) -> list[Finding]:
     """Params and blocks in which git has left both sides of a merge."""
-    files = [root / paths.PARAMS, *sorted((root / paths.ZOO).glob("*.yaml"))]
-    there = [file for file in files if file.is_file()]
+    files = [*root.glob(str(paths.PARAMS)), *sorted((root / paths.ZOO).glob("*.yaml"))]
+    remedy = "choose in it what is to hold, git add it, git commit, then dvc repro"
     return [
-        Finding(
-            f"{file.relative_to(root)} has marks of a conflict",
-            "choose in it what is to hold, git add it, git commit, then dvc repro",
+        finding
+        for file in files
+        for finding in _conflict(
+            str(file.relative_to(root)), file.read_text(encoding="utf-8", errors="replace"), remedy
         )
-        for file in there
-        if _MARKS.search(file.read_text(encoding="utf-8", errors="replace"))
     ]
+
+
+def _conflict(name: str, text: str, remedy: str) -> list[Finding]:
+    return [Finding(f"{name} has marks of a conflict", remedy)] if _MARKS.search(text) else []
 
 
 def lock_file(root: Path) -> list[Finding]:
@@ -157,9 +160,8 @@ def lock_file(root: Path) -> list[Finding]:
     if not path.is_file():
         return [Finding(f"{_LOCK} is missing", "dvc repro", broken=False)]
     text, still_written = _settled(root)
-    if _MARKS.search(text):
-        remedy = f"git checkout --ours {_LOCK} && dvc repro"
-        return [Finding(f"{_LOCK} has marks of a conflict", remedy)]
+    if found := _conflict(_LOCK, text, f"git checkout --ours {_LOCK} && dvc repro"):
+        return found
     committed, content = _committed(root), text.encode()
     cut = content != committed and (committed or b"").startswith(content)
     if _is_lock(text) and not cut:

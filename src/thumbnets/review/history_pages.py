@@ -147,16 +147,12 @@ def drawing(series: Series, width: int = 800, height: int = 160) -> str:
         return 10 + (height - 20) * (high - value) / span
 
     marks = [_mark(point, x(i), y) for i, point in enumerate(series.points)]
-    lines: list[list[str]] = [[]]
-    for i, point in enumerate(series.points):
-        if point.commit.baseline:
-            continue
-        if _on_other_images(point):
-            lines.append([])
-        lines[-1].append(f"{x(i):.1f},{y(point.value.accuracy):.1f}")
+    lines = (
+        " ".join(f"{x(i):.1f},{y(values[i].accuracy):.1f}" for i in places)
+        for places in _joined(series.points)
+    )
     joined = "".join(
-        f'<polyline points="{" ".join(line)}" fill="none" stroke="currentColor" '
-        'stroke-opacity=".4"/>'
+        f'<polyline points="{line}" fill="none" stroke="currentColor" stroke-opacity=".4"/>'
         for line in lines
     )
     scale = "".join(
@@ -168,6 +164,18 @@ def drawing(series: Series, width: int = 800, height: int = 160) -> str:
         f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
         f"{scale}{joined}{''.join(marks)}</svg>"
     )
+
+
+def _joined(points: list[Point]) -> list[list[int]]:
+    """Places of the branch's values, those on the same test images together."""
+    found: list[list[int]] = [[]]
+    for i, point in enumerate(points):
+        if point.commit.baseline:
+            continue
+        if _on_other_images(point):
+            found.append([])
+        found[-1].append(i)
+    return found
 
 
 def _mark(point: Point, x: float, y: Callable[[float], float]) -> str:
