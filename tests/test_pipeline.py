@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from thumbnets.review.stale import is_whole
+
 ROOT = Path(__file__).parents[1]
 POOL = ["mlp4", "cnn_a", "cnn_c", "tiny_cnn"]  # of the six, for the sake of time
 
@@ -182,6 +184,17 @@ def test_a_headline_outside_the_pool_is_trained_alone_and_then_enters_it_untrain
     assert trainings(printed) == []
     assert not (restored.folder / "weights/cnn_c").exists()
     assert not (restored.folder / "metrics/models/cnn_c.json").exists()
+    lock = (restored.folder / "dvc.lock").read_text()
+    assert "evaluate@cnn_c:" in lock and is_whole(lock)
+
+
+def test_a_run_that_stops_after_its_first_stage_is_told(restored: Project):
+    assert is_whole((restored.folder / "dvc.lock").read_text())
+    restored.edit("params.yaml", "  lr: 0.1\n", "  lr: 0.2\n")
+    restored.run("dvc", "repro", "code")
+    assert not is_whole((restored.folder / "dvc.lock").read_text())
+    said = restored.run("python", "-m", "thumbnets", "review", "main")
+    assert "did not come to its end" in said and "no difference shown" not in said
 
 
 def test_what_earlier_runs_left_changes_no_byte(restored: Project):

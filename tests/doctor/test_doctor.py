@@ -238,6 +238,20 @@ def test_params_that_were_not_run(root):
     assert not state.params(root)
 
 
+def test_a_run_that_did_not_come_to_its_end(root, monkeypatch, capsys):
+    run = "    params:\n      params.yaml: {a: 1, model: one, pool: [one], seeds: [0]}\n"
+    made = f"  code:\n    cmd: x\n{run}    outs:\n{entry('build/inputs', b'other')}"
+    seen = f"  train@one-0:\n    cmd: x\n    deps:\n{entry('build/inputs/one.json', b'one')}"
+    write(root / "params.yaml", "a: 1\nmodel: one\npool: [one]\nseeds: [0]\n")
+    write(root / "dvc.lock", f"schema: '2.0'\nstages:\n{made}{seen}")
+    [found] = state.params(root)
+    assert "did not come to its end" in found.problem
+    assert found.remedy == "dvc repro" and not found.broken
+    monkeypatch.chdir(root)
+    state.warn_of_other_run(root / "weights/one/0.safetensors")
+    assert "note: the run of dvc.lock did not come to its end" in capsys.readouterr().err
+
+
 def test_altered_weights_and_cache_objects(root):
     cache = root / ".dvc" / "cache"
     object_ = files.cached(cache, hashlib.md5(b"weights").hexdigest())
@@ -266,7 +280,17 @@ def test_whole_objects_are_never_to_be_removed(root):
     write(files.cached(cache, hashlib.md5(b"other").hexdigest()), b"other")
     write(weights, b"other")
     [found] = files.weights(root, cache)
-    assert "of another run" in found.problem and found.remedy == "dvc checkout"
+    assert "of another run" in found.problem and found.remedy == "dvc checkout, or else dvc repro"
+
+
+@pytest.mark.parametrize(("key", "said"), [("a key", "of another run"), (None, "is altered")])
+def test_weights_are_whole_by_their_own_checksum_where_there_is_no_cache(
+    root, monkeypatch, key, said
+):
+    monkeypatch.setattr("thumbnets.methods.weights.read_key", lambda path: key)
+    write(root / "weights/one/0.safetensors", b"other")
+    [found] = files.weights(root, root / "nowhere")
+    assert said in found.problem
 
 
 def test_a_command_that_answers_from_another_run_says_so(root, capsys, monkeypatch):

@@ -65,6 +65,18 @@ def test_values_on_other_test_images_stand_apart(project):
     assert [text.text for text in picture.findall("text")] == ["89.00 %", "96.00 %"]
 
 
+def test_a_value_that_the_run_did_not_give_is_told(project):
+    run(project, 100, "first")
+    project.write("dvc.lock", f"    outs:\n    - path: metrics/summary.json\n      md5: {'0' * 32}")
+    summarise(project, 0.99)
+    project.commit("by hand")
+    headline, _ = history(project.root, [])
+    assert [(p.gain, p.verdict) for p in headline.points] == [
+        (None, None),
+        (None, "not as dvc.lock"),
+    ]
+
+
 def test_a_merged_branch_counts_by_its_merge_alone(project):
     run(project, 100, "base")
     project.git("checkout", "-qb", "other")

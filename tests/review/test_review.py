@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.tree import Tree
 from scipy import stats
 
 from thumbnets.review import commands
@@ -204,6 +206,11 @@ def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
     )
     found = {row.name: row.reason for row in between(project, base).rows}
     assert "not the one that dvc.lock names" in found["one"]
+    project.write("metrics/summary.json", "{}")
+    project.write("dvc.lock", f"    outs:\n    - path: metrics/summary.json\n      md5: {'0' * 32}")
+    found = {row.name: row.reason for row in between(project, base).rows}
+    for name in ("headline", "ensemble"):
+        assert "metrics/summary.json is not the one that dvc.lock names" in found[name]
 
 
 def lock_of(project, code: str = "a") -> str:
@@ -243,6 +250,45 @@ def test_what_changed_and_was_not_run_is_not_comparable(project, what):
     assert f"{what} of " in reason and "was changed and not run: run `dvc repro`" in reason
     project.write("dvc.lock", lock_of(project, "b"))
     assert unrun(project, base) == {None}
+
+
+def run_lock(project, *, inputs: dict, seen: dict, data: str = "d" * 32) -> str:
+    """A dvc.lock: `inputs` as stage `code` wrote them, `seen` as the stages after it had them."""
+    tree = Tree()
+    for name, md5 in inputs.items():
+        tree.add(tuple(name.split("/")), None, HashInfo("md5", md5))
+    tree.digest()
+
+    def entry(path: str, md5: str) -> str:
+        return f"    - path: {path}\n      hash: md5\n      md5: {md5}\n"
+
+    code = lock_of(project).partition("  report:")[0]
+    lock = f"{code}    outs:\n{entry('build/inputs', tree.hash_info.value)}"
+    lock += f"  preprocess:\n    cmd: x\n    outs:\n{entry('data/processed', data)}"
+    for stage, md5 in {**seen, "train@left-0 left.json": "e" * 32}.items():
+        name, file = stage.split()
+        lock += f"  {name}:\n    cmd: x\n    deps:\n{entry(f'build/inputs/{file}', md5)}"
+        lock += entry("data/processed", "d" * 32)
+    return lock
+
+
+@pytest.mark.parametrize("end", ["whole", "code", "train", "data"])
+def test_a_run_that_was_cut_short_is_not_comparable(project, end):
+    old = {"one.json": "1" * 32, "two.json": "2" * 32, "stages/report.json": "3" * 32}
+    new = old | {"two.json": "4" * 32} if end in ("code", "train") else old
+    stages = ["train@one-0 one.json", "train@two-0 two.json", "evaluate@two two.json"]
+    seen = {stage: old[stage.split()[1]] for stage in [*stages, "report stages/report.json"]}
+    base = project.commit()
+    if end == "train":  # and not yet evaluated
+        seen["train@two-0 two.json"] = new["two.json"]
+    data = {"data": "f" * 32} if end == "data" else {}
+    project.write("dvc.lock", run_lock(project, inputs=new, seen=seen, **data))
+    (reason,) = unrun(project, base)
+    assert (reason is None) == (end == "whole")
+    half = project.git("rev-parse", "HEAD")
+    assert end == "whole" or f"the run of {half[:10]} did not come to its end" in reason
+    project.write("dvc.lock", "")
+    assert unrun(project, half) == {reason}  # and as a base
 
 
 def test_comments_need_no_run(project):

@@ -31,6 +31,8 @@ def weights(root: Path, cache: Path) -> list[Finding]:
                 others.append(path)
             elif of_copy == expected:
                 found.append(_altered(path, f"rm -f {path} && dvc checkout {path}"))
+            elif of_copy is None and _states_its_checksum(root / path):  # the cache is elsewhere
+                others.append(path)
             else:
                 found.append(_altered(path, f"rm -f {path} {copy} && {again}"))
         if of_copy not in (None, expected):
@@ -40,7 +42,8 @@ def weights(root: Path, cache: Path) -> list[Finding]:
             )
             found.append(_altered(f"{name}, the cached copy of {path},", remedy))
     if others:
-        found.append(Finding(f"{listed(others, 1)}: {OTHER_RUN}", "dvc checkout"))
+        remedy = "dvc checkout, or else dvc repro"
+        found.append(Finding(f"{listed(others, 1)}: {OTHER_RUN}", remedy))
     return found
 
 
@@ -51,6 +54,13 @@ def _altered(what: str, remedy: str) -> Finding:
 def _is_whole(copy: Path) -> bool:
     """Whether DVC's cache has this object, with the bytes that its name says."""
     return copy.is_file() and md5(copy) == copy.parent.name + copy.name
+
+
+def _states_its_checksum(weights: Path) -> bool:
+    """Whether a file of weights has the checksum that it carries."""
+    from thumbnets.methods.weights import read_key  # not before: importing torch takes seconds
+
+    return read_key(weights) is not None
 
 
 def missing(root: Path, params: Params) -> list[Finding]:

@@ -19,7 +19,7 @@ from thumbnets.doctor.findings import Finding
 from thumbnets.messages import listed, shorten
 from thumbnets.review.code import checksums
 from thumbnets.review.git import git, read_blobs
-from thumbnets.review.stale import were_run
+from thumbnets.review.stale import is_whole, were_run
 from thumbnets.yaml_files import read_yaml
 
 _LOCK = "dvc.lock"
@@ -29,6 +29,11 @@ _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of a merge with both sides left
+_CUT_SHORT = Finding(
+    f"the run of {_LOCK} did not come to its end: results may be of the one before",
+    "dvc repro",
+    broken=False,
+)
 _GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
 _REPO_LOCK = Path(".dvc/tmp/lock")  # held while DVC is between two stages, or writes dvc.lock
 _LOOKS = 20  # at a dvc.lock that is being written, a tenth of a second apart
@@ -271,11 +276,11 @@ def warn_of_other_run(*files: Path) -> None:
 
 
 def params(root: Path) -> list[Finding]:
-    """Params that no result is of: not run yet, merged, or left by a failed experiment."""
+    """Params that no result is of: not run yet or not to the end, merged, or left by a failure."""
     try:
         lock = (root / _LOCK).read_text(encoding="utf-8")
         if were_run(read_yaml(root / paths.PARAMS), lock):
-            return []
+            return [] if is_whole(lock) else [_CUT_SHORT]
     except (OSError, ValueError):  # told by others
         return []
     try:

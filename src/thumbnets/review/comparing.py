@@ -13,7 +13,7 @@ from thumbnets.review.code import code_changes, other_trainings
 from thumbnets.review.git import Snapshot
 from thumbnets.review.scores import Scores, read_scores
 from thumbnets.review.settings import Change, changes, read_run
-from thumbnets.review.stale import why_stale
+from thumbnets.review.stale import cut_short, why_stale
 
 NOT_COMPARABLE = "not comparable"
 FAILURES = ("worse", "unshown", "never")
@@ -108,8 +108,13 @@ def review(base: Snapshot, head: Snapshot, margin: float) -> Review:
     both = [name for name in new.pool if name in old.pool]
     different, code = changes(old, new), code_changes(base, head)
     stale = why_stale(base, head, settings=bool(different), code=bool(code))
+    unfinished = cut_short(base)
     rows = [
-        Row(name, read_scores(base, name, old.model), read_scores(head, name, new.model, stale))
+        Row(
+            name,
+            read_scores(base, name, old.model, unfinished),
+            read_scores(head, name, new.model, stale),
+        )
         for name in [HEADLINE, ENSEMBLE, *both]
     ]
 

@@ -17,8 +17,9 @@ from thumbnets.evaluation.statistics import Estimate
 from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.git import git, read_blobs
+from thumbnets.review.scores import SUMMARY, is_locked
 
-_SUMMARY = "metrics/summary.json"
+_LOCK = "dvc.lock"
 _EXPERIMENTS = "refs/exps"
 
 
@@ -66,7 +67,7 @@ class Point:
         gain: On the value before, of an experiment on its baseline; None where these can't be
             paired.
         verdict: On that gain, after Holm's correction for all of the series; or why these can't be
-            paired, where that is known.
+            paired, or the value is not that of its commit's run, where that is known.
     """
 
     commit: Commit
@@ -100,7 +101,7 @@ def history(root: Path, models: list[str]) -> list[Series]:
     commits = _commits(root) + _experiments(root)
     names = [HEADLINE, ENSEMBLE, *models]
     at = {c.name for c in commits} | {c.baseline for c in commits if c.baseline}
-    paths = [path for name in names for path in (*_metrics(name), _correct(name))]
+    paths = [_LOCK, *(path for name in names for path in (*_metrics(name), _correct(name)))]
     blobs = read_blobs(root, [f"{name}:./{path}" for name in sorted(at) for path in paths])
     return [_series(name, commits, blobs) for name in names]
 
@@ -131,7 +132,7 @@ def _experiments(root: Path) -> list[Commit]:
 def _metrics(name: str) -> list[str]:
     """Where a value may lie; older commits have the metrics of models in metrics/ itself."""
     if name in (HEADLINE, ENSEMBLE):
-        return [_SUMMARY]
+        return [SUMMARY]
     return [f"metrics/models/{name}.json", f"metrics/{name}.json"]
 
 
@@ -154,7 +155,7 @@ def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series
             )
         if value is None or (before is not None and before[0] == value):
             continue
-        points.append(Point(commit, value))
+        points.append(Point(commit, value, verdict=_doubt(commit.name, name, blobs)))
         befores.append(before[1] if before else None)
         afters.append(correct)
         if not commit.baseline:
@@ -167,7 +168,7 @@ def _judged(
 ) -> list[Point]:
     pairs, result = {}, list(points)
     for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
-        if before and after:
+        if before and after and not points[i].verdict:
             reason = why_not_paired(before, after)
             if reason is None:
                 pairs[i] = tables_to_compare(after, before)
@@ -182,8 +183,7 @@ def _judged(
 
 def _value(commit: str, name: str, blobs: dict[str, bytes]) -> Value | None:
     """What a commit says of a classifier; None where it says nothing that is a number."""
-    contents = (blobs.get(f"{commit}:./{path}") for path in _metrics(name))
-    found = _json(next((content for content in contents if content is not None), b""))
+    found = _json(_of_metrics(commit, name, blobs)[1])
     if name in (HEADLINE, ENSEMBLE):
         found = found.get("model" if name == HEADLINE else ENSEMBLE)
         keys = ("accuracy", "accuracy_ci_low", "accuracy_ci_high")
@@ -197,6 +197,19 @@ def _value(commit: str, name: str, blobs: dict[str, bytes]) -> Value | None:
         return None
     model = found.get("name") if name == HEADLINE else name
     return Value(*numbers, model=str(model))
+
+
+def _of_metrics(commit: str, name: str, blobs: dict[str, bytes]) -> tuple[str, bytes]:
+    """The file that has a value in a commit, and its content; empty where there is none."""
+    found = ((path, blobs.get(f"{commit}:./{path}")) for path in _metrics(name))
+    return next(((path, content) for path, content in found if content is not None), ("", b""))
+
+
+def _doubt(commit: str, name: str, blobs: dict[str, bytes]) -> str | None:
+    """Why a value is not what the run of its commit gave, if so."""
+    lock = blobs.get(f"{commit}:./{_LOCK}", b"").decode(errors="replace")
+    path, content = _of_metrics(commit, name, blobs)
+    return None if is_locked(path, content, lock) else f"not as {_LOCK}"
 
 
 def _json(content: bytes) -> dict[str, Any]:

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from thumbnets import paths
 from thumbnets.evaluation.correctness import Correctness, parse_correctness
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import checksums
 from thumbnets.review.git import TREE, Snapshot
 
+SUMMARY = str(paths.SUMMARY)
 _CLOSE = 1e-6  # metrics are rounded to six places
 
 
@@ -47,6 +49,8 @@ def read_scores(snapshot: Snapshot, name: str, headline: str, problem: str | Non
     problems = [problem] if problem else []
     path = metrics_path(snapshot, name, headline)
     metrics = _read(snapshot, path, problems)
+    if name in (HEADLINE, ENSEMBLE):
+        _check_locked(snapshot, SUMMARY, problems)
     selected = metrics
     if name == ENSEMBLE:  # `counted` in commits of before
         selected = metrics.get("selected") or metrics.get("counted")
@@ -97,12 +101,7 @@ def _read(snapshot: Snapshot, path: str, problems: list[str]) -> dict[str, Any]:
     if path not in snapshot.files:
         problems.append(_missing(path, snapshot))
         return {}
-    locked = checksums(snapshot.files.get("dvc.lock", "")).get(path)
-    if locked and hashlib.md5(snapshot.files[path].encode()).hexdigest() != locked:
-        problems.append(
-            f"{path} is not the one that dvc.lock names in {snapshot.short}: run `dvc repro` "
-            "and commit both"
-        )
+    _check_locked(snapshot, path, problems)
     try:
         found = json.loads(snapshot.files[path])
     except (ValueError, RecursionError):
@@ -111,6 +110,23 @@ def _read(snapshot: Snapshot, path: str, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{path} in {snapshot.short} is not JSON: run `dvc repro`")
         return {}
     return found
+
+
+def _check_locked(snapshot: Snapshot, path: str, problems: list[str]) -> None:
+    """Note a file that is not the one of the run."""
+    content = snapshot.files.get(path)
+    encoded = None if content is None else content.encode()
+    if not is_locked(path, encoded, snapshot.files.get("dvc.lock", "")):
+        problems.append(
+            f"{path} is not the one that dvc.lock names in {snapshot.short}: run `dvc repro` "
+            "and commit both"
+        )
+
+
+def is_locked(path: str, content: bytes | None, lock: str) -> bool:
+    """Whether a file is the one that the text of a dvc.lock names, or neither is there."""
+    locked = checksums(lock).get(path)
+    return None in (locked, content) or hashlib.md5(content).hexdigest() == locked
 
 
 def _number(found: Any, keys: tuple[str, ...], path: str, problems: list[str]) -> float | None:
@@ -132,7 +148,7 @@ def _whole(found: Any, key: str) -> int | None:
 
 
 def _sizes_of_ensemble(snapshot: Snapshot) -> Any:
-    summary = _read(snapshot, "metrics/summary.json", [])
+    summary = _read(snapshot, SUMMARY, [])
     return summary.get("ensemble")
 
 

@@ -1,10 +1,12 @@
 """Whether the results of a commit are of the params and the code that it has."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from thumbnets.paths import HEADLINE, INPUTS
 from thumbnets.review.code import checksums
 from thumbnets.review.git import TREE, Snapshot
 from thumbnets.yaml_files import parse_yaml
@@ -12,8 +14,8 @@ from thumbnets.yaml_files import parse_yaml
 _PARAMS, _LOCK = "params.yaml", "dvc.lock"
 _CODE = ("src/thumbnets", "stages")
 
-# What dvc.lock says of stage `code`, which reads all params; a parser takes a second for all of it.
-_STAGE = re.compile(r"^  code:\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
+# What dvc.lock says of a stage; a parser takes a second for all of it.
+_STAGE = re.compile(r"^  (\S+):\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
 
 
 def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> str | None:
@@ -35,18 +37,66 @@ def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> 
         return _told("zoo/", head)
     if code and _unseen(base, head, _CODE):
         return _told("the code", head)
-    return None
+    return cut_short(head)
+
+
+def cut_short(snapshot: Snapshot) -> str | None:
+    """Why nothing of a commit can be compared whose run did not come to its end; else None."""
+    if is_whole(snapshot.files.get(_LOCK, "")):
+        return None
+    problem = f"the run of {snapshot.short} did not come to its end"
+    return f"{problem}, so its metrics may be of the run before: {_remedy(snapshot)}"
 
 
 def were_run(params: Mapping[str, Any], lock: str) -> bool:
     """Whether stage `code` ran with these params by the text of dvc.lock, or that does not tell."""
-    if not (stage := _STAGE.search(lock)):
-        return True
+    run = _run_params(dict(_STAGE.findall(lock)))
+    return run is None or _as_text(params) == _as_text(run)
+
+
+def is_whole(lock: str) -> bool:
+    """Whether each stage of a run has seen what those before it made, or dvc.lock does not tell.
+
+    A run that was interrupted, or `thumbnets train` alone, leaves later stages as they ran before:
+    what they depend on is not what is there. Of stage `code` dvc.lock has the checksum of a folder,
+    whose files other stages depend on one by one.
+    """
+    stages = dict(_STAGE.findall(lock))
     try:
-        run = parse_yaml(stage[1].encode(), _LOCK)["params"][_PARAMS]
-    except (ValueError, LookupError, TypeError):  # damaged, which others tell
+        run = _run_params(stages)
+        slots = [*run["pool"], HEADLINE]
+        items = {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in run["seeds"])}
+    except (LookupError, TypeError):
         return True
-    return _as_text(params) == _as_text(run)
+    made: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    for name, text in stages.items():
+        if name.partition("@")[2] in items:  # DVC keeps what it knows of models that have left
+            before, _, after = text.partition("    outs:\n")
+            seen |= checksums(before).items()
+            made |= checksums(after)
+    folder = f"{INPUTS}/"
+    inputs = [(path.removeprefix(folder), md5) for path, md5 in seen if path.startswith(folder)]
+    if made.get(str(INPUTS), _of_folder(inputs)) != _of_folder(inputs):
+        return False
+    return all(made.get(path, md5) == md5 for path, md5 in seen)
+
+
+def _run_params(stages: Mapping[str, str]) -> Any:
+    """The params that stage `code` ran with; None where that is not told, or in a damaged way."""
+    try:
+        return parse_yaml(stages["code"].encode(), _LOCK)["params"][_PARAMS]
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def _of_folder(files: Iterable[tuple[str, str]]) -> str:
+    """The checksum that DVC gives to a folder of files: that of its list of them."""
+    rows = [
+        {"md5": md5, "relpath": path}
+        for path, md5 in sorted(files, key=lambda file: file[0].split("/"))
+    ]
+    return hashlib.md5(json.dumps(rows, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
 def _as_text(params: Any) -> str:
@@ -67,7 +117,9 @@ def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str]) -> bool:
 
 
 def _told(what: str, snapshot: Snapshot) -> str:
-    remedy = "run `dvc repro`"
-    if snapshot.name != TREE:
-        remedy += f" and commit {_LOCK} and metrics/"
-    return f"{what} of {snapshot.short} was changed and not run: {remedy}"
+    return f"{what} of {snapshot.short} was changed and not run: {_remedy(snapshot)}"
+
+
+def _remedy(snapshot: Snapshot) -> str:
+    commit = "" if snapshot.name == TREE else f" and commit {_LOCK} and metrics/"
+    return f"run `dvc repro`{commit}"
