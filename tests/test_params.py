@@ -271,8 +271,10 @@ def test_only_blocks_of_the_run_need_fit_the_images(load):
 
 def test_a_folder_of_images_is_needed_where_the_pipeline_runs_and_not_where_it_trains(load):
     params = load({"data": OWN | {"path": "nowhere"}})
-    with pytest.raises(ValueError, match=r"data.path must be a folder .* got nowhere"):
+    with pytest.raises(ValueError, match=r"^data.path: nowhere does not exist"):
         check_watched(params)
+    with pytest.raises(ValueError, match=r"^data.path must be a folder, got the file"):
+        check_watched(load({"data": OWN | {"path": __file__}}))
     check_watched(load({"data": OWN}))
 
 
@@ -281,6 +283,13 @@ def test_a_link_that_leads_nowhere_is_named(load, tmp_path):
     (tmp_path / "photos/cat/a.png").symlink_to(tmp_path / "gone.png")
     params = load({"data": OWN | {"path": str(tmp_path / "photos")}})
     with pytest.raises(ValueError, match=r"photos/cat/a\.png is a link to nothing"):
+        check_watched(params)
+
+
+def test_a_list_with_a_column_that_nearly_divides_is_refused(load, tmp_path):
+    params = load({"data": OWN | {"path": str(tmp_path), "list": "labels.csv"}})
+    (tmp_path / "labels.csv").write_text("file,label,Split\na.png,cat,test\n")
+    with pytest.raises(ValueError, match=r"labels\.csv has a column Split: call it split"):
         check_watched(params)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from thumbnets.data.columns import check_columns
 from thumbnets.data.listing import refuse_untracked
 from thumbnets.params import Params
 
@@ -13,15 +14,21 @@ def check_watched(params: Params) -> None:
 
     Raises:
         ValueError: `data.path` is missing, which DVC looks at even if the data set needs none; or
-            holds what `refuse_untracked` refuses.
+            holds what `refuse_untracked` refuses, or a list that `check_columns` does.
     """
-    if params.data.own and not Path(params.data.path).is_dir():
-        raise ValueError(
-            f"data.path must be a folder with a folder for each class, got {params.data.path}"
-        )
+    if params.data.own:
+        _check_folder(Path(params.data.path))
+        check_columns(params.data.rule)
     if not Path(params.data.path).exists():
         raise ValueError(
             f"data.path: {params.data.path} is missing. DVC watches it for images of your own, "
             "whichever data.name is: make the folder, or write path: images."
         )
     refuse_untracked(Path(params.data.path))
+
+
+def _check_folder(path: Path) -> None:
+    if not path.exists():
+        raise ValueError(f"data.path: {path} does not exist: mount it, or name another folder.")
+    if not path.is_dir():
+        raise ValueError(f"data.path must be a folder, got the file {path}")

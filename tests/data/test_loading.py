@@ -30,6 +30,22 @@ def test_a_folder_of_images_and_what_is_written_of_it(photos):
     assert back.meta.sha256 == train.meta.sha256 and back.meta.shape == train.meta.shape
 
 
+@pytest.mark.parametrize("column", ["Split", "splits", "GROUP", " groups ", "split ", "site"])
+def test_a_column_of_a_list_is_read_or_refused_if_nearly_right(photos, column):
+    rows = [(f"{label}/{n}.png", label, "test" if n < 2 else "train") for label in ("dark", "light")
+            for n in range(5)]  # fmt: skip
+    lines = [f"file,label,{column}", *map(",".join, rows)]
+    (photos / "labels.csv").write_text("\n".join(lines))
+    if column in ("split ", "site"):  # read, and something else
+        assert len(load(photos, "test", list="labels.csv").labels) == (
+            4 if "split" in column else 2
+        )
+        return
+    wanted = "split" if "plit" in column else "group"
+    with pytest.raises(ValueError, match=f"has a column {column.strip()}: call it {wanted}"):
+        load(photos, "test", list="labels.csv")
+
+
 def test_a_data_set_by_name(photos):
     train = load("digits", "train")
     assert train.images.shape == (1437, 1, 28, 28) and train.fold is None

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from thumbnets import paths, runtime
 from thumbnets.choices import explain
 from thumbnets.data.arrays import Split, read_split
+from thumbnets.data.columns import check_columns
 from thumbnets.data.datasets import DATASETS, OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.data.folder import list_images
@@ -28,8 +29,8 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
             that `preprocess` has written, such as data/processed; or a folder of images with a
             folder for each class.
         split: Name of the split.
-        **rule: Options of a folder of images: `size`, `fit`, `test`, `seed` and `broken`, see
-            `FolderRule`.
+        **rule: Options of a folder of images: `size`, `fit`, `test`, `seed`, `broken`, `depth`,
+            `max_pixels`, `list`, `group` and `leaks`, see `FolderRule`.
 
     Returns:
         images uint8 [N, C, H, W], labels int64 [N], and metadata. Folds only from a folder that
@@ -74,6 +75,7 @@ def _rule(folder: Path, options: dict[str, Any]) -> FolderRule:
 
 
 def _load_images(rule: FolderRule, split: str) -> Split:
+    check_columns(rule)
     with TemporaryDirectory(prefix="thumbnets-") as listing:  # not the pipeline's
         list_images(rule, Path(listing))
         return getattr(read_dataset("folder", Path(listing), rule), split)

@@ -1,0 +1,33 @@
+"""Columns of a list of labels, `data.list`, that are nearly those which it may have."""
+
+import csv
+import difflib
+from pathlib import Path
+
+from thumbnets.data.listed import FolderRule
+from thumbnets.data.names import shown
+
+_OPTIONAL = ("split", "group")  # a list without `file` or `label` is refused anyway
+
+
+def check_columns(rule: FolderRule) -> None:
+    """Refuse `Split` or `groups` for a column: it would be passed over, and the test drawn anew.
+
+    Raises:
+        ValueError: The list has such a column.
+    """
+    if rule.list is None:
+        return
+    place = Path(rule.path) / rule.list
+    try:
+        with place.open(encoding="utf-8-sig", newline="") as file:
+            names = [name.strip() for name in next(csv.reader(file), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):  # told when the list is read
+        return
+    for column in _OPTIONAL:
+        near = [n for n in names if difflib.get_close_matches(n.casefold(), [column], cutoff=0.8)]
+        if near and column not in names:
+            raise ValueError(
+                f"data.list: {place} has a column {shown(near[0])}: call it {column}, or, if it is "
+                "something else, by a name of its own."
+            )
