@@ -11,6 +11,7 @@ from thumbnets.artifacts import write_json
 from thumbnets.feasible import check_feasible, measure
 from thumbnets.models import create_model
 from thumbnets.params import Params, check_params
+from thumbnets.registry import METHODS, PACKAGE
 from thumbnets.yaml_files import read_yaml
 
 SHAPE = {"in_channels": 1, "image_size": 8, "num_classes": 3}
@@ -61,6 +62,55 @@ def test_what_can_not_be_trained(model_settings, arch, train, message):
 def test_a_network_that_gives_no_logits(model_settings, monkeypatch, made, message):
     monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: made())
     with pytest.raises(ValueError, match=f"models.toy: lenet5 .*{message}"):
+        measure(model_settings("lenet5"), **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [("x = 1\nwidth", "NameError: name 'width'"), ("\nimport pil2", "Module.*pil2")],
+)
+def test_a_mistake_in_the_code_of_a_network_is_told_with_its_line(
+    model_settings, monkeypatch, code, said
+):
+    mine = PACKAGE / "models/mine.py"
+    program = compile(code, mine, "exec")
+    monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: exec(program))
+    with pytest.raises(ValueError, match=rf"^models.toy: lenet5: {mine}, line 2: {said}"):
+        measure(model_settings("lenet5"), **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda images: images / 255, r"uint8 \[2, 1, 8, 8\], got float32 \[2, 1, 8, 8\]"),
+        (lambda images: images[:, :, 1:], r"got uint8 \[2, 1, 7, 8\]"),
+        (lambda images: None, "got NoneType"),
+    ],
+)
+def test_an_augmentation_that_gives_no_such_images(model_settings, monkeypatch, made, said):
+    monkeypatch.setattr(
+        "thumbnets.data.augment.pipeline", lambda _: lambda images, **_: made(images)
+    )
+    with pytest.raises(ValueError, match=f"^models.toy: augmentation flip must return .*{said}"):
+        measure(model_settings("lenet_300_100", augment=["flip"]), **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda *_: None, "method supervised must return a Method, got None"),
+        (lambda settings: None, "methods/base.py, line .*: TypeError: .* takes 1 positional"),
+    ],
+)
+def test_a_method_that_is_none(model_settings, monkeypatch, made, said):
+    monkeypatch.setattr(METHODS, "load", lambda _: made)
+    with pytest.raises(ValueError, match=f"^models.toy: .*{said}"):
+        measure(model_settings("lenet_300_100"), **SHAPE)
+
+
+def test_our_own_mistake_keeps_its_traceback(model_settings, monkeypatch):
+    monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         measure(model_settings("lenet5"), **SHAPE)
 
 

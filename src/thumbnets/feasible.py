@@ -6,6 +6,7 @@ cache under a key of all that it rests on, and torch is imported only for what w
 """
 
 import json
+import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.inputs import training_inputs
 from thumbnets.params import Params
+from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, PACKAGE
 from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings
 
@@ -139,9 +141,13 @@ def measure(
     of_network = patches.size if patches and patches.mode == "shared" else side
     try:
         check_network(settings.arch, settings.options, in_channels, of_network, num_classes)
+        _check_augmentation(settings, in_channels, side)
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # copying into a tensor of no memory does nothing
             method = build_method(settings, meta)
+            if not isinstance(method, Method):
+                learns = settings.train.method.name
+                raise ValueError(f"method {learns} must return a Method, got {method!r:.40}.")
             network = method.network()
             if settings.train.weights and settings.train.weights != "imagenet":  # not fetched yet
                 take_weights(network, Path(settings.train.weights))
@@ -152,12 +158,42 @@ def measure(
             held = 0
     except ValueError as error:
         text = str(error)
-        raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from None
+        raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from error
     except RuntimeError as error:  # of a layer
         if _needs_values(error):
             return Extent(_count(network), 0)
         raise ValueError(f"models.{name}: {_refusal(settings.arch, side, error)}") from None
+    except Exception as error:
+        raise _mistake(f"models.{name}", error) from error
     return Extent(_count(module), held)
+
+
+def _check_augmentation(settings: ModelSettings, channels: int, side: int) -> None:
+    """Refuse an augmentation that gives something else than images as it takes them.
+
+    Raises:
+        ValueError: It does: training would go on with values of another range.
+    """
+    import torch
+
+    from thumbnets.data.augment import pipeline
+
+    images = torch.zeros(2, channels, side, side, dtype=torch.uint8)
+    given = {"generator": torch.Generator(), "epoch": 1, "index": torch.arange(2)}
+    for choice in settings.train.augment:
+        try:
+            found = pipeline([choice])(images, **given)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise _mistake(f"augmentation {choice.name}", error) from error
+        kind = (
+            f"{found.dtype} {list(found.shape)}".removeprefix("torch.")
+            if isinstance(found, torch.Tensor)
+            else type(found).__name__
+        )
+        if kind != (wanted := f"uint8 {list(images.shape)}"):
+            raise ValueError(f"augmentation {choice.name} must return {wanted}, got {kind}.")
 
 
 def check_network(
@@ -191,6 +227,10 @@ def check_network(
         if _needs_values(error):
             return
         raise ValueError(_refusal(arch, image_size, error)) from None
+    except ValueError:
+        raise
+    except Exception as error:
+        raise _mistake(arch, error) from error
     found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if found != [2, num_classes]:
         raise ValueError(
@@ -201,6 +241,19 @@ def check_network(
 def _needs_values(error: RuntimeError) -> bool:
     """Whether a network failed for want of values, which the meta device does not hold."""
     return isinstance(error, NotImplementedError) or "meta" in str(error)
+
+
+def _mistake(what: str, error: Exception) -> Exception:
+    """An error of the code of a network, method or augmentation, with its line; others as are."""
+    places = [PACKAGE / registry.place for registry in (NETWORKS, METHODS, AUGMENTATIONS)]
+    lines = [
+        f"{frame.filename}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if any(Path(frame.filename).is_relative_to(place) for place in places)
+    ]
+    if not lines:
+        return error
+    return ValueError(f"{what}: {lines[-1]}: {type(error).__name__}: {error}")
 
 
 def _refusal(arch: str, side: int, error: RuntimeError) -> str:
