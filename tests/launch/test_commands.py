@@ -116,6 +116,20 @@ def test_what_was_detached_is_picked_up_and_not_submitted_again(
     assert len(backend.submitted) == 2
 
 
+@pytest.mark.parametrize(("detaches", "said"), [(True, "The jobs go on"), (False, "resumes from")])
+def test_an_interruption_says_what_becomes_of_the_trainings(
+    backend, missing, monkeypatch, capsys, detaches, said
+):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(following.time, "sleep", interrupted)
+    monkeypatch.setattr(backend, "detaches", detaches)
+    with pytest.raises(KeyboardInterrupt):
+        run("--on", "slurm")
+    assert said in capsys.readouterr().err
+
+
 def test_jobs_are_shown_and_ended(backend, missing, capsys):
     show()
     assert capsys.readouterr().out == "No jobs were submitted from here.\n"
@@ -301,11 +315,16 @@ def test_processes_here_can_not_be_detached(store, missing):
         run("--detach")
 
 
-def test_a_recipe_passes_them_on(monkeypatch):
+def test_a_recipe_passes_them_on_and_is_judged_by_its_own_params(monkeypatch, capsys):
     given = {}
+
+    def run_recipe(file, **more):
+        given.update(more)
+        return "its params"
+
     monkeypatch.setattr("thumbnets.recipes.commands.read_recipe", lambda path, root: path)
-    monkeypatch.setattr("thumbnets.recipes.commands._verdict", lambda file: "fine")
-    monkeypatch.setattr("thumbnets.recipes.run.run_recipe", lambda file, **more: given.update(more))
+    monkeypatch.setattr("thumbnets.recipes.commands._judged", lambda file, params: f"by {params}")
+    monkeypatch.setattr("thumbnets.recipes.run.run_recipe", run_recipe)
     parser = argparse.ArgumentParser()
     commands.add_launch_options(parser)
     options = ["--on", "slurm", "--minutes", "5", "--option", "qos=low", "--jobs", "3"]
@@ -313,6 +332,7 @@ def test_a_recipe_passes_them_on(monkeypatch):
     file = SimpleNamespace(page="x")
     arguments.files, arguments.seeds, arguments.dry_run = [file], None, False
     recipe(arguments)
+    assert capsys.readouterr().out == "x: by its params\n"
     expected = ("--on", "slurm", "--minutes", "5", "--option", "qos=low")
     assert given == {"seeds": None, "jobs": 3, "launch": expected, "device": "cpu"}
     arguments.gpus = 1

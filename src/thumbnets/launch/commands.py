@@ -106,8 +106,9 @@ def train(arguments: argparse.Namespace) -> None:
             its_failed, lost = follow(backend, more, store)
             failed += its_failed
     except KeyboardInterrupt:
-        if backend.detaches:
-            print("The jobs go on: `thumbnets jobs --cancel` ends them.", file=sys.stderr)
+        stopped = "Stopped: the same command resumes from the last checkpoints."
+        going_on = "The jobs go on: `thumbnets jobs --cancel` ends them."
+        print(going_on if backend.detaches else stopped, file=sys.stderr)
         raise
     note_seconds(trainings, store)
     _tell_machines(trainings, store)

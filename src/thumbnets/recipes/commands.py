@@ -12,6 +12,7 @@ from thumbnets.launch.commands import (
     launch_options,
     launched_device,
 )
+from thumbnets.params import Params
 from thumbnets.recipes.recipe import (
     RecipeFile,
     find_recipes,
@@ -76,14 +77,14 @@ def recipe(arguments: argparse.Namespace) -> None:
         if arguments.dry_run:
             _tell_trainings(file, arguments.seeds)
         else:
-            run_recipe(
+            params = run_recipe(
                 file,
                 seeds=arguments.seeds,
                 jobs=arguments.jobs,
                 launch=launch_options(arguments),
                 device=launched_device(arguments.on or "local", arguments),
             )
-            print(f"{file.page}: {_verdict(file)}", flush=True)
+            print(f"{file.page}: {_judged(file, params)}", flush=True)
 
 
 def _tell_trainings(file: RecipeFile, seeds: list[int] | None) -> None:
@@ -119,11 +120,15 @@ def results(arguments: argparse.Namespace) -> None:
 
 
 def _verdict(file: RecipeFile) -> str:
+    with contextlib.chdir(file.root):
+        return _judged(file, file.params(read_yaml(paths.PARAMS)))
+
+
+def _judged(file: RecipeFile, params: Params) -> str:
     from thumbnets.recipes.pages import read_results
     from thumbnets.recipes.staleness import judge
 
     with contextlib.chdir(file.root):
-        params = file.params(read_yaml(paths.PARAMS))
         return str(judge(file, read_results([file])[file], params))
 
 

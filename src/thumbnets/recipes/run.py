@@ -25,7 +25,7 @@ def run_recipe(
     jobs: int | None,
     launch: tuple[str, ...] = (),
     device: str | None = None,
-) -> None:
+) -> Params:
     """Run a recipe, and write its result beside it.
 
     Args:
@@ -34,6 +34,9 @@ def run_recipe(
         jobs: Trainings at once, or None for as many as the machines allow.
         launch: More options of `thumbnets train`, as where the trainings run.
         device: Type of the device that trains on other machines; None: they train here.
+
+    Returns:
+        The params of the run: those of the project may be others by its end.
 
     Raises:
         ValueError: Code is not committed, the recipe runs already, its teacher is missing, or a
@@ -57,6 +60,7 @@ def run_recipe(
             write_bytes(file.root / file.teacher, teacher.read_bytes())
         write_result(file, result)
         place.remove()
+    return params
 
 
 def workspace_of(file: RecipeFile) -> str:
