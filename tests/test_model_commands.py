@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -63,7 +64,7 @@ def test_text_names_the_best_and_the_reason_and_fails_in_the_end(photos, command
         *[cell for name, p in expected for cell in (name, f"{p:.4f}")],
     ]
     assert rows[2][:2] == ["photos/c.jpg", "error"] and "cannot identify" in rows[2][2]
-    assert error == "error: 1 of 3 files can't be read as images."
+    assert error == "error: 1 of 3 files could not be read: each line says why."
 
 
 def test_values_that_fill_a_part_of_16_bits_are_told(photos, command):
@@ -243,6 +244,12 @@ def test_paths_are_the_users_from_any_folder(project, command, monkeypatch):
     out, _ = command("export", "tiny_cnn", "--format", "torchscript")
     assert out.startswith("tiny_cnn-0.pt: largest difference of a logit")
     assert (project / "photos/tiny_cnn-0.pt").is_file()
+    monkeypatch.chdir(project / "photos")
+    assert command("export", "tiny_cnn", "--output", "a.pt")[0].startswith("a.pt: largest")
+    assert zipfile.is_zipfile("photos/a.pt")  # TorchScript, as the suffix says
+    monkeypatch.chdir(project / "photos")
+    _, error = command("export", "tiny_cnn", "--format", "onnx", "--output", "a.pt")
+    assert error == "error: --output a.pt is a name for torchscript, not onnx."
     monkeypatch.chdir(project / "photos")
     _, error = command("export", "tiny_cnn", "--output", "new/a.onnx")
     assert error == "error: new/a.onnx: there is no folder new: make it first."

@@ -22,8 +22,6 @@ from thumbnets.exported import Exported, about, output_name
 from thumbnets.messages import reason
 from thumbnets.trained import Trained
 
-SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}
-
 _KEY = "thumbnets"
 _TOLERANCE = {"logit": 1e-3, "probability": 1e-4}  # other programs add in another order
 

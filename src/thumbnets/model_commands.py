@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from thumbnets.api import ImageClassifier
     from thumbnets.trained import Trained
 
+_SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}  # of exported files, by their format
 HERE = Path()  # the user's folder: `cli` makes it absolute where it enters the project's root
 
 
@@ -57,7 +58,7 @@ def check_headline(params: Params, found: str) -> None:
 
 def model_argument(text: str) -> str | Path:
     """What `--model` names: a path of weights, or a name."""
-    if Path(text).suffix in (".onnx", ".pt"):
+    if Path(text).suffix in _SUFFIXES.values():
         raise argparse.ArgumentTypeError(
             f"{quote(text)} is an exported file, which other programs run: name the .safetensors "
             "that `export` read, or a model."
@@ -153,7 +154,7 @@ def predict(arguments: argparse.Namespace) -> None:
         )
     failed = _answer(arguments, model, files, bool(foreign))
     if failed:
-        raise ValueError(f"{failed} of {len(files)} files can't be read as images.")
+        raise ValueError(f"{failed} of {len(files)} files could not be read: each line says why.")
 
 
 def _check_predict(arguments: argparse.Namespace) -> None:
@@ -314,20 +315,34 @@ def _heat_writer(model: "ImageClassifier", folder: Path | None) -> Callable:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write a trained network, or the ensemble, as one file for other programs."""
-    from thumbnets.export import SUFFIXES, compared, export
+    from thumbnets.export import compared, export
 
     here, name = arguments.here, arguments.model
-    seed = arguments.seed
+    seed, kind = arguments.seed, _format(arguments)
     if arguments.output:
         check_place(arguments.output, here)
         check_weights_stay(arguments.output, name, here)
     trained = _load(name, seed, "cpu")
     of_seed = f"-{seed}" if name == ENSEMBLE and seed is not None else ""
-    output = arguments.output or here / f"{trained.title}{of_seed}{SUFFIXES[arguments.format]}"
+    output = arguments.output or here / f"{trained.title}{of_seed}{_SUFFIXES[kind]}"
     check_place(output, here)
-    difference = export(trained, arguments.format, output, probabilities=arguments.probabilities)
+    difference = export(trained, kind, output, probabilities=arguments.probabilities)
     what = compared(trained, probabilities=arguments.probabilities)
     print(f"{shown(as_given(output, here))}: largest difference of a {what} {difference:.1e}")
+
+
+def _format(arguments: argparse.Namespace) -> str:
+    """Format of the file that is exported.
+
+    Raises:
+        ValueError: The output has the suffix of another one.
+    """
+    suffix = arguments.output.suffix if arguments.output else ""
+    of_suffix = next((kind for kind, ending in _SUFFIXES.items() if ending == suffix), None)
+    if arguments.format and of_suffix not in (None, arguments.format):
+        given = as_given(arguments.output, arguments.here)
+        raise ValueError(f"--output {given} is a name for {of_suffix}, not {arguments.format}.")
+    return arguments.format or of_suffix or "onnx"
 
 
 def add_predict(parser: argparse.ArgumentParser) -> None:
@@ -352,7 +367,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(here=HERE)
     named = "a trained block, `ensemble` or a file of weights"
     parser.add_argument("model", metavar="MODEL", type=model_argument, help=named)
-    parser.add_argument("--format", choices=("onnx", "torchscript"), default="onnx")
+    kind = "default: as the suffix of --output says, else onnx"
+    parser.add_argument("--format", choices=list(_SUFFIXES), help=kind)
     parser.add_argument("--seed", type=int, help="of its training (default: first of params)")
     calibrated = "give calibrated probabilities in place of logits"
     parser.add_argument("--probabilities", action="store_true", help=calibrated)
