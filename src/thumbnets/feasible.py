@@ -164,7 +164,8 @@ def measure(
             return Extent(_count(network), 0)
         raise ValueError(f"models.{name}: {_refusal(settings.arch, side, error)}") from None
     except Exception as error:
-        raise _mistake(f"models.{name}", error) from error
+        _tell_mistake(f"models.{name}", error)
+        raise
     return Extent(_count(module), held)
 
 
@@ -182,18 +183,21 @@ def _check_augmentation(settings: ModelSettings, channels: int, side: int) -> No
     given = {"generator": torch.Generator(), "epoch": 1, "index": torch.arange(2)}
     for choice in settings.train.augment:
         try:
-            found = pipeline([choice])(images, **given)
-        except ValueError:
-            raise
+            found = _described(pipeline([choice])(images, **given))
         except Exception as error:
-            raise _mistake(f"augmentation {choice.name}", error) from error
-        kind = (
-            f"{found.dtype} {list(found.shape)}".removeprefix("torch.")
-            if isinstance(found, torch.Tensor)
-            else type(found).__name__
-        )
-        if kind != (wanted := f"uint8 {list(images.shape)}"):
-            raise ValueError(f"augmentation {choice.name} must return {wanted}, got {kind}.")
+            _tell_mistake(f"augmentation {choice.name}", error)
+            raise
+        if found != (wanted := _described(images)):
+            raise ValueError(f"augmentation {choice.name} must return {wanted}, got {found}.")
+
+
+def _described(value: Any) -> str:
+    """Dtype and shape of a tensor, as `uint8 [2, 1, 28, 28]`; of anything else its type."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    return f"{value.dtype} {list(value.shape)}".removeprefix("torch.")
 
 
 def check_network(
@@ -227,10 +231,9 @@ def check_network(
         if _needs_values(error):
             return
         raise ValueError(_refusal(arch, image_size, error)) from None
-    except ValueError:
-        raise
     except Exception as error:
-        raise _mistake(arch, error) from error
+        _tell_mistake(arch, error)
+        raise
     found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if found != [2, num_classes]:
         raise ValueError(
@@ -243,17 +246,20 @@ def _needs_values(error: RuntimeError) -> bool:
     return isinstance(error, NotImplementedError) or "meta" in str(error)
 
 
-def _mistake(what: str, error: Exception) -> Exception:
-    """An error of the code of a network, method or augmentation, with its line; others as are."""
+def _tell_mistake(what: str, error: Exception) -> None:
+    """Tell in one line an error in the code of a network, method or augmentation.
+
+    Raises:
+        ValueError: It is one, and of another type.
+    """
     places = [PACKAGE / registry.place for registry in (NETWORKS, METHODS, AUGMENTATIONS)]
     lines = [
         f"{frame.filename}, line {frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)
         if any(Path(frame.filename).is_relative_to(place) for place in places)
     ]
-    if not lines:
-        return error
-    return ValueError(f"{what}: {lines[-1]}: {type(error).__name__}: {error}")
+    if lines and not isinstance(error, ValueError):
+        raise ValueError(f"{what}: {lines[-1]}: {type(error).__name__}: {error}") from error
 
 
 def _refusal(arch: str, side: int, error: RuntimeError) -> str:

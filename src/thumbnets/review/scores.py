@@ -124,7 +124,7 @@ def _check_locked(snapshot: Snapshot, path: str, problems: list[str]) -> None:
 
 
 def is_locked(path: str, content: bytes | None, lock: str) -> bool:
-    """Whether a file is the one that the text of a dvc.lock names, or neither is there."""
+    """Whether a file is the one that the text of a dvc.lock names, or one of both is missing."""
     locked = checksums(lock).get(path)
     return None in (locked, content) or hashlib.md5(content).hexdigest() == locked
 
