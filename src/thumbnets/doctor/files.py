@@ -27,12 +27,11 @@ def weights(root: Path, cache: Path) -> list[Finding]:
         own, of_copy = (md5(file) if file.is_file() else None for file in (root / path, copy))
         again = f"dvc pull {path}, or train it again: dvc repro"
         if own not in (None, expected):
-            if _is_whole(cached(cache, own)):
+            # Where the cache is elsewhere, the file itself has to tell.
+            if _is_whole(cached(cache, own)) or (of_copy is None and _is_verified(root / path)):
                 others.append(path)
             elif of_copy == expected:
                 found.append(_altered(path, f"rm -f {path} && dvc checkout {path}"))
-            elif of_copy is None and _states_its_checksum(root / path):  # the cache is elsewhere
-                others.append(path)
             else:
                 found.append(_altered(path, f"rm -f {path} {copy} && {again}"))
         if of_copy not in (None, expected):
@@ -56,7 +55,7 @@ def _is_whole(copy: Path) -> bool:
     return copy.is_file() and md5(copy) == copy.parent.name + copy.name
 
 
-def _states_its_checksum(weights: Path) -> bool:
+def _is_verified(weights: Path) -> bool:
     """Whether a file of weights has the checksum that it carries."""
     from thumbnets.methods.weights import read_key  # not before: importing torch takes seconds
 
