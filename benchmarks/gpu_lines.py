@@ -49,6 +49,7 @@ TASKS = {
 }
 _SEEDS = {"mnist_sprint": 5, "airbench": 2}
 _SECONDS = 8  # of repeated epochs: no more begin after it
+_TOO_LITTLE = 2**26  # bytes: the images fit in, a training does not
 _FEW = 60  # images of a small run, three batches
 _SMALLER = {"vgg8b": {"multiplier": 0.0625}, "vgg8b_predsim": {"multiplier": 0.0625}}
 
@@ -254,7 +255,8 @@ def without_memory(extent: Extent) -> str:
         with runtime.gpu_memory("resnet20, seed 0"):
             if extent.small:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.99 GiB. GPU")
-            torch.cuda.set_per_process_memory_fraction(0.002)
+            all_of_it = torch.cuda.get_device_properties(0).total_memory
+            torch.cuda.set_per_process_memory_fraction(_TOO_LITTLE / all_of_it)
             train(extent, extent.settings(Task("resnet20", "mnist", train=_PLAIN)), "mnist")
     except ValueError as error:
         return str(error)
