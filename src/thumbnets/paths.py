@@ -1,8 +1,10 @@
 """Every path of the project, relative to its root (where DVC runs the stages)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
+LOCK = Path("dvc.lock")
 REQUIREMENTS = Path("requirements.lock")
 SOURCE = Path("src")
 STAGES = Path("stages")
@@ -45,6 +47,15 @@ PLOTS = Path("plots")
 
 # A slot is the name of a block in the pool, or HEADLINE. The headline's files lie in a folder of
 # their own, so that another headline makes nothing stale that only the pool is about.
+
+
+def items(pool: Iterable[str], seeds: Iterable[int]) -> set[str]:
+    """What follows the @ in the names of a run's stages; "" of those that are no list.
+
+    dvc.lock keeps the stages of models and seeds that have left the run.
+    """
+    slots = [*pool, HEADLINE]
+    return {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in seeds)}
 
 
 def fetched(dataset: str) -> Path:

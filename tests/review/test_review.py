@@ -187,7 +187,8 @@ def test_metrics_that_were_not_committed(project):
     project.git("rm", "-rq", "metrics")
     head = project.commit()
     found = between(project, base, head)
-    reason = f"metrics/ is missing in {head[:10]}: run `dvc repro` there and commit metrics/"
+    remedy = "run `dvc repro` there and commit dvc.lock and metrics/"
+    reason = f"metrics/ is missing in {head[:10]}: {remedy}"
     assert {row.reason for row in found.rows} == {reason}
     project.git("checkout", "-q", base, "--", "metrics")
     project.git("rm", "-qf", "metrics/correct/two.json")

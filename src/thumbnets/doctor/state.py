@@ -22,15 +22,14 @@ from thumbnets.review.git import git, read_blobs
 from thumbnets.review.stale import is_whole, were_run
 from thumbnets.yaml_files import read_yaml
 
-_LOCK = "dvc.lock"
-OTHER_RUN = f"of another run than {_LOCK} says"
+OTHER_RUN = f"of another run than {paths.LOCK} says"
 _LISTS = ("deps", "outs")
 _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of a merge with both sides left
 _CUT_SHORT = Finding(
-    f"the run of {_LOCK} did not come to its end: results may be of the one before",
+    f"the run of {paths.LOCK} did not come to its end: results may be of the one before",
     "dvc repro",
     broken=False,
 )
@@ -161,11 +160,11 @@ def _conflict(name: str, text: str, remedy: str) -> list[Finding]:
 
 def lock_file(root: Path) -> list[Finding]:
     """An empty, conflicted, cut off or otherwise damaged dvc.lock."""
-    path = root / _LOCK
+    path = root / paths.LOCK
     if not path.is_file():
-        return [Finding(f"{_LOCK} is missing", "dvc repro", broken=False)]
+        return [Finding(f"{paths.LOCK} is missing", "dvc repro", broken=False)]
     text, still_written = _settled(root)
-    if found := _conflict(_LOCK, text, f"git checkout --ours {_LOCK} && dvc repro"):
+    if found := _conflict(str(paths.LOCK), text, f"git checkout --ours {paths.LOCK} && dvc repro"):
         return found
     committed, content = _committed(root), text.encode()
     cut = content != committed and (committed or b"").startswith(content)
@@ -174,14 +173,14 @@ def lock_file(root: Path) -> list[Finding]:
     said = "is empty" if not text.strip() else "is cut off" if cut else "is damaged"
     if running := _running(root):
         process, command = running[0]
-        problem = f"{_LOCK} {said} while `{shorten(command)}` runs, process {process}"
+        problem = f"{paths.LOCK} {said} while `{shorten(command)}` runs, process {process}"
         return [Finding(problem, "wait for its end")]
     if still_written:
-        return [Finding(f"{_LOCK} {said} while a run of DVC is alive", "wait for its end")]
-    problem = f"{_LOCK} {said}: a run was killed while DVC wrote it"
+        return [Finding(f"{paths.LOCK} {said} while a run of DVC is alive", "wait for its end")]
+    problem = f"{paths.LOCK} {said}: a run was killed while DVC wrote it"
     if committed is None:  # what was run is found in the run-cache
-        return [Finding(problem, f"rm {_LOCK} && dvc repro", path.unlink)]
-    remedy = f"git checkout HEAD -- {_LOCK} && dvc repro"
+        return [Finding(problem, f"rm {paths.LOCK} && dvc repro", path.unlink)]
+    remedy = f"git checkout HEAD -- {paths.LOCK} && dvc repro"
     return [Finding(problem, remedy, lambda: write_bytes(path, committed))]
 
 
@@ -189,7 +188,7 @@ def _settled(root: Path) -> tuple[str, bool]:
     """Text of dvc.lock, and whether a run still writes it: DVC is done in tenths of a second."""
     for _ in range(_LOOKS):
         with _repo_lock(root) as ours:  # nobody writes while it is
-            text = (root / _LOCK).read_text(encoding="utf-8", errors="replace")
+            text = (root / paths.LOCK).read_text(encoding="utf-8", errors="replace")
         if ours or _is_lock(text):
             return text, False
         time.sleep(0.1)
@@ -215,7 +214,7 @@ def _repo_lock(root: Path) -> Iterator[bool]:
 
 def _committed(root: Path) -> bytes | None:
     try:
-        return read_blobs(root, [f"HEAD:./{_LOCK}"]).get(f"HEAD:./{_LOCK}")
+        return read_blobs(root, [f"HEAD:./{paths.LOCK}"]).get(f"HEAD:./{paths.LOCK}")
     except ValueError:  # no repository
         return None
 
@@ -231,7 +230,7 @@ def metrics(root: Path) -> list[Finding]:
                 continue  # DVC keeps the entries of models that have left the pool
         file = root / path
         if not file.is_file():
-            found.append(Finding(f"{path} is missing, which {_LOCK} names", "dvc repro"))
+            found.append(Finding(f"{path} is missing, which {paths.LOCK} names", "dvc repro"))
         elif md5(file) != expected:
             found.append(Finding(f"{path}: {OTHER_RUN}", "dvc repro"))
     return found
@@ -254,7 +253,7 @@ def _pool(root: Path) -> list[str] | None:
 
 def locked(root: Path) -> dict[str, str]:
     """What dvc.lock says of each file and folder; nothing where there is none."""
-    path = root / _LOCK
+    path = root / paths.LOCK
     return checksums(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else {}
 
 
@@ -278,7 +277,7 @@ def warn_of_other_run(*files: Path) -> None:
 def params(root: Path) -> list[Finding]:
     """Params that no result is of: not run yet or not to the end, merged, or left by a failure."""
     try:
-        lock = (root / _LOCK).read_text(encoding="utf-8")
+        lock = (root / paths.LOCK).read_text(encoding="utf-8")
         if were_run(read_yaml(root / paths.PARAMS), lock):
             return [] if is_whole(lock) else [_CUT_SHORT]
     except (OSError, ValueError):  # told by others
@@ -288,5 +287,5 @@ def params(root: Path) -> list[Finding]:
     except ValueError:
         changed = b""
     drop = f", or to drop the change: git checkout HEAD -- {paths.PARAMS}" if changed else ""
-    problem = f"{paths.PARAMS} is not what {_LOCK} and the results are of: it was not run"
+    problem = f"{paths.PARAMS} is not what {paths.LOCK} and the results are of: it was not run"
     return [Finding(problem, f"dvc repro{drop}", broken=False)]

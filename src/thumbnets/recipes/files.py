@@ -81,15 +81,14 @@ def _left_behind(root: Path, outputs: Outputs) -> set[str]:
         params = load_params(root / paths.PARAMS)
     except (ValueError, OSError):  # told by others
         return set()
-    slots = [*params.pool, paths.HEADLINE]
-    items = {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in params.seeds)}
+    items = paths.items(params.pool, params.seeds)
     left = {stage: of for stage, of in outputs.items() if stage.partition("@")[2] not in items}
     return set(_checksums(left))
 
 
 def _outputs(root: Path) -> Outputs:
     """What dvc.lock says of the outputs of each stage."""
-    stages = read_yaml(root / "dvc.lock")["stages"]
+    stages = read_yaml(root / paths.LOCK)["stages"]
     return {name: stage.get("outs", []) for name, stage in stages.items()}
 
 

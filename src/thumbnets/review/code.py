@@ -94,7 +94,7 @@ def checksums(lock: str) -> dict[str, str]:
 
 def other_trainings(before: Snapshot, after: Snapshot, models: list[str]) -> list[str]:
     """Of these blocks, those whose settings or code are others, by what dvc.lock says of both."""
-    old, new = (checksums(of.files.get("dvc.lock", "")) for of in (before, after))
+    old, new = (checksums(of.lock) for of in (before, after))
 
     def inputs(locked: dict[str, str], model: str) -> str | None:
         return locked.get(f"build/inputs/{model}.json") or locked.get(f"build/code/{model}.json")

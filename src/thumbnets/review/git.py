@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from thumbnets.paths import LOCK
+
 MOST = 20_000_000  # bytes of a file that is read: another's commit may hold anything
 
 TREE = "working tree"
@@ -110,8 +112,8 @@ class Snapshot:
     name: str
 
     # What a review looks at; all else stays unread.
-    _LOOKED_AT = ("params.yaml", "zoo", "metrics", "dvc.lock", "src", "stages", "requirements.lock")
-    _READ = ("params.yaml", "zoo/", "metrics/", "dvc.lock", "requirements.lock")
+    _LOOKED_AT = ("params.yaml", "zoo", "metrics", str(LOCK), "src", "stages", "requirements.lock")
+    _READ = ("params.yaml", "zoo/", "metrics/", str(LOCK), "requirements.lock")
 
     @cached_property
     def objects(self) -> dict[str, str]:
@@ -149,6 +151,17 @@ class Snapshot:
     def short(self) -> str:
         """Its name for a reader."""
         return self.name if self.name == TREE else self.name[:10]
+
+    @property
+    def lock(self) -> str:
+        """Text of its dvc.lock, empty where there is none."""
+        return self.files.get(str(LOCK), "")
+
+    @property
+    def remedy(self) -> str:
+        """What to do where its results are missing, or of something else."""
+        commit = "" if self.name == TREE else f" there and commit {LOCK} and metrics/"
+        return f"run `dvc repro`{commit}"
 
 
 def _text(content: bytes) -> str:

@@ -15,11 +15,10 @@ from thumbnets.evaluation.correctness import (
 )
 from thumbnets.evaluation.statistics import Estimate
 from thumbnets.evaluation.two_way import paired_gain
-from thumbnets.paths import ENSEMBLE, HEADLINE
+from thumbnets.paths import ENSEMBLE, HEADLINE, LOCK
 from thumbnets.review.git import git, read_blobs
 from thumbnets.review.scores import SUMMARY, is_locked
 
-_LOCK = "dvc.lock"
 _EXPERIMENTS = "refs/exps"
 
 
@@ -101,7 +100,7 @@ def history(root: Path, models: list[str]) -> list[Series]:
     commits = _commits(root) + _experiments(root)
     names = [HEADLINE, ENSEMBLE, *models]
     at = {c.name for c in commits} | {c.baseline for c in commits if c.baseline}
-    paths = [_LOCK, *(path for name in names for path in (*_metrics(name), _correct(name)))]
+    paths = [str(LOCK), *(path for name in names for path in (*_metrics(name), _correct(name)))]
     blobs = read_blobs(root, [f"{name}:./{path}" for name in sorted(at) for path in paths])
     return [_series(name, commits, blobs) for name in names]
 
@@ -207,9 +206,9 @@ def _of_metrics(commit: str, name: str, blobs: dict[str, bytes]) -> tuple[str, b
 
 def _doubt(commit: str, name: str, blobs: dict[str, bytes]) -> str | None:
     """Why a value is not what the run of its commit gave, if so."""
-    lock = blobs.get(f"{commit}:./{_LOCK}", b"").decode(errors="replace")
+    lock = blobs.get(f"{commit}:./{LOCK}", b"").decode(errors="replace")
     path, content = _of_metrics(commit, name, blobs)
-    return None if is_locked(path, content, lock) else f"not as {_LOCK}"
+    return None if is_locked(path, content, lock) else f"not as {LOCK}"
 
 
 def _json(content: bytes) -> dict[str, Any]:

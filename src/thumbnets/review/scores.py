@@ -10,7 +10,7 @@ from thumbnets import paths
 from thumbnets.evaluation.correctness import Correctness, parse_correctness
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import checksums
-from thumbnets.review.git import TREE, Snapshot
+from thumbnets.review.git import Snapshot
 
 SUMMARY = str(paths.SUMMARY)
 _CLOSE = 1e-6  # metrics are rounded to six places
@@ -90,10 +90,7 @@ def _missing(path: str, snapshot: Snapshot) -> str:
         if path.startswith(folder) and not any(name.startswith(folder) for name in snapshot.files):
             path = folder
             break
-    remedy = "run `dvc repro`"
-    if snapshot.name != TREE:
-        remedy += " there and commit metrics/"
-    return f"{path} is missing in {snapshot.short}: {remedy}"
+    return f"{path} is missing in {snapshot.short}: {snapshot.remedy}"
 
 
 def _read(snapshot: Snapshot, path: str, problems: list[str]) -> dict[str, Any]:
@@ -116,7 +113,7 @@ def _check_locked(snapshot: Snapshot, path: str, problems: list[str]) -> None:
     """Note a file that is not the one of the run."""
     content = snapshot.files.get(path)
     encoded = None if content is None else content.encode()
-    if not is_locked(path, encoded, snapshot.files.get("dvc.lock", "")):
+    if not is_locked(path, encoded, snapshot.lock):
         problems.append(
             f"{path} is not the one that dvc.lock names in {snapshot.short}: run `dvc repro` "
             "and commit both"

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from thumbnets.paths import HEADLINE, INPUTS
+from thumbnets.paths import INPUTS, LOCK, PARAMS, items
 from thumbnets.review.code import checksums
-from thumbnets.review.git import TREE, Snapshot
+from thumbnets.review.git import Snapshot
 from thumbnets.yaml_files import parse_yaml
 
-_PARAMS, _LOCK = "params.yaml", "dvc.lock"
+_PARAMS = str(PARAMS)
 _CODE = ("src/thumbnets", "stages")
 
 # What dvc.lock says of a stage; a parser takes a second for all of it.
@@ -30,7 +30,7 @@ def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> 
         settings: Whether blocks of the two have different settings.
         code: Whether their code differs.
     """
-    lock = head.files.get(_LOCK, "")
+    lock = head.lock
     if not were_run(parse_yaml(head.files[_PARAMS].encode(), _PARAMS), lock):
         return _told(_PARAMS, head)
     if settings and _unseen(base, head, ["zoo"]):
@@ -42,10 +42,10 @@ def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> 
 
 def cut_short(snapshot: Snapshot) -> str | None:
     """Why nothing of a commit can be compared whose run did not come to its end; else None."""
-    if is_whole(snapshot.files.get(_LOCK, "")):
+    if is_whole(snapshot.lock):
         return None
     problem = f"the run of {snapshot.short} did not come to its end"
-    return f"{problem}, so its metrics may be of the run before: {_remedy(snapshot)}"
+    return f"{problem}, so its metrics may be of the run before: {snapshot.remedy}"
 
 
 def were_run(params: Mapping[str, Any], lock: str) -> bool:
@@ -64,14 +64,13 @@ def is_whole(lock: str) -> bool:
     stages = dict(_STAGE.findall(lock))
     try:
         run = _run_params(stages)
-        slots = [*run["pool"], HEADLINE]
-        items = {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in run["seeds"])}
+        of_the_run = items(run["pool"], run["seeds"])
     except (LookupError, TypeError):
         return True
     made: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
     for name, text in stages.items():
-        if name.partition("@")[2] in items:  # DVC keeps what it knows of models that have left
+        if name.partition("@")[2] in of_the_run:
             before, _, after = text.partition("    outs:\n")
             seen |= checksums(before).items()
             made |= checksums(after)
@@ -84,7 +83,7 @@ def is_whole(lock: str) -> bool:
 def _run_params(stages: Mapping[str, str]) -> Any:
     """The params that stage `code` ran with; None where that is not told, or in a damaged way."""
     try:
-        return parse_yaml(stages["code"].encode(), _LOCK)["params"][_PARAMS]
+        return parse_yaml(stages["code"].encode(), str(LOCK))["params"][_PARAMS]
     except (ValueError, LookupError, TypeError):
         return None
 
@@ -105,7 +104,7 @@ def _as_text(params: Any) -> str:
 
 def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str]) -> bool:
     """Whether files below the paths differ while dvc.lock has the same checksums of them."""
-    old, new = (checksums(of.files.get(_LOCK, "")) for of in (base, head))
+    old, new = (checksums(of.lock) for of in (base, head))
     inside = tuple(f"{path}/" for path in paths)
 
     def files(snapshot: Snapshot) -> dict[str, str]:
@@ -116,9 +115,4 @@ def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str]) -> bool:
 
 
 def _told(what: str, snapshot: Snapshot) -> str:
-    return f"{what} of {snapshot.short} was changed and not run: {_remedy(snapshot)}"
-
-
-def _remedy(snapshot: Snapshot) -> str:
-    commit = "" if snapshot.name == TREE else f" and commit {_LOCK} and metrics/"
-    return f"run `dvc repro`{commit}"
+    return f"{what} of {snapshot.short} was changed and not run: {snapshot.remedy}"
