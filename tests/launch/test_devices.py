@@ -106,6 +106,12 @@ def test_devices_in_turn():
     assert devices.assign(["a", "b"], 1, 1) == ["a"]
 
 
+def test_trainings_share_devices_where_more_are_asked_for():
+    assert devices.assign(["a", "b"], None, None) == ["a", "b"]
+    assert devices.assign(["a", "b"], None, 1) == ["a"]
+    assert devices.assign(["a", "b"], None, 5) == ["a", "b", "a", "b", "a"]
+
+
 def test_more_than_devices_take_is_refused():
     with pytest.raises(ValueError, match=r"at most 2 on 2 GPU\(s\).*got 5: write --per-gpu 3"):
         devices.assign(["a", "b"], 1, 5)

@@ -1,11 +1,13 @@
 """The result of a run as JSON, from artifacts whose numbers are known."""
 
 import json
+import re
 
 import pytest
 
 from thumbnets import runtime
 from thumbnets.recipes.recipe import Goal
+from thumbnets.recipes.pages import result_page
 from thumbnets.recipes.record import STUDENT, WILSON, outcome, record, summed_up
 from thumbnets.store import Store
 
@@ -83,8 +85,12 @@ def test_it_says_who_has_trained_where_that_was_another_machine(
     other = {"device": "cuda", "kind": "NVIDIA H200", "torch": "2.11.0"}
     abouts = iter([{"machine": other}, {"machine": runtime.machine()}])
     monkeypatch.setattr(Store, "about", lambda *_: next(abouts, {}))
-    found = record(recipe, params, "c" * 40, RESTS_ON)["machine"]
-    assert found["device"] == "cpu, cuda" and "NVIDIA H200" in found["cpu"]
+    result = record(recipe, params, "c" * 40, RESTS_ON)
+    assert result["machine"]["device"] == "cpu, cuda"
+    assert "NVIDIA H200" in result["machine"]["cpu"]
+    assert re.search(
+        r"\| Machine \| .*NVIDIA H200.*, torch .*2\.11\.0", result_page(recipe, result)
+    )
 
 
 def test_a_single_seed_has_wilsons_interval():

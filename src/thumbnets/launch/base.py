@@ -62,7 +62,7 @@ class Request:
         minutes: Longest time of a job.
         threads: CPU cores of a job.
         gpus: GPUs of a job; a fraction shares one.
-        per_gpu: Jobs that share a GPU of this machine; None: one, or no GPU.
+        per_gpu: Jobs that share a GPU of this machine; None: as few as `jobs` need, or no GPU.
         options: Options of the back end, from the profile and the command line.
         environment: Variables that the worker needs, beside those here.
     """

@@ -47,7 +47,9 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=int, help="longest time of a Slurm job (default: 60)")
     parser.add_argument("--bundle", type=int, help="trainings a job (default: a job takes minutes)")
     parser.add_argument("--gpus", type=float, help="GPUs a training; 0.25: four share one")
-    parser.add_argument("--per-gpu", type=int, help="trainings that share a GPU here (default: 1)")
+    parser.add_argument(
+        "--per-gpu", type=int, help="trainings that share a GPU here (default: 1, or as --jobs)"
+    )
     parser.add_argument(
         "--option",
         action="append",

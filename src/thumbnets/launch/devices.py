@@ -57,17 +57,18 @@ def parse_list(text: str) -> list[str]:
     return devices
 
 
-def assign(devices: list[str], per_gpu: int, jobs: int | None) -> list[str]:
+def assign(devices: list[str], per_gpu: int | None, jobs: int | None) -> list[str]:
     """The device of each of the trainings that run at once: all in turn, then all once more.
 
     Args:
         devices: Devices from `visible_devices`, one at least.
-        per_gpu: Number of trainings that share a device.
+        per_gpu: Number of trainings that share a device, or None for as few as `jobs` need.
         jobs: Number of trainings at once, or None for as many as the devices take.
 
     Raises:
         ValueError: The devices take fewer.
     """
+    per_gpu = per_gpu or -(-(jobs or 1) // len(devices))
     places = devices * per_gpu
     if jobs is None:
         return places

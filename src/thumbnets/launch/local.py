@@ -38,7 +38,7 @@ class Local(Queued):
     def _devices(request: Request) -> list[str | None]:
         """The GPU of each of the jobs that run at once, or None where cores are what counts."""
         if devices := visible_devices():
-            return list(assign(devices, request.per_gpu or 1, request.jobs))
+            return list(assign(devices, request.per_gpu, request.jobs))
         if request.per_gpu:
             raise ValueError("--per-gpu: there is no GPU here that trainings can be spread over.")
         return [None] * (request.jobs or max(1, runtime.cores() // request.threads))
