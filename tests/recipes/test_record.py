@@ -6,8 +6,8 @@ import re
 import pytest
 
 from thumbnets import runtime
-from thumbnets.recipes.recipe import Goal
 from thumbnets.recipes.pages import result_page
+from thumbnets.recipes.recipe import Goal
 from thumbnets.recipes.record import STUDENT, WILSON, outcome, record, summed_up
 from thumbnets.store import Store
 
