@@ -5,9 +5,10 @@
 
 import argparse
 import importlib
+import os
 import sys
 
-from benchmarks import harness
+from benchmarks import harness, process
 
 # Modules of this package; each is imported when its turn comes. `ROUNDS` of one are its most.
 QUESTIONS = (
@@ -56,6 +57,8 @@ def main() -> None:
         parser.error(f"unknown question {unknown[0]!r}; known: {', '.join(QUESTIONS)}, gpu (alone)")
     if min(arguments.repeats, arguments.images) < 1:
         parser.error("--repeats and --images must be 1 or more")
+    for environment in (os.environ, process.ENVIRONMENT):
+        environment["THUMBNETS_DEVICE"] = "cpu"  # which all contenders share
     failed = []
     for name in arguments.questions or QUESTIONS:
         module = importlib.import_module(f"benchmarks.{name}")

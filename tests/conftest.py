@@ -24,6 +24,8 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 
 ROOT = Path(__file__).parents[1]
 
+os.environ.setdefault("THUMBNETS_DEVICE", "cpu")  # what is expected is computed there
+
 torch.set_num_threads(1)  # batches here are too small to be worth sharing
 
 # The same examples every time: a test fails by the code, not by the hour or the load.

@@ -1,9 +1,11 @@
 """A network as an estimator of scikit-learn, from arrays and without a project around it."""
 
 import contextlib
+import copy
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -135,6 +137,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             self.classifier_, _ = fit(method, images, None, seed=self.seed, watcher=bar)
             bar.close()
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: a network on a GPU goes to the CPU, since the reader may have no GPU."""
+        state = dict(super().__getstate__())
+        if classifier := state.get("classifier_"):
+            network = copy.deepcopy(classifier.network).cpu()
+            state["classifier_"] = replace(classifier, network=network)
+        return state
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The most probable class of each image, [N].

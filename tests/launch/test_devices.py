@@ -37,6 +37,7 @@ def machine(tmp_path, monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "THUMBNETS_DEVICE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(runtime, "has_gpu_driver", lambda: False)
+    monkeypatch.setattr(runtime, "device_type", lambda: "cpu")
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def make(text: str, code: int = 0) -> None:
@@ -124,6 +125,7 @@ def job(number: int) -> Training:
 def test_processes_go_to_devices_in_turn_and_take_what_is_free(machine, monkeypatch, tmp_path):
     """Two GPUs, two trainings each: four at once, and the fifth goes where one has ended."""
     machine(TWO)
+    monkeypatch.setattr(runtime, "device_type", lambda: "cuda")
     monkeypatch.chdir(tmp_path)
     started: dict[str, str] = {}
     ended: set[str] = set()
@@ -132,6 +134,7 @@ def test_processes_go_to_devices_in_turn_and_take_what_is_free(machine, monkeypa
         def __init__(self, command, env, **_):
             self.training = command[-1]
             started[self.training] = env["CUDA_VISIBLE_DEVICES"]
+            assert env["THUMBNETS_DEVICE"] == "cuda"  # else it would train on the CPU if it must
 
         def poll(self):
             return 0 if self.training in ended else None
@@ -156,6 +159,13 @@ def test_without_a_gpu_processes_see_what_this_one_sees(machine, monkeypatch, tm
     assert backend.jobs == 3
     backend._process(Job("local", "1", (job(0),), tmp_path / "log"), backend._places[0])
     assert "CUDA_VISIBLE_DEVICES" not in seen[0]
+
+
+def test_gpus_that_torch_can_not_use_are_none(machine, monkeypatch):
+    """As with a driver that is too old, or a torch for CPUs."""
+    machine(TWO)
+    monkeypatch.setattr(runtime, "cores", lambda: 3)
+    assert Local(Request())._places == [None] * 3
 
 
 def test_what_can_not_be_is_said(machine):

@@ -9,7 +9,13 @@ import pytest
 from thumbnets import paths
 from thumbnets.artifacts import write_json
 from thumbnets.launch import plan
-from thumbnets.launch.plan import bundled, core_hours, missing_trainings, note_seconds, with_seconds
+from thumbnets.launch.plan import (
+    bundled,
+    device_hours,
+    missing_trainings,
+    note_seconds,
+    with_seconds,
+)
 from thumbnets.store import Store, training_key
 
 
@@ -76,6 +82,11 @@ def test_seconds_of_the_last_training_of_a_block_tell_those_of_the_next(tmp_path
     assert with_seconds(longer, store).seconds == 80.0  # 4 s an epoch
     assert with_seconds(training("other"), store).seconds is None
     assert with_seconds(longer, Store(tmp_path / "cache", "cuda")).seconds is None
+    Store(tmp_path / "cache", "cuda").put(
+        training("other").key, {"weights": tmp_path / "file"}, {"seconds": 0.1}
+    )
+    note_seconds([training("other")], Store(tmp_path / "cache", accepted="cuda"))
+    assert with_seconds(training("other", seed=1), store).seconds is None  # a CPU takes longer
     (tmp_path / "cache/finished/seconds.json").write_text("[]")
     assert with_seconds(longer, store).seconds is None
 
@@ -98,6 +109,6 @@ def test_jobs_take_minutes(training, seconds, jobs, bundle, lengths):
     assert [one for of_job in bundles for one in of_job] == trainings
 
 
-def test_core_hours_count_what_is_known(training):
+def test_hours_count_what_is_known(training):
     trainings = [training(seconds=1800.0), training(seconds=900.0), training()]
-    assert core_hours(trainings, threads=2) == (1.5, 1)
+    assert device_hours(trainings, each=2) == (1.5, 1)

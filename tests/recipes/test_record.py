@@ -93,6 +93,13 @@ def test_it_says_who_has_trained_where_that_was_another_machine(
     )
 
 
+def test_it_names_the_gpu_of_this_machine(monkeypatch, recipe, params, artifacts):
+    here = {"device": "cuda", "kind": "NVIDIA H200", "torch": "2.11.0"}
+    monkeypatch.setattr(runtime, "machine", lambda: here)
+    found = record(recipe, params, "c" * 40, RESTS_ON)["machine"]
+    assert found == {"cpu": "NVIDIA H200", "device": "cuda", "torch": "2.11.0"}
+
+
 def test_a_single_seed_has_wilsons_interval():
     one = {"mean": 0.9, "sd": None, "ci_low": None, "ci_high": None}
     scores = {

@@ -2,10 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from thumbnets.artifacts import read_json
+from thumbnets.recipes import verify
 from thumbnets.recipes.record import record
 from thumbnets.recipes.run import write_result
 from thumbnets.recipes.verify import (
@@ -16,6 +18,7 @@ from thumbnets.recipes.verify import (
     Found,
     compare,
     mark_verified,
+    verify_recipe,
 )
 
 OLD = {"lenet5": "old", "lenet_300_100": "as now", "stage evaluate": "old", "stage teach": "old"}
@@ -53,6 +56,15 @@ def test_bytes_then_accuracy(weights, recorded, accuracy, tolerance, outcome, al
 def test_a_single_seed_has_no_tolerance_of_its_own(weights):
     expected = Expected("lenet5", 3, "md5", "0" * 32, 0.90, None)
     assert compare(expected, weights, 0.9001, None).outcome == OTHER
+
+
+def test_bytes_of_another_type_of_device_are_not_compared(recipe, result, monkeypatch):
+    write_result(recipe, {**result, "machine": {"cpu": "a GPU", "device": "cuda", "torch": "2"}})
+    with pytest.raises(ValueError, match=r"try.json was trained on cuda, .* --tolerance POINTS"):
+        verify_recipe(recipe, 1, None)
+    monkeypatch.setattr(verify, "prepared", Mock(side_effect=InterruptedError))
+    with pytest.raises(InterruptedError):
+        verify_recipe(recipe, 1, 0.01)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import re
 import secrets
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -36,13 +37,17 @@ def libraries(root: Path) -> list[Finding]:
 
 
 def arithmetic(params: Params) -> list[Finding]:
-    """Params that ask for bf16 where the device has none."""
+    """Params that ask for bf16 where the device has none, and no other one's work is accepted."""
+    if runtime.accepted_device() != runtime.device_type():
+        return []
     try:
         for name in params.run:
             train = params.settings[name].train
             runtime.prepare(threads=train.threads, precision=train.precision)
     except ValueError as error:
-        return [of_params(error)]
+        found = of_params(error)
+        remedy = f"{found.remedy}, or train on a GPU (docs/clusters.md)"
+        return [replace(found, remedy=remedy)]
     return []
 
 

@@ -17,7 +17,7 @@ from thumbnets.doctor.commands import mend_locks
 from thumbnets.feasible import check_feasible
 from thumbnets.launch.base import BACKENDS, Backend, Bundle, Job, Request, Training, create_backend
 from thumbnets.launch.following import epoch_lines, follow
-from thumbnets.launch.plan import bundled, core_hours, missing_trainings, note_seconds
+from thumbnets.launch.plan import bundled, device_hours, missing_trainings, note_seconds
 from thumbnets.launch.records import forget_jobs, keep_jobs, read_jobs
 from thumbnets.params import Params, load_params
 from thumbnets.registry import unknown
@@ -249,10 +249,9 @@ def _tell_plan(
         state = f"under way in {holder}" if holder else "to train" if one in left else "cached"
         print(f"{one.title}: {state}")
     jobs = bundled(left, backend.jobs, bundle)
-    hours, unknown = core_hours(left, request.threads)
-    unit = "GPU hours" if request.gpus else "core hours"
-    if request.gpus:
-        hours *= request.gpus / request.threads
+    on_cores = store.device == "cpu"
+    hours, unknown = device_hours(left, request.threads if on_cores else request.gpus or 1)
+    unit = "core hours" if on_cores else "GPU hours"
     time = f"about {hours:.2f} {unit}" + (f" and {unknown} of unknown length" if unknown else "")
     after = ", beside those that begin with an encoder" if encoders else ""
     print(f"{len(left)} of {len(trainings)} trainings to do in {len(jobs)} jobs, {time}{after}")

@@ -37,7 +37,8 @@ class Local(Queued):
     @staticmethod
     def _devices(request: Request) -> list[str | None]:
         """The GPU of each of the jobs that run at once, or None where cores are what counts."""
-        if devices := visible_devices():
+        # A GPU that torch can't use, as with an old driver, is none: cores then count.
+        if runtime.device_type() != "cpu" and (devices := visible_devices()):
             return list(assign(devices, request.per_gpu, request.jobs))
         if request.per_gpu:
             raise ValueError("--per-gpu: there is no GPU here that trainings can be spread over.")
@@ -67,12 +68,13 @@ class Local(Queued):
 
     def _process(self, job: Job, device: str | None) -> subprocess.Popen:
         arguments = [training.argument for training in job.trainings]
-        chosen = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
+        # Named, so that a worker which can't use its GPU says so, and trains on no CPU instead.
+        gpu = {"CUDA_VISIBLE_DEVICES": device, "THUMBNETS_DEVICE": "cuda"}
         with job.log.open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "thumbnets.launch.worker", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**self.environment, **chosen},
+                env={**self.environment, **({} if device is None else gpu)},
             )

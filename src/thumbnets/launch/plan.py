@@ -60,11 +60,11 @@ def with_seconds(training: Training, store: Store) -> Training:
 
 
 def note_seconds(trainings: Iterable[Training], store: Store) -> None:
-    """Keep seconds an epoch of what is finished, by block, for the next plan."""
+    """Keep seconds an epoch of what is finished, by block, for the next plan on such a device."""
     known = _read_seconds(store)
-    before = dict(known)
+    before, of_device = dict(known), Store(store.cache, store.device)
     for training in trainings:
-        if seconds := store.about(training.key).get("seconds"):
+        if seconds := of_device.about(training.key).get("seconds"):
             known[training.name] = seconds / training.epochs
     if store.cache is not None and known != before:
         write_json(_seconds_file(store), known)
@@ -90,11 +90,16 @@ def bundled(trainings: Sequence[Training], jobs: int, bundle: int | None) -> lis
     return [tuple(one) for one in bundles]
 
 
-def core_hours(trainings: Iterable[Training], threads: int) -> tuple[float, int]:
-    """About how long trainings take one core, and of how many of them that is not known."""
+def device_hours(trainings: Iterable[Training], each: float) -> tuple[float, int]:
+    """About how long trainings take one core or GPU, and of how many of them that is not known.
+
+    Args:
+        trainings: Whose seconds are summed.
+        each: Cores or GPUs that one has.
+    """
     seconds = [training.seconds for training in trainings]
     known = [one for one in seconds if one is not None]
-    return math.fsum(known) * threads / 3600, len(seconds) - len(known)
+    return math.fsum(known) * each / 3600, len(seconds) - len(known)
 
 
 def _seconds(training: Training) -> float:

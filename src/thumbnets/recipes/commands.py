@@ -73,24 +73,25 @@ def recipe(arguments: argparse.Namespace) -> None:
     root = Path.cwd()
     files = [read_recipe(path, root) for path in arguments.files]
     check_launch_options(arguments)
+    device = launched_device(arguments.on or "local", arguments)
     for file in files:
         if arguments.dry_run:
-            _tell_trainings(file, arguments.seeds)
+            _tell_trainings(file, arguments.seeds, device)
         else:
             params = run_recipe(
                 file,
                 seeds=arguments.seeds,
                 jobs=arguments.jobs,
                 launch=launch_options(arguments),
-                device=launched_device(arguments.on or "local", arguments),
+                device=device,
             )
             print(f"{file.page}: {_judged(file, params)}", flush=True)
 
 
-def _tell_trainings(file: RecipeFile, seeds: list[int] | None) -> None:
+def _tell_trainings(file: RecipeFile, seeds: list[int] | None, device: str | None) -> None:
     from thumbnets.recipes.plan import planned
 
-    found = planned(file, seeds)
+    found = planned(file, seeds, device)
     for training in found.trainings:
         state = {True: "cached", False: "to train", None: "after its encoder"}[training.cached]
         print(f"{training.model}, seed {training.seed}: {state}")

@@ -42,12 +42,13 @@ class Plan:
         return sum(training.cached is not True for training in self.trainings)
 
 
-def planned(file: RecipeFile, seeds: list[int] | None) -> Plan:
+def planned(file: RecipeFile, seeds: list[int] | None, device: str | None = None) -> Plan:
     """Find out what a run of a recipe would train; brings data, but nothing else, up to date.
 
     Args:
         file: The recipe.
         seeds: Seeds in place of those of the recipe, or None.
+        device: Type of the device of the machines that are to train; None: of this one.
 
     Raises:
         ValueError: As `run_recipe`.
@@ -58,7 +59,7 @@ def planned(file: RecipeFile, seeds: list[int] | None) -> Plan:
         # Without encoders, stage `pretrain` only says that there are none.
         place.run("dvc", "repro", "--quiet", "preprocess" if params.encoders else "pretrain")
         with contextlib.chdir(place.folder):
-            store = project_store()
+            store = project_store(device)
             trainings = [
                 Planned(
                     name,

@@ -83,23 +83,29 @@ def outcome(goal: Goal, measured: dict[str, Result]) -> Result:
 
 
 def machine() -> dict[str, Any]:
-    """What bytes may depend on: kind of CPU, device, release of torch; and the number of cores."""
-    device = runtime.device().type
-    return {"cpu": _cpu(), "cores": runtime.cores(), "device": device, "torch": version("torch")}
+    """What bytes may depend on: kind of CPU or GPU, device, release of torch; a CPU's cores."""
+    here = runtime.machine()
+    if here["device"] != "cpu":
+        return _named(here)
+    return {"cpu": _cpu(), "cores": runtime.cores(), "device": "cpu", "torch": version("torch")}
+
+
+def _named(machine: dict[str, str]) -> dict[str, Any]:
+    """A machine of `runtime.machine`, with its kind where a result has that of the CPU."""
+    return {"cpu": machine["kind"], "device": machine["device"], "torch": machine["torch"]}
 
 
 def _machines(params: Params, device: str | None) -> dict[str, Any]:
     """As `machine`, of those that have trained: of others, as by a shared cache, their kind."""
-    store = Store(runtime.dvc_cache(), runtime.device_type(), device)
+    store = Store(runtime.dvc_cache(), runtime.device_type(), device or runtime.accepted_device())
     keys = [training_key(params.slots[name], seed) for name in params.run for seed in params.seeds]
     found = [kind for key in keys if (kind := store.about(key).get("machine"))]
     here = runtime.machine()
     if all(kind == here for kind in found):
         return machine()
-    of = {
-        key: ", ".join(sorted({one[key] for one in found})) for key in ("kind", "device", "torch")
-    }
-    return {"cpu": of.pop("kind") or "unknown", **of}
+    return _named(
+        {key: ", ".join(sorted({one[key] for one in found})) for key in ("kind", "device", "torch")}
+    )
 
 
 def _cpu() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thumbnets import paths
+from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.basis import basis
@@ -81,7 +81,8 @@ def verify_recipe(file: RecipeFile, trainings: int, tolerance: float | None) -> 
             standard deviation over seeds, nothing with a single seed.
 
     Raises:
-        ValueError: The result keeps no checksums, or a stage failed.
+        ValueError: The result keeps no checksums, or is of another type of device and there is no
+            tolerance, or a stage failed.
     """
     path = file.root / file.result
     if not path.is_file():
@@ -92,6 +93,8 @@ def verify_recipe(file: RecipeFile, trainings: int, tolerance: float | None) -> 
             f"{file.result} was measured before checksums of weights were kept: run `thumbnets "
             f"recipe {file.path}` anew."
         )
+    if tolerance is None:
+        _check_device(file, result["machine"].get("device", "cpu"))
     seeds = result["recipe"]["seeds"]
     expected = [
         Expected(
@@ -113,6 +116,23 @@ def verify_recipe(file: RecipeFile, trainings: int, tolerance: float | None) -> 
         mark_verified(file, result, now, found, commit)
         place.remove()
     return found
+
+
+def _check_device(file: RecipeFile, devices: str) -> None:
+    """Refuse to compare bytes of a result with those of another type of device.
+
+    Args:
+        file: The recipe.
+        devices: Types of those that trained, as `cpu` or `cpu, cuda`.
+
+    Raises:
+        ValueError: They are others.
+    """
+    if (here := runtime.device_type()) not in devices.split(", "):
+        raise ValueError(
+            f"{file.result} was trained on {devices}, whose bytes are others than those of {here}: "
+            "verify it on such a machine, or compare accuracies by --tolerance POINTS."
+        )
 
 
 def verify_default(root: Path, trainings: int, tolerance: float | None) -> list[Found]:
