@@ -68,13 +68,14 @@ class Local(Queued):
 
     def _process(self, job: Job, device: str | None) -> subprocess.Popen:
         arguments = [training.argument for training in job.trainings]
-        # Named, so that a worker which can't use its GPU says so, and trains on no CPU instead.
-        gpu = {"CUDA_VISIBLE_DEVICES": device, "THUMBNETS_DEVICE": "cuda"}
+        chosen = {}
+        if device is not None:  # a worker that can't use it says so, and trains on no CPU instead
+            chosen = {"CUDA_VISIBLE_DEVICES": device, "THUMBNETS_DEVICE": "cuda"}
         with job.log.open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "thumbnets.launch.worker", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**self.environment, **({} if device is None else gpu)},
+                env={**self.environment, **chosen},
             )
