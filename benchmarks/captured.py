@@ -1,9 +1,8 @@
 """The forward and backward pass of a training as one CUDA graph: an experiment of `gpu.py`.
 
-Networks this small are bound by the launches of their kernels: a step of resnet20 has 480, which
-compute for 2.5 ms and take 15 ms to launch (one H200). A graph is launched whole. Its kernels are
-those of the step that was captured, and its random numbers go on where the last step's ended, so
-the bits are the same.
+Networks this small are bound by the launches of their kernels (`README.md`, "On a GPU"). A graph is
+launched whole. Its kernels are those of the step that was captured, and its random numbers go on
+where the last step's ended, so the bits are the same.
 
 Source: PyTorch's documentation, "CUDA semantics", section "CUDA Graphs".
 """

@@ -3,7 +3,6 @@
 import re
 import secrets
 import sys
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -45,15 +44,13 @@ def arithmetic(params: Params) -> list[Finding]:
             train = params.settings[name].train
             runtime.prepare(threads=train.threads, precision=train.precision)
     except ValueError as error:
-        found = of_params(error)
-        remedy = f"{found.remedy}, or train on a GPU (docs/clusters.md)"
-        return [replace(found, remedy=remedy)]
+        return [of_params(error, ", or train on a GPU (docs/clusters.md)")]
     return []
 
 
-def of_params(error: ValueError) -> Finding:
-    """What is wrong with the params."""
-    return Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro")
+def of_params(error: ValueError, otherwise: str = "") -> Finding:
+    """What is wrong with the params, and what may be done other than to edit them."""
+    return Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro{otherwise}")
 
 
 def images(params: Params) -> list[Finding]:
