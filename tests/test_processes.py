@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -42,6 +43,33 @@ def test_ctrl_c_of_this_process_alone_ends_them_after_a_while():
         told.send_signal(signal.SIGINT)
         assert told.wait(20) == 128 + signal.SIGINT
     assert not psutil.wait_procs(started, 20)[1]
+
+
+@pytest.mark.parametrize("cut_off", [signal.SIGTERM, signal.SIGINT])
+def test_a_program_that_was_just_being_started_ends_too(cut_off):
+    """The signal comes before `Popen` returns, so before anybody knows the program."""
+    program = TOLD + (
+        "import os, subprocess\n"
+        "from thumbnets import processes\n"
+        "processes._PATIENCE, start = 0.2, subprocess.Popen.__init__\n"
+        "def told_meanwhile(*arguments, **how):\n"
+        "    start(*arguments, **how)\n"
+        "    print(arguments[0].pid, flush=True)\n"
+        f"    os.kill(os.getpid(), {cut_off:d})\n"
+        "subprocess.Popen.__init__ = told_meanwhile\n"
+        "run(run_to_end, ['sleep', '300'])"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60)
+    assert done.returncode == 128 + cut_off
+    assert not psutil.pid_exists(int(done.stdout))
+
+
+def test_signals_break_into_other_threads_no_more_than_before():
+    handlers = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: run_to_end(["true"])).result() == 0
+    assert signal.getsignal(signal.SIGINT) is handlers
 
 
 def test_all_are_told_though_one_has_ended_meanwhile(monkeypatch):

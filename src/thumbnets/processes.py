@@ -1,8 +1,10 @@
 """Programs that a command starts and waits for."""
 
+import signal
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from thumbnets.stage import Terminated
@@ -23,15 +25,43 @@ def run_to_end(command: Sequence[str], **how: Any) -> int:
     Returns:
         Its exit status.
     """
-    process = subprocess.Popen(command, **how)
+    process = None
     try:
+        with signals_afterwards():
+            process = subprocess.Popen(command, **how)
         return process.wait()
     except KeyboardInterrupt as told:
+        if process is None:
+            raise
         with suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
             process.wait(0 if isinstance(told, Terminated) else _PATIENCE)
         _terminate(process.pid)
         process.wait()
         raise
+
+
+@contextmanager
+def signals_afterwards() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the block.
+
+    Nobody knows a program before `Popen` has returned: one that was broken off there would leave
+    it running.
+    """
+    if threading.current_thread() is not threading.main_thread():  # signals never break in there
+        yield
+        return
+    came: list[int] = []
+    before = {
+        one: signal.signal(one, lambda number, _: came.append(number))
+        for one in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for one in came:
+            signal.raise_signal(one)
 
 
 def _terminate(process: int) -> None:

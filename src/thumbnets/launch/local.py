@@ -8,6 +8,7 @@ from thumbnets import runtime
 from thumbnets.launch.base import Job, Request, State
 from thumbnets.launch.devices import assign, visible_devices
 from thumbnets.launch.queued import Queued
+from thumbnets.processes import signals_afterwards
 
 
 class Local(Queued):
@@ -64,7 +65,8 @@ class Local(Queued):
         for place in free[: len(self._waiting)]:
             job = self._waiting.pop(0)
             self._place[job.id] = place
-            self._processes[job.id] = self._process(job, self._places[place])
+            with signals_afterwards():
+                self._processes[job.id] = self._process(job, self._places[place])
 
     def _process(self, job: Job, device: str | None) -> subprocess.Popen:
         arguments = [training.argument for training in job.trainings]
