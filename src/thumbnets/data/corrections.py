@@ -118,7 +118,7 @@ def correct_labels(part: Part, corrections: list[Correction], classes: tuple[str
         classes: Names of the classes.
 
     Raises:
-        ValueError: An image is not among them, or has another label than the old one.
+        ValueError: An image is not among them, or has neither the old nor the new label.
     """
     places: dict[str, list[int]] = {}
     for number, checksum in enumerate(checksums_of(part)):

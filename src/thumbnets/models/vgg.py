@@ -133,9 +133,7 @@ def vgg11(
 
     Poolings round up, since five of them leave nothing of 28 pixels otherwise, and one linear
     layer reads the mean of the last feature maps: torchvision's three, of 119 million values, are
-        for
-    feature maps of 7x7. Images of 32 pixels, and all whose side 32 divides, have torchvision's
-    feature maps.
+    for feature maps of 7x7. If 32 divides their side, images have torchvision's feature maps.
 
     Args:
         batch_norm: Whether each convolution has a batch norm (torchvision's vgg11_bn) or not
