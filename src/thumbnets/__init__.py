@@ -7,7 +7,7 @@ from thumbnets.runtime import quiet_threads
 
 quiet_threads()  # before torch is imported: the thread pools read the environment only once
 
-# Named as texts: what trains imports this package too, and must not rest on all that these import.
+# As strings: training code imports this package too, and must not depend on what these import.
 _PLACES = {
     "ImageClassifier": "thumbnets.api",
     "NetworkClassifier": "thumbnets.estimator",
@@ -17,8 +17,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What is looked up on first use: the version, since a checkout may be used without being
-    installed, and what takes time to import.
+    """Look up on first use what takes time to import, and the version, since a checkout may be
+    used without being installed.
 
     Raises:
         AttributeError: The package has no such name.

@@ -22,7 +22,7 @@ class Lines(ABC):
     Attributes:
         classes: Names of the classes.
         data: Name of the data set that the model was trained on.
-        foreign: Whether that is another one than the project's, which each line then says.
+        foreign: Whether that is not the project's data set; each line then says so.
         top: Number of classes that are named.
         unsure: Probability below which the answer is `unsure`.
         named: Name of a file as the user gave it.
@@ -37,12 +37,12 @@ class Lines(ABC):
 
     @property
     def header(self) -> str:
-        """The first line; empty: there is none."""
+        """The first line; empty if there is none."""
         return ""
 
     @abstractmethod
     def line(self, answer: Answer) -> str:
-        """The line of one file, with its end."""
+        """The line of one file, with its line break."""
 
     def best(self, answer: Answer) -> list[tuple[str, float]]:
         """The classes that are named, the most probable first."""
@@ -69,7 +69,7 @@ class TextLines(Lines):
 
 
 class JsonLines(Lines):
-    """One object a line, with the probabilities of all classes."""
+    """One object per line, with the probabilities of all classes."""
 
     def line(self, answer: Answer) -> str:
         content = {"file": str(self.named(answer.file)), "data": self.data}
@@ -86,11 +86,11 @@ class JsonLines(Lines):
                     zip(self.classes, answer.probabilities.tolist(), strict=True)
                 ),
             }
-        return json.dumps(content) + "\n"  # ASCII: bytes of a name that are no text are escaped
+        return json.dumps(content) + "\n"  # ASCII: bytes of a name that are not text are escaped
 
 
 class CsvLines(Lines):
-    """A table: the answer, then classes with their probabilities, or the reason of an error."""
+    """A table: the answer, then classes with their probabilities, or the reason for an error."""
 
     @property
     def header(self) -> str:

@@ -1,4 +1,4 @@
-"""Trained models from Python: `thumbnets.load(…)` gives what classifies files and arrays."""
+"""Trained models from Python: `thumbnets.load(…)` returns a classifier of files and arrays."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -22,8 +22,8 @@ def load(source: str | Path, seed: int | None = None) -> "ImageClassifier":
     """Load a trained model, to classify images with it.
 
     Args:
-        source: A file of weights (.safetensors); or, in the folder of a project, the name of a
-            block that was trained, or `ensemble`.
+        source: A weights file (.safetensors); or, in the folder of a project, the name of a
+            trained block, or `ensemble`.
         seed: Seed of the training, where a name is given; None: the first.
 
     Raises:
@@ -33,10 +33,10 @@ def load(source: str | Path, seed: int | None = None) -> "ImageClassifier":
 
 
 class ImageClassifier:
-    """A trained model that gives images of any form a class.
+    """A trained model that classifies images of any form.
 
-    Images are paths, open files, or arrays uint8 [H, W] or [H, W, C] of any size; several are a
-    list of them, or an array [N, H, W] or [N, H, W, C]. They are read as those in training were.
+    An image is a path, an open file, or an array uint8 [H, W] or [H, W, C] of any size; several are
+    a list of these, or an array [N, H, W] or [N, H, W, C]. They are read as in training.
 
     Args:
         trained: A training or an ensemble.
@@ -44,7 +44,7 @@ class ImageClassifier:
     Attributes:
         classes: Names of the classes, K.
         dataset: Name of the data set that it was trained on.
-        temperature: Divisor of the logits; 1 where no validation predictions of the run are there.
+        temperature: Divisor of the logits; 1 if there are no validation predictions of the run.
         calibrated: Whether the temperature was fitted.
     """
 
@@ -72,7 +72,7 @@ class ImageClassifier:
         return [best(row, self.classes, top) for row in self.predict_proba(images)]
 
     def predict_proba(self, images: Pictures) -> np.ndarray:
-        """Probability of each class, float64 [N, K]; some images at a time are in memory.
+        """Probability of each class, float64 [N, K]; only some images at a time are in memory.
 
         Raises:
             ValueError: An image can't be read.
@@ -81,7 +81,7 @@ class ImageClassifier:
         return np.concatenate(rows) if rows else np.empty((0, len(self.classes)))
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """As `predict_proba`, of images uint8 [N, C, H, W] as `pixels` gives them."""
+        """As `predict_proba`, for images uint8 [N, C, H, W] as `pixels` returns them."""
         return np.exp(self.trained.log_probabilities(pixels))
 
     def heatmap(self, image: Picture) -> np.ndarray:
@@ -97,10 +97,10 @@ class ImageClassifier:
         return heatmap(pixels, self.trained.log_probabilities, self.trained.meta)
 
     def pixels(self, image: Picture) -> np.ndarray:
-        """An image as those in training were: their channels, size and fit; uint8 [C, H, W].
+        """An image with the channels, size and fit of the training images: uint8 [C, H, W].
 
         Raises:
-            ValueError: The image can't be read, or an array is not of a picture.
+            ValueError: The image can't be read, or an array is not an image.
         """
         meta = self.trained.meta
         if not isinstance(image, str | Path | np.ndarray) and not hasattr(image, "read"):
@@ -119,13 +119,13 @@ class ImageClassifier:
 
 
 def read_as_trained(file: Path | IO[bytes], meta: Meta) -> np.ndarray:
-    """Read an image as those that the network was trained on were: its channels, size and fit.
+    """Read an image with the channels, size and fit of those that the network was trained on.
 
     Returns:
         uint8 [C, H, W].
 
     Raises:
-        ValueError: The file is no image, or is damaged.
+        ValueError: The file is not an image, or is damaged.
     """
     form = {"channels": meta.channels, "size": meta.image_size, "fit": meta.fit}
     try:
@@ -136,16 +136,16 @@ def read_as_trained(file: Path | IO[bytes], meta: Meta) -> np.ndarray:
 
 
 def best(row: np.ndarray, classes: list[str], top: int) -> list[tuple[str, float]]:
-    """The `top` most probable classes of float [K]; of equal ones the first in order."""
+    """The `top` most probable classes of float [K]; ties go to the first in order."""
     order = np.argsort(-row, kind="stable")[:top]
     return [(classes[index], float(row[index])) for index in order]
 
 
 def _listed(images: Pictures) -> Iterable[Picture]:
-    """Several images, also of a single one.
+    """The images one by one; a single one becomes a list.
 
     Raises:
-        ValueError: An array is not of several images.
+        ValueError: An array does not have the shape of several images.
     """
     if isinstance(images, np.ndarray):
         in_colour = images.ndim == 3 and images.shape[-1] in (3, 4)  # a single one: [H, W, C]
@@ -161,7 +161,7 @@ def _listed(images: Pictures) -> Iterable[Picture]:
 
 
 def _fitted(image: np.ndarray, *, channels: int, size: int, fit: str) -> np.ndarray:
-    """As `read_image`, of the pixels of an image.
+    """As `read_image`, for the pixels of an image.
 
     Raises:
         ValueError: They are not uint8 [H, W] or [H, W, C] with 1, 3 or 4 channels.

@@ -30,7 +30,7 @@ _AGAIN = "remove it and run `dvc repro`"
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file under a temporary name beside it, which is renamed in the end.
+    """Write a file under a temporary name beside it, and rename it at the end.
 
     Raises:
         OSError: The disk is full or read-only; the message names `path`, and the file that was
@@ -50,7 +50,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an error of the disk name a file, as that of a full disk does not by itself.
+    """Add the name of a file to disk errors: that of a full disk has none.
 
     Raises:
         OSError: The error, with the name of `path`.
@@ -58,7 +58,7 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # of another library
+        if error.errno is None:  # raised by another library
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
 
@@ -68,7 +68,7 @@ def parsing(path: Path | str, remedy: str = _AGAIN) -> Iterator[None]:
     """Turn whatever a parser raises over damaged content into one line that names the file.
 
     Parsers of other libraries raise a dozen types (zlib.error, TokenError, struct.error, KeyError,
-    …), none of which is our mistake while the bytes come from a file.
+    …), none of which is a bug here as long as the bytes come from a file.
 
     Args:
         path: The file that is parsed.
@@ -217,7 +217,7 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read what `write_arrays` wrote.
 
-    Members must be stored as they are: what is compressed could be of any size in memory.
+    Members must be stored uncompressed: a compressed one could have any size in memory.
 
     Raises:
         ValueError: The file is missing or damaged.
@@ -273,10 +273,10 @@ def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
 
 
 def check_array(file: IO[bytes], size: int) -> None:
-    """Check the header of a .npy file before memory is taken for what it states.
+    """Check the header of a .npy file before memory is allocated for the size it states.
 
     Args:
-        file: The file from its first byte on; it is left behind the header.
+        file: The file, at its first byte; afterwards it is positioned behind the header.
         size: Length of the file in bytes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Blocks of params: training settings, told from options of the network."""
+"""Blocks of params: separating training settings from options of the network."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +14,14 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 def settings_of(
     name: str, block: Mapping[str, Any], train: Mapping[str, Any], *, rotate: bool, where: str
 ) -> ModelSettings:
-    """The settings of a block: training settings told from options of its network.
+    """The settings of a block: training settings, separated from options of its network.
 
     Args:
         name: Name of the block.
         block: `arch`, options of the network, and keys of `train`.
-        train: What holds where the block says nothing.
-        rotate: Whether the validating fold goes by the seed.
-        where: What messages call the block.
+        train: Training settings where the block sets none.
+        rotate: Whether the fold that validates depends on the seed.
+        where: Name of the block in messages.
 
     Raises:
         ValueError: The block names an unknown network or key, or has a bad value.
@@ -55,7 +55,7 @@ def settings_of(
 
 
 def options_of(arch: Any) -> set[str]:
-    """Names of a network's options; none of what is no network."""
+    """Names of a network's options; empty if `arch` is not a network."""
     if not isinstance(arch, str) or arch not in NETWORKS:
         return set()
     return NETWORKS[arch].parameters.keys() - set(NETWORKS.given)

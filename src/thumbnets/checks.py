@@ -1,4 +1,4 @@
-"""What no run of params.yaml could do, refused before the first stage works."""
+"""Checks that refuse an impossible run of params.yaml before the first stage starts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from thumbnets.zoo import encoder_of, trains_encoder
 if TYPE_CHECKING:
     from thumbnets.params import Params
 
-# More of these than any machine or patience has; without a bound they end in a traceback or never.
+# Beyond any machine or patience: larger values would end in a traceback, or never.
 _GREATEST = {"epochs": 100_000, "batch_size": 1_000_000, "threads": 256}
 
 
@@ -19,7 +19,7 @@ def check_run(params: "Params") -> None:
     """Refuse a run that could not be carried out, or whose models can't be compared.
 
     Raises:
-        ValueError: In one line, the key and what to do.
+        ValueError: The run is refused; one line names the key and says what to do.
     """
     for key, names in {"model": [params.model], "pool": params.pool}.items():
         for name in names:
@@ -36,7 +36,7 @@ def check_run(params: "Params") -> None:
 
 
 def _check_default(params: "Params") -> None:
-    """Refuse a method for all blocks that only some can have.
+    """Refuse a default method that only some blocks can have.
 
     Raises:
         ValueError: It trains an encoder, or begins with one.
@@ -50,10 +50,10 @@ def _check_default(params: "Params") -> None:
 
 
 def _check_extent(params: "Params", name: str) -> None:
-    """Refuse what no run could do, before the first one trains.
+    """Refuse settings beyond `_GREATEST`, before the first block trains.
 
     Raises:
-        ValueError: A setting of the block is beyond all use.
+        ValueError: A setting of the block is too large.
     """
     for key, most in _GREATEST.items():
         if getattr(params.settings[name].train, key) > most:
@@ -61,7 +61,7 @@ def _check_extent(params: "Params", name: str) -> None:
 
 
 def _metadata(settings: ModelSettings) -> MethodMetadata:
-    """What is said of the method of a block."""
+    """Metadata of the method of a block."""
     return METHODS[settings.train.method.name].metadata
 
 
@@ -114,7 +114,7 @@ def _check_classifies(params: "Params", name: str) -> None:
 
 
 def _check_fit(params: "Params", name: str) -> None:
-    """Refuse settings of a block of the run that do not fit its images; other blocks may be.
+    """Refuse settings of a block that do not fit its images; checked for blocks of the run only.
 
     Raises:
         ValueError: A length in pixels, or the number of class weights, is not that of the images,
@@ -169,10 +169,10 @@ def _check_fit(params: "Params", name: str) -> None:
 
 
 def _check_size(params: "Params", name: str) -> None:
-    """Refuse images that a network says are too large for it.
+    """Refuse images larger than the network declares that it takes.
 
     Raises:
-        ValueError: They are.
+        ValueError: They are larger.
     """
     settings, side = params.settings[name], params.data.image_size
     patches = settings.train.patches
@@ -187,12 +187,12 @@ def _check_size(params: "Params", name: str) -> None:
 
 
 def _check_published(name: str, arch: str) -> None:
-    """Refuse a network of which nobody publishes weights.
+    """Refuse a network without published weights.
 
     Raises:
         ValueError: There are none.
     """
-    from thumbnets.training.imagenet import published  # not before: torchvision takes seconds
+    from thumbnets.training.imagenet import published  # here, since torchvision takes seconds
 
     try:
         published(arch)

@@ -26,13 +26,13 @@ class Checked(BaseModel):
 
 
 class Sparse(Checked):
-    """Params some of which are dumped only where they are set.
+    """Params of which some are dumped only if they are set.
 
-    A dump is what a training depends on and what its weights say of it, so that a key that was
-    added later must not change those that are without it.
+    A training depends on the dump, and its weights file contains it: a key that was added later
+    must not change the dump of params that do not set it.
 
     Attributes:
-        added: Names of these params, whose default is to do as before there was the key.
+        added: Names of these params; the default of each is the behaviour before it was added.
     """
 
     added: ClassVar[tuple[str, ...]] = ()
@@ -114,7 +114,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
 
 
 def _fields(model: type[BaseModel], parents: list) -> list[str]:
-    """Names of the keys under `parents`, as far as the models' types tell."""
+    """Names of the keys under `parents`, as far as the models' types show."""
     for parent in parents:
         types = typing.get_args(model.model_fields[parent].annotation)
         inner = [t for t in (model.model_fields[parent].annotation, *types) if _is_model(t)]

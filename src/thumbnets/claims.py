@@ -1,9 +1,9 @@
 """Claims: who has a training under way, so that nobody else on any machine begins it too.
 
-A claim is a file that is made once (O_EXCL), touched every so often while its holder lives, and
-removed in the end. One that a kill has left is told by its process, which is no longer there, or,
-of another machine, by its age. If two take over a stale claim in the same instant, both train, and
-both put the same bytes.
+A claim is a file that only one process can create (O_EXCL). Its holder touches it regularly while
+it lives, and removes it at the end. After a kill, a claim is stale: on the same machine its process
+no longer exists, on another one its age shows it. If two processes take over a stale claim at the
+same instant, both train, and both store the same bytes.
 """
 
 import json
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _TOUCHED = 30  # seconds from one touch to the next
-_STALE = 300  # seconds without a touch: as long as clocks of machines may differ, and more
+_STALE = 300  # seconds without a touch: more than the clocks of machines may differ
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def claim(path: Path) -> Iterator[str | None]:
     """Hold a claim.
 
     Args:
-        path: Its file.
+        path: File of the claim.
 
     Yields:
         None if it is ours now, else who holds it.
@@ -57,7 +57,7 @@ def holder(path: Path) -> str | None:
 
 
 def _make(path: Path) -> bool:
-    """Make the file, in place of a stale one if need be; whether it was us."""
+    """Create the file, in place of a stale one if need be; returns whether this call did."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(2):
         try:
@@ -85,7 +85,7 @@ def _make(path: Path) -> bool:
 
 
 def _started(process: int) -> str | None:
-    """When a process here was started, in ticks since boot; None if it is not there."""
+    """When a process here was started, in ticks since boot; None if it does not exist."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
         state, *values = stat.rpartition(")")[2].split()
@@ -93,7 +93,7 @@ def _started(process: int) -> str | None:
     except FileNotFoundError:
         if Path("/proc/self").exists():
             return None
-    try:  # no /proc, as on macOS: a process of that number
+    try:  # no /proc, as on macOS: any process of that number
         os.kill(process, 0)
     except ProcessLookupError:
         return None

@@ -70,7 +70,7 @@ def _list_blocks(params: Params) -> None:
 def fetch(arguments: argparse.Namespace) -> None:
     """Fetch a data set, or a network's published weights, checksums verified."""
     if arguments.dataset.startswith("torchvision/"):
-        from thumbnets.fetching import fetch_weights  # not before: importing torch takes seconds
+        from thumbnets.fetching import fetch_weights  # here, since importing torch takes seconds
 
         fetch_weights(arguments.dataset)
         return
@@ -97,7 +97,7 @@ def describe(arguments: argparse.Namespace) -> None:
         raise ValueError(unknown("model or network", name, known))
     meta = _meta_of(arguments.dataset or params.data.name)
     block = params.settings.get(name)
-    if not (block and block.train.patches):  # of whose parts the network may see one alone
+    if not (block and block.train.patches):  # the network may see single patches
         arch, options = (block.arch, block.options) if block else (name, {})
         check_network(arch, options, meta.channels, meta.image_size, len(meta.classes))
     with torch.device("meta"):  # nothing is computed
@@ -110,7 +110,7 @@ def describe(arguments: argparse.Namespace) -> None:
 
 
 def _meta_of(dataset: str) -> Meta:
-    """What is known of the processed images if they are of that data set; else their shape."""
+    """Metadata of the processed images if they are of that data set; else only its shape."""
     meta = paths.TRAIN / "meta.json"
     if meta.is_file() and (of_images := read_meta(meta)).dataset == dataset:
         return of_images
@@ -213,7 +213,7 @@ def _enter_project(arguments: argparse.Namespace) -> None:
     """Work in the root of the project that the current folder belongs to; paths stay the user's.
 
     Raises:
-        ValueError: It belongs to none, which the command needs.
+        ValueError: It belongs to none, but the command needs one.
     """
     here = Path.cwd()
     roots = [folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()]

@@ -1,4 +1,4 @@
-"""What the networks of a run cost, counted where torch is loaded anyway and found by the report.
+"""Costs of the networks of a run: counted where torch is loaded anyway, looked up by the report.
 
 Stage `evaluate` counts and stores; importing torch for that alone would be half of stage `report`.
 """
@@ -35,7 +35,7 @@ def cost_of_image(stage: str, slot: str, settings: ModelSettings, meta: Meta) ->
 
 
 def _key(stage: str, slot: str, meta: Meta) -> str:
-    """Hash of all that a count rests on: settings, shape of the images, and code."""
+    """Hash of all that a count depends on: settings, shape of the images, and code."""
     modules = read_json(paths.stage_inputs(stage))["modules"]
     counts = [modules[name] for name in COUNTED_BY]
     shape = json.dumps([meta.shape, meta.classes])

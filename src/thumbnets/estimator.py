@@ -23,7 +23,7 @@ from thumbnets.messages import quote
 from thumbnets.registry import METHODS
 from thumbnets.training.settings import ModelSettings
 
-# What params.yaml says of every model.
+# Section `train` of params.yaml: the settings of every model.
 DEFAULTS: Mapping[str, Any] = {
     "method": "supervised",
     "epochs": 20,
@@ -90,7 +90,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: The classes, sorted.
-        n_features_in_: Values of an image given as a row; of pictures, by scikit-learn, the height.
+        n_features_in_: Values per image, if given as rows; else, as scikit-learn sets it, the height.
         classifier_: The trained network, `thumbnets.training.classifier.Classifier`.
     """
 
@@ -107,15 +107,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Train the network.
 
         Args:
-            X: Square images [N, H, W] or [N, H, W, C], or the pixels of grey ones in a row,
-                [N, H * W]. uint8 as they are; of other numbers the least and the greatest of all
-                images become 0 and 255.
+            X: Square images [N, H, W] or [N, H, W, C], or grey ones as rows of pixels [N, H * W].
+                uint8 is used as it is; other numbers are scaled so that the least and the greatest
+                of all images become 0 and 255.
             y: The class of each, [N].
 
         Raises:
             ValueError: Images, labels or a setting are not valid.
         """
-        from thumbnets.methods.base import build_method  # not before: importing torch takes seconds
+        from thumbnets.methods.base import build_method  # here, since importing torch takes seconds
         from thumbnets.training.batches import Images
         from thumbnets.training.loop import fit
         from thumbnets.training.progress import Progress
@@ -181,7 +181,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return self.classifier_.logits(torch.from_numpy(self._images(values)))
 
     def _images(self, values: np.ndarray) -> np.ndarray:
-        """Pictures uint8 [N, C, H, W] of what was given.
+        """Convert images as given to `fit` to uint8 [N, C, H, W].
 
         Raises:
             ValueError: They are not square.
@@ -229,7 +229,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
 @contextlib.contextmanager
 def _torch_restored() -> Iterator[None]:
-    """Give torch its threads, generators and checks of determinism back, as the caller had them."""
+    """Restore torch's threads, generators and determinism checks to those of the caller."""
     import torch  # not before: it takes seconds
 
     deterministic = torch.utils.deterministic
@@ -245,7 +245,7 @@ def _torch_restored() -> Iterator[None]:
 
 
 def _plain(value: Any) -> Any:
-    """A setting as params.yaml would hold it, of one with numpy's numbers and arrays."""
+    """A setting with numpy's numbers and arrays converted to those that params.yaml would hold."""
     if isinstance(value, Mapping):
         return {key: _plain(of) for key, of in value.items()}
     if isinstance(value, np.generic | np.ndarray):
@@ -254,7 +254,7 @@ def _plain(value: Any) -> Any:
 
 
 def _split(images: np.ndarray, labels: np.ndarray, classes: np.ndarray) -> Split:
-    """Images uint8 [N, C, H, W] and labels int64 [N], with what a network has to know of them."""
+    """Images uint8 [N, C, H, W] and labels int64 [N], with the metadata that a network needs."""
     labels, (mean, std) = labels.astype(np.int64), channel_statistics(images)
     meta = Meta(
         dataset="arrays",

@@ -27,7 +27,7 @@ _TOLERANCE = {"logit": 1e-3, "probability": 1e-4}  # other programs add in anoth
 
 
 def export(trained: Trained, file_format: str, path: Path, *, probabilities: bool = False) -> float:
-    """Write a trained network, after a check that the exported one gives the same.
+    """Write a trained network, after a check that the exported one gives the same outputs.
 
     Args:
         trained: Training or ensemble, on the CPU.
@@ -55,7 +55,7 @@ def export(trained: Trained, file_format: str, path: Path, *, probabilities: boo
         content, run = _FORMATS[file_format](
             network, torch.from_numpy(noise[:2]), about(trained, probabilities=probabilities), name
         )
-    except Exception as error:  # of many types: what a network does may have no form there
+    except Exception as error:  # of many types: the format may lack an operation
         raise ValueError(
             f"{trained.title} can't be written as {file_format}: {reason(error)}."
         ) from None
@@ -81,7 +81,7 @@ def export(trained: Trained, file_format: str, path: Path, *, probabilities: boo
 
 
 def compared(trained: Trained, *, probabilities: bool) -> str:
-    """What an exported network is compared by: an ensemble's logits have no zero in common."""
+    """The output to compare an exported network by: logits of an ensemble have no common zero."""
     return "logit" if trained.ensemble is None and not probabilities else "probability"
 
 
@@ -90,7 +90,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 def _torchscript(network: nn.Module, images: Tensor, about: str, _: str) -> tuple[bytes, Run]:
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # sizes of an image are constants of the trace, as meant
+        warnings.simplefilter("ignore")  # image sizes become constants of the trace, as intended
         traced = torch.jit.trace(network, images)
     content = io.BytesIO()
     torch.jit.save(traced, content, _extra_files={_KEY: about})

@@ -1,4 +1,4 @@
-"""What is exported: a network from uint8 images to logits or probabilities, and what it states.
+"""What is exported: a network from uint8 images to logits or probabilities, and its metadata.
 
 An ensemble is one network too: its members side by side, and their vote as tensors.
 """
@@ -15,7 +15,7 @@ from thumbnets.ensembles.stacking import MIN_PROBABILITY
 from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier, normalise
 
-_TIED = 1e12  # shares of votes that are the same to as many places are tied
+_TIED = 1e12  # shares of votes are rounded to 1 / this: closer ones are tied
 _ABSENT = -1e4  # logit of a class that a regression has not seen: its probability is 0
 
 
@@ -36,9 +36,9 @@ class Exported(nn.Module):
     """A training or an ensemble, from uint8 images [N, C, H, W] to float32 [N, K].
 
     Args:
-        trained: It, on the CPU.
-        probabilities: Whether it gives calibrated probabilities, else logits (of an ensemble
-            log-probabilities) whose softmax after division by the temperature these are.
+        trained: The training or ensemble, on the CPU.
+        probabilities: Whether the output is calibrated probabilities. If not, it is logits (for an
+            ensemble log-probabilities), whose softmax after division by the temperature they are.
     """
 
     def __init__(self, trained: Trained, *, probabilities: bool) -> None:

@@ -1,8 +1,8 @@
-"""What only building a network tells of a run: whether it can be trained, and in which memory.
+"""Checks of a run that have to build the networks: can they be trained, and in the memory there is?
 
-Every block of the run is built on torch's meta device, where shapes are computed and nothing is
-held. Importing torch takes longer than all other checks, so what was found is remembered in DVC's
-cache under a key of all that it rests on, and torch is imported only for what was not seen before.
+Every block of the run is built on torch's meta device, where shapes are computed but no memory is
+taken. Importing torch takes longer than all other checks, so findings are kept in DVC's cache under
+a key of all that they depend on, and torch is imported only for what was not seen before.
 """
 
 import json
@@ -35,7 +35,7 @@ _COLOUR = {"in_channels": 3, "num_classes": 2}  # of images of the user's own, b
 
 @dataclass(frozen=True)
 class Extent:
-    """What a training takes at least.
+    """Least size of a training.
 
     Attributes:
         parameters: Number of values that are trained.
@@ -58,10 +58,10 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
 
     Args:
         params: Params of the run, checked.
-        inputs: What the training of a block depends on, by its name, as far as it is known.
+        inputs: By the name of a block, what its training depends on, as far as it is known.
 
     Raises:
-        ValueError: In one line, the block and what to do.
+        ValueError: The run is refused; one line names the block and says what to do.
     """
     _check_folds(params)
     shape, store = _shape(params), project_store()
@@ -85,10 +85,10 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
 
 
 def _check_folds(params: Params) -> None:
-    """Refuse more folds than a class has images, where the images were processed before.
+    """Refuse more folds than a class has images, if the images were processed before.
 
     Raises:
-        ValueError: There are.
+        ValueError: There are more.
     """
     if params.data.own:  # `preprocess` takes fewer folds where a class is rare
         return
@@ -118,7 +118,7 @@ def _measured(settings: ModelSettings, shape: Mapping[str, int]) -> dict[str, in
 def measure(
     settings: ModelSettings, *, in_channels: int, image_size: int, num_classes: int
 ) -> Extent:
-    """Build all that a block trains, let a batch of it pass, and count.
+    """Build all that a block trains, pass a batch through it, and count.
 
     Args:
         settings: The block.
@@ -127,8 +127,8 @@ def measure(
         num_classes: Number of classes.
 
     Raises:
-        ValueError: The network can't be built for the images, or not learn by the method; a file of
-            weights is none, or of another network.
+        ValueError: The network can't be built for the images, or can't learn by the method; or a
+            weights file is not valid, or is of another network.
     """
     import torch
 
@@ -170,10 +170,10 @@ def measure(
 
 
 def _check_augmentation(settings: ModelSettings, channels: int, side: int) -> None:
-    """Refuse an augmentation that gives something else than images as it takes them.
+    """Refuse an augmentation that does not return images of the dtype and shape it takes.
 
     Raises:
-        ValueError: It does: training would go on with values of another range.
+        ValueError: It does not: training would go on with values in another range.
     """
     import torch
 
@@ -247,10 +247,10 @@ def _needs_values(error: RuntimeError) -> bool:
 
 
 def _tell_mistake(what: str, error: Exception) -> None:
-    """Tell in one line an error in the code of a network, method or augmentation.
+    """Report in one line an error in the code of a network, method or augmentation.
 
     Raises:
-        ValueError: It is one, and of another type.
+        ValueError: The error is from such code, and not itself a ValueError.
     """
     places = [PACKAGE / registry.place for registry in (NETWORKS, METHODS, AUGMENTATIONS)]
     lines = [
@@ -268,7 +268,7 @@ def _refusal(arch: str, side: int, error: RuntimeError) -> str:
 
 
 def _count(module: "nn.Module | None") -> int:
-    """Number of values that are trained; of a network that can't be built without values 0."""
+    """Number of trained values; 0 for a network that can't be built without values."""
     return sum(p.numel() for p in module.parameters()) if module else 0
 
 

@@ -1,4 +1,4 @@
-"""Published weights, fetched as data sets are: from a mirror, a folder of the system, the web."""
+"""Published weights, fetched as data sets are: from a mirror, a system folder or the web."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _MIRROR = "https://download.pytorch.org/models/"
 
 
 def fetch_weights(arch: str) -> Path:
-    """Fetch the weights that a network has learnt from ImageNet, unless they are there whole.
+    """Fetch the ImageNet weights of a network, unless their file is there and complete.
 
     Args:
         arch: Name of the network, `torchvision/NAME`.

@@ -1,4 +1,4 @@
-"""Fingerprints of code: what a stage or a training rests on, as fine as the params.
+"""Fingerprints of code: what a stage or a training depends on, as fine-grained as the params.
 
 A fingerprint lists the project's modules that a root imports, directly or not, each with a hash
 of its syntax tree (comments and docstrings left out), and the pinned releases of the libraries
@@ -15,8 +15,8 @@ from pathlib import Path
 Fingerprint = dict[str, dict[str, str]]
 
 # Modules that can't change a number: where files lie (dvc.yaml says it too), where finished work is
-# found and what it rests on, how errors and progress are shown. Without this, a new path for the
-# report would retrain every model.
+# found and what it depends on, how errors and progress are shown. If they counted, a new path for
+# the report would retrain every model.
 WITHOUT_EFFECT = {
     "thumbnets.claims",
     "thumbnets.fingerprint",
@@ -26,12 +26,12 @@ WITHOUT_EFFECT = {
     "thumbnets.training.progress",
 }
 
-# Import names whose distribution is called otherwise.
+# Import names whose distribution has another name.
 _RELEASED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "ruamel": "ruamel-yaml"}
 
 
 def fingerprint(roots: list[Path], source: Path, requirements: Path) -> Fingerprint:
-    """What `roots` rest on.
+    """What `roots` depend on.
 
     Args:
         roots: Python files to begin with.
@@ -62,7 +62,7 @@ def fingerprint(roots: list[Path], source: Path, requirements: Path) -> Fingerpr
 
 
 def changed(modules: Mapping[str, str], source: Path) -> list[str]:
-    """Modules whose code is no longer what a fingerprint says; files are read anew.
+    """Modules whose code no longer matches a fingerprint; files are read anew.
 
     Args:
         modules: `modules` of a fingerprint, made in this working folder.
@@ -73,7 +73,7 @@ def changed(modules: Mapping[str, str], source: Path) -> list[str]:
 
 
 def forget() -> None:
-    """Read files anew from now on: they may have changed since this process has read them."""
+    """Read files anew from now on: they may have changed since this process read them."""
     for function in (tree_hash, _tree, _imports, _imported_files, files_of, _pins):
         function.cache_clear()
 
@@ -83,7 +83,7 @@ def _has_hash(name: str, expected: str, source: Path) -> bool:
         if _module_name(file, source) == name:
             try:
                 return tree_hash(file) == expected
-            except ValueError:  # no valid Python by now
+            except ValueError:  # no longer valid Python
                 return False
     return False
 
@@ -186,7 +186,7 @@ def _module_name(file: Path, source: Path) -> str:
 
 @cache
 def _pins(requirements: Path) -> dict[str, str]:
-    """Releases by distribution name, all of them where the lock has one a Python release."""
+    """Releases by distribution name, several if the lock has one for each Python release."""
     pins: dict[str, list[str]] = {}
     for line in requirements.read_text(encoding="utf-8").splitlines():
         if match := re.match(r"([A-Za-z0-9._-]+)==([^\s;\\]+)", line):

@@ -25,8 +25,8 @@ def heatmap(
     """How much the log-probability of the predicted class falls when a part is covered.
 
     A patch of the mean colour of the training images, a quarter of the side, is moved over the
-    image. A pixel has the mean fall over all patches that cover it, where it falls, as a fraction
-    of the largest.
+    image. The value of a pixel is the mean fall over all patches that cover it (0 for a rise), as a
+    fraction of the largest.
 
     Args:
         image: uint8 [C, H, W], of the size that the model takes.
@@ -34,7 +34,7 @@ def heatmap(
         meta: Metadata of the training images.
 
     Returns:
-        float64 [H, W], 0 to 1; all 0 where nothing that is covered speaks for the class.
+        float64 [H, W], 0 to 1; all 0 if no part speaks for the class.
 
     Source: Zeiler and Fergus 2014, arXiv:1311.2901, section 4.2; there the patch is grey.
     """

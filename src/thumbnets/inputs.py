@@ -1,8 +1,8 @@
 """What stages and trainings depend on besides data: build/inputs, written by stage `code`.
 
-A stage reads its params from there and from nowhere else. So what it uses and what makes it stale
-are the same, and DVC sees a change of a param by content: its run-cache would not see one of a key
-that is called `size`.
+A stage reads its params from there and from nowhere else, so that what it uses is what makes it
+stale. And DVC compares these files by content: among params of its own, its run-cache would miss a
+change of a key that is called `size`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from thumbnets.params import Params
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, Entry
 from thumbnets.training.settings import ModelSettings
 
-# The params that each stage reads. Not among them: `train` has its block, and `pretrain` blocks.
+# The params that each stage reads. `train` and `pretrain` are missing: they get blocks instead.
 READS = {
     "download": ["data"],
     "preprocess": ["data", "split.folds", "split.seed", "train.augment"],
@@ -40,7 +40,7 @@ READS = {
 
 
 def stage_params(stage: str) -> Params:
-    """The params that a stage reads; others are not there.
+    """The params that a stage reads; others are missing.
 
     Raises:
         ValueError: Stage `code` has not run.
@@ -57,11 +57,10 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
 
     Returns:
         `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `download`
-        may have `weights`: networks whose published weights blocks of the run begin with;
-        `preprocess` `files`: the checksum of the corrections. `report` has `templates`: their
-        checksums. `pretrain` has `encoders`: what the training of each rests on; `probes`: settings
-        of the blocks that begin with one; `begins`: by slot the encoder that it begins with, or
-        null.
+        may have `weights`: networks whose published weights blocks of the run begin with.
+        `preprocess` may have `files`: the checksum of the corrections. `report` has `templates`:
+        their checksums. `pretrain` has `encoders`: what the training of each depends on; `probes`:
+        settings of the blocks that begin with one; `begins`: by slot, its encoder or null.
     """
     roots = stage_roots(params, stage, paths.SOURCE)
     code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS)
@@ -151,7 +150,7 @@ def stage_roots(params: Params, stage: str, source: Path) -> list[Path]:
 
 
 def _templates() -> list[Path]:
-    """Files of the report that are no code."""
+    """Files of the report that are not code."""
     folder = paths.SOURCE / "thumbnets" / "report"
     return sorted(path for path in folder.iterdir() if path.suffix in (".j2", ".css", ".toml"))
 
@@ -167,7 +166,7 @@ def _checksum(path: Path, where: str, remedy: str) -> str:
 
 
 def _subset(content: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
-    """A map with these keys alone; `a.b` is key b of the map a."""
+    """A map with only these keys; `a.b` is key b of the map a."""
     chosen: dict[str, Any] = {}
     for key in keys:
         *parents, last = key.split(".")
@@ -179,7 +178,7 @@ def _subset(content: Mapping[str, Any], keys: list[str]) -> dict[str, Any]:
 
 
 def _typed(model: type[BaseModel], content: Mapping[str, Any]) -> Any:
-    """An instance with those fields alone that `content` has; stage `code` has checked them."""
+    """An instance with only the fields that `content` has; stage `code` has checked them."""
     fields = {}
     for key, value in content.items():
         field = model.model_fields[key]

@@ -1,8 +1,8 @@
 """A merge driver of git for dvc.lock: `python -m thumbnets.merging` sets it up for this clone.
 
-An entry of dvc.lock says what a command made of its inputs, which is true on either side of a
-merge. So entries are merged as wholes, and where both sides have changed one, either will do: `dvc
-repro` finds out which do not fit the merged params and code, and runs those stages alone.
+An entry of dvc.lock records what a command made of its inputs, which is true on either side of a
+merge. So entries are merged as a whole, and if both sides have changed one, either will do: `dvc
+repro` finds the entries that do not fit the merged params and code, and runs only their stages.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def _merged(base: str | None, ours: str | None, theirs: str | None) -> str | Non
 
 
 def _entries(text: str) -> tuple[str, dict[str, str]]:
-    """What stands before the first entry, and each entry by the name of its stage."""
+    """The text before the first entry, and each entry by the name of its stage."""
     parts = re.split(r"^(?=  [^\s#][^\n]*:\n)", text, flags=re.MULTILINE)
     if text.strip() and not parts[0].endswith("stages:\n"):
         raise ValueError("dvc.lock is not as DVC writes it: `thumbnets doctor` says more.")
@@ -54,7 +54,7 @@ def _entries(text: str) -> tuple[str, dict[str, str]]:
 
 
 def install() -> None:
-    """Tell git of the drivers that .gitattributes names.
+    """Configure git to use the drivers that .gitattributes names.
 
     Raises:
         ValueError: git refuses, as outside a repository.

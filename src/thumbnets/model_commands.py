@@ -43,13 +43,13 @@ def slot_of(name: str, params: Params) -> str:
 
 
 def require(path: Path, missing: str) -> None:
-    """Refuse a model that was not trained: this file of it is not there."""
+    """Refuse a model that was not trained: its file `path` is missing."""
     if not path.is_file():
         raise ValueError(f"{missing}: run `dvc repro`.")
 
 
 def check_headline(params: Params, found: str) -> None:
-    """Refuse files of the slot `headline` that are still of the block that was `model` before."""
+    """Refuse files in the slot `headline` that are still those of the previous `model`."""
     if found != params.model:
         raise ValueError(
             f"{paths.HEADLINE}/ is of {found}, not of {params.model}: run `dvc repro`."
@@ -73,7 +73,7 @@ def _weights(model: str, seed: int, params: Params) -> Path:
         raise ValueError(f"seed {seed} is not one of this run, {params.seeds}: add it to `seeds`.")
     require(path, f"{path} not found")
     if slot == paths.HEADLINE:
-        from thumbnets.trained import block_of  # not before: it imports torch
+        from thumbnets.trained import block_of  # here, since it imports torch
 
         check_headline(params, block_of(path))
     warn_of_other_run(path)
@@ -106,9 +106,9 @@ def _load(model: str | Path | None, seed: int | None, device: str | None = None)
 
 
 def _foreign(meta: Meta) -> str | None:
-    """What other images than the project's a model was trained on; None if it was on these.
+    """The images that a model was trained on, in words; None if they are the project's.
 
-    Once there are processed images, their pixels count and not the name.
+    Once there are processed images, their pixels decide, not the name of the data set.
     """
     processed = paths.TRAIN / "meta.json"
     if processed.is_file():
@@ -161,7 +161,7 @@ def _check_predict(arguments: argparse.Namespace) -> None:
     """Check options before anything is loaded.
 
     Raises:
-        ValueError: A number is out of range, or there is no folder for what is to be written.
+        ValueError: A number is out of range, or the folder of an output does not exist.
     """
     if arguments.top < 1:
         raise ValueError(f"--top must be 1 or more, got {arguments.top}.")
@@ -177,11 +177,11 @@ def _check_predict(arguments: argparse.Namespace) -> None:
 
 
 def _check_overwrites(arguments: argparse.Namespace, files: list[Path]) -> None:
-    """Check that nothing that is written can take the place of what is read.
+    """Check that no output can overwrite an input.
 
     Raises:
-        ValueError: The output is one of the images or the file of weights, or the folder of heat
-            maps holds some images.
+        ValueError: The output is one of the images or the weights file, or the folder of heat maps
+            holds some of the images.
     """
     check_weights_stay(arguments.output, arguments.model, arguments.here)
     output, folder, here = arguments.output, arguments.heatmap, arguments.here
@@ -199,7 +199,7 @@ def _check_overwrites(arguments: argparse.Namespace, files: list[Path]) -> None:
 
 
 def check_weights_stay(output: Path | None, model: str | Path | None, here: Path) -> None:
-    """Check that the output is not the file of weights that is read.
+    """Check that the output is not the weights file that is read.
 
     Raises:
         ValueError: It is.
@@ -249,7 +249,7 @@ def _answer(
     )
     heat, failed = _heat_writer(model, arguments.heatmap), 0
     dim: list[str] = []
-    # Not between lines on the same terminal.
+    # No progress bar between lines on the same terminal.
     hidden = True if arguments.output is None and sys.stdout.isatty() else None
     with _opened(arguments.output) as output:
         output.write(lines.header)
@@ -276,7 +276,7 @@ def _tell_dim(files: list[str], model: "ImageClassifier") -> None:
 
 @contextmanager
 def _opened(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that is there once it is whole."""
+    """Standard output, or a file that appears once it is complete."""
     if path is None:
         yield sys.stdout
         return
@@ -290,7 +290,7 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
 
 
 def _heat_writer(model: "ImageClassifier", folder: Path | None) -> Callable:
-    """Writes the heat map of an answer into the folder: `cat.png`, and `cat-2.png` of another."""
+    """A function that writes an answer's heat map: `cat.png`, for another cat `cat-2.png`."""
     if folder is None:
         return lambda answer: None
     from thumbnets.heatmaps import heatmap, write_overlay
@@ -335,7 +335,7 @@ def _format(arguments: argparse.Namespace) -> str:
     """Format of the file that is exported.
 
     Raises:
-        ValueError: The output has the suffix of another one.
+        ValueError: The output has the suffix of another format.
     """
     suffix = arguments.output.suffix if arguments.output else ""
     of_suffix = next((kind for kind, ending in _SUFFIXES.items() if ending == suffix), None)
