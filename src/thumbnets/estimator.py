@@ -90,7 +90,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: The classes, sorted.
-        n_features_in_: Values per image, if given as rows; else, as scikit-learn sets it, the height.
+        n_features_in_: Values per image, if given as rows; else the height (scikit-learn's rule).
         classifier_: The trained network, `thumbnets.training.classifier.Classifier`.
     """
 
@@ -181,7 +181,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return self.classifier_.logits(torch.from_numpy(self._images(values)))
 
     def _images(self, values: np.ndarray) -> np.ndarray:
-        """Convert images as given to `fit` to uint8 [N, C, H, W].
+        """Convert images as given to `fit` to pictures uint8 [N, C, H, W].
 
         Raises:
             ValueError: They are not square.

@@ -1,4 +1,4 @@
-"""params.yaml, typed and checked: an unknown key, a wrong type or a bad value is one clear line."""
+"""params.yaml, typed and checked: an unknown key, wrong type or bad value gives one clear line."""
 
 import re
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def _known_views(name: str) -> str:
     return name
 
 
-# Names of the headline's files and of the ensemble's, which a block's would overwrite.
+# Names of the files of the headline and the ensemble, which a block of that name would overwrite.
 _RESERVED = {paths.HEADLINE, paths.ENSEMBLE_METRICS.stem}
 
 
@@ -56,7 +56,7 @@ def _unique(values: list) -> list:
     return values
 
 
-# Keys of `train` that a key of a block can contradict, with values that none does.
+# Keys of `train` that a key of a block can contradict, with values that none contradicts.
 _AGREEING = {
     "class_weights": None,
     "momentum": 0.9,
@@ -69,7 +69,7 @@ _AGREEING = {
 
 
 class DataParams(Checked):
-    """Which images. All but name, duplicates and corrections is about images of the user's own."""
+    """Which images. All but name, duplicates and corrections apply only to images of your own."""
 
     name: Annotated[str, AfterValidator(_known_dataset)]
     """The data set: fashion_mnist, mnist, kmnist, qmnist, emnist_balanced, emnist_letters,
@@ -80,31 +80,32 @@ class DataParams(Checked):
     size: Pixels
     """Height and width that every image is brought to, pixels."""
     fit: Literal["crop", "pad", "stretch"]
-    """How it gets that size: the largest square in its middle, black bars, or stretched."""
+    """How it gets that size: cropped to the largest square in its middle, padded with black bars,
+    or stretched."""
     test: Share
-    """Share of each class that tests where there is no test/."""
+    """Share of each class held out for testing if there is no test/."""
     seed: Seed
     """Seed of the draw of that share."""
     broken: Literal[BROKEN]
     """Files that can't be read stop the run, or are listed in data/processed/findings.json."""
     depth: Bits | None = None
-    """Bits of the values in files of 16 bits; null: as many as the highest value needs."""
+    """Bits that the values in 16-bit files use; null: as many as the highest value needs."""
     max_pixels: ImagePixels = MAX_PIXELS
     """Largest number of pixels of an image; more are refused before any is decoded."""
     list: str | None = None
-    """CSV file in the folder with columns file, label and maybe split, group; null: labels are
-    folders."""
+    """CSV file in the folder with columns file, label and maybe split, group; null: folder names
+    are the labels."""
     group: Regex | None = None
-    """Pattern on the path of an image whose first group (or all that it finds) says what it belongs
-    to: no such group is divided between training, validation and test. null: the list's column, if
-    any."""
+    """Pattern on the path of an image; its first group (or the whole match) names the group that
+    the image belongs to. No group is divided between training, validation and test. null: the
+    list's column, if any."""
     leaks: Literal[LEAKS] = "tell"
-    """Groups on both sides of a given train/ and test/ are told in findings.json, or refused."""
+    """Groups in both a given train/ and test/ are reported in findings.json, or refused."""
     duplicates: Literal["keep", "drop"] = "keep"
-    """Of any data set: copies of a test image or of another training image are told in the report,
-    or left out of the training images."""
+    """For any data set: training images that copy a test image or another training image are
+    reported, or left out."""
     corrections: str | None = None
-    """Of any data set: a CSV file in corrections/ with corrected labels of training images; null:
+    """For any data set: a CSV file in corrections/ with corrected labels of training images; null:
     none."""
 
     @field_validator("corrections")
@@ -131,7 +132,7 @@ class DataParams(Checked):
 
     @property
     def classes(self) -> int:
-        """Number of classes; 0 where only the files tell."""
+        """Number of classes; 0 where it is known only from the files."""
         return 0 if self.own else get_dataset(self.name).shape["num_classes"]
 
 
@@ -150,21 +151,21 @@ class EnsembleParams(Checked):
     """How members are chosen and combined."""
 
     rule: Literal["greedy", "best", "all", "weighted", "bagged", "stacking"]
-    """The rule that counts, of those that are all fitted on validation images and scored: greedy
-    selection with replacement, the best single model, equal votes, weights of least loss, the mean
-    of greedy selections from parts of the pool, or a logistic regression on log-probabilities."""
+    """The rule that is used; all are fitted on validation images and scored: greedy selection with
+    replacement, the best single model, equal votes, weights of least loss, the mean of greedy
+    selections from parts of the pool, or a logistic regression on log-probabilities."""
     objective: Literal["loss", "accuracy", "macro_f1"]
-    """What greedy, bagged and best choose for; macro_f1 counts every class alike."""
+    """What greedy, bagged and best optimise; macro_f1 counts every class alike."""
     voting: Literal["soft", "hard"]
     """Mean of probabilities, or majority; stacking has no votes."""
     steps: Annotated[int, Field(ge=1, le=10_000)]
-    """Choices of a greedy selection."""
+    """Number of choices in a greedy selection."""
     seeds: Annotated[int, Field(ge=1)]
-    """How many seeds make one ensemble, whose members are all trainings of those seeds; it divides
-    the number of `seeds`: 1 scores one ensemble per seed."""
+    """Number of seeds that make one ensemble, whose members are all trainings of those seeds; must
+    divide the number of `seeds`. 1 scores one ensemble per seed."""
     teach: Annotated[str, AfterValidator(_known_views)] | None
-    """Views (as of evaluation.tta) of the training images that the ensemble is asked about, for
-    blocks with method: distill."""
+    """Views (as in evaluation.tta) of the training images that the ensemble predicts, as targets
+    for blocks with method: distill; null: none."""
 
     @model_validator(mode="after")
     def _has_votes(self) -> Self:
@@ -174,7 +175,7 @@ class EnsembleParams(Checked):
 
     @property
     def counts(self) -> str:
-        """The rule that counts, by its name among all that are fitted."""
+        """Name of the rule that is used, among all that are fitted."""
         return rule_of(self.rule, self.objective)
 
 
@@ -183,29 +184,29 @@ class EvaluationParams(Checked):
 
     tta: Annotated[str, AfterValidator(_known_views)]
     """Views of a test image whose predictions are averaged: none, flip (also mirrored), shift (also
-    moved by one pixel) or flip_shift. The report says what each gives on validation images."""
+    moved by one pixel) or flip_shift. The report compares them on validation images."""
     ece_bins: Annotated[int, Field(ge=1, le=10_000)]
     """Bins of the expected calibration error."""
     mistakes: Annotated[int, Field(ge=0, le=200)]
-    """Most confident mistakes that the report shows as pictures."""
+    """Number of most confident mistakes that the report shows as pictures."""
 
 
 class ReportParams(Checked):
-    """What the report page says of itself."""
+    """Texts of the report page and the model card."""
 
     title: str
     """Heading of the report."""
     intended_use: str | None = None
-    """What the models are for, and what they are not for, as the model card says it."""
+    """What the models are for, and what they are not for, as shown in the model card."""
     licence: str | None = None
-    """Licence of images of the user's own, as the model card says it."""
+    """Licence of images of your own, as shown in the model card."""
 
 
 class Params(Checked):
     """The whole of params.yaml."""
 
     model: str
-    """The headline of summary and report: any block, in the pool or not."""
+    """The headline model of summary and report: any block, in the pool or not."""
     pool: Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
     """The blocks that are trained and may enter the ensemble, one or more."""
     seeds: Annotated[
@@ -274,10 +275,10 @@ class Params(Checked):
 
     @cached_property
     def settings(self) -> dict[str, ModelSettings]:
-        """For every model block its settings: `train`, overridden by the block.
+        """The settings of every model block: `train`, overridden by the block.
 
-        A block that is not in the run may contradict this `train` (as a warm-up of two epochs does
-        where it trains for one): then it is as without the keys of `train` that can do so.
+        A block that is not in the run may contradict `train` (say, it trains for one epoch and the
+        warm-up takes two). The keys of `_AGREEING` then replace those of `train`.
 
         Raises:
             ValueError: A block names an unknown network or key, or has a bad value.
@@ -289,7 +290,7 @@ class Params(Checked):
         }
 
     def _with_network(self, name: str) -> dict[str, Any]:
-        """A block as it is written, with the network of the encoder that it begins with, if any.
+        """A block as written, with the network of the encoder that it begins with, if any.
 
         Raises:
             ValueError: There is no such encoder, a probe names none, or the block names another
@@ -317,7 +318,7 @@ class Params(Checked):
         return {**network, **block}
 
     def _resolve(self, name: str, *, needed: bool) -> ModelSettings:
-        """Merge one block over the defaults, and tell training settings from network options."""
+        """Merge one block over the defaults, and separate training settings from network options."""
         block, train, where = self._with_network(name), dict(self.train), f"models.{name}"
         try:
             return settings_of(name, block, train, rotate=self.split.rotate, where=where)
@@ -349,7 +350,7 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
         ValueError: In one line, each key that is unknown, missing, of a wrong type or out of range.
     """
     for registry in (NETWORKS, METHODS, AUGMENTATIONS):
-        len(registry.entries)  # reads the code: a file that is no Python is no fault of a block
+        len(registry.entries)  # reads the code: a file that is not Python is not a block's fault
     whole = _with_zoo(content, zoo)
     try:
         params = Params.model_validate(whole)
@@ -364,7 +365,7 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
 
 
 def _with_zoo(content: Mapping[str, Any], zoo: Path) -> Mapping[str, Any]:
-    """The content with all blocks as `models`; as it is where `models` is no map of blocks."""
+    """The content with all blocks as `models`; unchanged if `models` is not a map of blocks."""
     models = content.get("models")
     if not isinstance(models, dict) or not all(
         isinstance(block, dict) for block in models.values()

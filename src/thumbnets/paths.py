@@ -46,20 +46,20 @@ PLOTS = Path("plots")
 
 
 # A slot is the name of a block in the pool, or HEADLINE. The headline's files lie in a folder of
-# their own, so that another headline makes nothing stale that only the pool is about.
+# their own, so that another headline makes nothing stale that depends on the pool alone.
 
 
 def items(pool: Iterable[str], seeds: Iterable[int]) -> set[str]:
-    """What follows the @ in the names of a run's stages; "" of those that are no list.
+    """What follows the @ in the names of a run's stages; "" for stages without one.
 
-    dvc.lock keeps the stages of models and seeds that have left the run.
+    dvc.lock also keeps the stages of models and seeds that have left the run.
     """
     slots = [*pool, HEADLINE]
     return {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in seeds)}
 
 
 def fetched(dataset: str) -> Path:
-    """Files of a data set that `thumbnets fetch` has brought."""
+    """Files of a data set that `thumbnets fetch` has fetched."""
     return RAW / dataset
 
 

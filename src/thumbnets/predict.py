@@ -16,12 +16,12 @@ from thumbnets.data.listing import images_below
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of one file.
+    """The answer for one file.
 
     Attributes:
         file: The file.
         probabilities: float64 [K]; None if it can't be read.
-        pixels: uint8 [C, H, W], as the model takes it; None likewise.
+        pixels: uint8 [C, H, W], as the model takes them; None likewise.
         reason: Why it can't be read.
     """
 
@@ -34,8 +34,8 @@ class Answer:
 def image_files(places: Iterable[Path]) -> list[Path]:
     """The files named, and the images in the folders named, in order.
 
-    What does not exist or can't be looked into, and a link to a folder inside, stays in the list:
-    it is told with the rest.
+    Paths that do not exist or can't be opened, and links to folders inside, stay in the list, to be
+    reported with the rest.
 
     Raises:
         ValueError: There is no image at all.
@@ -46,7 +46,7 @@ def image_files(places: Iterable[Path]) -> list[Path]:
         files.append(Path(error.filename))
 
     for place in places:
-        if os.path.isdir(place):  # Path.is_dir raises where it may not look
+        if os.path.isdir(place):  # Path.is_dir raises without permission
             folder = place.resolve() if place.is_symlink() else place
             files += images_below(folder, Counter(), link=files.append, locked=locked)
         else:
@@ -60,7 +60,7 @@ def image_files(places: Iterable[Path]) -> list[Path]:
 def predict(model: ImageClassifier, files: list[Path]) -> Iterator[Answer]:
     """Probabilities of each image file, or why it can't be read, in order.
 
-    Memory: of one batch, `model.trained.at_once` images of the size that the model takes.
+    Memory holds one batch: `model.trained.at_once` images of the size that the model takes.
     """
     for start in range(0, len(files), model.trained.at_once):
         some = files[start : start + model.trained.at_once]
@@ -75,7 +75,7 @@ def predict(model: ImageClassifier, files: list[Path]) -> Iterator[Answer]:
 
 
 def is_dim(file: Path, depth: int) -> bool:
-    """Whether no value of a 16-bit file reaches a quarter of `depth` bits, as of 12 bits in 16."""
+    """Whether no value of a 16-bit file reaches a quarter of `depth` bits, as with 12 bits in 16."""
     highest = highest_value(file, max_pixels=MOST_PIXELS)
     return highest is not None and 4 * highest < 2**depth
 
@@ -88,7 +88,7 @@ def _read_or_reason(path: Path, model: ImageClassifier) -> np.ndarray | str:
             raise ValueError(f"{path} is a folder that can't be looked into")
         if not os.path.lexists(path):
             raise ValueError(f"{path} does not exist")
-        if not path.is_file():  # to read a FIFO would wait for ever
+        if not path.is_file():  # reading a FIFO would wait forever
             raise ValueError(f"{path} can't be read as an image: no regular file")
         return model.pixels(path)
     except (ValueError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Training encoders, for models to begin with."""
+"""Training the encoders that models begin with."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from thumbnets.training.settings import ModelSettings
 
 
 def check_probes(probes: list[ModelSettings], seeds: list[int]) -> None:
-    """Refuse probes that could not be trained, before their encoders have been.
+    """Refuse probes that could not be trained, before their encoders are trained.
 
     Args:
         probes: Blocks whose method is `probe`.
@@ -40,8 +40,8 @@ def check_probes(probes: list[ModelSettings], seeds: list[int]) -> None:
 def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) -> None:
     """Train the encoder of a block for each seed, unless it is there and up to date.
 
-    The checkpoint of a finished training stays: if DVC takes the encoder away (another run, another
-    commit), the next one that needs it has it at once.
+    The checkpoint of a finished training stays: if DVC removes the encoder (another run, another
+    commit), the next run that needs it gets it at once.
 
     Args:
         settings: The block.
@@ -90,7 +90,7 @@ def _show(settings: ModelSettings, data: Split, seed: int) -> None:
         return
     runtime.prepare(threads=settings.train.threads)
     validating = np.flatnonzero(settings.validates(data.fold, seed))
-    # From all of them, since images of one's own are in the order of their classes.
+    # Spread over all of them, since a user's own images are sorted by class.
     places = np.linspace(0, len(validating) - 1, min(len(validating), MAX_IMAGES)).astype(int)
     chosen = validating[places]
     images, labels = np.ascontiguousarray(data.images[chosen]), data.labels[chosen]

@@ -9,14 +9,14 @@ from typing import Any
 
 from thumbnets.stage import Terminated
 
-_PATIENCE = 5  # seconds that a program has after Ctrl-C until it is told to end
+_PATIENCE = 5  # seconds that a program has after Ctrl-C before SIGTERM
 
 
 def run_to_end(command: Sequence[str], **how: Any) -> int:
-    """Run a program, and end it with all that it has started if this process is told to end.
+    """Run a program, and end it and all that it has started if this process is asked to end.
 
-    `subprocess.run` would kill the program alone, and leave what it has started. At Ctrl-C the
-    terminal tells them all, so they have some seconds to end by themselves.
+    `subprocess.run` would kill the program alone, and leave what it has started. Ctrl-C reaches all
+    of them through the terminal, so they have some seconds to end by themselves.
 
     Args:
         command: The program and its arguments.
@@ -42,12 +42,12 @@ def run_to_end(command: Sequence[str], **how: Any) -> int:
 
 @contextmanager
 def signals_afterwards() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait for the end of the block.
+    """Defer Ctrl-C and SIGTERM to the end of the block.
 
-    Nobody knows a program before `Popen` has returned: one that was broken off there would leave
-    it running.
+    A program has no handle before `Popen` returns: an interrupt inside it would leave the program
+    running.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals never break in there
+    if threading.current_thread() is not threading.main_thread():  # signals never interrupt others
         yield
         return
     came: list[int] = []
@@ -65,7 +65,7 @@ def signals_afterwards() -> Iterator[None]:
 
 
 def _terminate(process: int) -> None:
-    """Tell a process and all below it to end (SIGTERM)."""
+    """Send SIGTERM to a process and all its descendants."""
     import psutil
 
     with suppress(psutil.NoSuchProcess):

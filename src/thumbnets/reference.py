@@ -126,7 +126,7 @@ def page(content: Mapping[str, Any]) -> str:
 
 
 def _table(prefix: str, model: type[BaseModel], content: Mapping[str, Any]) -> str:
-    """One row per key of a section; sections of their own are left to their table."""
+    """One row per key of a section; a section within it has a table of its own."""
     lines = ["| key | takes | default | meaning |", "| :-- | :-- | :-- | :-- |"]
     values = _section(content, prefix)
     for key, (annotation, meaning) in _fields(model).items():
@@ -281,7 +281,7 @@ def _arguments(docstring: str) -> dict[str, str]:
     item = r"^ {4}([\w, ]+): ((?:.|\n(?! {4}\w))*)"
     items = re.findall(item, section[1] if section else "", re.MULTILINE)
     return {
-        name: _one_line(text).replace("None", "null")  # as params.yaml says it
+        name: _one_line(text).replace("None", "null")  # as params.yaml writes it
         for names, text in items
         for name in names.split(", ")
     }

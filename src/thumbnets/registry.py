@@ -1,9 +1,9 @@
 """Named functions (networks, augmentations, …), found by reading their source.
 
-A function enters by a decorator in the one place that defines it. The params check, the command
-line, the tests and the report learn its name and its options from the syntax tree, so that
-checking a name costs milliseconds (no torch), and a module that is heavy or fails when imported
-harms no other; one that is not valid Python stops every run.
+A decorator registers a function in the one place that defines it. The params check, the command
+line, the tests and the report read its name and options from the syntax tree. So checking a name
+takes milliseconds (no torch), and a module that is slow to import or fails to affects no other;
+but one that is not valid Python stops every run.
 """
 
 import ast
@@ -25,7 +25,7 @@ from thumbnets.messages import listed, quote, shorten
 
 PACKAGE = Path(__file__).parent
 
-# What the annotation of an option may be made of.
+# Names that the annotation of an option may use.
 _ANNOTATION_NAMES = {
     **vars(option_types),
     "Annotated": Annotated,
@@ -39,7 +39,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 @checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Metadata:
-    """What a decorator says of an entry: nothing, unless a subclass has fields."""
+    """What a decorator states about an entry: nothing, unless a subclass has fields."""
 
     library: bool = False
     """Whether the function stands for all networks of the library that it is called after."""
@@ -47,7 +47,7 @@ class Metadata:
 
 @checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
 class NetworkMetadata(Metadata):
-    """What is said of a network; only one that stands for a library has no parameters."""
+    """Metadata of a network; only one that stands for a library has no parameters."""
 
     source: str
     family: str | None = None
@@ -64,21 +64,21 @@ class NetworkMetadata(Metadata):
 
 @checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
 class OptimizerMetadata(Metadata):
-    """What is said of an optimizer."""
+    """Metadata of an optimizer."""
 
     has_momentum: bool = True
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
 class ScheduleMetadata(Metadata):
-    """What is said of a schedule: when it sets the learning rate."""
+    """Metadata of a schedule: when it sets the learning rate."""
 
     every: Literal["step", "epoch", "plateau"]
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
 class MethodMetadata(Metadata):
-    """What is said of a method; `thumbnets.methods.base.Method` describes each field."""
+    """Metadata of a method; `thumbnets.methods.base.Method` describes each field."""
 
     whole_batch: bool = False
     excludes: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ class Registry:
         kind: Name of what an entry is, for messages ("network").
         place: Module file or folder of modules, relative to the package.
         given: Keyword-only arguments that the caller supplies; all others are options.
-        metadata: Type of what a decorator may say of an entry.
+        metadata: Type of the metadata that a decorator may state.
     """
 
     def __init__(
@@ -139,19 +139,19 @@ class Registry:
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
-        """All entries by name, sorted, but for those of libraries.
+        """All entries by name, sorted, except those of libraries.
 
         Raises:
-            ValueError: Two functions have the same name, or a decorator says what it can't.
+            ValueError: Two functions have the same name, or the metadata of a decorator are wrong.
         """
         return {name: e for name, e in self._found.items() if not e.metadata.library}
 
     @cached_property
     def libraries(self) -> dict[str, Entry]:
-        """Functions that stand for all that a library holds, by its name.
+        """Functions that each stand for a whole library, by its name.
 
-        Such a function says `library=True` and has the name of the library, whose entries are
-        called `library/name`; it gets the name as its first argument.
+        Such a function is registered with `library=True` and named like the library, whose entries
+        are called `library/name`; it gets `name` as its first argument.
         """
         return {name: e for name, e in self._found.items() if e.metadata.library}
 

@@ -21,22 +21,23 @@ if TYPE_CHECKING:
     import torch
 
 # Waiting threads soon sleep instead of spinning: two trainings side by side (`dvc queue start -j2`,
-# another program on a laptop) otherwise slow each other far beyond sharing the cores. A short spin
-# costs two at once a third, and saves one alone a fifth (2 cores; more of it gains nothing alone).
+# another program on a laptop) otherwise slow each other down far beyond sharing the cores. A short
+# spin costs two trainings at once a third of their time, and saves one alone a fifth (on 2 cores; a
+# longer one saves no more).
 _QUIET = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 
 # glibc's mallopt parameters. Large buffers stay mapped between steps: fresh pages cost more than
 # the arithmetic of a small network.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
-# Of drivers of NVIDIA and AMD.
+# Files that the drivers of NVIDIA and AMD make.
 _GPU_DRIVERS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 # Sets of vector instructions by which torch and its libraries choose kernels.
 _VECTORS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 
 
-# What torch says if an allocation of its own fails, or one that cuBLAS or cuDNN asks for.
+# torch's messages if an allocation of its own fails, or one by cuBLAS or cuDNN.
 _OUT_OF_MEMORY = re.compile(
     r"(?:CUDA|HIP) (?:error: )?out of memory(?:\. Tried to allocate [\d.]+ [KMG]iB)?"
     r"|CU(?:BLAS|DNN)_STATUS_ALLOC_FAILED"
@@ -71,12 +72,12 @@ def prepare(*, threads: int, precision: str = "fp32") -> None:
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, 0.9 s faster
     # All buffers are written before they are read: filling them would only take time.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what determinism asks on a GPU
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for determinism on a GPU
     _keep_buffers_mapped()
 
 
 class _Compiler(ModuleType):
-    """Placeholder of torch._dynamo, which imports it once anything but two functions is used."""
+    """Placeholder for torch._dynamo that imports it once anything but two functions is used."""
 
     def __getattr__(self, name: str) -> object:
         import torch
@@ -111,12 +112,12 @@ def computes_bf16(device: "torch.device") -> bool:
 
 
 def _keep_buffers_mapped() -> None:
-    """Tell glibc's allocator to reuse large buffers rather than return them; no-op elsewhere."""
+    """Make glibc's allocator reuse large buffers rather than return them; no-op elsewhere."""
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):  # musl, macOS
         return
-    mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc takes
+    mallopt(_M_MMAP_THRESHOLD, 1 << 25)  # the most that glibc accepts
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
     mallopt(_M_TOP_PAD, 1 << 26)
 
@@ -140,7 +141,7 @@ def device() -> "torch.device":
 def uses_gpus() -> bool:
     """Whether trainings may be spread over GPUs: not if `$THUMBNETS_DEVICE` names another device.
 
-    `cuda` is any GPU; one with a number is one that all trainings are to share.
+    `cuda` means any GPU; with a number it names one GPU that all trainings share.
     """
     return os.environ.get("THUMBNETS_DEVICE") in (None, "", "cuda")
 
@@ -148,7 +149,7 @@ def uses_gpus() -> bool:
 def visible_gpus() -> list[str] | None:
     """GPUs that `$CUDA_VISIBLE_DEVICES` leaves to this process; None if it is not set.
 
-    As CUDA reads it: what follows -1 or an empty name is not used.
+    Read as CUDA does: what follows -1 or an empty name is not used.
     """
     text = os.environ.get("CUDA_VISIBLE_DEVICES")
     if text is None:
@@ -165,7 +166,7 @@ def has_gpu_driver() -> bool:
 
 @contextmanager
 def gpu_memory(work: str) -> Iterator[None]:
-    """Tell in one line that the memory of the GPU did not suffice.
+    """Report in one line that the GPU ran out of memory.
 
     Args:
         work: What is computed, for the message.
@@ -185,7 +186,7 @@ def gpu_memory(work: str) -> Iterator[None]:
 
 
 def device_type() -> str:
-    """Type of `device()`, as cpu or cuda; without importing torch where there is no GPU."""
+    """Type of `device()`, such as cpu or cuda; torch is not imported if there is no GPU."""
     if name := os.environ.get("THUMBNETS_DEVICE"):
         return name.partition(":")[0]
     if not has_gpu_driver():
@@ -194,17 +195,17 @@ def device_type() -> str:
 
 
 def accepted_device() -> str:
-    """Type of the device whose finished work is taken: `$THUMBNETS_ACCEPT`, else that of this one.
+    """Type of the device whose finished work is reused: `$THUMBNETS_ACCEPT`, else `device_type()`.
 
-    A machine without a GPU may so take what GPUs of a cluster have trained.
+    So a machine without a GPU can reuse what the GPUs of a cluster have trained.
     """
     return os.environ.get("THUMBNETS_ACCEPT") or device_type()
 
 
 def machine() -> dict[str, str]:
-    """What the bytes of a training depend on beside its inputs: device, CPU kind, torch.
+    """What the bytes of a training depend on besides its inputs: device, CPU kind, torch.
 
-    The kind of a CPU is what chooses kernels: its architecture and sets of vector instructions.
+    The kind of a CPU is what decides the kernels: its architecture and vector instructions.
     """
     import torch
 
@@ -222,7 +223,7 @@ def _cpu_kind() -> str:
 
 
 def mirror() -> str | None:
-    """`$THUMBNETS_MIRROR`: a folder with one folder of official archives a data set."""
+    """`$THUMBNETS_MIRROR`: a folder with one folder of official archives per data set."""
     return os.environ.get("THUMBNETS_MIRROR") or None
 
 
@@ -234,7 +235,7 @@ def memory() -> int:
     """Memory available to a process, in bytes: `$THUMBNETS_MEMORY` in GiB, else the machine's.
 
     Raises:
-        ValueError: The variable is no positive number.
+        ValueError: The variable is not a positive number.
     """
     if text := os.environ.get("THUMBNETS_MEMORY"):
         try:
@@ -254,7 +255,7 @@ def memory() -> int:
 
 
 def host_memory() -> int | None:
-    """As `memory`, for what trains on the CPU; None where a GPU does, which has memory of its own.
+    """As `memory`, for training on the CPU; None on a GPU, which has memory of its own.
 
     Raises:
         ValueError: As `memory`.
@@ -273,7 +274,7 @@ def checkpoint_seconds() -> float:
     """`$THUMBNETS_CHECKPOINT_SECONDS`: time from one checkpoint of a training to the next; 30.
 
     Raises:
-        ValueError: It is no number, or negative.
+        ValueError: It is not a number, or negative.
     """
     text = os.environ.get("THUMBNETS_CHECKPOINT_SECONDS") or "30"
     try:
@@ -286,7 +287,7 @@ def checkpoint_seconds() -> float:
 
 
 def keep_ray_quiet() -> None:
-    """Let Ray send no statistics of use and print no advice, unless variables say otherwise."""
+    """Turn off Ray's usage statistics and advice, unless environment variables say otherwise."""
     for name in ("RAY_USAGE_STATS_ENABLED", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"):
         os.environ.setdefault(name, "0")
 

@@ -1,4 +1,4 @@
-"""Running a stage or command: what the user did wrong is told in one line, without a traceback."""
+"""Running a stage or command: errors of the user are reported in one line, without a traceback."""
 
 import os
 import signal
@@ -20,13 +20,13 @@ def run(main: Callable[..., object], *arguments: object) -> None:
     """Call `main` with the arguments, and exit non-zero if it fails.
 
     ValueError and OSError are about what was given (params, files, disk): one line on stderr.
-    Anything else is our mistake and keeps its traceback. `$THUMBNETS_DEBUG` shows every traceback.
+    Anything else is a bug and keeps its traceback. `$THUMBNETS_DEBUG` shows every traceback.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         main(*arguments)
-    except BrokenPipeError:  # whoever read the output has enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError) as error:
@@ -40,7 +40,7 @@ def run(main: Callable[..., object], *arguments: object) -> None:
 
 
 def run_stage(main: Callable[..., object], *arguments: object) -> None:
-    """As `run`, then leave at once: taking torch down in order takes half a second."""
+    """As `run`, then exit at once: an orderly shutdown of torch takes half a second."""
     run(main, *arguments)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,9 +1,9 @@
-"""What earlier runs have left behind: it must change neither a result nor dvc.lock.
+"""Removing what earlier runs have left behind: it must change neither a result nor dvc.lock.
 
 A model or seed that was taken off its list leaves files in folders that later stages depend on as a
-whole. Stage `code` removes them when params change; the stages that sum up do so before they read.
-After a change of the data the first evaluation removes what others found on the data before, which
-would stay beside its own until all are done.
+whole. Stage `code` removes them when params change; stages that summarise do so before they read.
+After a change of the data, the first evaluation removes the results on the previous data, which
+would otherwise stay beside its own until all evaluations are done.
 """
 
 from pathlib import Path
@@ -44,7 +44,7 @@ def remove_results_of_other_data(checksum: str) -> None:
 
 
 def _checksum(metrics: Path) -> str | None:
-    """The checksum that a file of metrics states; None of a damaged one, or of an older version."""
+    """The checksum that a file of metrics states; None for a damaged one, or an older version."""
     try:
         return read_json(metrics).get("test_sha256")
     except (ValueError, AttributeError):

@@ -3,9 +3,9 @@
 What a training or an evaluation writes is a function of its inputs. Its files lie in DVC's cache,
 named by their MD5 as DVC names them, and a small record says which files belong to a key of all the
 inputs. So work is found under another name (headline and pool), and by every workspace that shares
-the cache (`dvc exp run --temp`, recipes); `dvc gc` may take files away, and then it is done anew.
+the cache (`dvc exp run --temp`, recipes). If `dvc gc` removes files, their work is done again.
 
-Work of a GPU has a record of its own, since its bytes are others than those of a CPU.
+Work done on a GPU has a record of its own, since its bytes differ from those of a CPU.
 """
 
 import hashlib
@@ -40,8 +40,8 @@ class Store:
 
     Args:
         cache: DVC's cache; None if the project has none, and nothing is found or kept.
-        device: Type of the device that does the work which is kept, as `cpu` or `cuda`.
-        accepted: Type of another device whose work is found too, and first; None: of no other.
+        device: Type of the device whose work is kept, such as `cpu` or `cuda`.
+        accepted: Type of another device whose work is found too, and first; None: no other.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Store:
         Args:
             key: Hash of all inputs of the work.
             files: Where each file lies, by a name for `take`.
-            about: How it was done, for `about`; no part of the work.
+            about: How it was done, for `about`; not part of the work.
 
         Raises:
             ValueError: The code is no longer that of the key, so it may have done something else.
@@ -106,7 +106,7 @@ class Store:
 
     @contextmanager
     def kept(self, key: str) -> Iterator[None]:
-        """Whatever is put under a key meanwhile, what was found there before is found again."""
+        """Restore what was kept under a key, if anything, whatever is put there meanwhile."""
         record = None if self.cache is None else self._record(key, self.device)
         content = record.read_bytes() if record and record.is_file() else None
         try:
@@ -121,7 +121,7 @@ class Store:
         Args:
             kind: Folder of the cache for findings of that kind.
             key: Hash of all that the finding rests on.
-            find: Function that finds it, of what JSON holds.
+            find: Function that finds it, as values that JSON can hold.
         """
         if self.cache is None:
             return find()
@@ -144,7 +144,7 @@ class Store:
 
     @contextmanager
     def claim(self, key: str) -> Iterator[str | None]:
-        """Hold the claim of a key; gives who has it, or None if it is ours now.
+        """Hold the claim of a key; yields who has it, or None if it is ours now.
 
         Raises:
             ValueError: It is ours, and the code is no longer that of the key.
@@ -195,8 +195,8 @@ def project_store(device: str | None = None) -> Store:
     """The store of the project in the working directory.
 
     Args:
-        device: Type of the device whose work it holds; None: that of this machine, and that which
-            is accepted here.
+        device: Type of the device whose work it holds; None: that of this machine, and the one
+            accepted here.
     """
     if device:
         return Store(runtime.dvc_cache(), device)
@@ -229,7 +229,7 @@ def training_key(slot: str, seed: int) -> Key:
 
 
 def key_of(*parts: str | Path) -> Key:
-    """Hash of texts and of the content of files, in this order.
+    """Hash of strings and of the content of files, in this order.
 
     Raises:
         ValueError: A file is missing.
@@ -247,7 +247,7 @@ def key_of(*parts: str | Path) -> Key:
 
 
 def _check_code(key: str) -> None:
-    """Refuse work by code that was changed after stage `code` had looked at it.
+    """Refuse work by code that was changed after stage `code` had read it.
 
     Raises:
         ValueError: It was.

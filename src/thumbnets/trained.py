@@ -1,8 +1,8 @@
 """Trained models where a run left them: one training, or the ensemble of several.
 
-Files alone are read: no params.yaml and no DVC. A training's temperature, by which its logits are
-divided so that its probabilities can be trusted, is fitted on the validation predictions that lie
-in the same run as its weights, as in the report.
+Only files of the run are read; params.yaml and DVC are not needed. The logits of a training are
+divided by a temperature, so that its probabilities can be trusted; as in the report, it is fitted
+on the validation predictions of the run that the weights lie in.
 """
 
 import json
@@ -32,14 +32,14 @@ AS_TRAINED = 1.0  # temperature that changes nothing
 
 @dataclass(frozen=True)
 class Trained:
-    """What gives images a class: a training, or an ensemble of several.
+    """What classifies images: a training, or an ensemble of several.
 
     Attributes:
-        name: The file of weights, or `ensemble`.
+        name: The weights file, or `ensemble`.
         members: Trained networks, by the name of their training where there are several.
         temperature: Divisor of the logits, fitted on validation images; 1 where there are none.
         calibrated: Whether it was fitted.
-        ensemble: How members are combined, as `fit_rules` gives it; None of a single training.
+        ensemble: How members are combined, as `fit_rules` returns it; None for a single training.
         voting: Kind of vote of the ensemble, `soft` or `hard`.
     """
 
@@ -52,7 +52,7 @@ class Trained:
 
     @property
     def meta(self) -> Meta:
-        """What is known of the images that it was trained on."""
+        """Metadata of the images that it was trained on."""
         return next(iter(self.members.values())).meta
 
     @property
@@ -66,7 +66,7 @@ class Trained:
 
     @property
     def at_once(self) -> int:
-        """Images that are looked at together."""
+        """Number of images that are computed together."""
         return next(iter(self.members.values())).at_once
 
     @classmethod
@@ -106,9 +106,8 @@ def load_trained(source: str | Path, seed: int | None, device: torch.device) -> 
     """Load what was trained.
 
     Args:
-        source: A file of weights; or, in the folder of a project, the name of a block or of the
-            `ensemble`.
-        seed: Seed of the training, of those there; None: the first. Not with a file.
+        source: A weights file; or, in the folder of a project, the name of a block or `ensemble`.
+        seed: Seed of the training, one of those there; None: the first. Not with a file.
         device: Device to compute on.
 
     Raises:
@@ -151,7 +150,7 @@ def _find(name: str, seed: int | None) -> Path:
 
 
 def block_of(path: Path) -> str:
-    """The name of the model block that a file of weights was trained by."""
+    """The name of the model block that the weights in a file were trained by."""
     with parsing(path), safe_open(path, "pt") as file:
         return json.loads(file.metadata()["thumbnets"])["settings"]["name"]
 
@@ -162,7 +161,7 @@ def _of_slot(slot: str) -> dict[int, Path]:
 
 
 def _temperature_beside(path: Path, classifier: Classifier) -> float | None:
-    """The temperature of the run that a file of weights lies in; None if it lies alone.
+    """The temperature of the run that a weights file lies in; None if it is in none.
 
     Raises:
         ValueError: The validation predictions are damaged, or of other classes.
@@ -184,7 +183,7 @@ def _temperature_beside(path: Path, classifier: Classifier) -> float | None:
 
 
 def _read_validation(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Logits float [V, K] and labels int64 [V]: of single views, which is what predicts here."""
+    """Logits float [V, K] and labels int64 [V]: of single views, as predictions are here."""
     arrays = read_arrays(path)
     with parsing(path):
         return arrays[array_name("none")], arrays["labels"]
@@ -216,12 +215,12 @@ def _load_ensemble(seed: int | None, device: torch.device) -> Trained:
 
 
 def _images_of(classifier: Classifier) -> Meta:
-    """What is known of the images; published weights have a normalisation of their own."""
+    """Metadata without the normalisation, since published weights have one of their own."""
     return replace(classifier.meta, mean=[], std=[])
 
 
 def _of_seed(ensembles: dict[tuple[int, ...], Ensemble], seed: int | None) -> Ensemble:
-    """The ensemble whose group of seeds has the seed; without one the first.
+    """The ensemble whose group of seeds has the seed; without a seed the first.
 
     Raises:
         ValueError: No group has the seed.
@@ -239,8 +238,8 @@ def _weights_of(training: str) -> Path:
 def _temperature_of(ensemble: Ensemble, voting: str) -> float | None:
     """Temperature of an ensemble, on the validation images that its members share.
 
-    None of a hard vote, whose shares are no probabilities, and of a regression, which was fitted
-    to these very images for their probabilities.
+    None for a hard vote, whose shares are not probabilities, and for a regression, whose
+    probabilities were already fitted to these images.
     """
     if voting == "hard" or "votes" not in ensemble:
         return None

@@ -1,4 +1,4 @@
-"""Training one model with one seed, from its settings to the files that are written of it."""
+"""Training one model with one seed, from its settings to the files that it writes."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,7 +22,7 @@ from thumbnets.training.settings import ModelSettings
 
 
 def train_model(settings: ModelSettings, seed: int, key: str, files: Mapping[str, Path]) -> None:
-    """Train a model and write what is known of it: weights, validation logits, learning curve.
+    """Train a model and write its weights, validation logits and learning curve.
 
     Args:
         settings: The model block.
@@ -110,20 +110,20 @@ class _Training:
         return method.build_examples(Images.of(self.data, self.device, chosen), part, self.seed)
 
     def remove_checkpoints(self) -> None:
-        """Once everything is written, nothing needs to be resumed."""
+        """Call once everything is written, so that nothing needs to be resumed."""
         for checkpoint in self.checkpoints:
             checkpoint.remove()
 
 
 def _refit_settings(settings: ModelSettings, meta: Meta, curve: list[Epoch]) -> ModelSettings:
-    """The settings for all images: as many epochs as the fold that validates found best.
+    """The settings for all images: as many epochs as were best on the fold that validates.
 
-    Where these are too few for the warm-up or the method, the fewest that are enough.
+    If these are too few for the warm-up or the method, the fewest that are enough.
     """
     train, best = settings.train, settings.train.epochs
     if train.early_stopping:
         best = min(curve, key=lambda row: row.to_improve).epoch
-    for epochs in range(best, train.epochs + 1):  # the last are those of the first training
+    for epochs in range(best, train.epochs + 1):  # the last is that of the first training
         changed = train.model_copy(update={"epochs": epochs, "early_stopping": None})
         refit = settings.model_copy(update={"train": changed})
         with suppress(ValueError):

@@ -1,4 +1,4 @@
-"""What DVC watches of the images of the user's own, which it has to be able to read."""
+"""What DVC watches of the user's own images, and must be able to read."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from thumbnets.params import Params
 def check_watched(params: Params) -> None:
     """Refuse what DVC watches and can't read, before DVC does in its own words.
 
-    Not when params are read: a machine that trains may have no images but those that were sent.
+    Not done when params are read: a machine that trains may have no images but those sent to it.
 
     Raises:
-        ValueError: `data.path` is missing, which DVC looks at even if the data set needs none; or
-            holds what `refuse_untracked` refuses, or a list that `check_columns` does.
+        ValueError: `data.path` is missing (DVC looks at it even if the data set needs none), or it
+            holds what `refuse_untracked` refuses, or a list that `check_columns` refuses.
     """
     if params.data.own:
         _check_folder(Path(params.data.path))

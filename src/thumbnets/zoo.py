@@ -1,6 +1,6 @@
 """Blocks of params: those of zoo/, one file per family, and those of params.yaml, merged over them.
 
-A block may begin with another one: `base: NAME`. What it says itself is merged over that.
+A block may build on another one: `base: NAME`. Its own keys are merged over that one's.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def read_zoo(folder: Path) -> dict[str, Block]:
 
 
 def families(folder: Path) -> dict[str, str]:
-    """For each block of the zoo the name of its file."""
+    """For each block of the zoo, the name of its file."""
     return {name: path.stem for name, (_, path) in _with_files(folder).items()}
 
 
@@ -52,7 +52,7 @@ def file_of(name: str, folder: Path) -> Path | None:
 
 
 def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
-    """Every block with what its bases say, bases first; the key `base` is gone.
+    """Every block merged over its bases, without the key `base`.
 
     Raises:
         ValueError: A base is no block, or blocks are each other's base.
