@@ -318,7 +318,7 @@ class Params(Checked):
         return {**network, **block}
 
     def _resolve(self, name: str, *, needed: bool) -> ModelSettings:
-        """Merge one block over the defaults, and separate training settings from network options."""
+        """Merge one block over the defaults; separate training settings from network options."""
         block, train, where = self._with_network(name), dict(self.train), f"models.{name}"
         try:
             return settings_of(name, block, train, rotate=self.split.rotate, where=where)

@@ -75,7 +75,7 @@ def predict(model: ImageClassifier, files: list[Path]) -> Iterator[Answer]:
 
 
 def is_dim(file: Path, depth: int) -> bool:
-    """Whether no value of a 16-bit file reaches a quarter of `depth` bits, as with 12 bits in 16."""
+    """Whether no value of a 16-bit file reaches a quarter of `depth` bits, as of 12 bits in 16."""
     highest = highest_value(file, max_pixels=MOST_PIXELS)
     return highest is not None and 4 * highest < 2**depth
 

@@ -27,7 +27,7 @@ _HEADERS = (  # types of members that tarfile reads into memory
 
 
 def read_exactly(stream: IO[bytes], length: int) -> bytearray:
-    """Read what must be the whole rest of a stream.
+    """Read the whole rest of a stream, which must have a given length.
 
     Args:
         stream: A file, or a decompressor that ends with an error if its checksum is wrong.

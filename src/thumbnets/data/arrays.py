@@ -44,7 +44,7 @@ class Meta:
         counts: Images of each class in this split.
         sha256: Checksum of the pixels followed by the labels.
         fit: Way of resizing an image of another size to `image_size`, see `images.read_image`.
-        depth: Bits of the values in files of 16 bits.
+        depth: Bits that the values in 16-bit files use.
     """
 
     dataset: str
@@ -56,11 +56,11 @@ class Meta:
     counts: list[int]
     sha256: str
     fit: str = "stretch"
-    depth: int = field(default=16, repr=False)  # not in `identity`: the checksum has the pixels
+    depth: int = field(default=16, repr=False)  # not in `identity`: the checksum covers the pixels
 
     @property
     def written(self) -> dict[str, Any]:
-        """As it is written; without a depth of 16, as before there was one."""
+        """The metadata as written; without a depth of 16, as before that key was added."""
         return {key: value for key, value in vars(self).items() if (key, value) != ("depth", 16)}
 
     @property
@@ -83,7 +83,7 @@ class Split:
         meta: Metadata of the split.
         fold: int16 [N], the fold of each image; only in the training split.
         group: int64 [N], number of the group of each image, from 0 in the order of their first
-            images; None where each is by itself.
+            images; None if there are no groups.
         unlabelled: uint8 [M, C, H, W], images for pre-training, mapped; only in the training split
             of a data set that has them.
     """
@@ -111,7 +111,7 @@ def chunks(
 ) -> Iterator[np.ndarray]:
     """Consecutive images of at most `most` bytes (`CHUNK`), contiguous in memory.
 
-    With `doing`, a progress bar on a terminal.
+    With `doing`, a progress bar of that title on a terminal.
     """
     size = max(1, (most or CHUNK) // max(1, images[:1].nbytes))
     starts = range(0, len(images), size)
@@ -121,7 +121,7 @@ def chunks(
 
 
 def release_pages(array: np.ndarray) -> None:
-    """Release the pages already read of an array, if it is memory-mapped."""
+    """Release the pages of an array that were already read, if it is memory-mapped."""
     base = array.base
     while isinstance(base, np.ndarray):
         base = base.base
@@ -231,12 +231,12 @@ def check_group(group: np.ndarray, count: int) -> None:
 
 
 def renumbered(group: np.ndarray) -> np.ndarray:
-    """Numbers of groups, all from 0 up, of some images of a split; in the order of the numbers."""
+    """Renumber the groups of some images of a split from 0 up without gaps, in the same order."""
     return np.unique(group, return_inverse=True)[1]
 
 
 def read_meta(path: Path) -> Meta:
-    """Read what is known of a split: `meta.json`.
+    """Read the metadata of a split: `meta.json`.
 
     Raises:
         ValueError: The file is missing or damaged, or a value is of the wrong type or range.
@@ -247,7 +247,7 @@ def read_meta(path: Path) -> Meta:
 
 
 def meta_of(content: dict[str, Any]) -> Meta:
-    """Check what is known of a split, as a file states it.
+    """Check the metadata of a split, as a file states them.
 
     Args:
         content: A value for each attribute of `Meta`.

@@ -125,7 +125,7 @@ class Bags:
         return torch.arange(len(self)).repeat_interleave(self.sizes).to(self.device)
 
     def changed(self, change: Callable[[Tensor], Tensor]) -> "Bags":
-        """The same bags of changed images; `change` keeps their number and order."""
+        """The same bags with changed images; `change` keeps their number and order."""
         return Bags(change(self.images), self.sizes)
 
     def split(self, size: int) -> list["Bags"]:
@@ -143,7 +143,7 @@ class Bags:
 
 
 def whole(sizes: Tensor, most: int) -> list[int]:
-    """Numbers of consecutive bags, int64 [N] images each, that hold at most so many images."""
+    """Split bags of `sizes` images, int64 [N], into runs of at most `most` images: bags per run."""
     ends, counts, first, seen = sizes.cumsum(0), [], 0, 0
     while first < len(sizes):
         last = max(first + 1, int(torch.searchsorted(ends, seen + most, right=True)))

@@ -1,4 +1,4 @@
-"""Columns of a list of labels, `data.list`, that are nearly those which it may have."""
+"""Columns of a list of labels, `data.list`, with nearly the name of one that it may have."""
 
 import csv
 import difflib
@@ -11,7 +11,7 @@ _OPTIONAL = ("split", "group")  # a list without `file` or `label` is refused an
 
 
 def check_columns(rule: FolderRule) -> None:
-    """Refuse `Split` or `groups` for a column: it would be passed over, and the test drawn anew.
+    """Refuse a column named like `Split` or `groups`: it would be ignored, and images divided anew.
 
     Raises:
         ValueError: The list has such a column.
@@ -22,7 +22,7 @@ def check_columns(rule: FolderRule) -> None:
     try:
         with place.open(encoding="utf-8-sig", newline="") as file:
             names = [name.strip() for name in next(csv.reader(file), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):  # told when the list is read
+    except (OSError, UnicodeDecodeError, csv.Error):  # reported when the list is read
         return
     for column in _OPTIONAL:
         near = [n for n in names if difflib.get_close_matches(n.casefold(), [column], cutoff=0.8)]

@@ -1,4 +1,4 @@
-"""Numbers on the device that computes, brought there once: to send a GPU some is to wait for it."""
+"""Constants on the device that computes, sent there once: each transfer to a GPU waits for it."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @cache
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Numbers as a tensor that nobody changes: float32 [N]."""
+    """Numbers as a shared tensor float32 [N], which must not be changed."""
     return torch.tensor(values, device=device)
 
 

@@ -110,7 +110,7 @@ def checksums_of(part: Part, places: np.ndarray | None = None) -> list[str]:
 
 
 def correct_labels(part: Part, corrections: list[Correction], classes: tuple[str, ...]) -> Part:
-    """Give the training images that are named their new labels; the test images stay.
+    """Give the training images named in corrections their new labels; test images keep theirs.
 
     Args:
         part: The training images.

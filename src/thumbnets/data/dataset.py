@@ -66,7 +66,7 @@ class Dataset(Files):
         image_size: Height and width of the images that the reader returns, in pixels.
         channels: Channels of an image.
         class_count: Number of classes where the files contain their names.
-        licence: What its publisher says; None where nothing is known of it.
+        licence: The licence that its publisher states; None where none is known.
     """
 
     classes: tuple[str, ...]

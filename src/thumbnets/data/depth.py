@@ -1,7 +1,7 @@
-"""Images of 16 bits per channel, whose values often fill fewer bits: 12 of many a microscope.
+"""Images of 16 bits per channel, whose values often use fewer bits: 12 for many a microscope.
 
-Pillow gives 16-bit grey as it is, but of 16-bit colour the high byte alone. The low byte is had by
-decoding once more with the order of the bytes exchanged.
+Pillow decodes 16-bit grey as it is, but only the high byte of 16-bit colour. Decoding once more
+with the byte order exchanged gives the low byte.
 """
 
 import copy
@@ -21,7 +21,7 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def _rawmode(image: Image.Image) -> str | None:
-    """How 16-bit colour lies in the file, `RGB;16B`; None for other images."""
+    """Pillow's name of the layout of 16-bit colour, such as `RGB;16B`; None for other images."""
     if image.mode not in ("RGB", "RGBA") or not getattr(image, "tile", None):
         return None
     arguments = image.tile[0].args
@@ -34,7 +34,7 @@ def deep_values(image: Image.Image) -> np.ndarray:
     """Values of an image of 16 bits: uint16 [H, W] or [H, W, C], alpha last.
 
     Raises:
-        ValueError: White is 0 in it, so that black is the highest value, which is not known.
+        ValueError: In the file white is 0, and black the highest value, which is not known.
     """
     if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0:
         raise ValueError("white is 0 in its 16 bits: save it with black as 0")
@@ -52,7 +52,7 @@ def deep_values(image: Image.Image) -> np.ndarray:
 
 
 def _decoded(image: Image.Image, rawmode: str) -> np.ndarray:
-    """What Pillow makes of the bytes if they are of another form: uint16 [H, W, C]."""
+    """The bytes as Pillow decodes them with another raw mode: uint16 [H, W, C]."""
     tiles = copy.copy(image.tile)
     image.fp.seek(0)
     with Image.open(image.fp, formats=[image.format]) as again:
@@ -74,15 +74,15 @@ def _with(arguments: object, rawmode: str) -> object:
 
 
 def to_eight_bits(image: Image.Image, depth: int) -> Image.Image:
-    """An image of 16 bits as one of 8: what is transparent is white.
+    """Convert an image from 16 bits to 8; transparent pixels become white.
 
     Args:
-        image: It, opened and not loaded.
-        depth: Bits that its values fill, 8 to 16; higher values are white.
+        image: The image, opened but not loaded.
+        depth: Bits that its values use, 8 to 16; higher values are white.
     """
     transparent = image.info.get("transparency")
-    # Pillow's `getexif` would decode a PNG, of which the low bytes are then lost. A TIFF it turns
-    # by itself when it decodes it.
+    # Pillow's `getexif` would decode a PNG, whose low bytes are then lost. It turns a TIFF by
+    # itself when decoding.
     if image.format in ("PNG", "TIFF"):
         exif = image.info.get("exif") if image.format == "PNG" else None
     else:

@@ -1,6 +1,6 @@
-"""Which of a user's own images test, and which fold each of the others is in.
+"""Dividing a user's own images into test images and folds of training images.
 
-Images of one group (a patient, a burst, a video) are never divided.
+A group of images (a patient, a burst, a video) is never divided.
 """
 
 import hashlib
@@ -41,10 +41,10 @@ def with_groups(rows: list[Listed], rule: FolderRule, below: list[str]) -> list[
 def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
     """Training images, then test images, each in the order of the list.
 
-    Where the folder does not say, each class gives a share of its images to test: those that come
-    first by a hash of seed and bytes. So names do not matter, and an image that is added moves at
-    most one other of its class. With groups, whole groups are drawn, as near to the share of each
-    class as they allow.
+    Unless the folder says which images test, a share of each class does: those that come first by a
+    hash of seed and bytes. So names do not matter, and adding an image moves at most one other of
+    its class. With groups, whole groups are drawn, as near to the share of each class as they
+    allow.
 
     Raises:
         ValueError: A class has a single image or group.
@@ -79,7 +79,7 @@ def _share(count: int, rule: FolderRule) -> int:
 
 
 def _draw_groups(rows: list[Listed], rule: FolderRule) -> set[str]:
-    """Files of the groups that test; a group comes by the least hash of its images."""
+    """Files of the groups that test; groups are ordered by the least hash of their images."""
     groups: dict[str, list[Listed]] = {}
     for row in rows:
         groups.setdefault(row.group or f"/{row.file}", []).append(row)
@@ -120,7 +120,7 @@ def _hash(row: Listed, seed: int) -> str:
 
 
 def groups_in_both(rows: list[Listed], rule: FolderRule) -> list[str]:
-    """Groups that have training images and test images, as a folder that has both parts may.
+    """Groups with both training and test images, which a folder that has both parts may hold.
 
     Raises:
         ValueError: There are some, and `rule.leaks` refuses them.
@@ -150,7 +150,7 @@ def stratified_folds(
         folds: Number of folds.
         seed: Seed of the division.
         classes: Names of the classes, for the message.
-        groups: Group of each image, which no fold boundary divides; empty: it is by itself.
+        groups: Group of each image; folds never divide a group. Empty: the image has none.
 
     Returns:
         int16 [N], the fold of each image.
@@ -182,7 +182,7 @@ def stratified_folds(
 def class_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """The folds int16 [N] of scikit-learn's `StratifiedKFold(folds, shuffle=True)` with that seed.
 
-    Written out here, since importing scikit-learn takes a second of two stages.
+    Reimplemented, since importing scikit-learn would take a second in two stages.
 
     Args:
         labels: int64 [N].
@@ -212,7 +212,7 @@ def fitting_folds(
     classes: list[str],
     groups: list[str] | None = None,
 ) -> np.ndarray:
-    """As `stratified_folds`, in fewer folds where a class is too rare for as many, which is told.
+    """As `stratified_folds`, but in fewer folds, with a message, if a class is too rare.
 
     Raises:
         ValueError: A class has a single training image or group, so that two folds are too many.
@@ -242,7 +242,7 @@ def numbered(groups: list[str]) -> np.ndarray | None:
     """Numbers of groups in the order of their first images; an image without one counts as one.
 
     Returns:
-        int64 [N]; None where no two images are of one group.
+        int64 [N]; None if no two images share a group.
     """
     units = _units(groups)
     first, inverse = np.unique(units, return_index=True, return_inverse=True)[1:]

@@ -69,11 +69,11 @@ def download(dataset: Files, target: Path, *, mirror: str | None) -> None:
 
 
 def _scratch_folder(target: Path) -> TemporaryDirectory:
-    """A folder beside the target, which DVC tracks: a kill leaves it behind."""
+    """A folder beside the target, not in it, as DVC tracks the target and a kill leaves this."""
     partial = _partial_folder(target)
     with naming(target):
         partial.mkdir(exist_ok=True)
-        # The error that ends a download is told, not that nothing can be removed either.
+        # Report the error that ended the download, not a failure to clean up after it.
         return TemporaryDirectory(prefix="scratch-", dir=partial, ignore_cleanup_errors=True)
 
 
@@ -83,7 +83,7 @@ def _partial_folder(target: Path) -> Path:
 
 
 def _sources(dataset: Files, target: Path, mirror: str | None) -> Iterator[Source]:
-    """Give the sources in order: those that are near and cost nothing first."""
+    """Yield the sources in order: those that are near and cost nothing first."""
     if dataset.bundled:
         package, _, inside = dataset.bundled.partition("/")
         spec = find_spec(package)  # finds it without the second that importing it takes
@@ -104,7 +104,7 @@ def _sources(dataset: Files, target: Path, mirror: str | None) -> Iterator[Sourc
 
 
 def _take(source: Source, wanted: list[Archive], target: Path, scratch: Path) -> dict[str, str]:
-    """Move what a source has into the target; give the names of the others, each with a reason."""
+    """Move what a source has into the target; return the others by name, each with a reason."""
     unreachable: list[str] = []  # why the source does not answer, once it does not
 
     def take(archive: Archive) -> str | None:
@@ -160,7 +160,7 @@ def _copy(path: Path, archive: Archive, output: Path) -> Path:
 
 
 def _content(path: Path, *, unpack: bool) -> Iterator[bytes]:
-    """Give the content of a file, decompressed if it is gzipped, whatever its name says."""
+    """Yield the content of a file, decompressed if it is gzipped, whatever its name says."""
     try:
         with path.open("rb") as file:
             gzipped = unpack and file.read(2) == b"\x1f\x8b"

@@ -18,7 +18,7 @@ _SIDE = 8  # lowest frequencies in each direction that the hash looks at
 _BANDS = 4  # parts of 16 bits, of which similar hashes share one
 _BITS = 6  # that similar hashes differ in at most; all those that differ in 3 or fewer share a band
 _NEIGHBOURS = 2_000  # images of one band that each is compared with, in the order of their hashes
-_PIECE = 1 << 22  # bytes of images that are looked at together, as floats of several times that
+_PIECE = 1 << 22  # bytes of images that are hashed together; their floats take several times that
 _PAIRS = 1 << 24  # bytes of pixels that are compared together
 
 
@@ -63,9 +63,9 @@ class Copies:
 def find_copies(train: np.ndarray, test: np.ndarray) -> Copies:
     """Find near-duplicates within and across the two parts.
 
-    Candidates have similar perceptual hashes; copies are those whose pixels correlate by `ALIKE` or
-    more in grey, and nearly so in colour, or, of plain images, differ by less than noise. A plain
-    image is paired with the first of its colour, and with the first that tests.
+    Candidates have similar perceptual hashes. They are copies if their pixels correlate by `ALIKE`
+    or more in grey and nearly so in colour, or, for plain images, differ by less than noise. A
+    plain image is paired with the first of its colour, and with the first test image of its colour.
 
     Args:
         train, test: uint8 [N, C, H, W] and [M, C, H, W], may be memory maps.
@@ -98,7 +98,7 @@ def perceptual_hashes(waves: np.ndarray) -> np.ndarray:
 
 
 def _waves(images: np.ndarray) -> np.ndarray:
-    """The lowest frequencies of each image but the mean, of pixels of length 1: float16 [N, 63].
+    """The lowest frequencies of each image but the mean, its pixels of norm 1: float16 [N, 63].
 
     Zeros for plain images. 126 bytes per image, so that those of a large set fit into memory.
     """
@@ -149,9 +149,9 @@ def _near(hashes: np.ndarray, waves: np.ndarray) -> np.ndarray:
 
 
 def _plain_pairs(plain: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Each of some plain images with the first of about its colour, and the first that tests.
+    """Pair each plain image with the first of about its colour, and the first such test image.
 
-    Not each with each: where thousands are blank, that would be millions.
+    Not all pairs: thousands of blank images would give millions.
 
     Args:
         plain: int64 [P], places in ascending order.
@@ -173,7 +173,7 @@ def _plain_pairs(plain: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.n
 
 
 def _pieces(places: np.ndarray, train: np.ndarray) -> Iterator[np.ndarray]:
-    """Places, or pairs of them, of as many images as are looked at together."""
+    """Split places, or pairs of them, into parts of as many images as are handled together."""
     step = max(1, _PAIRS // (4 * max(1, train[0].size)))
     return (places[start : start + step] for start in range(0, len(places), step))
 

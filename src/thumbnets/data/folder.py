@@ -50,9 +50,9 @@ def list_images(rule: FolderRule, target: Path) -> None:
     """Write the list of a folder's images, `files.csv`, and what was passed over, by kind.
 
     Args:
-        rule: Options for reading the images. Its folder has a folder for each class, or train/ and
-            maybe test/ (or val/) that have them (where both are there, the images of val/ train),
-            or a list of labels.
+        rule: Options for reading the images. Its folder has a folder for each class; or train/ and
+            maybe test/ (or val/) with such folders; or a list of labels. If there are both test/
+            and val/, the images of val/ are training images.
         target: Where to write, made if missing.
 
     Raises:
@@ -94,7 +94,7 @@ def list_images(rule: FolderRule, target: Path) -> None:
 def _in_chunks(
     function: Callable[[Any], Any], items: list, doing: str
 ) -> Iterator[tuple[list, list]]:
-    """Some items and what the function makes of them, in order, on all cores."""
+    """Items with their results of the function, in order, some at a time, on all cores."""
     bar = tqdm(total=len(items), desc=doing, unit="image", leave=False, delay=2, disable=None)
     with ThreadPoolExecutor(runtime.cores()) as pool, bar:
         for start in range(0, len(items), _AT_ONCE):
@@ -119,7 +119,7 @@ def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _refuse_loose(folder: Path) -> None:
-    """Refuse images that lie where class folders do.
+    """Refuse images that lie beside the class folders.
 
     Raises:
         ValueError: There is one.
@@ -130,7 +130,7 @@ def _refuse_loose(folder: Path) -> None:
 
 
 def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
-    """Refuse names that can't be written down, or told apart.
+    """Refuse names that can't be written to a file, or are too alike.
 
     Raises:
         ValueError: There is one; the message shows it.
@@ -151,7 +151,7 @@ def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
 
 
 def _look(path: Path, rule: FolderRule) -> tuple[str, str]:
-    """Checksum of a file, empty if it is none, and its highest value if it has 16 bits."""
+    """Checksum of a path, empty if it is not a file, and its highest value if it has 16 bits."""
     if not path.is_file():
         return "", ""
     highest = highest_value(path, max_pixels=rule.max_pixels)
@@ -179,10 +179,10 @@ class OwnContent(Content):
     """Images of a folder.
 
     Attributes:
-        depth: Bits of the values in files of 16 bits.
+        depth: Bits that the values in 16-bit files use.
         groups: Group of each training image; None where there are no groups.
         test_groups: The same of each test image.
-        about: More of the findings: see `Findings.own`.
+        about: Further findings: see `Findings.own`.
     """
 
     depth: int = FULL
@@ -264,7 +264,7 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
 
 
 def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
-    """Bits that the values in files of 16 bits fill, told where there are such files."""
+    """Bits that the values in 16-bit files use, with a message if there are such files."""
     highest = [int(row.highest) for row in rows if row.highest]
     depth = depth_of(highest)
     if highest:
@@ -293,7 +293,7 @@ def read_list(path: Path) -> list[Listed]:
 
 
 def _decode(row: Listed, rule: FolderRule) -> tuple[np.ndarray, tuple[int, int]] | str:
-    """Pixels uint8 [3, H, W] with the file's width and height, or which can't be read and why."""
+    """Pixels uint8 [3, H, W] with the file's width and height; or which file fails and why."""
     if not row.sha256:
         return f"{shown(row.file)} (no file, or a link to nothing)"
     path = Path(rule.path) / row.file

@@ -5,11 +5,11 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-# Pillow's names of the formats that are read. Others it would read by starting other programs.
+# Pillow's names of the formats that are read. For some others it would start other programs.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF", "AVIF")
 _HEIF = "HEIF"
 
-# A file that is called so must be an image: if its bytes are of no known format, it is broken.
+# A file with such a suffix must be an image: if its bytes are of no known format, it is broken.
 SUFFIXES = frozenset(
     {
         *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp"),
@@ -64,7 +64,7 @@ def format_of(beginning: bytes) -> str | None:
         return "TIFF"
     if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
         return "WEBP"
-    if beginning[:2] == b"BM" and beginning[6:10] == bytes(4):  # reserved: text is not so
+    if beginning[:2] == b"BM" and beginning[6:10] == bytes(4):  # reserved, 0: unlike text
         return "BMP"
     if beginning[4:8] == b"ftyp":
         brands = {beginning[i : i + 4] for i in (8, 16, 20, 24, 28)}
@@ -76,7 +76,7 @@ def format_of(beginning: bytes) -> str | None:
 
 
 def passed_over(path: Path) -> str | None:
-    """The kind of a file that is not taken for an image; None: it is, be it broken.
+    """The kind of a file that is not taken for an image; None: it is one, even if broken.
 
     Args:
         path: A file, a link that may point to nothing, or a device.
@@ -106,7 +106,7 @@ def shown_suffix(suffix: str) -> str:
 
 
 def _beginning(path: Path) -> bytes:
-    if not path.is_file():  # to open a FIFO would wait for ever
+    if not path.is_file():  # opening a FIFO would wait forever
         return b""
     with path.open("rb") as file:
         return file.read(_BEGINNING)

@@ -13,8 +13,8 @@ from PIL import Image, ImageOps
 from thumbnets.data.depth import highest, is_deep, to_eight_bits
 from thumbnets.data.formats import openable
 
-MAX_PIXELS = 50_000_000  # of an image, if nothing else is said
-MOST_PIXELS = 178_000_000  # that can be said: Pillow refuses more
+MAX_PIXELS = 50_000_000  # of an image, by default
+MOST_PIXELS = 178_000_000  # largest limit: Pillow refuses more
 _STRIP = 1 << 20  # pixels that are converted together
 _ROOM = 600_000_000  # bytes that all readers may decode to at once
 
@@ -38,7 +38,7 @@ def _stretch(image: Image.Image, side: int) -> Image.Image:
     return image.resize((side, side), Image.Resampling.BILINEAR)
 
 
-# How an image of any size becomes a square one. Bilinear over all pixels that a new one covers.
+# How an image of any size becomes a square one: bilinear over all pixels that a new one covers.
 FITS: dict[str, Callable[[Image.Image, int], Image.Image]] = {
     "crop": _crop,  # the largest square in the middle
     "pad": _pad,  # the whole image in the middle, black beside it
@@ -82,15 +82,15 @@ def read_image(
 ) -> np.ndarray:
     """Read an image of any form: JPEG, PNG, BMP, WebP, TIFF and GIF (the first page), AVIF, HEIC.
 
-    It is turned as its camera says (EXIF), and what is transparent becomes white. Memory: at most
+    It is turned upright as its EXIF data say, and transparent pixels become white. Memory: at most
     three times its decoded size, of 4 bytes per pixel.
 
     Args:
         file: The image.
         channels: 1 for grey, 3 for RGB.
         size: Height and width that it is brought to, pixels.
-        fit: How, a key of `FITS`.
-        depth: Bits of the values in files of 16 bits, 8 to 16, which become 8.
+        fit: How it is brought to that size, a key of `FITS`.
+        depth: Bits that the values in 16-bit files use, 8 to 16; they are scaled to 8.
         max_pixels: Largest number of pixels; more are refused before any is decoded.
 
     Returns:

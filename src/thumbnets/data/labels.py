@@ -93,7 +93,7 @@ def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def _with_parts(found: list[Named], place: Path) -> list[Named]:
-    """Parts `train` and `test`, or none: as of folders, val tests only where there is no test."""
+    """Parts `train` and `test`, or none: as with folders, val tests only where there is no test."""
     parts = {part for part, *_ in found}
     if "" in parts and len(parts) > 1:
         raise ValueError(f"{place}: some rows have a split and some have none: give all or none.")

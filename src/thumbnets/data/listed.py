@@ -1,4 +1,4 @@
-"""What is said of a folder of images: the options for reading it, and its images in a list."""
+"""Descriptions of a folder of images: the options for reading it, and the images in its list."""
 
 import re
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ LEAKS = ("tell", "refuse")  # what may be done about groups in both parts that a
 
 
 def _compiles(pattern: str) -> str:
-    """Refuse what is no regular expression.
+    """Refuse what is not a regular expression.
 
     Raises:
-        ValueError: It says why.
+        ValueError: It is none; the message says why.
     """
     try:
         re.compile(pattern)
@@ -41,15 +41,15 @@ class FolderRule:
     Attributes:
         path: The folder.
         size: Height and width that images are brought to, pixels.
-        fit: How, a key of `images.FITS`.
-        test: Share of the images of each class that test, where the folder does not say.
-        seed: Draws them.
+        fit: How they are brought to that size, a key of `images.FITS`.
+        test: Share of the images of each class that test, if the folder does not say which.
+        seed: Seed of their draw.
         broken: What is done about files that can't be read, one of `BROKEN`.
-        depth: Bits of the values in files of 16 bits, 8 to 16; None: as many as the highest needs.
+        depth: Bits that values in 16-bit files use, 8 to 16; None: as many as the highest needs.
         max_pixels: Largest number of pixels of an image.
-        list: CSV file in the folder that says the label of each image; None: its folder does.
+        list: CSV file in the folder with the label of each image; None: its folder is the label.
         group: Pattern on the path of an image, below its part; what its first group matches is
-            the group of the image. None: of the list's column, or every image by itself.
+            the group of the image. None: that of the list's column, if any.
         leaks: What is done about groups in both parts that are given, one of `LEAKS`.
     """
 
@@ -76,7 +76,7 @@ class Listed:
         file: Its place in the folder.
         sha256: Checksum of its bytes; empty where there are none, as behind a dangling link.
         highest: Highest value in a file of 16 bits, else empty.
-        group: What it belongs to (a patient, a video); empty: nothing else does.
+        group: What it belongs to (a patient, a video); empty: it has no group.
     """
 
     part: str

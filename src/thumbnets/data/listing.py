@@ -22,7 +22,7 @@ def refuse_link(path: Path) -> None:
 
 
 def refuse_locked(error: OSError) -> None:
-    """Say what to do about a folder that can't be looked into.
+    """Say what to do about a folder that can't be opened.
 
     Raises:
         ValueError: Always.
@@ -45,11 +45,11 @@ def images_below(
     Args:
         folder: Where to look.
         kinds: Counts the files that are passed over, by kind.
-        link: What is done about a folder that is a link; none is followed.
-        locked: What is done about the error of a folder that can't be looked into.
+        link: Called for a folder that is a link; none is followed.
+        locked: Called with the error of a folder that can't be opened.
 
     Raises:
-        ValueError: A folder is a link, which DVC does not look behind, or can't be looked into.
+        ValueError: A folder is a link, which DVC does not follow, or can't be opened.
     """
     if folder.is_symlink():
         link(folder)
@@ -68,14 +68,14 @@ def images_below(
 
 
 def refuse_untracked(folder: Path) -> None:
-    """Refuse what DVC can't read when it looks for changes: it would fail, or wait for ever.
+    """Refuse what DVC can't read when it looks for changes: it would fail, or wait forever.
 
     Args:
-        folder: Where to look, also at what is no image.
+        folder: Where to look, at images and all else.
 
     Raises:
         ValueError: There is a link to nothing, a FIFO or device, a name that is not UTF-8, or a
-            folder that can't be looked into.
+            folder that can't be opened.
     """
     for place, folders, names in os.walk(folder, onerror=refuse_locked):
         if unsayable := next((name for name in [*folders, *names] if not is_utf8(name)), None):

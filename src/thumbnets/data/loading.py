@@ -76,6 +76,6 @@ def _rule(folder: Path, options: dict[str, Any]) -> FolderRule:
 
 def _load_images(rule: FolderRule, split: str) -> Split:
     check_columns(rule)
-    with TemporaryDirectory(prefix="thumbnets-") as listing:  # not the pipeline's
+    with TemporaryDirectory(prefix="thumbnets-") as listing:  # not in the pipeline's folder
         list_images(rule, Path(listing))
         return getattr(read_dataset("folder", Path(listing), rule), split)

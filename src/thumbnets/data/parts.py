@@ -56,7 +56,7 @@ def roots(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _check_no_parts(folder: Path, top: list[Path]) -> None:
-    """Refuse to take for classes what are parts, or a folder around them.
+    """Refuse folders that are parts, or a folder around them, as classes.
 
     Raises:
         ValueError: They are.

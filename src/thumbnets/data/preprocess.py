@@ -22,7 +22,7 @@ from thumbnets.data.readers import Content, Part
 
 _MAX_EXAMPLES = 20  # pairs of duplicates in the findings
 _FEW = 200  # images; with fewer the terminal says what they can't show
-_TOLD_APART = 8  # images that two networks differ on, at least
+_TOLD_APART = 8  # least number of images that two networks must differ on
 _FEW_GROUPS = 30  # of images
 
 
@@ -83,7 +83,7 @@ class Prepared:
     findings: Findings
     groups: list[str] | None = None  # of the training images
     parts: dict[str, Part] = field(default_factory=dict)  # with files, by name
-    copies: Copies | None = None  # of `preprocess` alone, as what follows
+    copies: Copies | None = None  # this and the next: of `preprocess` alone
     mended: dict[str, int] = field(default_factory=dict)  # images `corrected` and `dropped`
 
 
@@ -99,7 +99,7 @@ def read_dataset(
         name: Name of the data set.
         raw: Folder of its raw files.
         rule: Options for reading the user's own images.
-        mend: What is done with its content first.
+        mend: Function that corrects its content first.
 
     Returns:
         Both splits, without folds; the mean and standard deviation of both are those of train.
@@ -114,7 +114,7 @@ def read_dataset(
     if max(deviations) == 0:
         where = rule.path if own and rule else raw
         raise ValueError(f"{where}: all training images of {name} have the same single colour.")
-    std = [deviation or 1.0 for deviation in deviations]  # of a channel that is the same everywhere
+    std = [deviation or 1.0 for deviation in deviations]  # 0 if a channel is constant
     counts = {part: _counts(of, content) for part, of in content.parts.items()}
     digests = {}
 
@@ -195,7 +195,7 @@ def preprocess(
     corrections: Path | None = None,
     duplicates: str = "keep",
 ) -> Prepared:
-    """Read a data set's raw files, mend them and divide the training images into folds.
+    """Read a data set's raw files, correct them and divide the training images into folds.
 
     Args:
         name: Name of the data set.
@@ -207,7 +207,7 @@ def preprocess(
         duplicates: `keep`, or `drop` the training images that are copies, see `Copies.to_drop`.
 
     Returns:
-        The training split has `fold`; `copies` are those that are left.
+        The training split has `fold`; `copies` are those left after dropping.
 
     Raises:
         ValueError: A file is missing or damaged, or a class is too rare for the folds.
@@ -246,7 +246,7 @@ class _Mending:
         self.mended = {"corrected": 0, "dropped": 0}
 
     def __call__(self, content: Content) -> Content:
-        """The content with mended training images.
+        """The content with training images corrected and dropped.
 
         Raises:
             ValueError: A correction does not fit, or a class has no image left.
@@ -285,10 +285,10 @@ class _Mending:
 
 
 def few_images(validates: int, tests: int) -> list[str]:
-    """What can't be told apart with few validation or test images, in a sentence for each part.
+    """What few validation or test images can't distinguish, in a sentence for each part.
 
-    Of two networks that differ on fewer than eight images, even if one is right on all of them,
-    McNemar's exact test can't say at the level of 1 % that it is the better one: 2 / 2^7 > 0.01.
+    If two networks differ on fewer than eight images, McNemar's exact test at the level of 1 %
+    can't say that one is better, even if it is right on all of them: 2 / 2^7 > 0.01.
     """
     said = []
     for count, doing in ((validates, "validate"), (tests, "test")):
@@ -309,7 +309,7 @@ def few_groups(validates: np.ndarray | None, tests: np.ndarray | None) -> list[s
     """What few groups of validation or test images mean, in a sentence for each part.
 
     Args:
-        validates: int64 [V], number of the group of each validation image; None: all are alone.
+        validates: int64 [V], number of the group of each validation image; None: no groups.
         tests: int64 [N], the same of the test images.
     """
     said = []

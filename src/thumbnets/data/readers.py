@@ -1,7 +1,7 @@
 """Readers of the formats that data sets are published in: published files to uint8 arrays.
 
 Large images stay on disk: readers may return memory maps, also transposed ones. torchvision and
-scikit-learn are imported by those who need them, so that the table of data sets is light.
+scikit-learn are imported only where needed, so that the table of data sets imports fast.
 """
 
 import bz2
@@ -41,7 +41,7 @@ class Part:
     Attributes:
         images: uint8 [N, C, H, W].
         labels: int64 [N], indices into the classes of the data set.
-        files: For images of the user's own their N files, to be named in findings.
+        files: For the user's own images, their N files, to be named in findings.
         checksums: SHA-256 of those files.
         sides: int64 [N, 2], width and height of those files in pixels.
     """
@@ -88,7 +88,7 @@ def read_idx(path: Path, *, dims: int, code: int = 8) -> np.ndarray:
         An array of `dims` dimensions, uint8 or big-endian int32.
 
     Raises:
-        ValueError: The file is no IDX file of that kind, or its length is not what it states.
+        ValueError: The file is not an IDX file of that kind, or has another length than it states.
         FileNotFoundError: The file is missing.
 
     Source: LeCun, Cortes and Burges, "The MNIST database", section "File formats".
@@ -105,7 +105,7 @@ _IDX_TYPES = {8: np.dtype(np.uint8), 12: np.dtype(">i4")}
 
 
 def _parse_idx(stream: IO[bytes], longest: int, *, dims: int, code: int) -> np.ndarray:
-    """As `read_idx`, of a stream that can't have more than `longest` bytes."""
+    """As `read_idx`, for a stream that can't have more than `longest` bytes."""
     magic, start = bytes([0, 0, code, dims]), 4 + 4 * dims
     head = stream.read(start)
     if head[:4] != magic or len(head) < start:
@@ -122,7 +122,7 @@ def _parse_idx(stream: IO[bytes], longest: int, *, dims: int, code: int) -> np.n
 
 
 def read_mnist(folder: Path, classes: tuple[str, ...], *, suffix: str = "") -> Content:
-    """Read the four IDX files of MNIST and of those that copy its form; 28 x 28, one channel."""
+    """Read the four IDX files of MNIST, or of a set in its form; 28 x 28, one channel."""
     parts = {}
     for name, prefix in (("train", "train"), ("test", "t10k")):
         source = folder / f"{prefix}-labels-idx1-ubyte{suffix}"
@@ -224,7 +224,7 @@ def read_cifar(folder: Path, classes: tuple[str, ...], *, kind: str) -> Content:
 
 
 def read_svhn(folder: Path, classes: tuple[str, ...], *, extra: bool = False) -> Content:
-    """Read SVHN's cropped digits with torchvision; `extra`: 531,131 easier images train too.
+    """Read SVHN's cropped digits with torchvision; `extra` adds 531,131 easier training images.
 
     Raises:
         ValueError: A file is not the published one, by its MD5.
@@ -247,7 +247,7 @@ def read_svhn(folder: Path, classes: tuple[str, ...], *, extra: bool = False) ->
 def read_stl10(folder: Path, classes: tuple[str, ...], *, unlabelled: bool = False) -> Content:
     """Read STL-10: 96 x 96, three channels; column by column in its files, and labels from 1.
 
-    torchvision would read all 100,000 unlabelled images into memory to give the others.
+    torchvision would read all 100,000 unlabelled images into memory to return the others.
 
     Source: Coates, Lee and Ng 2011, section 4; the file format is that of its web page.
     """
@@ -361,7 +361,7 @@ def on_disk(parts: Iterable[np.ndarray], folder: Path) -> np.ndarray:
 def _checked(
     images: np.ndarray, labels: np.ndarray, *, classes: tuple[str, ...], source: object
 ) -> Part:
-    """Make a part, once its labels fit its images and the classes; `source` is named if not."""
+    """Make a part after checking its images and labels; `source` is named if they do not fit."""
     if images.ndim != 4 or not images.size:
         raise ValueError(f"{source}: images must be [N, C, H, W] and not empty.")
     if labels.dtype.kind not in "iu":

@@ -33,7 +33,7 @@ class Unusable(Exception):
 
 
 class Unreachable(Unusable):
-    """A source does not answer at all, so that asking it for other files would be waiting."""
+    """A source does not answer at all, so that asking it for other files only takes time."""
 
 
 class Source(Protocol):
@@ -49,7 +49,7 @@ class Source(Protocol):
         """Its name in messages."""
 
     def candidates(self, archive: Archive, scratch: Path) -> Iterator[Path]:
-        """Give the files that may be `archive`; what must be fetched is put into `scratch`.
+        """Yield the files that may be `archive`; what must be fetched is put into `scratch`.
 
         Raises:
             Unusable: The source has no such file.
@@ -119,7 +119,7 @@ class HttpMirror:
             except Unusable:
                 part.unlink(missing_ok=True)
                 raise
-            except requests.ConnectTimeout as error:  # long, and once for each address it has
+            except requests.ConnectTimeout as error:  # slow, and repeated for each of its addresses
                 raise Unreachable("no answer") from error
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 attempts = 1 if _length(part) - had >= BLOCK else attempts + 1
@@ -225,11 +225,11 @@ class DebianPackage:
         lists, cache = scratch.resolve() / "lists", scratch.resolve() / "cache"
         for folder in (lists / "partial", cache / "archives/partial"):
             folder.mkdir(parents=True, exist_ok=True)
-        # Absolute, as apt takes relative ones from /var
+        # Absolute, as apt resolves relative ones from /var
         options = [f"Dir::State::Lists={lists}", f"Dir::Cache={cache}", "Acquire::Languages=none"]
         options += ["Acquire::Retries=1", "Acquire::http::Timeout=10", "Acquire::https::Timeout=10"]
         apt = ["apt-get", "-q", *(f"-o{option}" for option in options)]
-        # One dead third-party source fails update; whether the package is there, download tells.
+        # One dead third-party source makes update fail; download shows if the package is there.
         _run([*apt, "update"], scratch, check=False)
         _run([*apt, "download", self.name], scratch)
         for package in sorted(scratch.glob("*.deb")):

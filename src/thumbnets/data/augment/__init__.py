@@ -24,7 +24,7 @@ def pipeline(choices: list[Choice]) -> Augmentation:
     Returns:
         A function of uint8 images [N, C, H, W] and, by keyword: `generator` on their device,
         `epoch` (from 1), and `index` int64 [N], the images' places in the training set. It returns
-        new images of the same shape and dtype. Each augmentation gets the keywords that it has.
+        new images of the same shape and dtype. Each augmentation gets the keywords that it takes.
     """
     steps = []
     for choice in choices:

@@ -18,7 +18,7 @@ def resized_crop(
     area: Shares = (0.08, 1.0),
     aspect: Ratios = (0.75, 1.3333333333333333),
 ) -> Tensor:
-    """Cut a random rectangle out of every image, and stretch it over the image's size.
+    """Cut a random rectangle out of every image, and stretch it to the image's size.
 
     The distribution is that of torchvision's RandomResizedCrop with bilinear interpolation: an
     image stays as it is if none of ten tries of size and aspect ratio lies inside it.
@@ -43,9 +43,9 @@ def resized_crop(
 
 
 def _stretch(length: int, start: Tensor, size: Tensor) -> Tensor:
-    """Weights float32 [N, length, length] that stretch `size` pixels from `start` on over all.
+    """Weights float32 [N, length, length] that stretch `size` pixels from `start` on to `length`.
 
-    Between the centres of two pixels it is linear, and beyond the last centre constant.
+    Interpolation is linear between the centres of two pixels, and constant beyond the last one.
     """
     at = torch.arange(length, dtype=torch.float32, device=start.device)
     place = (at + 0.5) * (size / length)[:, None] - 0.5
@@ -94,7 +94,7 @@ def blur(
 
 @cache
 def _mirrored(length: int, radius: int, device: torch.device) -> Tensor:
-    """From where each pixel K of a kernel takes pixels: float32 [K, length, length], of 0 and 1."""
+    """Source pixels of each of K kernel pixels, one-hot: float32 [K, length, length], 0 and 1."""
     at = torch.arange(length, device=device)
     source = (at + torch.arange(-radius, radius + 1, device=device)[:, None]).abs()
     source = (length - 1) - (length - 1 - source).abs()

@@ -1,4 +1,4 @@
-"""Brightness, contrast and colour of images changed."""
+"""Changes of the brightness, contrast and colour of images."""
 
 import torch
 from torch import Generator, Tensor
@@ -87,7 +87,7 @@ def recoloured(
 
 
 def counts_freely(device: torch.device) -> bool:
-    """Whether to ask which images it is costs less than to compute all: a GPU would be waited for.
+    """Whether picking out images costs less than computing all: on a GPU it means to wait.
 
     Args:
         device: Device that computes.

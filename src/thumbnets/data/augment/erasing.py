@@ -1,4 +1,4 @@
-"""Parts of images erased: squares that may reach over the edge, and rectangles inside."""
+"""Erasing parts of images: squares that may reach over the edge, and rectangles inside."""
 
 import math
 from typing import Literal

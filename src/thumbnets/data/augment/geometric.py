@@ -1,4 +1,4 @@
-"""Images moved, mirrored, turned, sheared, scaled and bent.
+"""Moving, mirroring, turning, shearing, scaling and bending images.
 
 Moves and mirrorings are by whole pixels: rows and images are copied as they lie in memory. The
 others sample every pixel from a position of its own.
@@ -88,7 +88,7 @@ def alternating_flip(images: Tensor, *, generator: Generator, epoch: int, index:
         epoch: Number of the epoch, from 1.
         index: int64 [N], each image's place in the training set.
 
-    Source: Jordan 2024, arXiv:2404.00498, section 3.6; here with a hash that goes by the seed.
+    Source: Jordan 2024, arXiv:2404.00498, section 3.6; here with a hash that depends on the seed.
     """
     return mirror(images, ((_hashed(index, generator.initial_seed()) + epoch) & 1).bool())
 
@@ -216,7 +216,7 @@ def _sample(images: Tensor, places: Tensor, mode: str) -> Tensor:
     """
     grid = places.permute(1, 2, 3, 0)
     sampled = grid_sample(images.float(), grid, mode=mode, align_corners=False)
-    return sampled.round_().short().to(torch.uint8)  # without int16 in between 3 times slower
+    return sampled.round_().short().to(torch.uint8)  # 3 times slower without int16 in between
 
 
 @AUGMENTATIONS.register()
@@ -237,8 +237,8 @@ def elastic(
         sigma: Standard deviation of the Gaussian, in pixels.
 
     Source: Simard, Steinkraus and Platt 2003, "Best practices for convolutional neural networks",
-    section 2. Here the noise is normal and lies `sigma` pixels apart, which leaves mean, variance
-    and correlation as they are to 2e-4 and saves most of the draws; it goes on past the edges.
+    section 2. Here the noise is normal and lies `sigma` pixels apart, which keeps mean, variance
+    and correlation to within 2e-4 and saves most of the draws; it goes on past the edges.
     """
     n, _, h, w = images.shape
     down, across = _blur(h, sigma, images.device), _blur(w, sigma, images.device)
