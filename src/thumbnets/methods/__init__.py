@@ -1,1 +1,1 @@
-"""How a network learns: one way a file, chosen by `method` in `train` or in a model's block."""
+"""How a network learns: one method per file, chosen by `method` in `train` or a model's block."""

@@ -16,7 +16,7 @@ from thumbnets.training.settings import ModelSettings
 def adversarial(
     settings: ModelSettings, meta: Meta, *, members: Several = 5, epsilon: Portion = 0.01
 ) -> Method:
-    """Members as of `voting`; the loss of a batch is added to that of its adversarial images.
+    """Members as in `voting`; the loss is that of a batch plus that of its adversarial images.
 
     Args:
         members: Number of members.

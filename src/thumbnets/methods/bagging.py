@@ -13,7 +13,7 @@ from thumbnets.training.settings import ModelSettings
 
 @METHODS.register(excludes=("clip", "sampling", "weights"), refuses={"optimizer": "muon"})
 def bagging(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
-    """Members as of `voting`, each on as many images as there are, drawn once with replacement.
+    """Members as in `voting`, each on as many images as there are, drawn once with replacement.
 
     A member sees about 63 % of the images, some of them several times an epoch.
 

@@ -1,4 +1,4 @@
-"""What every way of learning decides, and what they all do unless they say otherwise."""
+"""What every way of learning decides, and the defaults that they share."""
 
 from dataclasses import replace
 from typing import Any, Literal
@@ -27,16 +27,18 @@ Part = Literal["train", "validation", "test"]
 class Method:
     """Supervised learning; other ways of learning are subclasses that override what they change.
 
-    Registered functions of this folder return one. Their keyword-only arguments are its options;
-    `whole_batch=True` says that the loss of a batch is no mean over its shares (threads: 1);
-    `excludes` names keys of `train` that must be empty, `refuses` choices by their key; `files`
-    names options that are files in `pretrained/`, a change of which retrains the block, with what
-    to do where one is missing; `parts` names an option that must divide the epochs, and
-    `walk` the options members and cycle, if that many cycles but half of one follow the schedule;
-    `pretrains=True` says that it trains an encoder, in stage `pretrain`, and an option `encoder` is
-    the name of a block whose encoder it begins with.
-    Where examples are not images, `example` says what they are called, `classes` how many classes
-    they have, and `examples` which options models must share to be evaluated on the same ones.
+    Registered functions of this folder return one. Their keyword-only arguments are its options; an
+    option `encoder` is the name of a block whose encoder it begins with. Their metadata:
+
+    - `whole_batch=True`: the loss of a batch is not a mean over its shares (threads: 1).
+    - `excludes`: keys of `train` that must be empty. `refuses`: choices that are refused, by key.
+    - `files`: options that are files in `pretrained/`, each with what to do if it is missing; a
+      change of one retrains the block.
+    - `parts`: the option that must divide the epochs. `walk`: the options members and cycle, if
+      that many cycles but half of one follow the schedule.
+    - `pretrains=True`: it trains an encoder, in stage `pretrain`.
+    - If examples are not images, `example`: what they are called; `classes`: how many classes they
+      have; `examples`: the options that models must share to be evaluated on the same examples.
 
     Args:
         settings: The model block.
@@ -103,7 +105,7 @@ class Method:
         return Batches(train, self.train, self.meta, streams)
 
     def set_class_weights(self, train: Images) -> None:
-        """Weight the classes in the loss as the block says, by the images to learn from."""
+        """Set the weights of the classes in the loss, from the block and the training images."""
         self.class_weights = class_weights(self.train.class_weights, train, len(self.meta.classes))
 
     def loss(self, module: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,8 +128,8 @@ class Method:
     def cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy with the block's label smoothing and class weights.
 
-        With weights the loss of each image counts by that of its class, and their sum is divided
-        by the number of images, whichever classes these are of: the shares of a batch then add up.
+        With class weights, the loss of each image is multiplied by the weight of its class, and the
+        sum is divided by the number of images, whatever their weights: shares of a batch add up.
         """
         smoothing = self.train.label_smoothing
         if self.class_weights is None:
@@ -149,7 +151,7 @@ class Method:
         Args:
             optimizer: Optimizer before its first step.
             settings: The block's `train`, with the rate that is used (halved on divergence).
-            steps_per_epoch: Batches an epoch.
+            steps_per_epoch: Batches per epoch.
         """
         return Schedule(optimizer, settings, steps_per_epoch)
 
@@ -162,11 +164,11 @@ class Method:
             module: Module from `training_module`, or a replica of it.
             images: Images of a share of a batch, float32 [N, C, H, W].
             targets: Labels int64 [N], or float32 [N, K].
-            share: Part of the batch that the images are, 0 to 1.
+            share: Share of the batch that the images make up, 0 to 1.
 
         Returns:
-            `share` of the gradient, one tensor per parameter of the module, and of the loss; the
-            number of correct predictions.
+            `share` times the gradient, one tensor per parameter of the module; `share` times the
+            loss; the number of correct predictions.
         """
         loss, correct = self.loss(module, images, targets)
         loss = loss * share
@@ -209,14 +211,14 @@ def build_method(settings: ModelSettings, meta: Meta) -> Method:
     """
     settings.train.check_method()
     choice = settings.train.method
-    if settings.train.weights == IMAGENET:  # the normalisation that these weights know
+    if settings.train.weights == IMAGENET:  # the normalisation that these weights expect
         normal = published(settings.arch).normalisation(meta.channels)
         meta = replace(meta, **normal)
     return METHODS.load(choice.name)(settings, meta, **choice.options)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Matrix products and convolutions in bfloat16, if the precision says so."""
+    """Matrix products and convolutions in bfloat16, if the precision is bf16."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -231,10 +233,10 @@ def class_weights(
         classes: Number of classes.
 
     Returns:
-        float32 [K]. Balanced: N / (K * images of the class), as scikit-learn has it, with K the
-        classes that have images, so that the mean over all images is 1 and every class counts
-        alike; 0 for a class without images. Of a
-        power: (images of the class)^-power, by its mean over all images.
+        float32 [K]. Balanced: N / (K * images of the class), as in scikit-learn, with K the number
+        of classes that have images: the mean over all images is 1, every class counts alike, and a
+        class without images has 0. Power: (images of the class)^-power, divided by its mean over
+        all images.
 
     Raises:
         ValueError: There are not as many weights as classes, or no image has a weight.

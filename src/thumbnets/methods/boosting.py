@@ -24,12 +24,12 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 def gradient_boosting(
     settings: ModelSettings, meta: Meta, *, members: Several = 5, shrinkage: Portion = 1.0
 ) -> Method:
-    """Members learn one after the other, each its part of the epochs, from the others' residuals.
+    """Members learn one after the other, each in its part of the epochs, from earlier residuals.
 
-    The residual is the target less the softmax of `shrinkage` times the sum of the members so far
-    (of none: 0), which predict as for evaluation and are not changed; the loss is the squared
-    distance to it, a sum over classes and a mean over images. For each member the schedule
-    begins again, with a new optimizer state. `shrinkage` times the sum of all members predicts.
+    The residual is the target minus the softmax of `shrinkage` times the sum of the earlier members
+    (of none: 0), which are in evaluation mode and are not changed. The loss is the squared distance
+    to it, a sum over classes and a mean over images. For each member the schedule begins again,
+    with a new optimizer state. The prediction is `shrinkage` times the sum of all members.
 
     Source: Friedman 2001, Annals of Statistics 29; for networks GradientBoostingClassifier of
     TorchEnsemble, where the loss is a sum over images and earlier members stay in train mode.
@@ -41,7 +41,7 @@ def gradient_boosting(
 def soft_gradient_boosting(
     settings: ModelSettings, meta: Meta, *, members: Several = 5, shrinkage: Portion = 1.0
 ) -> Method:
-    """As `gradient_boosting`, but all members learn at once, from residuals as they stand.
+    """As `gradient_boosting`, but all members learn at once, from the current residuals.
 
     No gradient goes through a residual.
 
@@ -63,7 +63,7 @@ class Boosting(Ensemble):
         self.shrinkage = shrinkage
 
     def output(self, member: nn.Module, images: Tensor) -> Tensor:
-        """Of one member, float32 [N, K]."""
+        """Output of one member, float32 [N, K]."""
         with autocast(images.device, self.train.precision):
             return member(images).float()
 
@@ -75,7 +75,7 @@ class Boosting(Ensemble):
         return targets.lerp(torch.full_like(targets, 1 / classes), self.train.label_smoothing)
 
     def error(self, output: Tensor, total: Tensor, shares: Tensor) -> Tensor:
-        """Mean squared distance of a member's output to its residual, all [N, K].
+        """Mean squared distance of a member's output to its residual; arguments [N, K].
 
         Args:
             output: Output of the member.
@@ -95,7 +95,7 @@ class GradientBoosting(Boosting, SequentialEnsemble):
         return Restarts(optimizer, settings, steps_per_epoch, parts=self.members, clears_state=True)
 
     def finish(self, member: nn.Module) -> None:
-        """Finish a member; the last takes its first weights in exchange, and begins anew."""
+        """Finish a member; the last takes its first weights in exchange, and starts anew."""
         last = self.ensemble.members[-1]
         first = {name: tensor.clone() for name, tensor in member.state_dict().items()}
         super().finish(member)
@@ -120,7 +120,7 @@ class SoftGradientBoosting(Boosting):
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         shares = self.shares(targets)
         total, losses, found = torch.zeros_like(shares), [], []
-        for member in module.members:  # whose graphs are gone before the next
+        for member in module.members:  # the graph of each is freed before the next
             output = self.output(member, images)
             losses.append(self.error(output, total, shares) * share)
             found += torch.autograd.grad(losses[-1], list(member.parameters()))

@@ -34,11 +34,11 @@ def distill(
     temperature: Positive = 1.0,
     share: Fraction = 1.0,
 ) -> Method:
-    """Cross-entropy with the teacher's probabilities, each image in a view drawn anew every epoch.
+    """Cross-entropy with the teacher's probabilities; each image in a view drawn anew every epoch.
 
     The views are those that the teacher has predicted (`ensemble.teach`), so that both see the
     same pixels, and the teacher is computed only once. The training accuracy of the curve counts
-    images whose likeliest class is that of the target.
+    images whose most probable class is that of the target.
 
     Args:
         teacher: File of stage `teach`, in `pretrained/`.
@@ -60,7 +60,7 @@ def read_teacher(path: Path, remedy: str) -> dict[str, np.ndarray]:
         remedy: Instruction for the message, if the file can't be used.
 
     Raises:
-        ValueError: The file is damaged, or something else.
+        ValueError: The file is damaged, or is not one of stage `teach`.
     """
     try:
         taught = read_arrays(path)

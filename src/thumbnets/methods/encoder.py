@@ -15,8 +15,8 @@ def build_encoder(settings: ModelSettings, meta: Meta) -> tuple[nn.Module, nn.Li
     """The network of a block in two parts, with fresh weights.
 
     Returns:
-        A module from images float [N, C, H, W] to features [N, D], and the last layer, which makes
-        logits [N, K] of them.
+        A module from images float [N, C, H, W] to features [N, D], and the last layer, from these
+        to logits [N, K].
 
     Raises:
         ValueError: The network does not fit the images, or does not end with a linear layer.

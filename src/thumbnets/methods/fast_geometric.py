@@ -27,11 +27,11 @@ def fast_geometric(
     high: Positive = 0.5,
     low: Positive = 0.001,
 ) -> Method:
-    """A usual training, then the rate falls and rises linearly; at each low is a member.
+    """A usual training; then the rate falls and rises linearly, and each low gives a member.
 
-    The walk takes (members - 1) * cycle + cycle / 2 of the epochs, up to the last low; the schedule
-    and its warm-up have the rest, and the walk begins with an optimizer as new. The mean of the
-    members' logits predicts.
+    The walk takes (members - 1) * cycle + cycle / 2 of the epochs, up to the last low, and begins
+    with a reset optimizer; the schedule and its warm-up take the rest. The prediction is the mean
+    of the members' logits.
 
     Args:
         members: Number of members.
@@ -40,7 +40,7 @@ def fast_geometric(
         low: Lowest rate of the walk, likewise.
 
     Source: Garipov et al. 2018, arXiv:1802.10026; the logits and the new optimizer as in
-    TorchEnsemble, whose rates these are for lr 0.1.
+    TorchEnsemble, which has these rates for lr 0.1.
 
     Raises:
         ValueError: The lowest rate of the walk is not below the highest.
@@ -86,10 +86,10 @@ class Walk(Schedule):
     """The schedule of the usual training, and after it the lines of the walk.
 
     Args:
-        optimizer: Optimizer whose rates are set, as new.
+        optimizer: Optimizer whose rates are set, before its first step.
         settings: What controls the training.
-        steps_per_epoch: Batches an epoch.
-        method: Method whose rates and cycle the walk has.
+        steps_per_epoch: Batches per epoch.
+        method: Method that gives the rates and the cycle of the walk.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Walk(Schedule):
             self._set_rates()
 
     def _set_rates(self) -> None:
-        """At the share t of a cycle: from high to low where t < 1/2, then back."""
+        """Set the rates at the share t of a cycle: from high to low while t < 1/2, then back."""
         t = (self._steps - self._total) % self._cycle / self._cycle
         down = abs(1 - 2 * t)
         share = self._method.high * down + self._method.low * (1 - down)

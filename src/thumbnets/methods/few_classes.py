@@ -15,13 +15,13 @@ _PASSED_OVER = 10  # images, for each of those drawn first, in search of more cl
 
 
 class FewClasses(Batches):
-    """Batches whose images have few classes, up to the epoch halfway; then any.
+    """Batches whose images have few classes up to the epoch halfway, then any classes.
 
-    Of a hundred classes a batch has about one image each, and images that should be alike are rare.
-    Every image still comes once an epoch.
+    With a hundred classes, a batch has about one image of each, and images that should be alike are
+    rare. Every image still comes once per epoch.
 
     Args:
-        drawn_first: Images drawn first for a batch, whose classes are those of the others too.
+        drawn_first: Number of images drawn first for a batch; the others are of their classes.
 
     Source: code of Nøkland and Eidnes 2019 for CIFAR-100 (20 images, 200 of 400 epochs).
     """
@@ -47,14 +47,14 @@ class FewClasses(Batches):
 def gathered(order: np.ndarray, labels: np.ndarray, size: int, drawn_first: int) -> np.ndarray:
     """An order of images whose batches have few classes.
 
-    A batch begins with the next images of the order, and, if these are of fewer than ten classes,
-    with some of others that come soon after; then come the next ones of their classes, and where
-    these do not suffice the next ones of any class.
+    A batch begins with the next images of the order and, if these have fewer than ten classes, some
+    images of other classes that come soon after. Then come the next ones of all these classes and,
+    if these do not suffice, the next ones of any class.
 
     Args:
         order: Indices of the images in the order drawn, int64 [N].
         labels: Labels of all images, int64 [M].
-        size: Images a batch.
+        size: Images per batch.
         drawn_first: Images that a batch begins with, fewer than its size.
 
     Returns:
@@ -73,7 +73,7 @@ def gathered(order: np.ndarray, labels: np.ndarray, size: int, drawn_first: int)
 
 
 def _beginning(labels: np.ndarray, drawn_first: int) -> list[int]:
-    """Places of the images that say the classes of a batch, of labels in their order."""
+    """Places of the images that decide the classes of a batch; `labels` are in the order drawn."""
     begun = list(range(drawn_first))
     classes, passed_over = set(labels[begun]), 0
     for place in range(drawn_first, len(labels)):

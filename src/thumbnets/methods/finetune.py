@@ -21,8 +21,8 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 def finetune(settings: ModelSettings, meta: Meta, *, frozen: Count = 2) -> Method:
     """Train the last layer alone at first, then all layers with a fresh optimizer.
 
-    So what a network brings along is not spoilt by the first steps of a new last layer. For blocks
-    with `weights`.
+    So the first steps of a new last layer do not spoil the weights that the network begins with.
+    For blocks with `weights`.
 
     Args:
         frozen: Epochs in which the other layers stay as they are, in evaluation mode.
@@ -51,7 +51,7 @@ class FineTuning(Method):
 
     def replicas(self, module: nn.Module, streams: RandomStreams) -> ReplicaPool:
         self.pool = super().replicas(module, streams)
-        self.after_epoch(0)  # also of a retry, whatever the attempt before it had reached
+        self.after_epoch(0)  # also in a retry, whatever the previous attempt had reached
         return self.pool
 
     def schedule(
@@ -65,16 +65,16 @@ class FineTuning(Method):
     ) -> tuple[list[Tensor], Tensor, Tensor]:
         if self.epochs >= self.frozen:
             return super().gradients(module, images, targets, share)
-        module.eval()  # the loop has set it to training
+        module.eval()  # the loop has set it to train mode
         loss, correct = self.loss(module, images, targets)
         loss = loss * share
         head = list(last_layer(module).parameters())
         return list(torch.autograd.grad(loss, head)), loss.detach(), correct
 
     def after_epoch(self, epochs: int) -> None:
-        """Give the optimizer the gradients of those layers that learn in the next epoch.
+        """Choose the layers that learn in the next epoch: the optimizer gets only their gradients.
 
-        Parameters without any are left alone: they do not decay, and have no momentum.
+        It leaves parameters without gradients alone: they neither decay nor have momentum.
         """
         self.epochs = epochs
         network, *_ = self.pool.networks

@@ -10,7 +10,7 @@ from thumbnets.training.settings import ModelSettings
 
 @METHODS.register(excludes=("weights",), refuses={"optimizer": "muon"})
 def fusion(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
-    """Cross-entropy of the mean of the members' logits, which is what predicts.
+    """Cross-entropy of the mean of the members' logits, which is also the prediction.
 
     All members see the same batches, and their activations are held at the same time.
 

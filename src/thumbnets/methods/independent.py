@@ -14,9 +14,9 @@ from thumbnets.training.replicas import Gradients, ReplicaPool, assign_gradients
 class IndependentEnsemble(Ensemble):
     """Each member has its own weights, order of the images and draws of the augmentation.
 
-    One optimizer steps them all, which is as one each, since it looks at each tensor by itself
-    (so not Muon, and no clipping). The training figures are means over the members, validation is
-    of the ensemble. The threads of a training divide the members among them, not the batch.
+    One optimizer steps them all, which is the same as one for each, since it treats each tensor by
+    itself (so not Muon, and no clipping). Training figures are means over the members, validation
+    figures those of the ensemble. The threads of a training share out the members, not the batch.
     """
 
     def batches(self, train: Images, streams: RandomStreams) -> Batches:
@@ -46,7 +46,7 @@ class MemberBatches(Batches):
 
     @property
     def seen(self) -> int:
-        """Images an epoch, counted once for each member."""
+        """Images per epoch, counted once for each member."""
         return self.members * super().seen
 
     def shuffled(self) -> Tensor:
@@ -64,7 +64,7 @@ class MemberBatches(Batches):
 class MemberReplicas(ReplicaPool):
     """Threads that train some members each, on whole batches.
 
-    So no member depends on the number of threads, but for its masks of dropout.
+    So no member depends on the number of threads, except for its dropout masks.
 
     Args:
         network: The ensemble, on the device that computes.
@@ -79,7 +79,7 @@ class MemberReplicas(ReplicaPool):
     def backward(
         self, gradients: Gradients, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """As of `ReplicaPool`, for images [N, M, C, H, W]: sums over the members."""
+        """As in `ReplicaPool`, for images [N, M, C, H, W]: sums over the members."""
         threads = len(self.networks)
 
         def train(first: int) -> list[tuple[Tensor, Tensor]]:

@@ -24,7 +24,7 @@ from thumbnets.training.settings import ModelSettings
 _BITS = 128  # of a target's random projection
 
 
-# One length of all gradients would tie blocks together; Muon is for networks with one last layer.
+# Clipping by one norm would tie blocks together; Muon is for networks with one last layer.
 @METHODS.register(whole_batch=True, excludes=("clip",), refuses={"optimizer": "muon"})
 def local(
     settings: ModelSettings,
@@ -41,13 +41,13 @@ def local(
     Args:
         loss: pred, the cross-entropy of a linear layer on the block's output; sim, the distance
             between the similarities of outputs and those of labels; predsim, both.
-        beta: Share of sim in predsim. The rest is pred's, and weighs the output layer's loss too.
-        decoder: Most inputs of the linear layer of pred: larger maps are averaged before.
+        beta: Share of sim in predsim; the rest is the weight of pred and of the output layer's loss.
+        decoder: Largest number of inputs of pred's linear layer; larger maps are averaged first.
         bio: Nothing is backpropagated: targets are random projections of the labels, the gradient
-            of pred comes back by fixed random weights (feedback alignment), and sim compares the
-            outputs as they are. The source then has a beta of 0.01.
-        few_classes: Number of first images of a batch, from whose classes the rest is filled up to
-            the epoch halfway; the source has 20 where there are 100 classes. None: any classes.
+            of pred comes back through fixed random weights (feedback alignment), and sim compares
+            the outputs as they are. The source then has a beta of 0.01.
+        few_classes: Number of images drawn first for a batch; up to the epoch halfway, the others
+            are of their classes (the source has 20 for 100 classes). None: any classes.
     """
     return Local(settings, meta, Choices(loss, beta, decoder, bio, few_classes))
 
@@ -64,29 +64,29 @@ class Choices:
 
     @property
     def shares(self) -> dict[str, float]:
-        """What each part of a block's loss counts."""
+        """Weight of each part of a block's loss."""
         if self.loss == "predsim":
             return {"pred": 1 - self.beta, "sim": self.beta}
         return {self.loss: 1.0}
 
     @property
     def output_share(self) -> float:
-        """What the loss of the output layer counts: in predsim as little as pred."""
+        """Weight of the output layer's loss: in predsim that of pred."""
         return self.shares.get("pred", 1.0)
 
 
 class Local(Method):
     """Learning block after block, in every batch.
 
-    One optimizer has all parameters. Ours move a tensor by its own gradients alone, so this is
-    what one optimizer a block (the source's way) would do; outputs that are passed on are those of
-    the weights before the step in both. What looks at all gradients at once is refused.
+    One optimizer has all parameters. Ours move a tensor by its own gradients alone, so this equals
+    one optimizer per block (the source's way). In both, blocks pass on the outputs of the weights
+    before the step. What looks at all gradients at once is refused.
 
-    Label smoothing and class weights are those of cross-entropies. Mixed targets have similarities
-    and projections as any others.
+    Label smoothing and class weights apply to cross-entropies. Mixed targets have similarities and
+    projections like any others.
 
     Raises:
-        ValueError: The settings weigh classes where nothing can, or a batch has too few images.
+        ValueError: Class weights are set where no loss can use them, or a batch has too few images.
     """
 
     def __init__(self, settings: ModelSettings, meta: Meta, choices: Choices) -> None:
@@ -96,7 +96,7 @@ class Local(Method):
             raise ValueError(f"models.{settings.name}, method: local: {reason}.")
 
     def _refusal(self) -> str | None:
-        """Why the settings can't be, if so."""
+        """Why the settings are refused, if they are."""
         if self.train.class_weights and (self.choices.loss != "pred" or self.choices.bio):
             return "class_weights must be null, but for loss: pred without bio"
         if (self.choices.few_classes or 0) >= self.train.batch_size:
@@ -142,7 +142,7 @@ class Local(Method):
             share: 1, as batches stay whole.
 
         Returns:
-            One tensor a parameter of the module; the loss of the output layer, which can be
+            One tensor per parameter of the module; the loss of the output layer, which can be
             compared with that of other methods; the number of images recognised.
         """
         found: dict[nn.Parameter, Tensor] = {}
@@ -190,13 +190,13 @@ class Local(Method):
 def _differentiate(
     loss: Tensor, modules: tuple[nn.Module, ...], found: dict[nn.Parameter, Tensor]
 ) -> None:
-    """Put the gradients of a loss by the parameters of some modules where all are gathered."""
+    """Add to `found` the gradients of a loss with respect to the parameters of some modules."""
     parameters = [p for module in modules for p in module.parameters()]
     found.update(zip(parameters, torch.autograd.grad(loss, parameters), strict=True))
 
 
 def is_of_blocks(network: nn.Module) -> bool:
-    """Whether it is a sequence of blocks and layers that learn nothing, and a linear layer."""
+    """Whether it is a sequence of blocks and layers without parameters, then a linear layer."""
     if not isinstance(network, nn.Sequential) or not isinstance(network[-1], nn.Linear):
         return False
     others = [layer for layer in network[:-1] if not isinstance(layer, Block)]
@@ -211,7 +211,7 @@ def split(block: Block) -> tuple[nn.Sequential, nn.Module]:
 
 
 class TrainingModule(nn.Module):
-    """A network, and for each of its blocks the head of its loss. Called, it is the network.
+    """A network, with a head for the loss of each of its blocks. Calling it calls the network.
 
     Heads are trained with their blocks and saved in checkpoints, but not with the weights.
 
@@ -227,7 +227,7 @@ class TrainingModule(nn.Module):
         build = BioHead if choices.bio else Head
         outputs = block_outputs(network, meta)
         self.heads = nn.ModuleList(build(h, len(meta.classes), choices) for h in outputs)
-        # A fused optimizer needs weights laid out as their gradients, which go by the blocks.
+        # A fused optimizer needs weights laid out as their gradients, which follow the blocks.
         if not all(p.is_contiguous() for p in network.parameters()):
             self.heads.to(memory_format=torch.channels_last)
 
@@ -237,20 +237,20 @@ class TrainingModule(nn.Module):
 
 @torch.no_grad()
 def block_outputs(network: nn.Module, meta: Meta) -> list[Tensor]:
-    """What the activations of all blocks give for one black image, [1, D] or [1, C, H, W]."""
+    """Outputs of all blocks' activations for one black image, [1, D] or [1, C, H, W]."""
     shape = (1, meta.channels, meta.image_size, meta.image_size)
     x, outputs = torch.zeros(shape, device=next(network.parameters()).device), []
     was_training = network.training
     network.eval()
     for layer in network[:-1]:
-        x = layer(x)  # dropout passes all on
+        x = layer(x)  # dropout does nothing
         outputs += [x] if isinstance(layer, Block) else []
     network.train(was_training)
     return outputs
 
 
 class Head(nn.Module):
-    """What turns the output of a block into the two things that its loss compares.
+    """Turns the output of a block into the predictions and features that its loss compares.
 
     Args:
         h: An output of the block, [1, D] or [1, C, H, W].
@@ -273,7 +273,7 @@ class Head(nn.Module):
             self.compare = self._features(h.shape[1], pool, maps=h.ndim == 4)
 
     def wanted(self, targets: Tensor) -> Tensor:
-        """Targets whose similarities those of the features are to have: float32 [N, K]."""
+        """Targets whose similarities the features are to reproduce: float32 [N, K]."""
         if targets.ndim == 2:
             return targets
         return one_hot(targets, self.classes)
@@ -295,8 +295,8 @@ class BioHead(Head):
     """The head of a block that learns without backpropagation: section 2.4 of the source.
 
     The labels are projected by a fixed random matrix of its own, uniform as torch draws the weights
-    of a linear layer. Predictions are of its signs, similarities of its values; the output of
-    the block is compared as it is, or averaged as for the decoder.
+    of a linear layer. Predictions are of the signs of the projection, similarities of its values;
+    the output of the block is compared as it is, or averaged as for the decoder.
     """
 
     def __init__(self, h: Tensor, classes: int, choices: Choices) -> None:
@@ -315,7 +315,7 @@ class BioHead(Head):
 
 
 class FeedbackLinear(nn.Linear):
-    """A linear layer that begins at 0, and whose gradient by its input takes fixed random weights.
+    """A linear layer that begins at 0, and whose input gradient uses fixed random weights.
 
     Source: Lillicrap et al. 2016, doi:10.1038/ncomms13276 (feedback alignment).
     """
@@ -336,11 +336,11 @@ def decoder_pool(h: Tensor, limit: int) -> nn.Module:
 
     Height and width of the kernel are doubled in turn. Where it does not divide the map, zeros are
     added around it and count in the averages, and some rows at the end may not be seen, as in the
-    source, whose layers are as wide.
+    source, whose layers have the same width.
 
     Args:
         h: An output of the block, [1, D] or [1, C, H, H].
-        limit: Values an image.
+        limit: Values per image.
     """
     if h.ndim == 2:
         return nn.Identity()
@@ -361,8 +361,8 @@ def similarity(x: Tensor) -> Tensor:
     """Correlations between the examples of a batch.
 
     Args:
-        x: [N, D] or [N, C, H, W]. Of more than three maps that are more than a row, the standard
-            deviations are compared; of others all values.
+        x: [N, D] or [N, C, H, W]. If there are more than three maps, of more than one row, their
+            standard deviations are compared, else all values.
 
     Returns:
         [N, N] within -1..1, float32 or wider. An example whose values are all the same, to

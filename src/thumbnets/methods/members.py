@@ -16,12 +16,12 @@ Combination = Callable[[Tensor], Tensor]
 
 
 def soft_vote(logits: Tensor) -> Tensor:
-    """The logarithm of the mean of the members' probabilities, finite also where those vanish."""
+    """The logarithm of the mean of the members' probabilities, finite even where those vanish."""
     return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
 def mean_of_logits(logits: Tensor) -> Tensor:
-    """The mean of the members' logits, which are geometric means of probabilities."""
+    """The mean of the members' logits: up to scale, a geometric mean of their probabilities."""
     return logits.mean(0)
 
 
@@ -33,9 +33,9 @@ class Members(nn.Module):
         combine: Function from the members' logits to those of the ensemble.
 
     Attributes:
-        finished: Number of members from the first on that are trained. While members are trained
-            one after the other, those between them and the last, which is the one in training, are
-            left out; otherwise all but the last are finished, so that all predict.
+        finished: Number of finished members, the first ones. They predict together with the last.
+            While members are trained one after the other, the last is the one in training, and
+            those in between are left out; otherwise all but the last are finished: all predict.
     """
 
     def __init__(self, networks: list[nn.Module], combine: Combination) -> None:

@@ -1,4 +1,4 @@
-"""Multiple-instance learning: labels are of bags of images, positive if one is of the target."""
+"""Multiple-instance learning: bags of images are labelled, positive if one is of the target."""
 
 import math
 from collections.abc import Iterator
@@ -48,13 +48,13 @@ def mil(
     drawing: Literal["natural", "balanced"] = "natural",
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1,
 ) -> Method:
-    """Bernoulli likelihood of a bag's label; batches and their size are of bags.
+    """Bernoulli likelihood of a bag's label; batches are of bags, which `batch_size` counts.
 
     The cross-entropy of the two logits (0, z) is that likelihood; the source clamps it at 1e-5.
     Training bags are drawn from the training folds, validation bags from the fold that validates,
-    test bags from the test images, by `evaluate` alone. Bags of validation and test are those of
-    `seed`, for every run and model alike; training bags are those of `seed` + the seed of the run,
-    so that a spread over seeds is also one over training sets.
+    test bags from the test images, by `evaluate` alone. Validation and test bags are drawn with
+    `seed`, the same for every run and model; training bags with `seed` + the seed of the run, so
+    that a spread over seeds is also one over training sets.
 
     Args:
         pooling: Pooling of a bag, see `BagNetwork`.
@@ -177,7 +177,7 @@ class BagSet:
         return len(self.sizes)
 
     def places(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Of bags int64 [B]: where their images stand in `rows`, int64 [J], and their sizes."""
+        """For bags int64 [B]: the places of their images in `rows`, int64 [J], and their sizes."""
         index = index.cpu()
         sizes = self.sizes[index]
         begins = (self.sizes.cumsum(0) - self.sizes)[index]

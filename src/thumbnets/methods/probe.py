@@ -38,11 +38,11 @@ def probe(
     Args:
         encoder: The block that stage `pretrain` trains, for each seed.
         kind: linear: a linear layer on the features of the encoder, which stays as it is, its batch
-            norms in evaluation mode. finetune: all of it is trained on. knn: nothing is trained;
-            the nearest training images vote, and the accuracy of training is that of leaving out
+            norms in evaluation mode. finetune: the whole network is trained. knn: nothing is
+            trained; the nearest training images vote, and the training accuracy leaves out in turn
             each of a batch of them.
-        labels: Number of training images to learn from, as many of each class, drawn by the seed;
-            None: all.
+        labels: Number of training images to learn from, equally many of each class, drawn by the
+            seed; None: all.
         neighbours: Number of neighbours that vote (knn).
         temperature: Temperature of their weights, exp(cosine similarity / temperature).
 
@@ -98,7 +98,7 @@ class Probe(Method):
         return replace(train, images=images, labels=train.labels[on_device], rows=rows)
 
     def chosen(self, labels: np.ndarray, seed: int) -> np.ndarray:
-        """Which labels are looked at.
+        """Which labels are used.
 
         Args:
             labels: Labels of the training images, int64 [N].
@@ -119,7 +119,7 @@ class Probe(Method):
 
 
 def draw(labels: np.ndarray, number: int, classes: int, seed: int) -> np.ndarray:
-    """Some images, as many of each class; what is left over goes to classes drawn at random.
+    """Draw images, equally many of each class; the remainder goes to classes drawn at random.
 
     Args:
         labels: Labels of the images, int64 [N].
@@ -170,7 +170,7 @@ class LinearProbe(Probe):
 
     @torch.no_grad()
     def validate(self, network: nn.Module, data: Images) -> Validation:
-        """As `Method.validate`; the features of the images are computed but once."""
+        """As `Method.validate`; the features of the images are computed only once."""
         if self.validation is None:
             self.validation = Classifier(network.encoder, self.meta).logits(data)
         features = torch.from_numpy(self.validation).to(data.labels.device)
@@ -178,7 +178,7 @@ class LinearProbe(Probe):
 
 
 class Features(Batches):
-    """Batches of what a frozen encoder makes of images; without augmentation computed once.
+    """Batches of a frozen encoder's features; without augmentation computed only once.
 
     Args:
         data: The images.
@@ -280,7 +280,7 @@ class Untrained(ReplicaPool):
 
 
 class OneSample(Batches):
-    """A single batch an epoch, of places of images instead of images."""
+    """A single batch per epoch, of places of images instead of images."""
 
     def __len__(self) -> int:
         return 1
@@ -293,9 +293,9 @@ class OneSample(Batches):
 class Voters(nn.Module):
     """Nearest-neighbour classifier: features are compared by cosine similarity.
 
-    Logits are logarithms of the sums of weights by class, and so their softmax is the share of the
-    votes. Each class has one vote more, of weight 1, as from a neighbour at right angles: a class
-    without votes has a finite loss.
+    Logits are logarithms of the sums of weights by class, so that their softmax is each class's
+    share of the votes. Each class has one more vote, of weight 1, as from a neighbour at right
+    angles: a class without votes then has a finite loss.
 
     Args:
         encoder: Module from images to features [N, D].
@@ -315,7 +315,7 @@ class Voters(nn.Module):
         self.register_buffer("labels", torch.zeros(neighbours, dtype=torch.int64))
 
     def set_voters(self, features: Tensor, labels: Tensor) -> None:
-        """Take in those that vote: features float32 [M, D] and labels int64 [M]."""
+        """Set the images that vote: features float32 [M, D] and labels int64 [M]."""
         self.bank, self.labels = nn.functional.normalize(features, dim=1), labels
 
     def forward(self, images: Tensor) -> Tensor:
@@ -332,7 +332,7 @@ class Voters(nn.Module):
         return torch.log1p(weights @ nn.functional.one_hot(self.labels, self.classes).float())
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *rest: object) -> None:
-        for name in ("bank", "labels"):  # as many as there are
-            device = getattr(self, name).device  # a checkpoint is read into memory first
+        for name in ("bank", "labels"):  # of the length that the state has
+            device = getattr(self, name).device  # a checkpoint is read into CPU memory first
             setattr(self, name, torch.empty_like(state_dict[prefix + name], device=device))
         super()._load_from_state_dict(state_dict, prefix, *rest)

@@ -1,4 +1,4 @@
-"""Members that one network becomes one after the other, in the course of a single training."""
+"""Ensembles whose members are states of one network in the course of a single training."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from thumbnets.training.settings import TrainSettings
 
 
 class SequentialEnsemble(Ensemble):
-    """The last member trains all the time; its weights become another member's at times.
+    """The last member trains all the time; at times its weights are copied to another member.
 
-    On the way the members so far predict, and the one in training with them.
+    Meanwhile, the finished members predict together with the one in training.
     """
 
     ensemble: Members
@@ -79,7 +79,7 @@ class Restarts(Schedule):
 
 
 def settings_of(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Rates, momenta and all else that an optimizer holds of its groups besides the parameters."""
+    """Rates, momenta and all else that an optimizer's groups hold besides the parameters."""
     return [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
 
 

@@ -1,4 +1,4 @@
-"""SimCLR: learning features without labels, as those that two views of an image have in common."""
+"""SimCLR: learning, without labels, features that two views of an image have in common."""
 
 from collections.abc import Iterator
 
@@ -35,13 +35,13 @@ def simclr(
 ) -> Method:
     """Tell the other view of an image from the views of all other images of the batch.
 
-    Saved is the network without its last linear layer; the projection head is discarded.
-    The views are made by `augment`, each by draws of its own. Accuracies of the learning curve are
-    shares of views whose nearest other view is of the same image. Labels are not looked at.
+    The network is saved without its last linear layer; the projection head is discarded. The views
+    are made by `augment`, each by draws of its own. Accuracies of the learning curve are shares of
+    views whose nearest other view is of the same image. Labels are not used.
 
     Args:
         temperature: Divisor of the similarities; the lower, the more the nearest ones count.
-        projection: Number of values that a view is compared by, the outputs of a head with one
+        projection: Number of values by which views are compared: the outputs of a head with one
             hidden layer.
         hidden: Number of units of that layer; None: as many as features, as in the paper.
 
@@ -148,11 +148,11 @@ class SimCLR(Method):
 
 
 class Views(Batches):
-    """Batches of two views an image: first one of each, then in the same order the other."""
+    """Batches of two views per image: first one of each, then, in the same order, the other."""
 
     @property
     def seen(self) -> int:
-        """Views an epoch."""
+        """Views per epoch."""
         return 2 * super().seen
 
     def run(self, order: Tensor, epoch: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:

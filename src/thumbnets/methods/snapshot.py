@@ -15,9 +15,10 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 def snapshot(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
     """The schedule runs `members` times; the weights at the end of each cycle are a member.
 
-    Every cycle begins with the weights and momenta of the last one's end. With `schedule: cosine`
-    the rate of step i is lr / 2 * (cos(pi * (i mod T) / T) + 1), T being the steps of a cycle, as
-    in the source; other schedules do as well. The mean of the members' probabilities predicts.
+    Every cycle begins with the weights and momenta from the end of the previous one. With
+    `schedule: cosine` the rate of step i is lr / 2 * (cos(pi * (i mod T) / T) + 1), T being the
+    steps of a cycle, as in the source; other schedules work as well. The prediction is the mean of
+    the members' probabilities.
 
     Source: Huang et al. 2017, arXiv:1704.00109.
     """

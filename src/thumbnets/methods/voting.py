@@ -10,7 +10,7 @@ from thumbnets.training.settings import ModelSettings
 
 @METHODS.register(excludes=("clip", "weights"), refuses={"optimizer": "muon"})
 def voting(settings: ModelSettings, meta: Meta, *, members: Several = 5) -> Method:
-    """Independent members on the same images; the mean of their probabilities predicts.
+    """Independent members on the same images; the prediction is the mean of their probabilities.
 
     Source: Lakshminarayanan et al. 2017, arXiv:1612.01474, without the adversarial images.
     """

@@ -81,7 +81,7 @@ def read_key(path: Path) -> str | None:
     """The key that a file was saved with; None if there is no such file, or it is damaged."""
     try:
         return _read_verified(path)[0].get("key")
-    except Exception:  # of whatever type: a file that can't be used is written again
+    except Exception:  # of any type: a file that can't be used is written again
         return None
 
 

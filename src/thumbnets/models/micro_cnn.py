@@ -17,8 +17,8 @@ from thumbnets.registry import NETWORKS
 def micro_cnn(*, in_channels: int, image_size: int, num_classes: int) -> nn.Module:
     """One convolution of derivatives, used three times, and channels read out by position.
 
-    It is applied once at a half and twice at a quarter of the image's side, with norms of its own
-    each time and added to its input; its parameters count once. Each channel at an eighth of the
+    It is applied once at a half and twice at a quarter of the image's side, each time with norms of
+    its own and added to its input; its parameters count once. Each channel at an eighth of the
     side is then summed with two sets of weights by position, which takes fewer parameters than the
     channels that a global average would need.
 
@@ -45,7 +45,7 @@ class DerivativeConv2d(nn.Conv2d):
     """A 3x3 convolution whose kernels are weighted sums of four fixed ones: 4 weights, not 9.
 
     The four, each of unit length: the pixel itself, its two first derivatives (Sobel), and its
-    Laplacian. The size is kept, and there is no bias. Its weight is of shape [out_channels,
+    Laplacian. The size is kept, and there is no bias. The weight has the shape [out_channels,
     in_channels, 4].
 
     Args:

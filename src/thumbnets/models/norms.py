@@ -9,8 +9,8 @@ _VECTOR = 8  # float32 values
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch norm as `nn.BatchNorm2d`, faster to train on a CPU where channels are few.
 
-    Of images with channels last torch takes the channels beyond a multiple of a vector one value
-    at a time: 4 of them take twelve times as long as with channels first.
+    With channels last, torch computes the channels beyond a multiple of a vector one value at a
+    time: 4 of them take twelve times as long as with channels first.
     """
 
     def forward(self, images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from thumbnets.models import create_model
 
 
 class NetworkSettings(Protocol):
-    """What a model block says of its network, see `training.settings.ModelSettings`."""
+    """What a model block sets of its network, see `training.settings.ModelSettings`."""
 
     name: str
     arch: str

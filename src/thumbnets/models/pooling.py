@@ -1,9 +1,9 @@
-"""ReLU behind max pooling, where a network has it before: the same function in less time.
+"""Moving a ReLU from before a max pooling to behind it: the same function in less time.
 
-The largest value of a window is the same before and after a ReLU, and so is its place unless it is
-not positive, in which case its gradient is zero. So values, gradients and trained weights are the
-same bit for bit, and the ReLU sees a quarter of the values. Networks are built as their sources
-have them (descriptions and costs are of that order); training brings them into this one.
+The largest value of a window is at the same place with and without a ReLU, unless it is not
+positive; its gradient is then zero. So values, gradients and trained weights are the same bit for
+bit, and the ReLU sees a quarter of the values. Networks are built in the order of their sources,
+to which descriptions and costs refer; training reorders them.
 """
 
 from torch import nn
@@ -36,7 +36,7 @@ def _is_plain(module: nn.Module) -> bool:
 
 
 def _take_last_relu(parent: nn.Sequential, name: str) -> nn.ReLU | None:
-    """Replace a ReLU that a child is, or ends with, by nothing; None if it has none there."""
+    """Remove and return the ReLU that a child is, or ends with; None if there is none."""
     child = parent._modules[name]
     if type(child) is nn.ReLU:
         setattr(parent, name, nn.Identity())

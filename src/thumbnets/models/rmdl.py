@@ -8,7 +8,7 @@ def drawing(network: str, architecture: int) -> Callable[[int, int], int]:
     """Uniform draws of whole numbers that depend on the network and its architecture number alone.
 
     Args:
-        network: Name of the network, so that networks of one number are drawn independently.
+        network: Name of the network, so that networks with the same number are drawn independently.
         architecture: Number of the architecture.
 
     Returns:

@@ -50,7 +50,7 @@ def rmdl_rnn(
 
 
 class _RowByRow(nn.Module):
-    """From images [N, C, H, W] by codes of rows [N, H, row_units] to logits [N, classes]."""
+    """From images [N, C, H, W] via codes of rows [N, H, row_units] to logits [N, classes]."""
 
     def __init__(
         self,

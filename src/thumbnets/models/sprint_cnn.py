@@ -44,6 +44,6 @@ def sprint_cnn(
         *rectified(nn.BatchNorm2d(2 * width)),
         nn.Flatten(),
     ]
-    if hidden:  # in their order, which is that of the draws of their weights
+    if hidden:  # built in order: so their weights are drawn
         layers += [nn.Linear(features, hidden, bias=bias), *rectified(nn.BatchNorm1d(hidden))]
     return nn.Sequential(*layers, nn.Linear(hidden or features, num_classes))

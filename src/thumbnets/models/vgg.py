@@ -131,9 +131,9 @@ def vgg11(
 ) -> nn.Module:
     """The eight convolutions of torchvision's configuration A, at a size that small images have.
 
-    Poolings round up, since five of them leave nothing of 28 pixels otherwise, and one linear
-    layer reads the mean of the last feature maps: torchvision's three, of 119 million values, are
-    for feature maps of 7x7. If 32 divides their side, images have torchvision's feature maps.
+    Poolings round up, since otherwise five of them leave nothing of 28 pixels. One linear layer
+    reads the mean of the last feature maps; torchvision's three, of 119 million values, are for
+    feature maps of 7x7. If 32 divides the side of the images, feature maps are torchvision's.
 
     Args:
         batch_norm: Whether each convolution has a batch norm (torchvision's vgg11_bn) or not
