@@ -55,7 +55,7 @@ def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
     """Every block merged over its bases, without the key `base`.
 
     Raises:
-        ValueError: A base is no block, or blocks are each other's base.
+        ValueError: A base is not a block, or blocks are each other's base.
     """
     resolved: dict[str, Block] = {}
 

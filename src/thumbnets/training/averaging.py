@@ -20,9 +20,9 @@ class Average:
 
     Args:
         network: Network with its first weights, on the device that computes; trained in place.
-        share: Share of the newest weights in the average, by the number of weights averaged before.
-        start: Steps before the first that counts.
-        every: Steps from one that counts to the next.
+        share: Function from the number of weights averaged before to the share of the newest ones.
+        start: Steps before the first one that is averaged.
+        every: Steps from one that is averaged to the next.
         average_statistics: Whether the statistics of batch norms are averaged as weights are. If
             not, call `refresh_statistics` before the average is used.
     """
@@ -127,7 +127,7 @@ def ema(network: nn.Module, *, steps: int, decay: Probability = 0.999, every: Co
     """Exponential moving average of weights and of the statistics of batch norms.
 
     The decay of average n (0, 1, …) is the lesser of `decay` and (1 + n) / (10 + n), so that the
-    first weights don't hang on in a short run.
+    first weights don't linger in a short run.
 
     Source: Polyak and Juditsky 1992; the rise of the decay is that of TensorFlow's
     ExponentialMovingAverage.
@@ -143,7 +143,7 @@ def ema(network: nn.Module, *, steps: int, decay: Probability = 0.999, every: Co
 def swa(network: nn.Module, *, steps: int, start: Probability = 0.75, every: Count = 1) -> Average:
     """Plain mean of the weights from the share `start` of the run on; batch norms are refreshed.
 
-    Source: Izmailov et al. 2018, arXiv:1803.05407; there one step an epoch counts.
+    Source: Izmailov et al. 2018, arXiv:1803.05407; there one step per epoch is averaged.
     """
 
     def share(count: int) -> float:

@@ -23,9 +23,9 @@ class Images:
     Attributes:
         images: uint8 [M, C, H, W].
         labels: int64 [N], on the device that computes.
-        rows: int64 [N] on the CPU, which images of the split they are; None: all of them. Those in
-            memory hold these alone, a map all.
-        mapped: The array that a memory map stands behind `images`, if there is one.
+        rows: int64 [N] on the CPU, which images of the split they are; None: all of them. In
+            memory, `images` holds these alone; a map holds all.
+        mapped: The memory-mapped array behind `images`, if there is one.
     """
 
     images: Tensor
@@ -98,7 +98,7 @@ class RandomStreams:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Where all streams stand, torch's global ones included: the CPU's and this GPU's."""
+        """The state of all streams, including torch's global ones: the CPU's and this GPU's."""
         bits, device = [random.bit_generator.state for random in self.dropout], self.order.device
         return {
             "order": self.order.get_state(),
@@ -150,11 +150,11 @@ class Batches:
 
     @property
     def seen(self) -> int:
-        """Images an epoch: all, but for a last batch of one."""
+        """Images per epoch: all, except a last batch of one."""
         return min(len(self.data), len(self) * self.size)
 
     def shuffled(self) -> Tensor:
-        """A new random order of the images, or of as many in which classes are even: int64 [N]."""
+        """A new random order of the images, or of as many with classes balanced: int64 [N]."""
         if self.classes:
             return balanced_order(self.classes, len(self.data), self.streams.order)
         device = self.data.labels.device

@@ -16,12 +16,12 @@ _MARK_BYTES = 32  # of SHA-256
 
 
 class Checkpoint:
-    """A file with the state of one training, written anew every so often.
+    """A file with the state of one training, rewritten at intervals.
 
     Args:
         path: File of the checkpoint.
         key: Hash of the training's inputs: a state that was saved under another one is not resumed.
-        every: Seconds from one writing to the next; no number depends on it.
+        every: Seconds from one writing to the next; no result depends on it.
     """
 
     def __init__(self, path: Path, key: str, every: float) -> None:
@@ -29,7 +29,7 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The state that was saved last, on the CPU; None if there is none of this training."""
+        """The state that was saved last, on the CPU; None if there is none for this training."""
         try:
             file = self.path.open("rb")
         except FileNotFoundError:

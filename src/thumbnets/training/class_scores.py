@@ -13,12 +13,12 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Of each class, float64 [K]; NaN where it is undefined.
+    """Scores of each class, float64 [K]; NaN where they are undefined.
 
     Attributes:
-        precision: Share of the images taken for the class that are of it; undefined where there is
+        precision: Share of the images predicted as the class that are of it; undefined if there are
             none.
-        recall: Share of the images of the class that are taken for it; undefined where there is
+        recall: Share of the images of the class that are predicted as it; undefined if there are
             none.
         f1: Harmonic mean of the two, 0 where no image of the class is recognised; undefined where
             recall is.
@@ -30,19 +30,19 @@ class ClassScores:
 
     @classmethod
     def of(cls, matrix: np.ndarray) -> "ClassScores":
-        """Of a confusion matrix [K, K]."""
+        """The scores of a confusion matrix [K, K]."""
         hits, actual, claimed = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
         of_both = np.where(actual > 0, actual + claimed, 0)
         return cls(ratio(hits, claimed), ratio(hits, actual), ratio(2 * hits, of_both))
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Part by whole; NaN where the whole is 0."""
+    """Part divided by whole; NaN where the whole is 0."""
     return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
 
 
 def mean_of_defined(values: np.ndarray) -> float:
-    """Mean of values of which one at least is no NaN."""
+    """Mean of the values that are not NaN, one at least."""
     return float(values[~np.isnan(values)].mean())
 
 
@@ -50,7 +50,7 @@ def macro_f1(labels: np.ndarray, predicted: np.ndarray, classes: int) -> float:
     """Mean F1 of the classes that have images.
 
     Args:
-        labels: int64 [N], of one image at least.
+        labels: int64 [N], N at least 1.
         predicted: int64 [N].
         classes: Number of classes.
     """

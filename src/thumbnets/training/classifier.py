@@ -1,4 +1,4 @@
-"""A trained network, with what brings images into the form that it was trained on."""
+"""A trained network, with the normalisation that it was trained with."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from thumbnets.data.arrays import Meta, at_once
 
 
 class Batched(Protocol):
-    """Images, some at a time: a tensor, `training.batches.Images`, or what holds several each.
+    """Images, some at a time: a tensor, `training.batches.Images`, or bags of images.
 
-    A part that is no tensor has `changed`, which gives it with its images changed.
+    A part that is not a tensor has a method `changed`, which returns it with its images changed.
     """
 
     def split(self, size: int) -> Iterable[Tensor]: ...
@@ -36,7 +36,7 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def check_finite(logits: np.ndarray) -> np.ndarray:
-    """Check that a prediction can be made of logits.
+    """Check that a prediction can be made from logits.
 
     Args:
         logits: float [N, K], class scores before the softmax.
@@ -69,7 +69,7 @@ class Classifier:
 
     @property
     def at_once(self) -> int:
-        """Images that are looked at together: 1000, or as many as are not too large."""
+        """Number of images that are computed together: 1000, or fewer if they are large."""
         return at_once(4 * self.meta.channels * self.meta.image_size**2, 1000)  # float32
 
     def logits(
@@ -82,8 +82,8 @@ class Classifier:
 
         Args:
             images: uint8 [N, C, H, W], on any device.
-            batch_size: Images at a time, by default `at_once`; the result does not rest on it but
-                for rounding.
+            batch_size: Images at a time, by default `at_once`; it changes the result only by
+                rounding.
             view: Changes the images, still uint8, before they are normalised.
 
         Returns:

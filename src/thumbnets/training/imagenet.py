@@ -1,7 +1,7 @@
 """Weights of networks that were trained on ImageNet, as torchvision publishes them.
 
-Stage `download` fetches them (see `thumbnets.fetching`). torchvision is imported where it is asked,
-since that takes seconds.
+Stage `download` fetches them (see `thumbnets.fetching`). torchvision is imported only where it is
+needed, since that takes seconds.
 """
 
 import re
@@ -17,12 +17,12 @@ from thumbnets.artifacts import sha256
 IMAGENET = "imagenet"  # the value of `weights`
 FOLDER = paths.PRETRAINED / "imagenet"
 _LIBRARY = "torchvision/"
-# Of files that are known whole; the name of any other one ends with 8 to 10 digits of it.
+# SHA-256 of files where all of it is known; other files' names end with its first 8 to 10 digits.
 _KNOWN = (
     "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",  # resnet18
     "047dcff4addef86ea5bc2eff13c9614dc11f47ab1160d0a71a25e7db994f4e1f",  # mobilenet_v3_small
 )
-# They turn the usual normalisation back into this one before their first layer.
+# Networks that turn the usual normalisation back into this one before their first layer.
 _HALVES = ("googlenet", "inception_v3")
 
 
@@ -33,8 +33,8 @@ class Published:
     Attributes:
         file: Name of their file.
         sha256: Its SHA-256, or the first 8 to 10 digits where no source states all 64.
-        mean: What the network wants taken from each channel, fractions of 255.
-        std: What it wants each channel divided by, likewise.
+        mean: Mean that the network expects subtracted from each channel, fractions of 255.
+        std: Standard deviation that it expects each channel divided by, likewise.
         source: Name in torchvision, and licence.
     """
 
@@ -103,10 +103,10 @@ def file_of(arch: str) -> Path:
 
 
 def fitted(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Published weights under the names of today, and for the size and channels of other images.
+    """Published weights under their current names, fitted to the size and channels of the images.
 
-    The filters of a first layer for colour are added up for grey images, which have all three
-    channels alike; positions of a vision transformer are interpolated.
+    For grey images, whose three channels would be alike, the filters of a first layer for colour
+    are added up; position embeddings of a vision transformer are interpolated.
 
     Args:
         found: Names and tensors of the file.

@@ -48,7 +48,7 @@ class Epoch:
         return self.validation_loss if f1 is None else -f1
 
     def as_row(self) -> dict[str, float | None]:
-        """The epoch as a row of a table, without a column for a macro F1 that nobody asked for."""
+        """The epoch as a row of a table, without a column for a macro F1 that is not computed."""
         row = asdict(self)
         if self.validation_macro_f1 is None:
             del row["validation_macro_f1"]
@@ -56,7 +56,7 @@ class Epoch:
 
 
 class Watcher(Protocol):
-    """Observer of every batch and epoch; `done` batches of a resumed training lie behind it."""
+    """Observer of every batch and epoch; `done` is the number of batches before a resumption."""
 
     def start(self, epochs: int, steps: int, done: int) -> None: ...
 
@@ -108,7 +108,7 @@ def fit(
         method: The way in which the network of a block learns.
         train: Images to learn from.
         validation: Images that the plateau schedule and early stopping look at, and that the curve
-            shows; None if nothing of them is wanted.
+            shows; None for none of these.
         seed: Seed of every generator.
         watcher: Observer that shows progress.
         checkpoint: File that the state is saved to every so often, and at the end.
@@ -212,7 +212,7 @@ class Training:
         return Classifier(network, self.method.example_meta, self.halvings)
 
     def _begin_epoch(self) -> None:
-        """Draw the order of the images; what follows is of the epoch's steps so far."""
+        """Draw the order of the images, and reset what is recorded of the epoch's steps."""
         self.order = self.batches.shuffled()
         self.losses = torch.zeros(len(self.batches), device=self.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=self.device)

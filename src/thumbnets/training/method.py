@@ -1,4 +1,4 @@
-"""What the loop asks of a method: how a network learns is decided there, when it does so here."""
+"""What the training loop needs of a method: that decides how a network learns, the loop when."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +13,7 @@ from thumbnets.training.settings import ModelSettings, TrainSettings
 
 
 class Validation(NamedTuple):
-    """Scores on images that are not trained on; the macro F1 is None of what has no classes."""
+    """Scores on images that are not trained on; the macro F1 is None without classes."""
 
     loss: float
     accuracy: float

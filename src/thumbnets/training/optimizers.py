@@ -45,7 +45,7 @@ def _spare_vectors(optimizer: Optimizer) -> None:
 
 
 class SlowWeights:
-    """Lookahead: every so many steps, slow weights go towards the optimizer's and replace them.
+    """Lookahead: every few steps, slow weights move towards the optimizer's and replace them.
 
     Hangs on the optimizer's own hooks, so that its state holds the slow weights. Momentum stays.
     Between two such steps the network has the fast weights, also at the end of the run.
@@ -86,7 +86,7 @@ def sgd(
     weight_decay: float,
     nesterov: bool = False,
 ) -> Optimizer:
-    """Stochastic gradient descent with momentum, on request Nesterov's."""
+    """Stochastic gradient descent with momentum, optionally Nesterov's."""
     parameters = network.parameters()
     return SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
 

@@ -47,8 +47,8 @@ def take_weights(
     Args:
         network: Network that is changed in place.
         path: A .safetensors file, or a state_dict as `torch.save` writes it.
-        convert: Function of the file's tensors by name, and of the network's, which changes the
-            first so that they fit.
+        convert: Function of the file's tensors by name and of the network's, which fits the first
+            to the second.
 
     Returns:
         What was taken and what was not, in a sentence.

@@ -1,4 +1,4 @@
-"""Showing how a training goes: a bar in a terminal, a line an epoch elsewhere."""
+"""Showing the progress of a training: a bar in a terminal, a line per epoch elsewhere."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ class Progress:
         self.bar = tqdm(desc=title, unit="batch", leave=False, disable=None)
 
     def start(self, epochs: int, steps: int, done: int) -> None:
-        """Note how much there is to do: epochs, batches an epoch, and batches done before."""
+        """Note how much there is to do: epochs, batches per epoch, and batches done before."""
         self.epochs = epochs
         self.started = time.perf_counter()
         self.bar.reset(total=epochs * steps)

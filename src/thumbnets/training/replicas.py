@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from thumbnets.models.layers import draw_dropout_from
 
-# From network, images, targets and the part of the batch that they are to that part of the gradient
-# (a tensor a parameter) and of the mean loss, and to whatever else is of interest, a sum.
+# From network, images, targets and their share of the batch to that share of the gradient (one
+# tensor per parameter) and of the mean loss, and to a sum of whatever else is of interest.
 Gradients = Callable[[nn.Module, Tensor, Tensor, float], tuple[list[Tensor], Tensor, Tensor]]
 
 
@@ -26,7 +26,7 @@ class ReplicaPool:
     """A network and its replicas, which share its parameters.
 
     As in data-parallel training on several devices, batch norms take their statistics from the
-    share of a batch that their thread sees, and the running ones are those of the first.
+    share of a batch that their thread sees; the running statistics are those of the first thread.
 
     Args:
         network: Module in training, on the device that computes.
@@ -40,7 +40,7 @@ class ReplicaPool:
         for replica, random in zip(self.networks, dropout, strict=True):
             draw_dropout_from(replica, random)
         self.parameters = list(network.parameters())
-        self._threads: list[int] = []  # the system's numbers of those that have begun
+        self._threads: list[int] = []  # the system's ids of those that have begun
         self._pool = ThreadPoolExecutor(max(1, threads - 1), "replica", self._begin)
 
     def replicas_of(self, network: nn.Module, threads: int) -> list[nn.Module]:
@@ -77,15 +77,15 @@ class ReplicaPool:
         return total, other
 
     def at_once(self, function: Callable, arguments: list[tuple]) -> list:
-        """Call a function with each of some arguments, at most one a thread."""
+        """Call a function with each of some arguments, at most one per thread."""
         waiting: list[Future] = [self._pool.submit(function, *some) for some in arguments[1:]]
         return [function(*arguments[0]), *(future.result() for future in waiting)]
 
     def close(self) -> None:
         """End the threads.
 
-        torch asks for the interpreter once more as each one ends, and aborts if that is going down:
-        so wait until they have ended for the system too (on Linux; elsewhere it can't be seen).
+        As each one ends, torch needs the interpreter once more, and aborts if it is shutting down:
+        so wait until the system has ended them too (on Linux; elsewhere this can't be seen).
         """
         self._pool.shutdown()
         while any(os.path.exists(f"/proc/self/task/{number}") for number in self._threads):
@@ -99,8 +99,8 @@ class ReplicaPool:
 def assign_gradients(gradients: Iterable[Tensor], parameters: Iterable[Tensor]) -> None:
     """Put gradients where an optimizer looks for them, each in the memory layout of its parameter.
 
-    torch's fused optimizers take both as they lie in memory, whatever their strides, and would
-    move other weights than those that the gradient is of.
+    torch's fused optimizers read both as they lie in memory, whatever their strides: with another
+    layout, a gradient would move the wrong weights.
     """
     for gradient, parameter in zip(gradients, parameters, strict=True):
         if gradient.stride() != parameter.stride():

@@ -1,4 +1,4 @@
-"""Orders of the images of an epoch in which classes are even."""
+"""Orders of the images of an epoch in which the classes are balanced."""
 
 import torch
 from torch import Generator, Tensor
@@ -11,9 +11,9 @@ def by_class(labels: Tensor) -> list[Tensor]:
 
 
 def balanced_order(classes: list[Tensor], count: int, generator: Generator) -> Tensor:
-    """A random order in which each class has as many images, but for one more of some.
+    """A random order with equally many images of each class, or one more of some.
 
-    An image comes again once all others of its class have come as often.
+    An image is repeated only once all others of its class have come as often.
 
     Args:
         classes: Indices of the images of each class, from `by_class`.

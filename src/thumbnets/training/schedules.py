@@ -27,7 +27,7 @@ class Schedule:
     Args:
         optimizer: Optimizer whose learning rate is set.
         settings: What controls the training, with the name of the schedule.
-        steps_per_epoch: Batches an epoch.
+        steps_per_epoch: Batches per epoch.
     """
 
     def __init__(self, optimizer: Optimizer, settings: TrainSettings, steps_per_epoch: int) -> None:
@@ -133,7 +133,7 @@ def multi_step(
 def polynomial(
     optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, power: Positive = 1.0
 ) -> LRScheduler:
-    """Fall to 0 as (the share of the run that is left) ** power; with power 1, along a line."""
+    """Fall to 0 as (the share of the run that is left) ** power; linear with power 1."""
     return PolynomialLR(optimizer, epochs * steps_per_epoch, power)
 
 
@@ -146,7 +146,7 @@ def triangular(
     rise: Share = 0.3,
     cycles: Count = 1,
 ) -> LRScheduler:
-    """Along a line from 0 to `lr` and back to 0, `cycles` times.
+    """Rise linearly from 0 to `lr` and fall back to 0, `cycles` times.
 
     Args:
         rise: Share of a cycle that rises.
@@ -154,7 +154,7 @@ def triangular(
     Source: Smith 2017, arXiv:1506.01186.
     """
     steps = epochs * steps_per_epoch
-    if steps == 1:  # all that there is begins at 0
+    if steps == 1:  # the only one would be at 0
         return ConstantLR(optimizer, factor=1.0)
     length = steps / cycles
     if length < 2:
@@ -193,7 +193,7 @@ def onecycle(
     end_factor: Positive = 1e4,
     cycle_momentum: bool = True,
 ) -> LRScheduler:
-    """Rise to `lr` over the share `rise` of the run, then fall; momentum runs against it.
+    """Rise to `lr` over the share `rise` of the run, then fall; momentum moves the opposite way.
 
     Args:
         start_factor: The run begins at lr / start_factor …

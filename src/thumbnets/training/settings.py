@@ -41,7 +41,7 @@ class Lookahead(Checked):
     steps: Count
     """Steps of the optimizer between two of the slow weights."""
     alpha: Annotated[float, Field(gt=0, le=1)]
-    """Share of the way that the slow weights go."""
+    """Share of the way to the optimizer's weights that the slow weights go."""
 
 
 class PowerWeights(Checked):
@@ -52,7 +52,7 @@ class PowerWeights(Checked):
 
 
 def _of_one_kind(weights: Any) -> Any:
-    """Tell a wrong value in one line, not as each of the kinds that class_weights may be."""
+    """Report a wrong value in one line, not one for each type that class_weights may have."""
     match weights:
         case None | "balanced" | PowerWeights():
             known = True
@@ -83,7 +83,7 @@ class Patches(Checked):
     """permute: the pixels patch after patch; shared: one network for all, logits averaged."""
 
 
-# How params.yaml writes that a key does nothing, where that is not null.
+# Values by which params.yaml turns a key off, where that is not null.
 _UNSET = {"augment": "[]", "label_smoothing": "0", "refit": "false"}
 
 
@@ -101,7 +101,7 @@ class TrainSettings(Sparse):
     optimizer: choice_of(OPTIMIZERS)
     """How gradients become steps."""
     lr: Positive
-    """Learning rate; the highest one where the schedule has a course."""
+    """Learning rate; the highest one if the schedule changes it."""
     momentum: Annotated[float, Field(ge=0, lt=1)]
     """Momentum, or the first beta of Adam, AdamW and LAMB; Adadelta has none. Without effect under
     schedule onecycle, which sets its own, unless `cycle_momentum` is false."""
@@ -122,18 +122,18 @@ class TrainSettings(Sparse):
     """How weights are drawn before the first step."""
     weights: str | None
     """A file of weights to begin with, in place of those that `init` has drawn; or `imagenet`, for
-    those that torchvision publishes of its networks, which are fetched."""
+    those that torchvision publishes for its networks, which are fetched."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     """Share of the target that is spread evenly over the classes."""
     class_weights: Annotated[
         Literal["balanced"] | list[NonNegative] | PowerWeights | None, BeforeValidator(_of_one_kind)
     ]
     """How much an image of each class counts in the training loss; validation counts all alike.
-    Beside label_smoothing, as torch has it, the spread share of each class counts by the weight of
-    that class: at 20 images to one, 0.1 outweighs what is right. Use one of them."""
+    With label_smoothing, as in torch, the share spread to each class is multiplied by the weight of
+    that class: at 20 images to one, a smoothing of 0.1 outweighs the right class. Use only one."""
     sampling: Literal["balanced"] | None = None
-    """balanced: an epoch has as many images of each class, of a rare one again and again, and of a
-    common one others each time; null: each image once."""
+    """balanced: an epoch has equally many images of each class: those of a rare class repeat, those
+    of a common class change from epoch to epoch; null: each image once."""
     early_stopping: EarlyStopping | None
     augment: list[choice_of(AUGMENTATIONS)]
     """Applied to every training batch, in this order."""
@@ -196,13 +196,13 @@ class TrainSettings(Sparse):
         return self
 
     def check_method(self) -> None:
-        """Refuse settings that the method can do nothing with.
+        """Refuse settings that the method can't use.
 
-        Not when settings are read: what `train` says for all blocks may be wrong for one that is
-        not in the run.
+        Not done when settings are read: what `train` sets for all blocks may be wrong for one that
+        is not in the run.
 
         Raises:
-            ValueError: Threads, epochs, or a key that the method leaves no place for.
+            ValueError: Threads, epochs or another key do not fit the method.
         """
         name, metadata = self.method.name, METHODS[self.method.name].metadata
         if metadata.whole_batch and self.threads > 1:
@@ -220,7 +220,7 @@ class TrainSettings(Sparse):
 
     @property
     def watches(self) -> list[str]:
-        """The keys for which validation images decide something along the way."""
+        """The keys for which validation images decide something during training."""
         plateau = SCHEDULES[self.schedule.name].metadata.every == "plateau"
         return ["early_stopping"] * bool(self.early_stopping) + ["schedule"] * plateau
 
@@ -268,11 +268,11 @@ class ModelSettings(Checked):
     """Options of the architecture, defaults filled in."""
     train: TrainSettings
     rotate: bool
-    """Whether the validating fold goes by the seed (k-fold cross-validation), or is always 0."""
+    """Whether the fold that validates depends on the seed (k-fold cross-validation), or is 0."""
 
     @property
     def files(self) -> dict[str, tuple[Path, str]]:
-        """Files that the training reads, by the key that names them; what to do without them."""
+        """Files that the training reads, by key, each with what to do if it is missing."""
         method = self.train.method
         named = {
             f"method.{key}": (Path(method.options[key]), remedy)
