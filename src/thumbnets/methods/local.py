@@ -41,7 +41,7 @@ def local(
     Args:
         loss: pred, the cross-entropy of a linear layer on the block's output; sim, the distance
             between the similarities of outputs and those of labels; predsim, both.
-        beta: Share of sim in predsim; the rest is the weight of pred and of the output layer's loss.
+        beta: Weight of sim in predsim; the rest is that of pred and of the output layer's loss.
         decoder: Largest number of inputs of pred's linear layer; larger maps are averaged first.
         bio: Nothing is backpropagated: targets are random projections of the labels, the gradient
             of pred comes back through fixed random weights (feedback alignment), and sim compares
