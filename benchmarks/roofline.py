@@ -101,7 +101,7 @@ def both_ways(layer: nn.Module, image: Tensor, output: Tensor, first: bool) -> N
 
 
 def bytes_a_second(count: int, repeats: int) -> float:
-    """Bytes per second that a core copies (read and written), with `count` bytes in both tensors."""
+    """Bytes per second that a core reads and writes when it copies, `count` bytes in all."""
     source = torch.rand(max(1, count // (2 * _FLOAT)))
     target = torch.empty_like(source)
     return 2 * _FLOAT * source.numel() / least(partial(target.copy_, source), repeats)
