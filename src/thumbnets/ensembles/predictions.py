@@ -14,7 +14,7 @@ def read_ensemble_predictions() -> Predictions:
     """Combine the test predictions of the selected ensemble's members.
 
     Raises:
-        ValueError: An artifact is missing, or the artifacts are of different runs.
+        ValueError: An artifact is missing, or the artifacts come from different runs.
     """
     selected, selection = read_json(paths.ENSEMBLE_METRICS), read_json(paths.SELECTION)
     if selected.get("rule") not in next(iter(selection.values())):

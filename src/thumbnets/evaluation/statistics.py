@@ -83,7 +83,7 @@ def of_groups(scores: np.ndarray, group: np.ndarray | None) -> np.ndarray:
         group: int64 [N], number of the group of each image, from 0; None: each is by itself.
 
     Returns:
-        float [S, G], with the same mean in each row; without groups the scores as they are.
+        float [S, G], with the mean of each row unchanged; without groups the scores as they are.
 
     Source: Cochran 1977, Sampling Techniques, section 9A.1 (linearised ratio of clusters).
     """

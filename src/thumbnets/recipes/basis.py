@@ -56,7 +56,7 @@ def _of_the_run(params: Params) -> Mapping[str, Any]:
         data["duplicates"] = params.data.duplicates
     if params.data.corrections:
         data["corrections"] = sha256(Path(params.data.corrections))
-    keys = ("pool", "split", "ensemble", "evaluation")  # other seeds are told by themselves
+    keys = ("pool", "split", "ensemble", "evaluation")  # other seeds are reported separately
     return {"data": data, **{key: content[key] for key in keys}}
 
 
