@@ -1,14 +1,14 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
-# Stages call `python` and `dvc` by name: the environment's come first.
+# Stages call `python` and `dvc` by name: those of .venv come first.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 UV := $(shell command -v uv 2>/dev/null)
 UV_INSTALL := $(UV) pip install --quiet --python $(VENV)/bin/python
 STAMP := $(VENV)/.requirements
 
-# Trainings at once (default: as cores or GPUs allow); JOBS=1: one after the other.
+# Number of trainings at once (default: as many as cores or GPUs allow; JOBS=1: one by one).
 JOBS ?=
 
 PEERS := $(VENV)/.peers
@@ -40,10 +40,10 @@ repro: install ## run the pipeline: whatever is out of date, and nothing else (J
 	thumbnets train $(addprefix --jobs ,$(JOBS))
 	dvc repro
 
-# Those that run DVC take as long as all others: side by side they need half the time.
+# Tests that run DVC take as long as all others: in parallel both need half the time.
 RUNS := tests/test_pipeline.py tests/faults/test_kills.py tests/recipes tests/launch tests/test_merging.py
 
-# ALL=1: those that take long as well.
+# ALL=1: also the slow tests.
 ALL ?=
 PYTEST := python -m pytest $(if $(ALL),-m "")
 
@@ -52,11 +52,11 @@ test: install ## run the tests (ALL=1: those that take long as well)
 		$(PYTEST) $(addprefix --ignore ,$(RUNS)); others=$$?; \
 		wait $$runs; runs=$$?; cat $$log; rm -f $$log; exit $$((others || runs))
 
-# Damaged files of each kind, and part of the names of kinds: make fuzz COUNT=100 KIND=npz
+# Number of damaged files of each kind, and part of the kinds' names: make fuzz COUNT=100 KIND=npz
 COUNT ?= 10000
 KIND ?=
 
-# Runs of `make kill` that are killed at random moments.
+# Number of runs that `make kill` kills at random moments.
 KILLS ?= 50
 
 fuzz: install ## damage each KIND of file COUNT times, and print what its reader does

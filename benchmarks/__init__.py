@@ -1,1 +1,1 @@
-"""How long training takes, beside the usual tools: one file a question, `python -m benchmarks`."""
+"""Training times compared with the usual tools: one file per question, `python -m benchmarks`."""

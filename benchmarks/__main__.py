@@ -1,6 +1,6 @@
 """Measure: `python -m benchmarks [QUESTION …]`, all questions by default.
 
-`python -m benchmarks gpu` is for a machine with a GPU, and has options of its own.
+`python -m benchmarks gpu` is for a machine with a GPU, and has its own options.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 
 from benchmarks import harness, process
 
-# Modules of this package; each is imported when its turn comes. `ROUNDS` of one are its most.
+# Modules of this package; each is imported when its turn comes. A module's `ROUNDS` caps --repeats.
 QUESTIONS = (
     "graph",
     "cold_start",
@@ -48,7 +48,7 @@ def _options(arguments: argparse.Namespace, repeats: int) -> harness.Options:
 
 
 def main() -> None:
-    """One question after the other; what one finds is kept, whatever becomes of the next."""
+    """Answer one question after the other; results are kept even if a later question fails."""
     if sys.argv[1:2] == ["gpu"]:
         return importlib.import_module("benchmarks.gpu").main(sys.argv[2:])
     parser = _parser()
@@ -58,7 +58,7 @@ def main() -> None:
     if min(arguments.repeats, arguments.images) < 1:
         parser.error("--repeats and --images must be 1 or more")
     for environment in (os.environ, process.ENVIRONMENT):
-        environment["THUMBNETS_DEVICE"] = "cpu"  # which all contenders share
+        environment["THUMBNETS_DEVICE"] = "cpu"  # the same device for all contenders
     failed = []
     for name in arguments.questions or QUESTIONS:
         module = importlib.import_module(f"benchmarks.{name}")

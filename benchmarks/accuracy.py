@@ -1,4 +1,4 @@
-"""How long until the accuracy that the networks' source published, end to end?"""
+"""How long, end to end, until the accuracy that the networks' source published?"""
 
 import statistics
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ _USUAL = f"usual loop, {_SOURCE_EPOCHS} epochs, batch 32"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A short training and what it is measured by.
+    """A short training with its goals.
 
     Attributes:
-        train: Keys of `train` that differ from the block's. The shortest training of those tried,
-            without dropout, whose validation accuracy (mean of seeds 0 to 2) was three quarters of
-            a point above the published test accuracy; the margin, because our test images are about
-            half a point harder than those for validation.
+        train: Keys of `train` that differ from the block's. Of the trainings tried, without
+            dropout, it is the shortest whose validation accuracy (mean of seeds 0 to 2) was three
+            quarters of a point above the published test accuracy. The margin is needed because our
+            test images are about half a point harder than the validation images.
         published: Test accuracy of the source, percent.
         goal: Speed-up over the source's training by the usual loop.
     """
@@ -51,7 +51,7 @@ RECIPES = {
 
 
 def contenders_of(model: str, workers: int, round_: int, options: Options) -> list[Contender]:
-    """Ours, whole, with the seed of the round; and the usual loop for an epoch of the source's."""
+    """Our whole training, with the round's seed; the usual loop for one epoch of the source's."""
     limit = options.images if options.quick else None
     recipe = RECIPES[model].train
     train = {**recipe, "augment": [], "early_stopping": None}

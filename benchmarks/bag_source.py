@@ -1,6 +1,6 @@
-"""One bag at a time: the loop and network of AttentionDeepMIL, as its `main.py` and `model.py`.
+"""One bag at a time: loop and network of AttentionDeepMIL, as in its `main.py` and `model.py`.
 
-torch is imported before thumbnets, whose settings of threads it must not get.
+torch is imported before thumbnets, so that it does not get thumbnets' thread settings.
 
 Source: Ilse et al. 2018, github.com/AMLab-Amsterdam/AttentionDeepMIL.
 """
@@ -18,7 +18,7 @@ from thumbnets.data.bags import Drawing
 
 
 class SourceAttention(nn.Module):
-    """The source's `Attention`, with what it calls on it."""
+    """The source's `Attention`, with the methods that the source calls on it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class SourceAttention(nn.Module):
 
 
 class SourceBags(Dataset):
-    """Bags as the source holds them: a list of tensors, normalised."""
+    """Bags as the source stores them: a list of normalised tensors."""
 
     def __init__(self, data: str, drawing: Drawing, count: int, seed: int) -> None:
         split = load(data, "train")
@@ -70,7 +70,7 @@ class SourceBags(Dataset):
 
 
 def epoch(task: dict, epochs: int) -> Measured:
-    """Train on the bags of the task's block; gives `seconds` an epoch."""
+    """Train on the bags of the task's block; gives `seconds` per epoch."""
     settings = Task(**task).settings
     options = settings.train.method.options
     drawing = Drawing(

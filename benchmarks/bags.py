@@ -1,4 +1,4 @@
-"""How long is an epoch of bags, in ragged batches and one bag at a time?"""
+"""How long does an epoch of bags take, in ragged batches and one bag at a time?"""
 
 from benchmarks.harness import Contender, Options, against, compare, seconds, spread, table
 from benchmarks.task import Task, fetch
@@ -14,7 +14,7 @@ def _task(bags: int, **train: object) -> Task:
 
 
 def question(options: Options) -> str:
-    """The table: seconds an epoch, with the network of the source."""
+    """The table: seconds per epoch, with the network of the source."""
     fetch("mnist")
     bags, epochs = (40, 1) if options.quick else (200, 5)
 

@@ -1,7 +1,7 @@
 """The forward and backward pass of a training as one CUDA graph: an experiment of `gpu.py`.
 
-Networks this small are bound by the launches of their kernels (`README.md`, "On a GPU"). A graph is
-launched whole. Its kernels are those of the step that was captured, and its random numbers go on
+Networks this small are limited by kernel launches (`README.md`, "On a GPU"), and a graph is
+launched as a whole. Its kernels are those of the captured step, and its random numbers continue
 where the last step's ended, so the bits are the same.
 
 Source: PyTorch's documentation, "CUDA semantics", section "CUDA Graphs".
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from thumbnets.training.replicas import Gradients
 
-_EAGER_STEPS = 3  # before one is captured: libraries choose kernels, and get their memory
+_EAGER_STEPS = 3  # before one is captured, so that libraries choose kernels and allocate memory
 
 
 class Captured:
-    """Gradients as `gradients` gives them, of whole batches by a graph; on a CPU nothing else.
+    """Computes what `gradients` does, whole batches by a CUDA graph; on a CPU only calls it.
 
     Args:
         gradients: Function whose kernels and shapes are the same for every batch of the same
-            shape, as those of supervised learning and of local losses are.
+            shape, as in supervised learning and with local losses.
     """
 
     def __init__(self, gradients: Gradients) -> None:

@@ -9,7 +9,7 @@ _GOAL = 2.5  # seconds
 
 
 def parts(said: dict) -> list[float]:
-    """Seconds of import, data and first step, and of all, since the process was started."""
+    """Seconds for import, data and first step, and in total, since the process was started."""
     imported, read, stepped = said["marks"]
     begun = said["spawned"]
     return [imported - begun, read - imported, stepped - read, stepped - begun]

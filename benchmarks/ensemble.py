@@ -1,4 +1,4 @@
-"""Ten networks that vote, against TorchEnsemble: how long do they train, and what do they reach?"""
+"""Ten voting networks against TorchEnsemble: how long do they train, and how accurate are they?"""
 
 from benchmarks import harness
 from benchmarks.harness import Contender, Options, against, mean_sd, seconds, spread, table
@@ -7,7 +7,7 @@ from benchmarks.task import Task, fetch
 _MEMBERS, _EPOCHS = 10, 5
 _GOAL = 3
 
-# The same for both: no augmentation and no schedule, which TorchEnsemble has by the epoch alone.
+# The same for both: no augmentation, and no schedule, since TorchEnsemble has them only per epoch.
 _TRAIN = {
     "batch_size": 128,
     "optimizer": "sgd",
@@ -22,7 +22,7 @@ _TRAIN = {
 
 
 def contenders_of(round_: int, members: int, task: Task) -> list[Contender]:
-    """Ours in one process of two threads; TorchEnsemble in one process, and in two of joblib's."""
+    """Ours in one process with two threads; TorchEnsemble in one process, and in two by joblib."""
     ours = task.but(method={"name": "voting", "members": members})
     faster = ours.but(precision="bf16")
     peer = {"task": task.plain(), "members": members, "seed": round_}
@@ -37,7 +37,7 @@ def contenders_of(round_: int, members: int, task: Task) -> list[Contender]:
 def question(options: Options) -> str:
     """The table of all."""
     members, epochs = (3, 1) if options.quick else (_MEMBERS, _EPOCHS)
-    images = options.images // 3  # for the peers' sake, which need a minute for 4,000
+    images = options.images // 3  # few, since the peers need a minute for 4,000
     task = Task("tiny_cnn", "mnist", images, {**_TRAIN, "epochs": epochs})
     fetch("mnist")
     results = harness.compare(lambda round_: contenders_of(round_, members, task), options.repeats)

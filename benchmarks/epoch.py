@@ -1,4 +1,4 @@
-"""How long is an epoch, against the usual PyTorch loop, Lightning, skorch and scikit-learn?"""
+"""How long does an epoch take, against a PyTorch loop, Lightning, skorch and scikit-learn?"""
 
 from benchmarks import harness
 from benchmarks.harness import Contender, Options, against, seconds, spread, table
@@ -18,7 +18,7 @@ TASKS = {
 
 
 def best_workers(task: Task, rounds: int = 2) -> int:
-    """The number of DataLoader workers, of 0, 1 and 2, with the usual loop's fastest run."""
+    """The number of DataLoader workers (0, 1 or 2) with which the usual loop is fastest."""
 
     def contenders(_: int) -> list[Contender]:
         return [
@@ -31,7 +31,7 @@ def best_workers(task: Task, rounds: int = 2) -> int:
 
 
 def contenders_of(task: Task, workers: int) -> list[Contender]:
-    """Ours and the peers; the usual loop is the one that others are compared with."""
+    """Ours and the peers; the usual loop is the baseline."""
 
     def ours(name: str, **train: object) -> Contender:
         changed = task.but(**train)

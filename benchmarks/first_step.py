@@ -6,9 +6,9 @@ from benchmarks.process import Measured, answer
 
 
 def train(task: dict) -> Measured:
-    """Begin as the stage `train` does; gives `marks`, seconds since the epoch after each part.
+    """Begin as stage `train` does; gives `marks`, Unix time in seconds after each part.
 
-    The imports are part of what is measured, so they stand in the function.
+    The imports are measured too, so they are in the function.
     """
 
     def measured() -> dict:

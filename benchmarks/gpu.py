@@ -1,9 +1,9 @@
-"""What one GPU gives, in minutes: `python -m benchmarks gpu --data FOLDER`.
+"""Measure one GPU, in minutes: `python -m benchmarks gpu --data FOLDER`.
 
-The folder has one folder of official archives a data set, `mnist/` and `fashion-mnist/`. Needed are
-torch, torchvision, scikit-learn and what trains (no DVC), and no network. After every line the
-table and a log are written anew, so a run that is cut tells what it has found. A line that fails
-says so, and the next goes on: each is computed in processes of its own, forked from this one, which
+FOLDER has one folder of official archives per data set, `mnist/` and `fashion-mnist/`. This needs
+torch, torchvision, scikit-learn and what trainings need, but no DVC and no network. The table and a
+log are rewritten after every line, so an interrupted run keeps its findings. A line that fails says
+so, and the next one follows: each is computed in separate processes, forked from this one, which
 never touches the GPU.
 """
 
@@ -27,7 +27,7 @@ from benchmarks.harness import mean_sd, spread, table
 from benchmarks.process import ROOT
 
 _COLUMNS = ["", "measured", "goal", "took, s"]
-_KILLED = "killed"  # stands for what a process says that was killed as it should be
+_KILLED = "killed"  # result of a process that was killed on purpose
 
 
 class Failed(RuntimeError):
@@ -39,21 +39,21 @@ class Processes:
 
     Args:
         extent: First argument of every function.
-        deadline: When all must have ended, in seconds of `time.monotonic`.
+        deadline: Time by which all must have ended, in seconds of `time.monotonic`.
     """
 
     def __init__(self, extent: Extent, deadline: float) -> None:
         self.extent, self.deadline = extent, deadline
 
     def call(self, function: Callable, **arguments: object) -> Any:
-        """What one process says of a function."""
+        """Result of a function, called in a process."""
         return self.at_once(function, [arguments])[0]
 
     def at_once(self, function: Callable, calls: list[dict[str, object]]) -> list[Any]:
-        """What each of several processes says that run at the same time.
+        """Results of calls in several processes that run at the same time.
 
         Raises:
-            Failed: One failed, or time is over; none is left running.
+            Failed: One failed, or time is up; none is left running.
         """
         fork = multiprocessing.get_context("fork")
         pipes = [fork.Pipe(duplex=False) for _ in calls]
@@ -88,10 +88,10 @@ class Processes:
 
 
 def _answer(pipe: Connection, function: Callable, extent: Extent, arguments: dict) -> None:
-    """A child's end: call the function, and send its result or what went wrong."""
+    """The child's side: call the function, and send its result or its error."""
     try:
         answer = (False, function(extent, **arguments))
-    except Exception as error:  # whatever it is, it belongs into the table
+    except Exception as error:  # any error belongs in the table
         traceback.print_exc()
         answer = (True, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     pipe.send(answer)
@@ -110,7 +110,7 @@ def steps(processes: Processes) -> tuple[str, str]:
 
 
 def same_bits(*captured: bool) -> Callable[[Processes], tuple[str, str]]:
-    """Whether two processes end with the same weights, each with its gradients captured or not."""
+    """Whether two processes end with the same weights, each with captured gradients or without."""
 
     def measured(processes: Processes) -> tuple[str, str]:
         one, two = (processes.call(lines.hashes, captured=each) for each in captured)
@@ -121,7 +121,7 @@ def same_bits(*captured: bool) -> Callable[[Processes], tuple[str, str]]:
 
 
 def resumed(processes: Processes) -> tuple[str, str]:
-    """Whether a killed training ends with the weights of one that ran through."""
+    """Whether a killed and resumed training ends with the weights of an uninterrupted one."""
     file = processes.extent.out / "gpu.checkpoint"
     file.unlink(missing_ok=True)
     through = processes.call(lines.checkpointed, file=file, kill=None)
@@ -137,12 +137,12 @@ def resumed(processes: Processes) -> tuple[str, str]:
 
 
 def memory(processes: Processes) -> tuple[str, str]:
-    """What is said if the memory ends."""
+    """The message if memory runs out."""
     return processes.call(lines.without_memory), "one line"
 
 
 def epoch(name: str) -> Callable[[Processes], tuple[str, str]]:
-    """An epoch of a network, ours (as a CUDA graph as well) and the usual loop."""
+    """An epoch of a network: ours (also as a CUDA graph) and the usual loop."""
 
     def measured(processes: Processes) -> tuple[str, str]:
         ours = processes.call(lines.our_epochs, name=name)
@@ -165,7 +165,7 @@ def _seconds(found: list[float]) -> str:
 def accuracy(
     name: str, goal: float, seconds: float, *, captured: bool = False
 ) -> Callable[[Processes], tuple[str, str]]:
-    """Time and test accuracy of whole trainings, some seeds."""
+    """Time and test accuracy of whole trainings with several seeds."""
 
     def measured(processes: Processes) -> tuple[str, str]:
         took, tested = processes.call(lines.accuracies, name=name, captured=captured)
@@ -176,7 +176,7 @@ def accuracy(
 
 
 def stacked(processes: Processes) -> tuple[str, str]:
-    """Many seeds as one network, against one after the other."""
+    """Many seeds as one network, compared with one after the other."""
     said = processes.call(lines.stacked)
     ratio = said["seeds"] * said["one"] / said["all"]
     return (
@@ -198,7 +198,7 @@ def packed(processes: Processes) -> tuple[str, str]:
     ), "> 1 time as many"
 
 
-# What is told first is what a cut run is to have.
+# The most important lines come first, for a run that is interrupted.
 LINES: dict[str, Callable[[Processes], tuple[str, str]]] = {
     "machine": machine,
     "bits of two processes": same_bits(False, False),
@@ -217,11 +217,11 @@ LINES: dict[str, Callable[[Processes], tuple[str, str]]] = {
 
 
 class Record:
-    """The table and the log, whole after every line.
+    """The table and the log, both complete after every line.
 
     Args:
         out: Folder of both.
-        small: Whether the numbers mean nothing.
+        small: Whether this is a small run, whose numbers mean nothing.
     """
 
     def __init__(self, out: Path, small: bool) -> None:
@@ -247,7 +247,7 @@ class Record:
 
 
 def main(arguments: list[str]) -> None:
-    """All lines, as far as time suffices."""
+    """Compute all lines, as far as time allows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks gpu", description=__doc__)
     parser.add_argument("--data", type=Path, help="folder with mnist/ and fashion-mnist/")
     parser.add_argument("--minutes", type=float, default=8, help="for all of it (default: 8)")

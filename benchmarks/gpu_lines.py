@@ -1,4 +1,4 @@
-"""What the lines of `benchmarks.gpu` compute, each function in a process of its own."""
+"""Computations for the lines of `benchmarks.gpu`, each function in its own process."""
 
 import hashlib
 import os
@@ -48,20 +48,20 @@ TASKS = {
     ),
 }
 _SEEDS = {"mnist_sprint": 5, "airbench": 2}
-_SECONDS = 8  # of repeated epochs: no more begin after it
-_TOO_LITTLE = 2**26  # bytes: the images fit in, a training does not
+_SECONDS = 8  # time limit of repeated epochs: none begins after it
+_TOO_LITTLE = 2**26  # bytes of memory: the images fit in, a training does not
 _FEW = 60  # images of a small run, three batches
 _SMALLER = {"vgg8b": {"multiplier": 0.0625}, "vgg8b_predsim": {"multiplier": 0.0625}}
 
 
 @dataclass(frozen=True)
 class Extent:
-    """The data, and how much is made of it.
+    """The data, and the extent of the measurements.
 
     Attributes:
-        small: Whether this is on a CPU, to see that it works.
+        small: Whether this is a small run on a CPU, only to see that it works.
         train: Training images without fold 0, by data set.
-        test: Test images, likewise.
+        test: Test images, by data set.
         out: Folder for files.
     """
 
@@ -75,7 +75,7 @@ class Extent:
         return torch.device("cpu" if self.small else "cuda")
 
     def settings(self, task: Task) -> ModelSettings:
-        """Settings of a task; small ones have an epoch, and networks of few channels."""
+        """Settings of a task; in a small run, with one epoch and networks of few channels."""
         if self.small:
             options = {**task.options, **_SMALLER.get(task.model, {})}
             options |= {"width": 4} if task.model == "airbench" else {}
@@ -84,7 +84,7 @@ class Extent:
         return task.settings
 
     def images(self, data: str, few: int | None = None) -> Images:
-        """The first training images, or all, on the device."""
+        """The first `few` training images, or all, on the device."""
         return on_device(self.train[data], self.device, few)
 
     def tested(self, classifier: Classifier, data: str) -> float:
@@ -99,10 +99,10 @@ def on_device(split: Split, device: torch.device, few: int | None = None) -> Ima
 
 
 def read(data: Path | None, out: Path, *, small: bool) -> Extent:
-    """The images of both data sets; without a folder, noise in their shape."""
+    """The images of both data sets; without a folder, noise of their shape."""
     if data is not None:
         os.environ["THUMBNETS_MIRROR"] = str(data.resolve())
-    params()  # so that no process reads them again
+    params()  # cached, so that no process reads them again
     few = _FEW if small else None
     train, test = {}, {}
     for name in ("mnist", "fashion_mnist"):
@@ -127,7 +127,7 @@ def _noise(name: str) -> Split:
 
 
 class Silent:
-    """A watcher; it may kill its process at a step."""
+    """A silent watcher that may kill its process at a given step."""
 
     def __init__(self, kill: float | None = None) -> None:
         self.kill = kill
@@ -159,7 +159,7 @@ def train(
     few: int | None = None,
     captured: bool = False,
 ) -> tuple[float, Classifier]:
-    """A whole training, from images in the CPU's memory on; its seconds, and the network."""
+    """A whole training from images in CPU memory; returns its seconds and the classifier."""
     _wait(extent)
     began = time.perf_counter()
     method = build_method(settings, extent.train[data].meta)
@@ -185,7 +185,7 @@ def machine(extent: Extent) -> str:
 
 
 def waiting_steps(extent: Extent) -> dict[str, str]:
-    """What makes a step wait for the GPU, and torch's words for it."""
+    """Settings whose steps wait for the GPU, with torch's error message."""
     changes: dict[str, dict] = {name: {"augment": [name]} for name in AUGMENTATIONS.entries}
     changes["colour_jitter"] = {"augment": [{"name": "colour_jitter", "hue": 0.1}]}
     changes |= {name: {"mix": name} for name in MIXES.entries}
@@ -202,7 +202,7 @@ def waiting_steps(extent: Extent) -> dict[str, str]:
         training = Training(method, two, None, seed=0)
         training.module.train()
         batches = training.batches.run(training.order, 1)
-        training._step(*next(batches))  # what is made once is made
+        training._step(*next(batches))  # the first step, which does what happens only once
         try:
             if not extent.small:
                 torch.cuda.set_sync_debug_mode("error")
@@ -216,7 +216,7 @@ def waiting_steps(extent: Extent) -> dict[str, str]:
 
 
 def hashes(extent: Extent, captured: bool = False) -> dict[str, str]:
-    """Of the weights that short trainings end with, by network."""
+    """Hashes of the weights after short trainings, by network."""
     found = {}
     for name in ("mlp4", "tiny_cnn", "resnet20", "vgg8b_predsim"):
         settings = extent.settings(Task(name, "mnist", train={"epochs": 1}))
@@ -233,7 +233,7 @@ def _hash(classifier: Classifier) -> str:
 
 
 def checkpointed(extent: Extent, file: Path, kill: float | None) -> dict[str, object]:
-    """Train with checkpoints, to the end or until it is killed after a share of the steps."""
+    """Train with checkpoints, to the end or until a kill after a share `kill` of the steps."""
     settings = extent.settings(Task("tiny_cnn", "mnist", train={"epochs": 2}))
     prepare(extent, settings)
     watcher = Silent(kill)
@@ -250,7 +250,7 @@ def checkpointed(extent: Extent, file: Path, kill: float | None) -> dict[str, ob
 
 
 def without_memory(extent: Extent) -> str:
-    """What is said when a training finds no memory on the GPU."""
+    """The message when a training runs out of GPU memory."""
     try:
         with runtime.gpu_memory("resnet20, seed 0"):
             if extent.small:
@@ -264,7 +264,7 @@ def without_memory(extent: Extent) -> str:
 
 
 def our_epochs(extent: Extent, name: str, captured: bool = False) -> list[float]:
-    """Seconds of each of some epochs of a network."""
+    """Seconds of each of several epochs of a network."""
     settings = extent.settings(Task(name, "fashion_mnist", train=_PLAIN))
     prepare(extent, settings)
     train(extent, settings, "fashion_mnist", few=1280)
@@ -272,7 +272,7 @@ def our_epochs(extent: Extent, name: str, captured: bool = False) -> list[float]
 
 
 def _repeated(extent: Extent, measure: Callable[[], float]) -> list[float]:
-    """Seconds of each of some calls: three, or as many as begin in `_SECONDS`."""
+    """Seconds of each of several calls: three, or as many as begin within `_SECONDS`."""
     seconds: list[float] = []
     while len(seconds) < (1 if extent.small else 3) and sum(seconds) < _SECONDS:
         seconds.append(measure())
@@ -280,7 +280,7 @@ def _repeated(extent: Extent, measure: Callable[[], float]) -> list[float]:
 
 
 class Pictures(Dataset):
-    """Images as torchvision's data sets give them: a PIL image through transforms."""
+    """Images as in torchvision's data sets: PIL images passed through transforms."""
 
     def __init__(self, split: Split) -> None:
         self.split = split
@@ -296,7 +296,7 @@ class Pictures(Dataset):
 
 
 def usual_epochs(extent: Extent, name: str) -> list[float]:
-    """As `our_epochs`, by the usual loop; local losses are compared with the global one."""
+    """As `our_epochs`, by the usual loop, which uses a global loss in place of local ones."""
     task = Task(name.removesuffix("_predsim"), "fashion_mnist", train=_PLAIN)
     settings, split = extent.settings(task), extent.train["fashion_mnist"]
     if extent.small:
@@ -307,7 +307,7 @@ def usual_epochs(extent: Extent, name: str) -> list[float]:
 
 
 def _usual(extent: Extent, settings: ModelSettings, data: Pictures) -> float:
-    """Seconds of the loop of PyTorch's tutorial "Training with PyTorch", on a device."""
+    """Seconds of the loop from PyTorch's tutorial "Training with PyTorch", on a device."""
     began = time.perf_counter()
     device, options = extent.device, settings.train
     shape = data.split.meta.shape
@@ -346,7 +346,7 @@ def _plain(network: nn.Module) -> nn.Module:
 def accuracies(
     extent: Extent, name: str, captured: bool = False
 ) -> tuple[list[float], list[float]]:
-    """Seconds and test accuracies in percent of whole trainings, a seed each."""
+    """Seconds and test accuracies in percent of whole trainings, one per seed."""
     task = TASKS[name]
     settings = extent.settings(task)
     prepare(extent, settings)
@@ -361,7 +361,7 @@ def accuracies(
 
 
 def stacked(extent: Extent) -> dict[str, object]:
-    """Many seeds of tiny_cnn as one network, and one alone; in seconds, and percent."""
+    """Many seeds of tiny_cnn as one network, and one alone: seconds, and accuracies in percent."""
     settings = extent.settings(Task("tiny_cnn", "mnist", train={"epochs": 2, "augment": []}))
     prepare(extent, settings)
     seeds = list(range(4 if extent.small else 64))

@@ -1,4 +1,4 @@
-"""What the graph itself costs: `dvc repro` with nothing to do, and `dvc status`."""
+"""The cost of the DVC graph itself: `dvc repro` with nothing to do, and `dvc status`."""
 
 import os
 import shutil
@@ -11,12 +11,12 @@ from pathlib import Path
 from benchmarks.harness import Options, at_most, spread, table
 from benchmarks.process import ROOT
 
-# models, seeds, seconds of `dvc repro` and of `dvc status` that are the goals
+# models, seeds, and the goals: seconds of `dvc repro` and of `dvc status`
 SIZES = ((6, 1, 1.2, 1.0), (6, 30, 4.0, 3.5), (20, 10, None, None))
 COMMANDS = (("dvc", "repro"), ("dvc", "status"))
 
-# Stands for every stage but `code`: it writes what dvc.yaml says the stage writes, and computes
-# nothing. So the time is that of DVC and of this graph.
+# Stands for every stage but `code`: it writes the outputs of the stage in dvc.yaml, and computes
+# nothing. So only DVC and this graph take time.
 _STAGE = """
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ for out in outs:
 
 
 def question(options: Options) -> str:
-    """The table of all sizes of the run."""
+    """The table of all run sizes."""
     rows = []
     for models, seeds, *goals in SIZES[:1] if options.quick else SIZES:
         with tempfile.TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def question(options: Options) -> str:
 
 
 def _project(folder: Path, models: int, seeds: int) -> Path:
-    """A clone of the project whose stages compute nothing, with so many models and seeds."""
+    """A clone of the project whose stages compute nothing, with that many models and seeds."""
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
     (folder / "dvc.lock").unlink(missing_ok=True)
     for script in (folder / "stages").glob("[!_]*.py"):

@@ -1,7 +1,7 @@
 """Do intervals and tests hold where images come in groups? `python -m benchmarks.grouped_claims`.
 
-Prints the tables of docs/statistics.md on groups of images, with what treating images as
-independent, and the variance of groups as known, would give.
+Prints the tables of docs/statistics.md on groups of images, also with images treated as
+independent, and with the variance of groups treated as known.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from thumbnets.evaluation.statistics import of_groups
 from thumbnets.evaluation.two_way import TwoWay
 
 GROUPS = (2, 3, 5, 10, 30, 100)
-MOST = 11  # images of a group
+MOST = 11  # most images of a group
 ALPHA = 0.05
 
 
 def held(groups: int, draws: int) -> np.ndarray:
-    """How often the interval of an accuracy of 80 % holds it, over groups and over images."""
+    """How often the interval covers a true accuracy of 80 %, over groups and over images."""
     rng, found = np.random.default_rng(0), []
     for _ in range(draws):
         group = np.repeat(np.arange(groups), rng.integers(1, MOST + 1, groups))
@@ -33,7 +33,7 @@ def held(groups: int, draws: int) -> np.ndarray:
 
 
 def claimed(groups: int, seeds: int, draws: int) -> np.ndarray:
-    """How often a difference of two equally good models is claimed, over groups and over images."""
+    """How often two equally good models are claimed to differ, over groups and over images."""
     rng, found = np.random.default_rng(0), []
     for _ in range(draws):
         group = np.repeat(np.arange(groups), rng.integers(2, MOST + 1, groups))
@@ -45,12 +45,12 @@ def claimed(groups: int, seeds: int, draws: int) -> np.ndarray:
 
 
 def claimed_of_few(groups: int, seeds: int, draws: int) -> np.ndarray:
-    """How often normal gains of mean 0 are claimed at p < 0.01, and were their variance known."""
+    """How often normal gains of mean 0 are claimed at p < 0.01, also with a known variance."""
     rng, found = np.random.default_rng(0), []
     for _ in range(draws):
         rest = rng.normal(0, 0.3, (seeds, groups))
         table = TwoWay.of(rng.normal(0, 1, groups) + rest)
-        known = replace(table, shape=(seeds, 10**9))  # as that of so many is
+        known = replace(table, shape=(seeds, 10**9))  # the variance of so many images is known
         found.append([of.p_value() < 0.01 for of in (table, known)])
     return np.mean(found, 0)
 

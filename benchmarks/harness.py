@@ -1,4 +1,4 @@
-"""Comparing: rounds in random order, ratios within a round, tables that say what they rest on."""
+"""Comparing: rounds in random order, ratios within a round, tables that state their basis."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.process import ROOT, Job, measure
 from thumbnets import runtime
 
-CORES = 2  # what the goals are stated for
+CORES = 2  # number of cores that the goals are stated for
 
 _PACKAGES = (
     "torch",
@@ -35,10 +35,10 @@ class Options:
 
     Attributes:
         repeats: Rounds; in each, every contender runs once.
-        images: Images an epoch where epochs are timed.
+        images: Images per epoch where epochs are timed.
         quick: Whether this is only to see that everything works: trainings stop early.
         sprint: Block of params.yaml that is to reach 99.0 % on MNIST.
-        tiny: Block that is to reach 99.5 %.
+        tiny: Block that is to reach 99.5 % on MNIST.
     """
 
     repeats: int
@@ -49,13 +49,13 @@ class Options:
 
     @property
     def out(self) -> Path:
-        """Folder of the results; a quick run does not touch those that are committed."""
+        """Folder of the results; a quick run does not touch the committed ones."""
         return ROOT / "build" / "benchmarks" if self.quick else ROOT / "benchmarks" / "results"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A row of a table: one process, or several at once; one in bf16 has a name that ends so."""
+    """A row of a table: one process, or several at once; names of those in bf16 end in `bf16`."""
 
     name: str
     jobs: tuple[Job, ...]
@@ -72,21 +72,21 @@ def shuffled(names: list[str], round_: int) -> list[str]:
 
 
 def computes_bf16() -> bool:
-    """Whether this machine has bf16 of its own."""
+    """Whether this machine computes bf16 natively."""
     return runtime.computes_bf16(runtime.device())
 
 
 def compare(contenders: Callable[[int], list[Contender]], rounds: int) -> dict[str, list]:
-    """Run every contender once a round, in random order, so that a slow minute meets all alike.
+    """Run every contender once per round, in random order, so that slow phases affect all alike.
 
-    Those in bf16 run where the machine has it.
+    Those in bf16 run only if the machine has it.
 
     Args:
         contenders: Function from the number of a round to its contenders.
         rounds: Number of rounds.
 
     Returns:
-        For each name, what its processes said in each round.
+        For each name, the results of its processes in each round.
     """
     results: dict[str, list] = {}
     bf16 = computes_bf16()
@@ -102,38 +102,38 @@ def compare(contenders: Callable[[int], list[Contender]], rounds: int) -> dict[s
 
 
 def seconds(results: list) -> list[float]:
-    """What the one process of each round measured."""
+    """Seconds measured by the single process of each round."""
     return [said[0]["seconds"] for said in results]
 
 
 def wall(results: list) -> list[float]:
-    """From the first process's beginning to the last one's end, in each round."""
+    """Seconds from the first process's start to the last one's end, in each round."""
     return [max(r["ended"] for r in said) - min(r["began"] for r in said) for said in results]
 
 
 def ratios(slow: list[float], fast: list[float]) -> list[float]:
-    """How many times as fast, round by round: a change of the machine's speed cancels."""
+    """How many times as fast, round by round, so that changes of the machine's speed cancel."""
     return [a / b for a, b in zip(slow, fast, strict=True)]
 
 
 def spread(values: list[float], digits: int = 2) -> str:
-    """Median, and least to greatest."""
+    """Median, minimum and maximum as text."""
     median, low, high = statistics.median(values), min(values), max(values)
     return f"{median:.{digits}f} ({low:.{digits}f} – {high:.{digits}f})"
 
 
 def at_least(goal: float, values: list[float]) -> str:
-    """A goal, and whether the median reaches it."""
+    """A goal as text, and whether the median reaches it."""
     return f"≥ {goal:g}, {verdict(statistics.median(values) >= goal)}"
 
 
 def at_most(goal: float, values: list[float]) -> str:
-    """A goal that is not to be exceeded, and whether the median keeps it."""
+    """An upper limit as text, and whether the median keeps within it."""
     return f"≤ {goal:g}, {verdict(statistics.median(values) <= goal)}"
 
 
 def against(base: list[float], took: list[float], goal: float | None = None) -> list[str]:
-    """How many times as fast as the base, and the goal where there is one: two cells of a table."""
+    """How many times as fast as the base, and the goal if there is one: two cells of a table."""
     faster = ratios(base, took)
     return [spread(faster), "" if goal is None else at_least(goal, faster)]
 
@@ -144,25 +144,25 @@ def verdict(reached: bool) -> str:
 
 
 def mean_sd(values: list[float], digits: int = 2) -> str:
-    """Mean and, of several values, standard deviation."""
+    """Mean and, for several values, standard deviation."""
     sd = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{sd}"
 
 
 def table(columns: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, the first column to the left, the others to the right."""
+    """A Markdown table, with the first column left-aligned and the others right-aligned."""
     rule = [":--", *["--:"] * (len(columns) - 1)]
     return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
 
 
 def keep_to_cores(cores: int = CORES) -> None:
-    """Stay, with every process started from here, on the first cores that we may use (Linux)."""
+    """Pin this process and those it starts to the first cores that it may use (Linux)."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
 
 def basis(options: Options) -> str:
-    """What the numbers rest on: machine, versions, commit, how much was measured."""
+    """The basis of the numbers: machine, versions, commit, extent of the measurements."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = [f"Python {platform.python_version()}"]
     versions += [f"{name} {metadata.version(name)}" for name in _PACKAGES if _installed(name)]
@@ -196,7 +196,7 @@ def _git(*arguments: str) -> str:
 
 
 def answer_question(name: str, question: Callable[[Options], str], options: Options) -> None:
-    """Measure, print the tables, and keep them as <out>/<name>.md as soon as they are there."""
+    """Measure, print the tables, and write them to <out>/<name>.md at once."""
     keep_to_cores()
     began, rests_on = time.time(), basis(options)
     tables = question(options)

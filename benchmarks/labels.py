@@ -20,15 +20,15 @@ from thumbnets.training.loop import fit
 
 ROUNDS = 1
 _SEED = 0
-_SHARE = 0.05  # of the labels that are flipped, to any other class alike
+_SHARE = 0.05  # share of labels that are flipped, to any other class with equal probability
 _FOLDS = 5
 _MODEL = Task("cnn_c", "fashion_mnist").but(epochs=2)
 
-Found = tuple[np.ndarray, np.ndarray]  # places, the likeliest error first, and suggested classes
+Found = tuple[np.ndarray, np.ndarray]  # indices, the likeliest error first, and suggested classes
 
 
 def flip(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Labels of which `_SHARE` are another class, drawn by `_SEED`."""
+    """Labels of which a share `_SHARE` is replaced by another class, drawn with `_SEED`."""
     rng = np.random.default_rng(_SEED)
     chosen = rng.choice(len(labels), round(_SHARE * len(labels)), replace=False)
     flipped = labels.copy()
@@ -37,7 +37,7 @@ def flip(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def held_out(train: Split, labels: np.ndarray) -> np.ndarray:
-    """Probabilities float32 [N, K] of each image by a network that was trained on other folds."""
+    """Probabilities float32 [N, K] of each image from a network trained on the other folds."""
     settings = _MODEL.settings
     runtime.prepare(threads=1, precision=settings.train.precision)
     images, targets = torch.from_numpy(train.images), torch.from_numpy(labels)
@@ -53,13 +53,13 @@ def held_out(train: Split, labels: np.ndarray) -> np.ndarray:
 
 
 def ours(probabilities: np.ndarray, labels: np.ndarray) -> Found:
-    """By `thumbnets.quality`."""
+    """Label errors found by `thumbnets.quality`."""
     errors = find_label_errors(probabilities, labels)
     return errors.places, errors.suggested
 
 
 def cleanlab(filter_by: str) -> Callable[[np.ndarray, np.ndarray], Found]:
-    """By cleanlab with one of its filters; its suggestion is the likeliest class."""
+    """A function that finds errors by a filter of cleanlab, and suggests the likeliest class."""
     from cleanlab.filter import find_label_issues
 
     def find(probabilities: np.ndarray, labels: np.ndarray) -> Found:
@@ -76,14 +76,14 @@ def cleanlab(filter_by: str) -> Callable[[np.ndarray, np.ndarray], Found]:
 
 
 def mistakes(probabilities: np.ndarray, labels: np.ndarray) -> Found:
-    """Every image that the network takes for another class, the most confident first."""
+    """Every image that the network predicts as another class, the most confident first."""
     predicted = probabilities.argmax(1)
     places = np.flatnonzero(predicted != labels)
     return places[np.argsort(-probabilities[places].max(1), kind="stable")], predicted[places]
 
 
 def row(name: str, found: Found, given: np.ndarray, true: np.ndarray) -> list[str]:
-    """What one way finds, of the labels that were flipped."""
+    """The row of one way, with how many of the flipped labels it finds."""
     places, suggested = found
     flipped = given != true
     hits, first = flipped[places], flipped[places[: flipped.sum()]]

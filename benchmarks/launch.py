@@ -1,4 +1,4 @@
-"""What does a back end of `thumbnets train` cost, beside processes of this machine?"""
+"""What overhead has a back end of `thumbnets train`, compared with processes on this machine?"""
 
 import shutil
 import tempfile
@@ -14,7 +14,7 @@ from tests.launch.cluster import hindrance, running_slurm
 
 DATA = "fashion_mnist"
 SEEDS = 12
-# About ten seconds a training on one core without AVX-512.
+# About ten seconds per training on one core without AVX-512.
 BLOCK = "timed: {arch: mlp4, epochs: %d, lr: 0.05, augment: []}\n"
 EPOCHS, QUICK_EPOCHS = 3, 1
 
@@ -22,7 +22,7 @@ Command = tuple[str, ...]
 
 
 def contenders() -> tuple[dict[str, Command], list[str]]:
-    """Options of each back end that there is here, and why others are not measured."""
+    """Options of each back end that is available here, and why others are not measured."""
     found: dict[str, Command] = {"local": ()}
     absent = []
     if reason := hindrance():
@@ -38,14 +38,14 @@ def contenders() -> tuple[dict[str, Command], list[str]]:
 
 
 def prepared(folder: Path, epochs: int) -> None:
-    """A clone of the project whose run is twelve trainings of one block."""
+    """Make a clone of the project whose run is twelve trainings of one block."""
     cloned(folder, DATA, f"model: timed\npool: [timed]\nseeds: {list(range(SEEDS))}\n")
     (folder / "zoo/timed.yaml").write_text(BLOCK % epochs)
     run(folder, "-m", "dvc", "repro", "pretrain")
 
 
 def seconds(folder: Path, options: Command) -> float:
-    """How long `thumbnets train` takes when nothing is trained."""
+    """How long `thumbnets train` takes when nothing has been trained yet."""
     shutil.rmtree(folder / ".dvc/cache/finished", ignore_errors=True)
     began = time.perf_counter()
     run(folder, "-m", "thumbnets", "train", "--jobs", str(CORES), *options)

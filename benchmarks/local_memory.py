@@ -1,4 +1,4 @@
-"""Local losses: how much memory does a training of vgg8b hold, beside one by a global loss?"""
+"""How much memory does a training of vgg8b hold with local losses, and with a global loss?"""
 
 import resource
 import sys
@@ -18,18 +18,18 @@ from thumbnets.training.loop import Training
 
 ROUNDS = 1
 _BLOCKS = ("vgg8b", "vgg8b_pred", "vgg8b_sim", "vgg8b_predsim", "vgg8b_bio_predsim")
-_BATCHES = 2  # the state of the optimizer is there after the first
+_BATCHES = 2  # the state of the optimizer exists after the first
 _MIB = 2**20
 
 
 class Saved:
-    """Counts the bytes that a backward pass would need: what graphs keep besides parameters.
+    """Counts the bytes that graphs keep for the backward pass, without parameters.
 
-    A deterministic part of what is resident: buffers of a single operation are not in it, nor are
-    outputs of the network that no gradient needs.
+    They are a deterministic part of the resident memory, without buffers of single operations and
+    without outputs of the network that no gradient needs.
 
     Attributes:
-        most: Bytes that were kept at the same time, at the most.
+        most: Largest number of bytes that were kept at the same time.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -38,13 +38,13 @@ class Saved:
         self._now = self.most = 0
 
     def hooks(self) -> torch.autograd.graph.saved_tensors_hooks:
-        """The context in which it counts."""
+        """The context in which bytes are counted."""
         return torch.autograd.graph.saved_tensors_hooks(
             lambda tensor: _Kept(self, tensor), lambda kept: kept.tensor
         )
 
     def count(self, tensor: Tensor, times: int) -> None:
-        """Note that a graph keeps a tensor (1), or lets go of it (-1)."""
+        """Note that a graph keeps a tensor (1), or releases it (-1)."""
         storage = tensor.untyped_storage()
         place = storage.data_ptr()
         if place in self._parameters:
@@ -77,7 +77,7 @@ class _Silent:
 
 
 def training_of(block: str, *, batch: int, side: int = 28) -> Training:
-    """A training of a block of params.yaml that has two batches of noise, on the CPU."""
+    """A training of a block of params.yaml on two batches of noise, on the CPU."""
     settings = load_params().settings[block]
     changes = {"epochs": 1, "batch_size": batch}
     settings = settings.model_copy(update={"train": settings.train.model_copy(update=changes)})
@@ -89,7 +89,7 @@ def training_of(block: str, *, batch: int, side: int = 28) -> Training:
 
 
 def saved_bytes(training: Training) -> int:
-    """Run a training; the most that its graphs kept at once."""
+    """Run a training; returns the most bytes that its graphs kept at once."""
     saved = Saved(training.module)
     with saved.hooks():
         training.run(_Silent())
@@ -97,7 +97,7 @@ def saved_bytes(training: Training) -> int:
 
 
 def _resident() -> int:
-    """Most bytes that were resident so far."""
+    """Peak of resident bytes so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if sys.platform == "darwin" else 1024
     )
@@ -111,7 +111,7 @@ def kept(block: str, batch: int) -> Measured:
 
 
 def resident(block: str, batch: int) -> Measured:
-    """Gives `bytes`: by how much the most that was resident grew in training."""
+    """Gives `bytes`: by how much training raised the peak of resident memory."""
     runtime.prepare(threads=1)
     training = training_of(block, batch=batch)
 

@@ -1,4 +1,4 @@
-"""Sets larger than memory: 4 GiB of images through the stages, by what each holds at most."""
+"""Data sets larger than memory: the peak memory of each stage for 4 GiB of images."""
 
 import os
 import shutil
@@ -19,11 +19,11 @@ from benchmarks.process import ENVIRONMENT, ROOT
 
 ROUNDS = 1
 _SIDE = 224
-_BYTES = 3 * _SIDE**2  # an image
-_MEMORY = 2  # GiB that the stages are told they may count on
+_BYTES = 3 * _SIDE**2  # bytes of an image
+_MEMORY = 2  # GiB of memory that the stages are told to assume
 _MODEL = "cnn_a"
 _STAGES = ("code", "download", "preprocess", "train", "evaluate")
-_PARAMS = (  # of the shipped params.yaml: what is replaced
+_PARAMS = (  # replacements in the shipped params.yaml
     ("name: fashion_mnist", "name: folder"),
     ("size: 32", f"size: {_SIDE}"),
     ("model: mlp4", f"model: {_MODEL}"),
@@ -51,7 +51,7 @@ def _project() -> Iterator[Path]:
 
 
 def _generate(folder: Path, images: int) -> None:
-    """Noise, darker by class, as BMP: every byte of it has to be read."""
+    """Write noise, darker by class, as BMP files, which must be read in full."""
     for label in ("dark", "grey", "light"):
         (folder / label).mkdir(parents=True)
 
@@ -67,7 +67,7 @@ def _generate(folder: Path, images: int) -> None:
 
 
 def _run(project: Path, stage: str) -> list[str]:
-    """Run a stage; its row: name, most resident MiB (maps of files included), seconds."""
+    """Run a stage; returns its row: name, peak resident MiB (with mapped files), seconds."""
     arguments = {"train": [_MODEL, "0"], "evaluate": [_MODEL]}.get(stage, [])
     environment = ENVIRONMENT | {"PYTHONPATH": "src", "THUMBNETS_MEMORY": str(_MEMORY)}
     began = time.monotonic()

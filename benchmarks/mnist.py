@@ -16,8 +16,8 @@ from benchmarks.harness import (
 )
 from benchmarks.task import Task, fetch
 
-_SEEDS_A_ROUND = 2  # of the sprint, so that 5 rounds are 10 seeds
-_MOST_EPOCHS = 14  # of the example, as it has it
+_SEEDS_A_ROUND = 2  # seeds of the sprint, so that 5 rounds have 10 seeds
+_MOST_EPOCHS = 14  # the example's own number of epochs
 
 
 def contenders_of(round_: int, sprint: Task, tiny: Task, options: Options) -> list[Contender]:
@@ -45,7 +45,7 @@ def question(options: Options) -> str:
     precision = "bf16" if computes_bf16() else "fp32"
     train = {"precision": precision}
     tasks = [Task(block, "mnist", limit, train) for block in (options.sprint, options.tiny)]
-    sprint, tiny = (task.settings.name for task in tasks)  # refuses unknown blocks
+    sprint, tiny = (task.settings.name for task in tasks)  # raises for unknown blocks
     fetch("mnist")
     results = harness.compare(
         lambda round_: contenders_of(round_, *tasks, options), options.repeats

@@ -2,7 +2,7 @@
 
 import time
 
-from thumbnets import runtime  # isort: skip (before torch, whose threads it quiets)
+from thumbnets import runtime  # isort: skip (before torch: it makes waiting threads sleep)
 
 import torch
 
@@ -37,7 +37,7 @@ def read(task: Task) -> tuple[Images, Images, Images, Meta]:
     """Training images without fold 0, as many as the task says; fold 0; test images.
 
     Raises:
-        ValueError: There are fewer, so that a peer would train on more.
+        ValueError: There are fewer images, so that a peer would train on more.
     """
     train, test = load(task.data, "train"), load(task.data, "test")
     images, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
@@ -51,13 +51,13 @@ def read(task: Task) -> tuple[Images, Images, Images, Meta]:
 
 
 def fit(task: dict, seeds: list[int], test: bool = False, torch_threads: int = 1) -> Measured:
-    """Train a network a seed, one after the other.
+    """Train one network per seed, one after the other.
 
-    With `torch_threads` the operations of torch are spread over threads, as torch does by itself;
-    the threads of the task share out batches instead.
+    With `torch_threads`, torch's operations are spread over threads, which is torch's default; the
+    threads of the task split batches instead.
 
-    The function returned gives `seconds` (everything that `fit` does but the evaluations between
-    epochs), `validation` accuracies in percent and, if asked for, `test` accuracies.
+    The function returned gives `seconds` (everything that `fit` does except the evaluations between
+    epochs), `validation` accuracies in percent and, if requested, `test` accuracies.
     """
     task = Task(**task)
     settings = task.settings
@@ -88,7 +88,7 @@ def fit(task: dict, seeds: list[int], test: bool = False, torch_threads: int = 1
 
 
 def bags(task: dict, epochs: int) -> Measured:
-    """Train on the bags of the task's block; the function returned gives `seconds` an epoch."""
+    """Train on the bags of the task's block; the function returned gives `seconds` per epoch."""
     task = Task(**task)
     settings = task.but(epochs=epochs).settings
     runtime.prepare(threads=1, precision=settings.train.precision)
@@ -106,7 +106,7 @@ def bags(task: dict, epochs: int) -> Measured:
 
 
 def judged(task: dict, seeds: list[int]) -> Measured:
-    """Train a network a seed; gives `recognised`: for each, 0 or 1 for every validation image."""
+    """Train one network per seed; gives `recognised`: 0 or 1 per network and validation image."""
     task = Task(**task)
     settings = task.settings
     runtime.prepare(threads=1, precision=settings.train.precision)
@@ -123,7 +123,7 @@ def judged(task: dict, seeds: list[int]) -> Measured:
 
 
 def stacked(task: dict, seeds: list[int]) -> Measured:
-    """Train a perceptron a seed, all at once; gives `seconds` and `validation` accuracies."""
+    """Train one perceptron per seed, all at once; gives `seconds` and `validation` accuracies."""
     task = Task(**task)
     settings = task.settings
     runtime.prepare(threads=1, precision=settings.train.precision)

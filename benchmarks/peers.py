@@ -1,8 +1,8 @@
 """The same training by the usual tools, each as its documentation shows it.
 
 torch and scikit-learn are imported before thumbnets: their thread pools read the environment once,
-and so keep the settings that they have by themselves. The network is that of thumbnets, with
-`nn.Dropout` for its own and in the memory format of torch.
+and so keep their own defaults. The network is that of thumbnets, with `nn.Dropout` in place of its
+own dropout and in torch's memory format.
 """
 
 import tempfile
@@ -34,7 +34,7 @@ _TORCHVISION = {"fashion_mnist": datasets.FashionMNIST, "mnist": datasets.MNIST}
 
 
 def read(name: str, transform: Callable, train: bool = True) -> Dataset:
-    """A data set of torchvision, from the files that thumbnets has fetched."""
+    """A torchvision data set, from the files that thumbnets has fetched."""
     kind = _TORCHVISION[name]
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root) / kind.__name__
@@ -44,10 +44,10 @@ def read(name: str, transform: Callable, train: bool = True) -> Dataset:
 
 
 def augmentation(choice: Choice, size: int) -> Callable:
-    """The transform of torchvision with the same law as one of thumbnets' augmentations.
+    """The torchvision transform with the same distribution as one of thumbnets' augmentations.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is no such transform.
     """
     if choice.name == "shift":
         return transforms.RandomCrop(size, padding=choice.options["pixels"])
@@ -59,7 +59,7 @@ def augmentation(choice: Choice, size: int) -> Callable:
 
 
 def transform_of(settings: ModelSettings, meta: Meta) -> Callable:
-    """Augmentation of PIL images, then a normalised tensor."""
+    """Augmentation of PIL images, then conversion to a normalised tensor."""
     return transforms.Compose(
         [
             *(augmentation(choice, meta.image_size) for choice in settings.train.augment),
@@ -87,7 +87,7 @@ def optimizer_of(network: nn.Module, settings: ModelSettings) -> SGD:
 def usual(
     settings: ModelSettings, meta: Meta, data: Dataset, *, workers: int, autocast: bool
 ) -> None:
-    """The loop of PyTorch's tutorial "Training with PyTorch"; autocast as in its AMP recipe."""
+    """The loop from PyTorch's tutorial "Training with PyTorch"; autocast as in its AMP recipe."""
     network, train = network_of(settings, meta), settings.train
     optimizer, criterion = optimizer_of(network, settings), nn.CrossEntropyLoss()
     loader = DataLoader(data, train.batch_size, shuffle=True, num_workers=workers)
@@ -112,7 +112,7 @@ def usual(
 def lightning(
     settings: ModelSettings, meta: Meta, data: Dataset, *, workers: int, autocast: bool
 ) -> None:
-    """Lightning's "Lightning in 15 minutes": a LightningModule, and a Trainer as it is."""
+    """Lightning's "Lightning in 15 minutes": a LightningModule, and a Trainer with defaults."""
     import pytorch_lightning as L
 
     class Module(L.LightningModule):
@@ -204,7 +204,7 @@ def epoch(task: dict, tool: str, workers: int = 0, autocast: bool = False) -> Me
 
 
 def pool(tasks: list[dict], workers: int, autocast: bool, taken: str) -> Measured:
-    """Train several networks by the usual loop, those that no other process has taken.
+    """Train those networks by the usual loop that no other process has taken.
 
     Args:
         tasks: The trainings.
@@ -260,7 +260,7 @@ class ExampleNet(nn.Module):
 
 
 def example(seed: int, target: float, epochs: int, images: int | None = None) -> Measured:
-    """pytorch/examples, mnist/main.py as it runs on a CPU, until it first tests above `target`.
+    """pytorch/examples, mnist/main.py on a CPU, until its test accuracy first exceeds `target`.
 
     The function returned gives `seconds` of training alone, the number of `epochs` and the `test`
     accuracy in percent.
@@ -303,7 +303,7 @@ def _test(network: nn.Module, loader: DataLoader) -> float:
 
 
 class Member(nn.Module):
-    """A block's network as TorchEnsemble asks for it: a class, so that each has its own weights."""
+    """A block's network as a class, as TorchEnsemble requires: each member has its own weights."""
 
     def __init__(self, settings: ModelSettings, meta: Meta) -> None:
         super().__init__()

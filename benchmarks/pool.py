@@ -1,4 +1,4 @@
-"""How long do the default networks train: by `thumbnets train`, by the usual loop?"""
+"""How long do the default networks train with `thumbnets train`, and with the usual loop?"""
 
 import re
 import tempfile
@@ -18,12 +18,12 @@ QUICK = ("mlp4", "cnn_a")
 ROUNDS = 3
 GOALS = {"thumbnets train": 4, "thumbnets train, bf16": 6}
 
-# Processes at a time, and DataLoader workers of each. Alone a process has torch's own threads.
+# Processes at a time, and DataLoader workers of each. A single process has torch's own threads.
 WAYS = ((1, 0), (1, 1), (1, 2), (CORES, 0))
 
 
 def usual(tasks: list[Task], way: tuple[int, int], folder: Path, *, autocast: bool) -> Contender:
-    """The usual loop on all networks; processes at once take the next network as they are free.
+    """The usual loop on all networks; parallel processes take the next network when they are free.
 
     Args:
         tasks: The trainings.
@@ -63,10 +63,10 @@ def best_way(tasks: list[Task], images: int, folder: Path) -> tuple[int, int]:
 
 
 def project(folder: Path, models: list[str], epochs: int | None, precision: str) -> None:
-    """A clone of the project with its images prepared, and nothing trained.
+    """Make a clone of the project with its images prepared, and nothing trained.
 
     Args:
-        folder: Where it is made.
+        folder: Folder of the clone.
         models: Its pool.
         epochs: Epochs of each network; None: those of its block.
         precision: `train.precision`.
@@ -81,7 +81,7 @@ def project(folder: Path, models: list[str], epochs: int | None, precision: str)
 
 
 def ours(models: list[str], epochs: int | None, precision: str) -> Measured:
-    """`thumbnets train` in a fresh clone, with all that it starts; gives `seconds`."""
+    """`thumbnets train` in a fresh clone, including all processes it starts; gives `seconds`."""
     folder = tempfile.TemporaryDirectory()
     clone = Path(folder.name, "clone")
     project(clone, models, epochs, precision)
@@ -97,7 +97,7 @@ def ours(models: list[str], epochs: int | None, precision: str) -> Measured:
 
 
 def question(options: Options) -> str:
-    """The table, and the way that was best for the usual loop."""
+    """The table, and which of `WAYS` was best for the usual loop."""
     fetch(DATA)
     models, epochs = (list(QUICK), 1) if options.quick else (list(POOL), None)
     images, train = options.images if options.quick else None, {"epochs": epochs} if epochs else {}

@@ -14,7 +14,7 @@ _MARGIN = 0.005  # worse by less than this counts as no worse
 
 
 def row(model: str, options: Options) -> list[str]:
-    """What both precisions score, side by side."""
+    """The scores of both precisions, side by side."""
     limit = options.images if options.quick else None
     task = Task(model, "fashion_mnist", limit, {"epochs": 5})
     tasks = {name: task.but(precision=name) for name in ("bf16", "fp32")}
@@ -33,7 +33,7 @@ def question(options: Options) -> str:
     """The table of the pool's networks.
 
     Raises:
-        ValueError: The machine has no bf16 of its own.
+        ValueError: The machine does not compute bf16 natively.
     """
     if not computes_bf16():
         raise ValueError("this machine has no bf16 of its own")

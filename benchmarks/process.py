@@ -1,7 +1,7 @@
-"""One process for every measurement, and the two ends of the pipe to it.
+"""One process per measurement, and both ends of the pipe to it.
 
-Thread pools and the allocator are set once a process: what thumbnets sets for itself must not reach
-a peer. So nothing is timed in the process that compares, and a child gets the user's environment.
+Thread pools and the allocator are configured once per process, and thumbnets' settings must not
+reach a peer. So nothing is timed in the comparing process, and children get the user's environment.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = dict(os.environ)  # before thumbnets is imported, which sets threads' variables
+ENVIRONMENT = dict(os.environ)  # before thumbnets is imported, which sets thread variables
 
 _READY = "ready to be measured"
 
@@ -26,7 +26,7 @@ Measured = Callable[[], dict]
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does.
+    """The work of one process.
 
     Attributes:
         name: Module of this package and function, such as `ours.fit`.
@@ -40,13 +40,13 @@ class Job:
 
 
 def measure(*jobs: Job) -> list[dict]:
-    """Run jobs at the same time, a process each; they begin together, once all are ready.
+    """Run jobs at the same time, one process each; they begin together, once all are ready.
 
     Returns:
-        What each job says, with `spawned`, `began` and `ended`: seconds since the epoch.
+        The result of each job, with `spawned`, `began` and `ended`: Unix time in seconds.
 
     Raises:
-        RuntimeError: A process failed; with the end of what it wrote.
+        RuntimeError: A process failed; with the end of its output.
     """
     with _processes(jobs) as processes:
         for process, _, errors in processes:
@@ -67,7 +67,7 @@ def measure(*jobs: Job) -> list[dict]:
 
 @contextmanager
 def _processes(jobs: tuple[Job, ...]) -> Iterator[list[tuple[subprocess.Popen, float, IO]]]:
-    """Start a process a job; each with the time of its start and what it writes to stderr."""
+    """Start one process per job; yields each with its start time and its stderr."""
     started: list[tuple[subprocess.Popen, float, IO]] = []
     try:
         for job in jobs:
@@ -88,7 +88,7 @@ def _processes(jobs: tuple[Job, ...]) -> Iterator[list[tuple[subprocess.Popen, f
         yield started
     finally:
         for process, _, errors in started:
-            process.kill()  # also after Ctrl-C; no-op for one that has ended
+            process.kill()  # also after Ctrl-C; does nothing if it has ended
             process.wait()
             errors.close()
 
@@ -99,11 +99,11 @@ def _end_of(errors: IO) -> str:
 
 
 def answer(*jobs: Callable[..., Measured]) -> None:
-    """The child's end: prepare the job of the command line, wait, run it, print what it says.
+    """The child's end: prepare the job of the command line, wait, run it, print its result.
 
     Args:
-        jobs: Each takes its arguments, imports, reads and warms up, and returns the function that
-            is to be measured.
+        jobs: Functions that take the arguments, import, read and warm up, and return the function
+            to measure.
     """
     function = {job.__name__: job for job in jobs}[sys.argv[1]]
     measured = function(**json.loads(sys.argv[2]))
@@ -111,5 +111,5 @@ def answer(*jobs: Callable[..., Measured]) -> None:
     sys.stdin.readline()
     began = time.time()
     result = measured()
-    # What a peer printed may not end with a newline.
+    # A peer's output may not end with a newline.
     print(f"\n{json.dumps({'began': began, 'ended': time.time(), **result})}", flush=True)

@@ -10,10 +10,10 @@ from benchmarks.process import ROOT
 
 
 def cloned(folder: Path, data: str, run_of: str) -> None:
-    """Clone the project, with a fetched data set and a cache of its own.
+    """Clone the project, with a fetched data set and its own cache.
 
     Args:
-        folder: Where.
+        folder: Folder of the clone.
         data: Name of the data set.
         run_of: Lines of params.yaml in place of `model`, `pool` and `seeds`.
     """
@@ -29,7 +29,7 @@ def run(folder: Path, *command: str) -> None:
     """Run Python with the code of the clone, in the user's environment.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The command failed.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": "src"}

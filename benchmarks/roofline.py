@@ -1,4 +1,4 @@
-"""What bounds a training step, layer by layer: bytes and operations against what a core does."""
+"""What limits a training step, layer by layer: its bytes and operations against a core's speed."""
 
 import math
 import time
@@ -28,11 +28,11 @@ _SHAPE = {"in_channels": 1, "image_size": 28, "num_classes": 10}
 
 @dataclass(frozen=True)
 class Work:
-    """What a layer does with a batch in both directions.
+    """The work of a layer on a batch, forward and backward.
 
     Attributes:
-        operations: Of numbers; a multiply-accumulate is two.
-        bytes: Read and written, each value once for each use.
+        operations: Number of arithmetic operations; a multiply-accumulate is two.
+        bytes: Bytes read and written, each value once per use.
     """
 
     operations: int
@@ -40,11 +40,11 @@ class Work:
 
 
 def work_of(layer: nn.Module, image: Tensor, output: Tensor, *, first: bool) -> Work:
-    """Work of one layer, forwards and backwards.
+    """Work of one layer, forward and backward.
 
-    Backwards, a layer with weights has two products of the same size as forwards, a first layer
-    one; it reads the gradient of its output and its input once more, and writes a gradient of its
-    input. Any other layer does in each direction what its cost says.
+    The backward pass of a layer with weights has two products of the same size as the forward pass,
+    that of a first layer one. It reads the gradient of its output and once more its input, and
+    writes the gradient of its input. Other layers have their cost in each direction.
 
     Args:
         layer: A module without submodules.
@@ -65,7 +65,7 @@ def work_of(layer: nn.Module, image: Tensor, output: Tensor, *, first: bool) -> 
 
 
 def leaves(network: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tensor, Tensor]]:
-    """The layers that compute something, in their order, with input and output."""
+    """The layers that compute something, in order, with input and output."""
     found: list[tuple[nn.Module, Tensor, Tensor]] = []
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -73,7 +73,7 @@ def leaves(network: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tensor, 
 
     for layer in network.modules():
         if isinstance(layer, nn.ReLU | nn.LeakyReLU):
-            layer.inplace = False  # of a layer alone, the input must outlive it
+            layer.inplace = False  # the input of a layer that is timed alone must survive
         if not list(layer.children()) and not isinstance(layer, nn.Identity | nn.Flatten):
             layer.register_forward_hook(note)
     with torch.no_grad():
@@ -84,7 +84,7 @@ def leaves(network: nn.Module, images: Tensor) -> list[tuple[nn.Module, Tensor, 
 
 
 def least(function: Callable[[], object], repeats: int) -> float:
-    """Seconds of the quickest of some calls."""
+    """Seconds of the fastest of several calls."""
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -94,27 +94,27 @@ def least(function: Callable[[], object], repeats: int) -> float:
 
 
 def both_ways(layer: nn.Module, image: Tensor, output: Tensor, first: bool) -> None:
-    """A layer forwards and backwards."""
+    """Run a layer forward and backward."""
     image = image.requires_grad_(not first)
     wanted = [*layer.parameters(), *([] if first else [image])]
     torch.autograd.grad(layer(image), wanted, output)
 
 
 def bytes_a_second(count: int, repeats: int) -> float:
-    """What a core reads and writes in copying tensors that hold so many bytes together."""
+    """Bytes per second that a core reads and writes when it copies, `count` bytes in all."""
     source = torch.rand(max(1, count // (2 * _FLOAT)))
     target = torch.empty_like(source)
     return 2 * _FLOAT * source.numel() / least(partial(target.copy_, source), repeats)
 
 
 def operations_a_second(repeats: int) -> float:
-    """What a core computes in a product of two float32 matrices of 1024 x 1024."""
+    """Operations per second of a core in a product of two float32 matrices of 1024 x 1024."""
     a, b, c = (torch.rand(1024, 1024) for _ in range(3))
     return 2 * 1024**3 / least(partial(torch.mm, a, b, out=c), repeats)
 
 
 def layers(model: str, batch: int = BATCH, repeats: int = 30) -> Measured:
-    """Time each layer of a network; gives `peak`, operations a second, and `layers`."""
+    """Time each layer of a network; gives `peak`, operations per second, and `layers`."""
     runtime.prepare(threads=1)
     torch.manual_seed(0)
     network = pool_first(build(Task(model, "mnist").settings, **_SHAPE)).train()
@@ -144,7 +144,7 @@ def layers(model: str, batch: int = BATCH, repeats: int = 30) -> Measured:
 
 
 def row_of(layer: dict, peak: float) -> tuple[list[str], float]:
-    """The row of a layer in the table, and the least time that its work takes."""
+    """The row of a layer in the table, and the least time that its work can take."""
     computing = layer["operations"] / peak
     moving = layer["bytes"] / layer["bytes_a_second"]
     bound = max(computing, moving)

@@ -1,4 +1,4 @@
-"""How many networks a second, when ten seeds of one are to be trained?"""
+"""How many networks per second are trained, for ten seeds of one network?"""
 
 import statistics
 
@@ -9,7 +9,7 @@ from benchmarks.task import Task, fetch
 
 _SEEDS = list(range(10))
 _GOAL = 1.7  # times as many as one after the other
-MODELS = ("mlp4", "lenet5", "cnn_c", "tiny_cnn")  # one a family, all under 600,000 parameters
+MODELS = ("mlp4", "lenet5", "cnn_c", "tiny_cnn")  # one per family, all under 600,000 parameters
 PERCEPTRONS = ("mlp4",)
 _ALONE = f"one after the other, {CORES} threads of torch"
 
@@ -19,7 +19,7 @@ def contenders_of(model: str, options: Options) -> list[Contender]:
     task = Task(model, "fashion_mnist", options.images // 2, {"epochs": 1, "augment": []})
 
     def ways(job: str, threads: int) -> tuple[Job, ...]:
-        """As many processes as there are cores for their threads, the seeds dealt out to them."""
+        """As many processes as there are cores for their threads, with the seeds divided up."""
         processes = CORES // threads
         plain = task.but(threads=threads).plain()
         return tuple(

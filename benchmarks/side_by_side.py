@@ -1,4 +1,4 @@
-"""How much slower are two trainings at once? Threads that spin while they wait would tell."""
+"""How much slower are two trainings at once? Threads that spin while waiting would show here."""
 
 from benchmarks import harness
 from benchmarks.harness import CORES, Contender, Options, ratios, spread, table, wall
@@ -9,7 +9,7 @@ MODELS = ("mlp4", "cnn_c")
 
 
 def jobs_of(model: str, options: Options) -> dict[str, Job]:
-    """Ours with the threads of params.yaml and with one a core; the usual loop with torch's own."""
+    """Ours with the threads of params.yaml, and with one per core; the usual loop with torch's."""
     train = {"epochs": 1, "augment": [], "schedule": "constant", "lr": 0.01}
     task = Task(model, "fashion_mnist", options.images, train)
     seeds = [0, 1, 2]

@@ -1,7 +1,7 @@
-"""Several networks of one kind trained as one: their weights stacked, products batched.
+"""Several networks of one kind trained as one: weights are stacked, and products batched.
 
-An experiment: perceptrons are measured beside one process a core by `seeds.py`, and networks with
-convolutions, a group of channels each, by `gpu.py`.
+An experiment: `seeds.py` compares perceptrons with one process per core, and `gpu.py` measures
+networks with convolutions, in which each network is a group of channels.
 """
 
 import torch
@@ -37,13 +37,13 @@ class Stacked(nn.Module):
     """Networks side by side, from images [S, N, C, H, W] to logits [S, N, K].
 
     Raises:
-        ValueError: They have a layer that can't be stacked.
+        ValueError: The networks have a layer that can't be stacked.
     """
 
     def __init__(self, networks: list[nn.Sequential]) -> None:
         super().__init__()
         self.count = len(networks)
-        # Perceptrons are flat all along, others have maps [N, S * C, H, W] until the end.
+        # Perceptrons are flat throughout, others have maps [N, S * C, H, W] until the end.
         self.flat = any(isinstance(layer, nn.Linear) for layer in networks[0])
         layers = [self._layer(list(same)) for same in zip(*networks, strict=True)]
         self.layers = nn.Sequential(*(layer for layer in layers if layer is not None))
@@ -70,7 +70,7 @@ class Stacked(nn.Module):
 
 
 def _joined(same: list[nn.Conv2d] | list[nn.BatchNorm2d], *channels: int) -> nn.Module:
-    """One layer whose channels are those of several of a kind, one after the other."""
+    """One layer with the channels of several layers of a kind, one after the other."""
     first, count = same[0], len(same)
     if isinstance(first, nn.Conv2d):
         joined = nn.Conv2d(
@@ -94,7 +94,7 @@ def _joined(same: list[nn.Conv2d] | list[nn.BatchNorm2d], *channels: int) -> nn.
 def fit_stacked(
     settings: ModelSettings, train: Images, validation: Images, meta: Meta, seeds: list[int]
 ) -> list[float]:
-    """Train a network a seed, without augmentation; each with its own weights and order.
+    """Train one network per seed, without augmentation; each with its own weights and order.
 
     Returns:
         Accuracy of each on the validation images, a fraction.

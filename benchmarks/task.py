@@ -1,4 +1,4 @@
-"""What all contenders of a comparison do: the same network, batch size, samples, augmentation."""
+"""The task that all contenders share: the same network, batch size, samples and augmentation."""
 
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -14,7 +14,7 @@ from thumbnets.params import Params, load_params
 from thumbnets.registry import NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
-# The same optimizer for all, at a rate that no network minds; nothing that only one loop has.
+# The same optimizer for all, at a learning rate that suits every network; no feature of one loop.
 PLAIN = {
     "epochs": 1,
     "batch_size": 128,
@@ -77,15 +77,15 @@ class Task:
 
 
 def validation(train: Split) -> np.ndarray:
-    """Places of the training images of fold 0, as params.yaml divides them: int64 [N]."""
+    """Indices of the training images of fold 0, as split by params.yaml: int64 [N]."""
     return np.flatnonzero(_folds(train) == 0)
 
 
 def chosen(task: Task, train: Split) -> np.ndarray:
-    """Places of the other training images, as many as the task says: int64 [N].
+    """Indices of the other training images, as many as the task says: int64 [N].
 
     Raises:
-        ValueError: There are fewer, so that a peer would train on more.
+        ValueError: There are fewer images, so that a peer would train on more.
     """
     index = np.flatnonzero(_folds(train) != 0)[: task.images]
     if task.images and len(index) < task.images:
@@ -102,5 +102,5 @@ def _folds(train: Split) -> np.ndarray:
 
 
 def fetch(dataset: str) -> None:
-    """Have a data set's raw files there, before processes read them side by side."""
+    """Fetch a data set's raw files before processes read them in parallel."""
     download(get_dataset(dataset), paths.fetched(dataset), mirror=runtime.mirror())

@@ -1,8 +1,7 @@
-"""Are the claims of `compare` as seldom wrong as they say? `python -m benchmarks.type_one`.
+"""Are the claims of `compare` as rarely wrong as they say? `python -m benchmarks.type_one`.
 
-Errors of the first kind, coverage of intervals and power of the paired test by simulation, beside
-the test that was here before (Hillis, Berbaum and Metz 2008). Prints the tables of
-docs/statistics.md.
+Simulates type I errors, coverage of intervals and power of the paired test, beside the test that
+was here before (Hillis, Berbaum and Metz 2008). Prints the tables of docs/statistics.md.
 """
 
 import argparse
@@ -31,7 +30,7 @@ EFFECTS = (
 
 
 def draw(seeds: int, ratio: float, effect: float, rng: np.random.Generator) -> TwoWay:
-    """What a table of normal gains comes to, drawn by its mean squares, which are independent."""
+    """A `TwoWay` of normal gains, drawn through its mean squares, which are independent."""
     by_rest, by_image, by_seed = REST, seeds * (1 - REST) + REST, ratio + REST
     variance = (by_seed + by_image - by_rest) / seeds
     cells = (seeds - 1) * (IMAGES - 1)
@@ -43,7 +42,7 @@ def draw(seeds: int, ratio: float, effect: float, rng: np.random.Generator) -> T
 
 
 def hillis(table: TwoWay) -> float:
-    """p of the test before."""
+    """p-value of the earlier test."""
     by_seed = max(table.seeds, table.least)
     square = max(table.images - table.least, 0) + by_seed
     freedom = (table.shape[0] - 1) * (square / by_seed) ** 2
@@ -51,7 +50,7 @@ def hillis(table: TwoWay) -> float:
 
 
 def pairs(draws: int, rng: np.random.Generator) -> None:
-    """Print errors at p < 0.01, and how often the 95 % interval holds the truth."""
+    """Print type I errors at p < 0.01, and how often the 95 % interval covers the true gain."""
     print(f"\n{draws:,} draws a cell, in %: wrong claims at p < {ALPHA} before and now; coverage")
     print("| seeds | " + " | ".join(f"ratio {ratio}" for ratio in RATIOS) + " |")
     print("|---" * (len(RATIOS) + 1) + "|")
@@ -82,7 +81,7 @@ def power(draws: int, rng: np.random.Generator) -> None:
 
 
 def recognised(draws: int, rng: np.random.Generator) -> None:
-    """Print errors for images that are recognised or not: nothing here is normal."""
+    """Print type I errors for scores that are 0 or 1, so that nothing is normal."""
     print(f"\n{draws:,} draws a cell, 2,000 images: wrong claims at p < {ALPHA}, in %")
     print("| seeds | spread of seeds 0 | 0.02 | 0.05 |\n|---|---|---|---|")
     for seeds in (3, 5):
@@ -97,7 +96,7 @@ def recognised(draws: int, rng: np.random.Generator) -> None:
 
 
 def _right(seeds: int, images: int, spread: float, rng: np.random.Generator) -> np.ndarray:
-    """One classifier with its seeds, bool [S, N]; images are as hard for each that is drawn."""
+    """One random classifier with its seeds, bool [S, N]; image hardness is the same for all."""
     hardness = np.random.default_rng(images).normal(size=images)
     own, rest = rng.normal(0, 0.3, images), rng.normal(0, 0.3, (seeds, images))
     mood = rng.normal(0, spread, (seeds, 1))
@@ -105,7 +104,7 @@ def _right(seeds: int, images: int, spread: float, rng: np.random.Generator) -> 
 
 
 def tables(draws: int, rng: np.random.Generator) -> None:
-    """Print how often a table of 15 pairs holds a wrong claim, after Holm's correction."""
+    """Print how often a table of 15 pairs has a wrong claim, after Holm's correction."""
     print(f"\n{draws:,} tables of 15 pairs, 400 images: with a wrong claim, in %")
     print("| seeds | ratio 0 | ratio 4 | ratio 16 |\n|---|---|---|---|")
     for seeds in (2, 3, 5):

@@ -1,6 +1,6 @@
-"""Fetch the raw files of the data set, checksums verified, or list own images: data/raw/dataset.
+"""Fetch the raw files of the data set and verify checksums, or list own images: data/raw/dataset.
 
-And the published weights that blocks of the run begin with: pretrained/imagenet.
+Also fetch the published weights that blocks of the run begin with: pretrained/imagenet.
 """
 
 import shutil

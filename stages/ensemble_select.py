@@ -1,4 +1,4 @@
-"""Fit every rule of an ensemble on validation logits alone: ensembles/selection.json."""
+"""Fit every ensemble rule on validation logits alone: ensembles/selection.json."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Score one model, all its seeds, on the test split: predictions, metrics, confusion data."""
+"""Score all seeds of one model on the test split: predictions, metrics, confusion data."""
 
 import sys
 

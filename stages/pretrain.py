@@ -1,7 +1,7 @@
-"""Train the encoders that models of the run begin with: encoders/. Up to date ones are kept.
+"""Train the encoders that models of the run begin with: encoders/. Those up to date are kept.
 
-For every training of the run encoders/of-models/ has the checksum of the encoder that it begins
-with, so that another encoder retrains what rests on it, and nothing else.
+For every training of the run, encoders/of-models/ has the checksum of the encoder that it begins
+with, so that a changed encoder causes only the trainings that begin with it to be repeated.
 """
 
 from thumbnets import paths

@@ -1,4 +1,4 @@
-"""Write the report of the run: pages for people, tables and pictures for `dvc plots`."""
+"""Write the report of the run: pages to read, tables and pictures for `dvc plots`."""
 
 from thumbnets import paths
 from thumbnets.artifacts import write_json, write_text

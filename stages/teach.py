@@ -1,4 +1,4 @@
-"""Ask the selected ensemble about the training images, if `ensemble.teach` says so: teacher/."""
+"""Predict the training images with the selected ensemble, if `ensemble.teach` is set: teacher/."""
 
 import shutil
 

@@ -1,7 +1,7 @@
 """Train one model with one seed: weights, logits on its validation fold, learning curve.
 
-A training that was finished before is found by its inputs and not done again: `thumbnets train`
-runs several at once into the store. One that another process has under way is waited for.
+A training that is already finished is found by its inputs and not repeated: `thumbnets train` runs
+several at once and stores them. One that another process is running is waited for.
 """
 
 import sys

@@ -66,7 +66,7 @@ def copied(root, tmp_path) -> Path:
 
 @pytest.fixture
 def remembered(copied, tmp_path_factory) -> Path:
-    """As `copied`, where stage `code` knows the networks that it has built in other tests."""
+    """As `copied`, with what stage `code` has cached about networks in other tests."""
     shared = tmp_path_factory.getbasetemp() / "feasible"
     shared.mkdir(exist_ok=True)
     (copied / ".dvc/cache").mkdir(parents=True)
@@ -96,7 +96,7 @@ def model_settings(train_settings) -> Callable[..., ModelSettings]:
 
 @pytest.fixture
 def meta() -> Meta:
-    """What `toy_images` are: three classes of 8x8 grey images."""
+    """Metadata of `toy_images`: three classes of 8x8 grey images."""
     return Meta("toy", ["dark", "left", "right"], 1, 8, [0.2], [0.3], [20, 20, 20], "0" * 64)
 
 
@@ -160,7 +160,7 @@ def python() -> Callable[..., str]:
 
 @pytest.fixture
 def small_run(meta, model_settings, tmp_path, monkeypatch) -> Path:
-    """The folder of a run, entered: untrained networks a and b with all that predicting needs."""
+    """A run in the working folder: untrained networks a and b with all that prediction needs."""
     folder, rng = tmp_path / "run", np.random.default_rng(0)
     labels = rng.integers(0, 3, 60)
     for number, name in enumerate("ab"):

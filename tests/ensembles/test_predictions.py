@@ -19,7 +19,7 @@ def write_model(name: str, logits: list, seeds: list[int], labels: np.ndarray = 
 
 @pytest.fixture(autouse=True)
 def run(tmp_path, monkeypatch):
-    """Two models of seeds 5 and 3: of each seed another one is right, and alone in the ensemble."""
+    """Two models, seeds 5 and 3; for each seed, a different one is right and the only member."""
     monkeypatch.chdir(tmp_path)
     write_model("a", [RIGHT, WRONG], [5, 3])
     write_model("b", [WRONG, RIGHT], [5, 3])

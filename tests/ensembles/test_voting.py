@@ -33,7 +33,7 @@ def test_a_tie_goes_to_the_lower_class(classes, winner):
 
 
 def broken_ties() -> list[tuple[int, int, int]]:
-    """Votes of class 0 against two members for class 1, and the rest for class 2, that tie."""
+    """Ties of class 0 with two members for class 1, the rest for class 2, that class 0 loses."""
     found = []
     for total in range(2, 26):
         for a in range(1, total):

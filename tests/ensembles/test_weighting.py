@@ -12,7 +12,7 @@ LABELS = np.zeros(4, int)
 
 
 def of_label(*members: list[float]) -> np.ndarray:
-    """Probabilities [M, N, 2] that give label 0 these."""
+    """Probabilities [M, N, 2] with the given values for label 0."""
     p = np.array(members)
     return np.stack([p, 1 - p], axis=2)
 

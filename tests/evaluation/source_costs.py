@@ -49,7 +49,7 @@ class Cell:
         column: Key of `COLUMNS`.
         published: As it stands in the source.
         ours: Our count, of one image.
-        agrees: Whether ours, times the images of the row, rounds or is cut off to it.
+        agrees: Whether ours, times the images of the row, equals it when rounded or truncated.
     """
 
     column: str
@@ -64,9 +64,9 @@ class Recount:
 
     Attributes:
         network: As the source calls it.
-        images: Number of images that its operations and activations are of.
-        cells: In the order of `COLUMNS`.
-        note: What else there is to say of it.
+        images: Number of images that its operations and activations are for.
+        cells: Numbers in the order of `COLUMNS`.
+        note: A further remark.
     """
 
     network: str
@@ -105,7 +105,7 @@ def _recount(row: dict[str, Any]) -> Recount:
 
 
 def agrees(value: float, published: str) -> bool:
-    """Whether a number is what was published, rounded or cut off to the same decimals."""
+    """Whether a number, rounded or truncated to the same decimals, is the published one."""
     number, decimals, unit = re.fullmatch(r"(\d+(?:\.(\d+))?)([KMG]?)", published).groups()
     last_place = 10.0 ** -len(decimals or "")
     return -0.5 * last_place <= value / _UNITS[unit] - float(number) < last_place

@@ -1,4 +1,4 @@
-"""Networks of the cost table of SimpleNet's source, as the analyser behind it had them.
+"""Networks of the cost table of SimpleNet's source, as defined for the analyser that made it.
 
 They are counted, not trained: build them on the `meta` device, where weights take no memory.
 

@@ -56,7 +56,7 @@ def test_the_temperature_follows_the_scale_and_makes_the_loss_least():
     assert fit_temperature(logits.astype(np.float32) + 7, labels) == pytest.approx(best, rel=1e-4)
 
     def loss(temperature: float) -> float:
-        """That of the images, and of one more that is of each class alike."""
+        """Loss of the images, plus that of an extra image with a uniform label."""
         one_more = -log_softmax(logits / temperature, 1).mean()
         nll = score_logits(logits / temperature, labels, ece_bins=5)["nll"]
         return nll + one_more / len(labels)

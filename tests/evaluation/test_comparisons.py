@@ -15,7 +15,7 @@ from thumbnets.evaluation.two_way import paired_gain
 
 
 def only(a: int, b: int, both: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Two classifiers, bool [N]: so many images are recognised by only one, or by both."""
+    """Two classifiers, bool [N]: numbers of images that only one, or both, recognise are given."""
     of_a = np.repeat([True, False, True], [a, b, both])
     of_b = np.repeat([False, True, True], [a, b, both])
     return of_a, of_b

@@ -21,7 +21,7 @@ def of(network: nn.Module, shape: tuple[int, int, int]) -> Description:
 
 
 def one_cost(network: nn.Module, shape: tuple[int, int, int] = (2, 4, 4)) -> Cost:
-    """Of a network of one layer, whose only activations are its own."""
+    """Cost of the only layer of a network, so without the image among the activations."""
     (layer,) = of(network, shape).layers
     assert not layer.uncounted
     return layer.cost

@@ -53,7 +53,7 @@ def test_an_ensemble_with_fewer_rows_is_ranked_with_means():
 
 
 def pairs(*different: str) -> list[Comparison]:
-    """All pairs of a to d; of those named the first is shown to be better."""
+    """All pairs of a to d; in the named pairs, the first is significantly better."""
     none = Comparison("", "", Estimate(0.1, 0, 1), p=1.0, mcnemar=None, superiority=None)
     names = [(x, y) for x in "abcd" for y in "abcd" if x < y]
     return [replace(none, a=x, b=y, p=0.0 if x + y in different else 1.0) for x, y in names]

@@ -1,8 +1,8 @@
-"""Whether two files of weights are the same but for the checksum.
+"""Whether two weights files are the same except for the checksum.
 
 Use: `python -m tests.faults.same_weights OLD NEW`.
 
-Files of before the checksum differ from those of today by that one key of the metadata alone.
+Files from before the checksum was introduced differ only by that one key of the metadata.
 """
 
 import json

@@ -178,7 +178,7 @@ def memory(path: Path, imports: str, call: str) -> int:
 
 
 def zeros(length: int) -> bytes:
-    """Gzip of so many zeros: blocks of a mebibyte, which are packed once; the checksum is wrong."""
+    """Gzip of that many zeros, from one compressed mebibyte, repeated; its checksum is wrong."""
     packer = zlib.compressobj(9, wbits=-15)
     block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     return b"\x1f\x8b\x08" + bytes(7) + block * (length >> 20) + packer.flush() + bytes(8)
@@ -280,7 +280,7 @@ def test_members_of_a_zip_that_share_their_bytes_are_refused(tmp_path):
 
 
 def _png(width: int, height: int) -> bytes:
-    """Header of a PNG of 8-bit grey pixels, which are none."""
+    """Header of a PNG of 8-bit grey pixels, without the pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (

@@ -217,7 +217,7 @@ def test_the_nth_operation_fails(name, number, lasting, disk, tmp_path):
 
 
 def _whole(write: Callable, path: Path, left: dict[str, bytes]) -> dict[str, bytes]:
-    """What there is once the writer has succeeded; then as before."""
+    """The files once the writer has succeeded; afterwards they are as before."""
     write(path)
     whole = _files(path.parent)
     for file in whole.keys() - left.keys():

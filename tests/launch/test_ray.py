@@ -44,7 +44,7 @@ def cluster():
 
 @pytest.fixture
 def real_project(copied, toy_images, meta, training, monkeypatch):
-    """A project of toy images, a training of which was done by the worker here, and two trainings.
+    """A project of toy images, in which the local worker has done one training, and two trainings.
 
     Returns:
         Its store, and the trainings.

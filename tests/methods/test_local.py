@@ -376,7 +376,7 @@ def gradients(method, training_module, images, labels) -> dict[str, Tensor]:
 
 @of_every_kind
 def test_gradients_are_those_of_all_losses_added_up_with_outputs_detached(method_of, kind):
-    """The same by one backward pass over the sum: so it goes without any order of the blocks."""
+    """One backward pass over the sum gives the same, so the order of the blocks does not matter."""
     method = method_of(kind)
     training_module, (images, labels) = begin(method), some()
     found = gradients(method, training_module, images, labels)
@@ -401,7 +401,7 @@ BLOCKS = [0, 2, 4]  # of `convolutions`
 
 
 def place(name: str) -> int:
-    """Where the part of the network stands that a parameter belongs to, or helps."""
+    """Index of the part of the network that a parameter belongs to, or whose loss it serves."""
     part, index = name.split(".")[:2]
     return int(index) if part == "network" else BLOCKS[int(index)]
 
@@ -409,7 +409,7 @@ def place(name: str) -> int:
 @of_every_kind
 @pytest.mark.parametrize("number", [2, 4, 5])
 def test_no_gradient_crosses_a_block(method_of, kind, number):
-    """Whatever the blocks from one on, and all heads of those, become: the others do not notice."""
+    """Changes to blocks from one onwards, and to their heads, do not affect the blocks before."""
     method = method_of(kind)
     training_module, (images, labels) = begin(method), some()
     before = gradients(method, training_module, images, labels)
@@ -424,7 +424,7 @@ def test_no_gradient_crosses_a_block(method_of, kind, number):
 
 @of_every_kind
 def test_a_block_learns_as_if_it_were_trained_alone(method_of, kind):
-    """With an optimizer of its own, by what the blocks before it gave: the same bits."""
+    """With its own optimizer, on the outputs of the blocks before it: the same bits."""
     method = method_of(kind)
     training_module, (images, labels) = begin(method), some()
     block, head = (

@@ -22,7 +22,7 @@ DISAGREEING = torch.tensor([[4.0, 0.0, 0.0], [0.0, 1.5, 0.0], [0.0, 1.5, 0.0]])[
 
 
 def test_soft_vote_and_fusion_can_disagree():
-    """Section 6 of the notes: one sure member outweighs two in the mean of logits alone."""
+    """Section 6 of the notes: one confident member outweighs two only in the mean of logits."""
     soft, fused = soft_vote(DISAGREEING)[0], mean_of_logits(DISAGREEING)[0]
     assert soft.exp().tolist() == pytest.approx([0.424408, 0.466848, 0.108743], abs=1e-6)
     assert fused.softmax(0).tolist() == pytest.approx([0.505018, 0.361861, 0.133121], abs=1e-6)

@@ -205,7 +205,7 @@ def test_boosted_members_end_in_turn_and_begin_with_weights_of_their_own(ensembl
 
 
 def test_judged_on_the_way_are_the_members_so_far(ensemble, toy_images, meta, watcher):
-    """One more in every cycle, and the figures are those of their mean probabilities."""
+    """One member more in every cycle; the scores are those of their mean probabilities."""
     training = Training(
         build_method(ensemble("snapshot", lr=0.01), meta), toy_images(40), toy_images(30, 1), seed=0
     )

@@ -26,7 +26,7 @@ def images(n: int = 4, channels: int = 1, size: int = 28) -> torch.Tensor:
 
 
 def trainable_size(name: str) -> int:
-    """Side of images that training steps of any network are cheap on."""
+    """Side of images on which a training step of the network is cheap."""
     return 16 if NETWORKS[name].metadata.parameters > 1_000_000 else 28
 
 

@@ -62,7 +62,7 @@ def toy_logits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores float32 [N, 3] that are right for the first images, and their labels int64 [N].
 
-    Of uneven classes the first has three times as many images as the second, the third has none.
+    If classes are uneven, the first has three times as many images as the second; the third none.
     """
     labels = np.arange(images) % 4 // 3 if uneven else np.arange(images) % 3
     predicted = np.where(np.arange(images) < right, labels, (labels + 1) % 3)
@@ -71,7 +71,7 @@ def toy_logits(
 
 
 def under_views(logits: np.ndarray, views: str) -> np.ndarray:
-    """The same, but that some of the last images, which are taken for the next class, are right."""
+    """The same, except that some of the last images, which were wrong, are right."""
     missed = len(logits) - GAINED[views]
     return np.concatenate([logits[:missed], np.roll(logits[missed:], -1, axis=1)])
 
@@ -200,7 +200,7 @@ def _ensembles(
     uneven: bool,
     image_group: tuple[int, ...] | None,
 ) -> tuple[dict, dict]:
-    """What was selected, and what it scored."""
+    """The selected ensembles, and their scores."""
     runs = {m: [toy_logits(RIGHT[m][s % 2], N, s, uneven) for s in seeds] for m in members}
     logits = {m: np.stack([of_seed for of_seed, _ in of]) for m, of in runs.items()}
     labels = runs[members[0]][0][1]

@@ -215,7 +215,7 @@ def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
 
 
 def lock_of(project, code: str = "a") -> str:
-    """A dvc.lock as after a run of the params as they are."""
+    """A dvc.lock as after a run with the present params."""
     project.save()
     params = (project.root / "params.yaml").read_text()
     folders = "".join(
@@ -254,7 +254,7 @@ def test_what_changed_and_was_not_run_is_not_comparable(project, what):
 
 
 def run_lock(project, *, inputs: dict, seen: dict, data: str = "d" * 32) -> str:
-    """A dvc.lock: `inputs` as stage `code` wrote them, `seen` as the stages after it had them."""
+    """A dvc.lock: `inputs` as written by stage `code`, `seen` as read by the stages after it."""
     tree = Tree()
     for name, md5 in inputs.items():
         tree.add(tuple(name.split("/")), None, HashInfo("md5", md5))

@@ -24,7 +24,7 @@ def weights(network: torch.nn.Module) -> np.ndarray:
 
 
 def gradient(training: Training, images, targets) -> np.ndarray:
-    """Of the loss at the weights as they are, by hand."""
+    """Gradient of the loss at the present weights, by hand."""
     loss = torch.nn.functional.cross_entropy(training.network(images), targets)
     parts = torch.autograd.grad(loss, list(training.network.parameters()))
     return torch.cat([part.flatten() for part in parts]).double().numpy()

@@ -99,7 +99,7 @@ def test_the_same_bits_whichever_thread_is_first(shards_of):
     ("name", "options"), [("SGD", {"lr": 0.1}), ("Adam", {"lr": 0.1, "eps": 1.0})]
 )
 def test_a_gradient_that_lies_otherwise_moves_the_weights_that_it_is_of(kind, name, options):
-    """torch's fused optimizers would take it for the gradient of others."""
+    """torch's fused optimizers would apply it to the wrong weights."""
 
     def gradients(network, images, targets, share):
         found = [torch.linspace(-1, 1, p.numel()).view(p.shape) for p in network.parameters()]

@@ -125,7 +125,7 @@ def test_every_average(check, average):
 )
 @pytest.mark.slow
 def test_every_ensemble(check, name):
-    """Where members end in turn they do so after epochs 1 and 2, or 2: kills are on all sides."""
+    """If members end in turn, they end after epochs 1 and 2, or 2: kills fall before and after."""
     walk = name == "fast_geometric"
     method = {"name": name, "members": 2, "cycle": 2} if walk else {"name": name, "members": 3}
     epochs = 4 if walk else EPOCHS

@@ -1,7 +1,7 @@
-"""A step of a training waits for nothing: on a GPU, what is computed is never read back.
+"""A training step waits for nothing: on a GPU, computed values are never read back.
 
-Without a GPU the operations that would wait are counted: those that read a value or whose shape
-goes by values, and numbers that are sent to the device. What CPUs alone do is left out.
+Without a GPU, operations that would wait are counted: those that read a value or whose shape
+depends on values, and numbers sent to the device. What only happens on CPUs is left out.
 """
 
 from contextlib import AbstractContextManager, contextmanager

@@ -1,1 +1,1 @@
-"""A page on this machine in which a picture is classified."""
+"""A page on this machine that classifies pictures."""

@@ -33,10 +33,10 @@ def add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _models(file: Path | None) -> dict[str, str | Path]:
-    """What can be chosen on the page: what the run has trained, the headline first.
+    """The models to choose from on the page: those the run has trained, the headline first.
 
     Raises:
-        ValueError: Nothing was trained, or the file is not there.
+        ValueError: Nothing was trained, or the file does not exist.
     """
     if file is not None:
         if not file.is_file():

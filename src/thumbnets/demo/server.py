@@ -1,4 +1,4 @@
-"""The server of the page: for programs of this machine alone, by the standard library."""
+"""The page's server: only for programs of this machine, built on the standard library."""
 
 import io
 import json
@@ -22,14 +22,14 @@ _PAGE = Path(__file__).with_name("page.html")
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Serves the page, and classifies what is sent to it.
+    """Serves the page, and classifies the pictures sent to it.
 
     Args:
-        models: What `load` takes, by the name that is shown; the first is the one at the beginning.
-        port: Port on the loopback address; 0: any that is free.
+        models: Arguments for `load`, by the name that is shown; the first is preselected.
+        port: Port on the loopback address; 0: any free one.
 
     Raises:
-        OSError: The port is taken.
+        OSError: The port is in use.
     """
 
     daemon_threads = True
@@ -37,7 +37,7 @@ class DemoServer(ThreadingHTTPServer):
     def __init__(self, models: Mapping[str, str | Path], port: int) -> None:
         self.models = models
         self._loaded: dict[str, ImageClassifier] = {}
-        self._lock = Lock()  # a network computes for one at a time
+        self._lock = Lock()  # a network serves one request at a time
         super().__init__((HOST, port), _Handler)
 
     @property
@@ -46,14 +46,14 @@ class DemoServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def classify(self, model: str, content: bytes) -> dict[str, Any]:
-        """What a model says of a picture.
+        """Classify a picture with a model.
 
         Returns:
             `classes`: names and probabilities, the best first; `picture` as the model sees it, and
             `heat` over it, as data URIs; `dataset` that the model was trained on.
 
         Raises:
-            ValueError: The model is not there, or the content is no picture.
+            ValueError: The model does not exist, or the content is not a picture.
         """
         if model not in self.models:
             raise ValueError(f"There is no model of that name: {', '.join(self.models)}.")
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if not length.isdecimal() or int(length) > LARGEST:
             self._send_json({"error": f"A picture has at most {LARGEST >> 20} MiB."})
-            self.close_connection = True  # what was not read is not the next request
+            self.close_connection = True  # else the unread rest would be taken for a request
             return
         content = self.rfile.read(int(length))
         try:
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json(found)
 
     def _is_ours(self) -> bool:
-        """Whether the page itself asks: no other page, by whatever name it calls this machine."""
+        """Whether the request is from our page, not another one, however it names this machine."""
         ours = f"{HOST}:{self.server.server_port}"
         if self.headers.get("Host") == ours and self.headers.get("Origin") in (
             None,
@@ -124,4 +124,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the page shows what was wrong."""
+        """Log nothing: the page shows errors."""

@@ -1,1 +1,1 @@
-"""What is broken or odd in a project, and the one command that mends it."""
+"""Checks for broken or odd things in a project, each with the one command that repairs it."""

@@ -16,7 +16,7 @@ NO_PROJECT = "No project here: go to a folder of one, which has dvc.yaml at its 
 
 
 def examine(root: Path, cache: Path) -> list[Finding]:
-    """All that is found, in the order in which to mend it."""
+    """All findings, in the order in which to repair them."""
     checks: dict[str, Callable[[], list[Finding]]] = {
         "DVC's lock": lambda: state.rwlock(root),
         "dvc.lock": lambda: state.lock_file(root),
@@ -32,10 +32,10 @@ def examine(root: Path, cache: Path) -> list[Finding]:
 
 
 def _found(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """What a check finds; that it fails is a finding, since others may say why."""
+    """The findings of a check; if it fails, that is a finding, and others may say why."""
     try:
         return check()
-    except Exception as error:  # where libraries are missing, whatever their absence leads to
+    except Exception as error:  # anything, such as the effects of missing libraries
         problem = f"{what} can't be examined: {type(error).__name__}: {shorten(str(error))}"
         return [Finding(problem, "mend what is found beside it, or make install")]
 
@@ -56,7 +56,7 @@ def _of_params(root: Path) -> list[Finding]:
 
 
 def doctor(arguments: argparse.Namespace) -> None:
-    """Find what is broken or odd in the project, and name the command that mends it."""
+    """Find what is broken or odd in the project, and name the command that repairs it."""
     root = Path.cwd()
     if not any((root / name).exists() for name in ("dvc.yaml", ".dvc")):
         raise ValueError(NO_PROJECT)
@@ -76,10 +76,10 @@ def doctor(arguments: argparse.Namespace) -> None:
 
 
 def mend_locks(root: Path) -> None:
-    """Mend what a kill has left of DVC's own files, so that the next command can go on.
+    """Repair what a kill has left of DVC's own files, so that the next command can run.
 
     Raises:
-        ValueError: One is broken in a way that a person has to decide, or a live run writes it.
+        ValueError: A file needs a person's decision, or a live run is writing it.
     """
     for finding in [*state.rwlock(root), *state.lock_file(root)]:
         if finding.mend:

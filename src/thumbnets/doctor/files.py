@@ -1,4 +1,4 @@
-"""Weights and cached files against their checksums, and the room that they take."""
+"""Weights and cached files against their checksums, and the space that they take."""
 
 import json
 import shutil
@@ -11,13 +11,13 @@ from thumbnets.doctor.state import OTHER_RUN, locked, md5
 from thumbnets.messages import listed
 from thumbnets.params import Params
 
-_LITTLE = 1 << 30  # bytes of disk that are left
+_LITTLE = 1 << 30  # bytes of free disk space below which the disk is nearly full
 
 
 def weights(root: Path, cache: Path) -> list[Finding]:
-    """Weights, or their copies in DVC's cache, that are not those which dvc.lock names.
+    """Weights, or their copies in DVC's cache, that are not the ones dvc.lock names.
 
-    DVC itself calls an altered cache object up to date, and restores it.
+    DVC itself considers an altered cache object up to date, and restores it.
     """
     others, found = [], []
     for path, expected in sorted(locked(root).items()):
@@ -27,7 +27,7 @@ def weights(root: Path, cache: Path) -> list[Finding]:
         own, of_copy = (md5(file) if file.is_file() else None for file in (root / path, copy))
         again = f"dvc pull {path}, or train it again: dvc repro"
         if own not in (None, expected):
-            # Where the cache is elsewhere, the file itself has to tell.
+            # If the cache is elsewhere, the checksum in the file itself has to do.
             if _is_whole(cached(cache, own)) or (of_copy is None and _is_verified(root / path)):
                 others.append(path)
             elif of_copy == expected:
@@ -51,19 +51,19 @@ def _altered(what: str, remedy: str) -> Finding:
 
 
 def _is_whole(copy: Path) -> bool:
-    """Whether DVC's cache has this object, with the bytes that its name says."""
+    """Whether DVC's cache has this object, with bytes that match its name."""
     return copy.is_file() and md5(copy) == copy.parent.name + copy.name
 
 
 def _is_verified(weights: Path) -> bool:
-    """Whether a file of weights has the checksum that it carries."""
+    """Whether a weights file matches the checksum stored in it."""
     from thumbnets.methods.weights import read_key  # not before: importing torch takes seconds
 
     return read_key(weights) is not None
 
 
 def missing(root: Path, params: Params) -> list[Finding]:
-    """Weights and predictions of the run that were taken away; a fresh clone has none at all."""
+    """Missing weights and predictions of the run; no finding if all are, as in a fresh clone."""
     slots, seeds = [*params.pool, paths.HEADLINE], params.seeds
     wanted = [
         *(paths.weights(slot, seed) for slot in slots for seed in seeds),
@@ -80,12 +80,12 @@ def missing(root: Path, params: Params) -> list[Finding]:
 
 
 def cached(cache: Path, md5: str) -> Path:
-    """Where DVC's cache keeps an object."""
+    """Path of an object in DVC's cache."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def room(root: Path, cache: Path) -> list[Finding]:
-    """A disk that is nearly full; and always, what the cache takes and `dvc gc` would free."""
+    """Whether the disk is nearly full, with the size of the cache and what `dvc gc` would free."""
     objects = {
         file: file.stat().st_size
         for file in sorted((cache / "files" / "md5").glob("??/*"))
@@ -104,7 +104,7 @@ def room(root: Path, cache: Path) -> list[Finding]:
 
 
 def _in_use(root: Path, cache: Path) -> Iterator[str]:
-    """Checksums that the run of the working tree needs, those in folders too."""
+    """Checksums that the run of the working tree needs, including those inside folders."""
     for checksum in locked(root).values():
         yield checksum
         listing = cached(cache, checksum)

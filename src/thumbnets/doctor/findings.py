@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""The result of a check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ class Finding:
 
     Attributes:
         problem: What is wrong, naming the file or setting.
-        remedy: The one command that mends it, or what to do.
-        mend: Does so, where it can lose no result; None where a person has to decide.
-        broken: Whether commands fail or results are wrong; False for what is merely worth knowing.
+        remedy: The one command that repairs it, or what to do.
+        mend: Function that repairs it without losing a result; None if a person has to decide.
+        broken: Whether commands fail or results are wrong; False if it is merely worth knowing.
     """
 
     problem: str

@@ -15,7 +15,7 @@ _LEAST_PYTHON = (3, 11)
 
 
 def libraries(root: Path) -> list[Finding]:
-    """Python or libraries other than requirements.lock pins."""
+    """Versions of Python or libraries that differ from those pinned in requirements.lock."""
     lock = root / paths.REQUIREMENTS
     text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
     found = []
@@ -36,7 +36,7 @@ def libraries(root: Path) -> list[Finding]:
 
 
 def arithmetic(params: Params) -> list[Finding]:
-    """Params that ask for bf16 where the device has none, and no other one's work is accepted."""
+    """Params that ask for bf16 if this device lacks it and only its own results are accepted."""
     if runtime.accepted_device() != runtime.device_type():
         return []
     try:
@@ -49,12 +49,12 @@ def arithmetic(params: Params) -> list[Finding]:
 
 
 def of_params(error: ValueError, otherwise: str = "") -> Finding:
-    """What is wrong with the params, and what may be done other than to edit them."""
+    """The finding for invalid params, with an alternative to editing them."""
     return Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro{otherwise}")
 
 
 def images(params: Params) -> list[Finding]:
-    """Images of the user's own beside what the pipeline writes: DVC refuses such a folder."""
+    """The user's own images in a folder that the pipeline writes to, which DVC refuses."""
     data = params.data
     if not data.own or not paths.RAW.resolve().is_relative_to(Path(data.path).resolve()):
         return []
@@ -63,7 +63,7 @@ def images(params: Params) -> list[Finding]:
 
 
 def remote(root: Path) -> list[Finding]:
-    """A default remote of DVC that does not answer or refuses: one small object is put and got."""
+    """A default DVC remote that fails to answer or refuses: tested with one small object."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 

@@ -27,19 +27,19 @@ _LISTS = ("deps", "outs")
 _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
-_MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of a merge with both sides left
+_MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of an unresolved merge conflict
 _CUT_SHORT = Finding(
     f"the run of {paths.LOCK} did not come to its end: results may be of the one before",
     "dvc repro",
     broken=False,
 )
-_GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the former
+_GUARD = Path(".dvc/tmp/rwlock.lock")  # held while DVC writes the rwlock file
 _REPO_LOCK = Path(".dvc/tmp/lock")  # held while DVC is between two stages, or writes dvc.lock
-_LOOKS = 20  # at a dvc.lock that is being written, a tenth of a second apart
+_LOOKS = 20  # reads of a dvc.lock that is being written, a tenth of a second apart
 
 
 def rwlock(root: Path) -> list[Finding]:
-    """A lock file of DVC that a killed run left: cut off, or of a process that has ended."""
+    """A lock file of DVC left by a killed run: truncated, or of a process that has ended."""
     if (holders := _holders(root)) is None:
         problem = f"{_RWLOCK} is cut off: a run was killed while DVC wrote it"
     elif dead := sorted(holder for holder in holders if _has_ended(*holder)):
@@ -51,7 +51,7 @@ def rwlock(root: Path) -> list[Finding]:
 
 
 def _holders(root: Path) -> set[tuple[int, str]] | None:
-    """Processes, with their commands, that hold a lock; None if the file is damaged."""
+    """Processes that hold a lock, with their commands; None if the file is damaged."""
     try:
         content = json.loads((root / _RWLOCK).read_bytes())
         writing, reading = content.get("write", {}).values(), content.get("read", {}).values()
@@ -64,7 +64,7 @@ def _holders(root: Path) -> set[tuple[int, str]] | None:
 
 
 def _command_of(process: int) -> str | None:
-    """The command line of a process, "" of a zombie; None if there is none, or it is not shown."""
+    """The command line of a process, "" for a zombie; None if there is no process, or no access."""
     import psutil
 
     try:
@@ -76,30 +76,30 @@ def _command_of(process: int) -> str | None:
 
 
 def _has_ended(process: int, command: str) -> bool:
-    """Whether DVC takes for alive what has ended: its number is another program's, or a zombie's.
+    """Whether a process has ended though DVC thinks it alive: a zombie, or its id was reused.
 
-    A container whose first process asks nobody how it ended keeps zombies. DVC itself passes over
-    numbers that no process has.
+    Zombies stay in a container whose first process does not wait for its children. DVC itself
+    ignores ids that no process has.
     """
     now = _command_of(process)
     return now is not None and not _is_of(command, now)
 
 
 def _is_of(command: str, line: str) -> bool:
-    """Whether `sys.argv`, which DVC writes, is of a command line: its end, but for `-m dvc`."""
+    """Whether DVC's record of `sys.argv` fits a command line: it ends it, apart from `-m dvc`."""
     _, module, arguments = command.partition("/dvc/__main__.py")
     return line.endswith((command, f" -m dvc{arguments}") if module else command)
 
 
 def _running(root: Path) -> list[tuple[int, str]]:
-    """Live runs of DVC, which write its files."""
+    """Live runs of DVC, which may write its files."""
     return sorted(
         holder for holder in _holders(root) or () if _is_of(holder[1], _command_of(holder[0]) or "")
     )
 
 
 def _is_lock(text: str) -> bool:
-    """Whether a dvc.lock is whole as far as it tells: each entry, and its last line."""
+    """Whether a dvc.lock looks complete: each of its entries, and its last line."""
     if not text.endswith("\n"):
         return False
     try:
@@ -115,13 +115,13 @@ def _is_lock(text: str) -> bool:
 
 
 def _is_entry(entry: dict[str, object]) -> bool:
-    """Whether an entry of a file or folder is as DVC's schema has it."""
+    """Whether an entry of a file or folder fits DVC's schema."""
     whole = all(isinstance(value, _ENTRY.get(key, object)) for key, value in entry.items())
     return whole and "path" in entry and len(entry.get("md5", _MD5)) >= len(_MD5)
 
 
 def _remove_rwlock(root: Path) -> None:
-    """Remove it under the guard that DVC takes to write it.
+    """Remove the rwlock file, holding the lock that DVC takes to write it.
 
     Raises:
         ValueError: A live run is writing it.
@@ -142,7 +142,7 @@ def _remove_rwlock(root: Path) -> None:
 
 
 def conflicts(root: Path) -> list[Finding]:
-    """Params and blocks in which git has left both sides of a merge."""
+    """Params and blocks with unresolved merge conflicts."""
     files = [*root.glob(str(paths.PARAMS)), *sorted((root / paths.ZOO).glob("*.yaml"))]
     remedy = "choose in it what is to hold, git add it, git commit, then dvc repro"
     return [
@@ -159,7 +159,7 @@ def _conflict(name: str, text: str, remedy: str) -> list[Finding]:
 
 
 def lock_file(root: Path) -> list[Finding]:
-    """An empty, conflicted, cut off or otherwise damaged dvc.lock."""
+    """An empty, conflicted, truncated or otherwise damaged dvc.lock."""
     path = root / paths.LOCK
     if not path.is_file():
         return [Finding(f"{paths.LOCK} is missing", "dvc repro", broken=False)]
@@ -178,16 +178,16 @@ def lock_file(root: Path) -> list[Finding]:
     if still_written:
         return [Finding(f"{paths.LOCK} {said} while a run of DVC is alive", "wait for its end")]
     problem = f"{paths.LOCK} {said}: a run was killed while DVC wrote it"
-    if committed is None:  # what was run is found in the run-cache
+    if committed is None:  # DVC's run-cache knows what was run
         return [Finding(problem, f"rm {paths.LOCK} && dvc repro", path.unlink)]
     remedy = f"git checkout HEAD -- {paths.LOCK} && dvc repro"
     return [Finding(problem, remedy, lambda: write_bytes(path, committed))]
 
 
 def _settled(root: Path) -> tuple[str, bool]:
-    """Text of dvc.lock, and whether a run still writes it: DVC is done in tenths of a second."""
+    """Text of dvc.lock, and whether a run still writes it, which takes DVC tenths of a second."""
     for _ in range(_LOOKS):
-        with _repo_lock(root) as ours:  # nobody writes while it is
+        with _repo_lock(root) as ours:  # if it is ours, nobody else writes
             text = (root / paths.LOCK).read_text(encoding="utf-8", errors="replace")
         if ours or _is_lock(text):
             return text, False
@@ -197,7 +197,7 @@ def _settled(root: Path) -> tuple[str, bool]:
 
 @contextmanager
 def _repo_lock(root: Path) -> Iterator[bool]:
-    """Hold DVC's lock of the project, if no run does; gives whether it is ours."""
+    """Hold DVC's lock of the project if no run does; yields whether we hold it."""
     try:
         file = (root / _REPO_LOCK).open("rb")
     except FileNotFoundError:  # no run yet
@@ -215,12 +215,12 @@ def _repo_lock(root: Path) -> Iterator[bool]:
 def _committed(root: Path) -> bytes | None:
     try:
         return read_blobs(root, [f"HEAD:./{paths.LOCK}"]).get(f"HEAD:./{paths.LOCK}")
-    except ValueError:  # no repository
+    except ValueError:  # not a git repository
         return None
 
 
 def metrics(root: Path) -> list[Finding]:
-    """Metrics and reports of another run than dvc.lock says."""
+    """Metrics and reports that are not from the run in dvc.lock."""
     found, pool = [], _pool(root)
     for path, expected in sorted(locked(root).items()):
         if not path.startswith(("metrics/", "report/")) or expected.endswith(".dir"):
@@ -243,7 +243,7 @@ def md5(file: Path) -> str:
 
 
 def _pool(root: Path) -> list[str] | None:
-    """The pool that params.yaml names; None where it can't be read, which `params` tells."""
+    """The pool in params.yaml; None if that can't be read, which `params` reports."""
     try:
         pool = YAML(typ="safe").load(root / "params.yaml")["pool"]
         return [str(model) for model in pool]
@@ -252,17 +252,17 @@ def _pool(root: Path) -> list[str] | None:
 
 
 def locked(root: Path) -> dict[str, str]:
-    """What dvc.lock says of each file and folder; nothing where there is none."""
+    """Checksum of each file and folder in dvc.lock; empty if there is no dvc.lock."""
     path = root / paths.LOCK
     return checksums(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else {}
 
 
 def warn_of_other_run(*files: Path) -> None:
-    """Say on stderr which of these files, or whether params, are not those of the last run here.
+    """Warn on stderr if some of these files, or the params, are not those of the last run here.
 
     Args:
-        files: Outputs that a command is about to answer from, from the root of the project, where
-            it works.
+        files: Outputs that a command is about to use, relative to the root of the project, which is
+            the working folder.
     """
     named = locked(Path())
     there = {str(file): md5(file) for file in files if file.is_file()}
@@ -275,12 +275,12 @@ def warn_of_other_run(*files: Path) -> None:
 
 
 def params(root: Path) -> list[Finding]:
-    """Params that no result is of: not run yet or not to the end, merged, or left by a failure."""
+    """Params without results: not run yet or not to the end, merged, or left by a failure."""
     try:
         lock = (root / paths.LOCK).read_text(encoding="utf-8")
         if were_run(read_yaml(root / paths.PARAMS), lock):
             return [] if is_whole(lock) else [_CUT_SHORT]
-    except (OSError, ValueError):  # told by others
+    except (OSError, ValueError):  # reported elsewhere
         return []
     try:
         changed = git(root, "diff", "--name-only", "--relative", "HEAD", "--", str(paths.PARAMS))

@@ -1,1 +1,1 @@
-"""Several classifiers as one: how their votes are combined, and which of them vote."""
+"""Ensembles of classifiers: which of them vote, and how their votes are combined."""

@@ -24,7 +24,7 @@ def score_run(
         pool: Blocks that may be members.
         seeds: Seeds of the run.
         groups: Seeds of each ensemble, as `groups_of` gives them.
-        rule: Name of the rule that counts.
+        rule: Name of the selected rule.
         voting: Way of combining members, `soft` or `hard`.
         ece_bins: Number of bins of the expected calibration error.
 

@@ -1,8 +1,8 @@
-"""Names of the rules by which an ensemble is made, and of its members.
+"""Names of ensemble rules and of ensemble members.
 
-Members are trainings, each called by its model block and seed, in groups of seeds. `ensemble.seeds`
-says how many seeds of a run make one ensemble. With 1 the members are the models of the pool, and
-every seed repeats the experiment; with n they are all the trainings of n seeds.
+Members are trainings, each named after its model block and seed, in groups of seeds.
+`ensemble.seeds` is the number of seeds in one ensemble. With 1 the members are the models of the
+pool, and every seed repeats the experiment; with n they are all the trainings of n seeds.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def rule_of(rule: str, objective: str) -> str:
 
 
 def groups_of(seeds: list[int], size: int) -> dict[str, list[int]]:
-    """The seeds of each ensemble, by a name made of them: `0`, or `0 1 2`.
+    """The seeds of each ensemble; their list is its name: `0`, or `0 1 2`.
 
     Args:
         seeds: Seeds of the run, one training each; their number is a multiple of `size`.

@@ -14,7 +14,7 @@ def read_ensemble_predictions() -> Predictions:
     """Combine the test predictions of the selected ensemble's members.
 
     Raises:
-        ValueError: An artifact is missing, or the artifacts are of different runs.
+        ValueError: An artifact is missing, or the artifacts come from different runs.
     """
     selected, selection = read_json(paths.ENSEMBLE_METRICS), read_json(paths.SELECTION)
     if selected.get("rule") not in next(iter(selection.values())):
@@ -24,7 +24,7 @@ def read_ensemble_predictions() -> Predictions:
     members = {name: read_predictions(name) for name in names}
     check_alike(members)
     first = members[names[0]]
-    # JSON sorts groups by their names; here they are in the order of the seeds.
+    # JSON sorts groups by name; here they are in the order of the seeds.
     groups = sorted(ensembles, key=lambda group: _place(group, first.seeds))
     if [int(seed) for group in groups for seed in group.split()] != first.seeds:
         raise ValueError(f"{paths.SELECTION} is of other seeds than {names[0]}: run `dvc repro`.")

@@ -1,4 +1,4 @@
-"""Every rule by which members are combined into an ensemble; params.yaml selects one.
+"""All rules that combine members into an ensemble; params.yaml selects one.
 
 A rule is fitted on validation images alone. Most rules give each member a weight for soft or hard
 votes; stacking fits a regression.
@@ -45,7 +45,7 @@ _WEIGHTS: dict[str, Callable[..., np.ndarray]] = {"all": _all, "weighted": _weig
     for objective in OBJECTIVES
 }
 
-# Fitted only where the params ask for it: the others are those of every run.
+# Fitted only if the params ask for it; the others are fitted in every run.
 _ON_REQUEST = [rule_of(rule, "macro_f1") for rule in BY_OBJECTIVE]
 
 RULES = [*(rule for rule in _WEIGHTS if rule not in _ON_REQUEST), STACKING]
@@ -60,7 +60,7 @@ def fit_rules(
     objective: str = "loss",
     groups: np.ndarray | None = None,
 ) -> dict[str, Ensemble]:
-    """Fit every rule, those for the macro F1 only if that is the objective.
+    """Fit every rule; those for macro F1 only if that is the objective.
 
     Args:
         names: Names of the members.
@@ -68,12 +68,12 @@ def fit_rules(
         labels: int64 [N].
         steps: Number of steps of the greedy selections.
         objective: Objective that the params name, a key of `OBJECTIVES`.
-        groups: int64 [N], number of the group of each image; None: all are alone.
+        groups: int64 [N], number of the group of each image; None: each is by itself.
 
     Returns:
         An ensemble for each rule: `votes` (for each member with a positive weight, its weight or
         how often it was chosen), or the regression from `fit_stack`; `validation_loss` and
-        `validation_accuracy` of its soft vote on the same images (of stacking: cross-validated).
+        `validation_accuracy` of its soft vote on the same images (cross-validated for stacking).
     """
     ensembles: dict[str, Ensemble] = {}
     left_out = [] if objective == "macro_f1" else _ON_REQUEST

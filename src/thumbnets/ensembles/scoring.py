@@ -14,7 +14,7 @@ from thumbnets.evaluation.statistics import of_groups
 from thumbnets.evaluation.summaries import Scores, over_images, over_seeds
 from thumbnets.evaluation.two_way import paired_gain
 
-# Scores that need probabilities, which shares of hard votes are not.
+# Scores that need probabilities; the shares of a hard vote are not probabilities.
 _PROBABILISTIC = ("nll", "ece", "top2")
 
 _REPORTED = ("accuracy", "wilson", "nll", "ece")  # scores of rules that are not selected
@@ -32,14 +32,14 @@ def score_ensembles(
     ece_bins: int,
     image_group: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Score every rule and voting, and the selected ensemble against each of its members.
+    """Score every rule with every kind of vote, and the selected ensemble against its members.
 
     Args:
         selection: Ensembles by group and rule, from `fit_rules`.
         probabilities: float [N, K] of each training.
         labels: int64 [N].
         groups: Names of the trainings of each group, in the order of the run.
-        rule: Selected rule, one of those.
+        rule: Selected rule, one of `selection`.
         voting: Selected kind of vote.
         classes: Names of the classes.
         ece_bins: Number of bins of the calibration error.
@@ -47,10 +47,10 @@ def score_ensembles(
 
     Returns:
         `selected`: scores of the selected ensemble over groups; `members`: for each of its models
-        the mean weight (None for a regression), the number of member `trainings` (largest of all
-        groups), and the gain of the ensemble over it, paired over images and groups. `rules`: for
-        every rule and voting accuracy, loss, calibration and the gain over the best single member;
-        `trainings` by model; `diversity` of the members.
+        the mean weight (None for a regression), the number of member `trainings` (the largest of
+        any group), and the gain of the ensemble over it, paired over images and groups. `rules`:
+        for every rule and kind of vote the accuracy, loss, calibration and gain over the best
+        single member; `trainings` by model; `diversity` of the members.
     """
     fitted = list(next(iter(selection.values())))
     predicted = {
@@ -106,7 +106,7 @@ def _scores(
 
 
 def _composition(selection: dict[str, dict[str, Ensemble]], rule: str) -> dict[str, Any]:
-    """Number of member trainings of each model, the largest of all groups."""
+    """Number of member trainings of each model, the largest of any group."""
     counts = [
         [model_of(name) for name in members_of(of_group[rule])] for of_group in selection.values()
     ]
@@ -121,7 +121,7 @@ def _diversities(
     groups: dict[str, list[str]],
     classes: int,
 ) -> dict[str, dict[str, float | None]]:
-    """Diversity of the members of each rule, not weighted: means over groups."""
+    """Unweighted diversity of the members of each rule, means over groups."""
     found: dict[str, list[dict]] = {rule: [] for rule in next(iter(selection.values()))}
     for group, trainings in groups.items():
         predicted = np.stack([probabilities[name].argmax(1) for name in trainings])
@@ -154,7 +154,7 @@ def _mean_correct(
     labels: np.ndarray,
     groups: dict[str, list[str]],
 ) -> np.ndarray:
-    """Share of a model's trainings of each group that classify an image correctly, [groups, N]."""
+    """Share of a model's trainings in each group that classify an image correctly, [groups, N]."""
     return np.stack(
         [
             np.mean(

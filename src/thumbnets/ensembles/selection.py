@@ -1,4 +1,4 @@
-"""Ensemble selection: members are chosen one by one, with replacement, from a library of models.
+"""Ensemble selection: choosing members one by one, with replacement, from a library of models.
 
 Source: Caruana et al. 2004, "Ensemble selection from libraries of models", ICML, section 2; pruning
 of the library: Caruana, Munson and Niculescu-Mizil 2006, "Getting the most out of ensemble
@@ -15,8 +15,8 @@ from thumbnets.training.class_scores import macro_f1
 _TOLERANCE = 1e-12  # objectives closer than this are equal: rounding must not choose a member
 
 _BAGS = 20
-_LIBRARY_FRACTION = 0.8  # of all members, the best ones, from which bags are drawn
-_BAG_FRACTION = 0.5  # of the library, drawn for each bag
+_LIBRARY_FRACTION = 0.8  # share of all members, the best ones, from which bags are drawn
+_BAG_FRACTION = 0.5  # share of the library that is drawn for each bag
 
 Score = tuple[float, ...]
 
@@ -32,7 +32,7 @@ def best_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> Score:
 
 
 def best_macro_f1(probabilities: np.ndarray, labels: np.ndarray) -> Score:
-    """Macro F1, negated, to be minimised; equal ones are ranked by loss."""
+    """Negated macro F1, to be minimised; equal ones are ranked by loss."""
     predicted = probabilities.argmax(1)
     return (-macro_f1(labels, predicted, probabilities.shape[1]), nll(probabilities, labels))
 
@@ -77,8 +77,8 @@ def select(
 ) -> np.ndarray:
     """Choose members one by one, each time the one that improves the mean of probabilities most.
 
-    A member may be chosen again, which gives it more weight. The best of the ensembles of all sizes
-    is kept, the smallest of equal ones; among equal members the first one is chosen.
+    A member may be chosen again, which gives it more weight. The best ensemble of any size is kept,
+    the smallest of equal ones; among equal members the first one is chosen.
 
     Args:
         probabilities: float [M, N, K] of the members on validation images.
@@ -108,7 +108,7 @@ def select(
 def sorted_start(
     probabilities: np.ndarray, labels: np.ndarray, *, objective: str, most: int
 ) -> list[int]:
-    """Sorted initialisation: the best members, as many as make the best mean of probabilities.
+    """Sorted initialisation: the best members, in the number with the best mean of probabilities.
 
     Args:
         probabilities: float [M, N, K] of the members on validation images.
@@ -125,11 +125,11 @@ def sorted_start(
 def select_in_bags(
     probabilities: np.ndarray, labels: np.ndarray, *, objective: str, steps: int
 ) -> np.ndarray:
-    """Mean weights of selections from random halves (two or more) of the better of the library.
+    """Mean weights of selections from bags: random halves (two or more) of the better members.
 
     A selection from all members may overfit the validation images; the mean over bags is more
-    robust. Each selection begins with `sorted_start`. Bags are
-    drawn from the members' ranks, so the order of the pool does not matter.
+    robust. Each selection begins with `sorted_start`. Bags are drawn from the members' ranks, so
+    the order of the pool does not matter.
 
     Args:
         probabilities: float [M, N, K] of the members on validation images.
@@ -144,7 +144,7 @@ def select_in_bags(
     library = np.array(ranked[: ceil(_LIBRARY_FRACTION * len(ranked))])
     size = min(
         len(library), max(2, ceil(_BAG_FRACTION * len(library)))
-    )  # of one there is no choice
+    )  # a single member leaves no choice
     rng = np.random.default_rng(0)
     weights = np.zeros(len(probabilities))
     for _ in range(_BAGS):

@@ -1,6 +1,6 @@
 """Stacking: a logistic regression on the members' predictions.
 
-Source: Wolpert 1992, "Stacked generalization", Neural Networks 5; in the form called blending,
+Source: Wolpert 1992, "Stacked generalization", Neural Networks 5; here in the form called blending,
 where the members have not seen the images that the regression learns from.
 """
 
@@ -25,21 +25,21 @@ def fit_stack(
     labels: np.ndarray,
     groups: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Fit a multinomial logistic regression to log-probabilities, penalised by L2.
+    """Fit a multinomial logistic regression with an L2 penalty to log-probabilities.
 
-    The strength of the penalty is chosen by cross-validation on the same images, for least loss;
-    every class is in all folds. If that can't be, since some class has a single image or group,
-    nothing is fitted: it is the geometric mean of the members.
+    The strength of the penalty is chosen for least loss by cross-validation on the same images;
+    every class is in all folds. If some class has a single image or group, this is impossible:
+    nothing is fitted, and the result is the geometric mean of the members.
 
     Args:
         names: Names of the members.
         probabilities: float [M, N, K] of the members on validation images.
         labels: int64 [N].
-        groups: int64 [N], number of the group of each image, which no fold divides; None: all are
-            alone.
+        groups: int64 [N], number of the group of each image, which no fold divides; None: each is
+            by itself.
 
     Returns:
-        The regression: `members`; `classes`, C of the K that occur among the labels;
+        The regression: `members`; `classes`, those C of the K classes that occur among the labels;
         `coefficients` [C, M * K] of the log-probabilities, member after member, and `intercepts`
         [C], of the logits. Then the cross-validated predictions float [N, K], since those of the
         regression itself would be too optimistic.
@@ -57,7 +57,7 @@ def fit_stack(
 
 
 def _folds(labels: np.ndarray, groups: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Images to fit on and images held out, int64 each; none if a class can't be divided."""
+    """Indices of images to fit on and to hold out, int64; no folds if a class can't be divided."""
     # Takes half a second, and only this function needs it.
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -65,7 +65,7 @@ def _folds(labels: np.ndarray, groups: np.ndarray) -> list[tuple[np.ndarray, np.
     if rarest < 2:
         return []
     how = {"n_splits": min(_FOLDS, rarest), "shuffle": True, "random_state": 0}
-    if len(np.unique(groups)) == len(groups):  # the other kind takes a step for each group
+    if len(np.unique(groups)) == len(groups):  # the grouped kind loops over groups, which is slow
         return list(StratifiedKFold(**how).split(labels, labels))
     return list(StratifiedGroupKFold(**how).split(labels, labels, groups))
 
@@ -81,7 +81,7 @@ def _held_out(
 
 
 def _geometric_mean(members: int, classes: int) -> dict[str, Any]:
-    """The regression, as `fit_regression` gives it, that weighs all members alike."""
+    """The regression, in the form of `fit_regression`, that weights all members equally."""
     return {
         "classes": list(range(classes)),
         "coefficients": np.tile(np.eye(classes) / members, members).tolist(),
@@ -90,7 +90,7 @@ def _geometric_mean(members: int, classes: int) -> dict[str, Any]:
 
 
 def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> dict[str, Any]:
-    """Fit one regression; returns it as `fit_stack` does, without the members.
+    """Fit one regression; returned as by `fit_stack`, without the members.
 
     Args:
         features: float [N, F].
@@ -104,7 +104,7 @@ def fit_regression(features: np.ndarray, labels: np.ndarray, penalty: float) -> 
     if len(classes) > 1:
         # Members are nearly collinear: methods without second derivatives converge too slowly.
         regression = LogisticRegression(C=penalty, solver="newton-cg").fit(features, labels)
-        # With two classes there is the logit of the second one alone.
+        # With two classes there is only the logit of the second one.
         coefficients[-len(regression.coef_) :] = regression.coef_
         intercepts[-len(regression.coef_) :] = regression.intercept_
     return {

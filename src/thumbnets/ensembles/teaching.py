@@ -21,7 +21,7 @@ from thumbnets.training.classifier import Classifier
 def teacher(
     ensembles: list[Ensemble], weights: Mapping[tuple[str, int], Path], views: str, *, threads: int
 ) -> dict[str, np.ndarray]:
-    """What method `distill` learns from: the selected ensembles, asked about the training images.
+    """What method `distill` learns from: the selected ensembles' predictions for training images.
 
     Args:
         ensembles: Ensembles of all groups of seeds.
@@ -30,7 +30,7 @@ def teacher(
         threads: Number of compute threads.
 
     Returns:
-        `log_probabilities` as of `teach`, `views`, `classes`, and `sha256` of the images.
+        `log_probabilities` from `teach`, `views`, `classes`, and `sha256` of the images.
 
     Raises:
         ValueError: Images or weights are missing or damaged.

@@ -8,7 +8,7 @@ _DECIMALS = 6  # of a weight; smaller weights become 0
 
 @threadpool_limits.wrap(limits=1)  # many small products: quicker, and the same on any machine
 def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Non-negative weights whose weighted mean of probabilities has the least loss.
+    """Non-negative weights that minimise the loss of the weighted mean of probabilities.
 
     The loss (mean negative log-likelihood) is convex in the weights, so every minimum is global.
 
@@ -22,7 +22,7 @@ def fit_weights(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     from scipy.optimize import minimize  # takes half a second, and combining needs no fit
 
     of_label = probabilities[:, np.arange(len(labels)), labels]  # [M, N]
-    of_label = np.maximum(of_label, np.finfo(float).eps)  # certain mistakes of all: finite
+    of_label = np.maximum(of_label, np.finfo(float).eps)  # keeps the loss finite if all give 0
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         mixed = np.maximum(weights @ of_label, np.finfo(float).eps)

@@ -1,4 +1,4 @@
-"""Intervals of the scores of classes, and of their means, as samples of test images or groups."""
+"""Intervals of the scores of each class, and of their means, over test images or groups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from thumbnets.training.class_scores import ratio
 
 @dataclass(frozen=True)
 class ClassIntervals:
-    """95 % intervals of means over seeds, the test images or groups of them being the sample.
+    """95 % intervals of means over seeds; the sample is the test images, or groups of them.
 
     Attributes:
-        precision, recall, f1: One for each class; None where the score is undefined.
-        balanced_accuracy: Of the mean recall of the classes that have images.
-        accuracy: Of the accuracy.
+        precision, recall, f1: One interval per class; None where the score is undefined.
+        balanced_accuracy: Interval of the mean recall of the classes that have images.
+        accuracy: Interval of the accuracy.
         groups: Number of groups; None where each image is by itself.
     """
 
@@ -32,15 +32,15 @@ class ClassIntervals:
 def class_intervals(
     labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None = None
 ) -> ClassIntervals:
-    """Intervals by Wilson's formula, of proportions of a sample of images or of groups.
+    """Wilson intervals of proportions in a sample of images or of groups.
 
-    That of F1 is one too: F1 is 2 u / (1 + u), u being the share of hits in the images that are of
-    the class or taken for it. That of the balanced accuracy is put together of those of the
-    recalls, which rest on different images.
+    F1 has one as well: it is 2 u / (1 + u), where u is the share of hits among the images that
+    belong to the class or are predicted as it. The interval of the balanced accuracy combines those
+    of the recalls, which rest on different images.
 
     Args:
         labels: int64 [N].
-        predicted: int64 [S, N], of each seed.
+        predicted: int64 [S, N], predicted classes of each seed.
         classes: Number of classes.
         group: int64 [N], number of the group of each image, from 0; None: each is by itself.
 
@@ -71,14 +71,14 @@ def class_intervals(
 
 @dataclass(frozen=True)
 class Sample:
-    """Proportions whose hits and trials are those of groups, or of one group of all images.
+    """Proportions, with their hits and trials by group, or in one group of all images.
 
     Attributes:
         hits: float [G, K].
         trials: float [G, K].
-        grouped: Whether the groups are the sample; else images are.
-        means: Mean of the proportions of each seed, float [K]: where seeds have other trials it is
-            not that of the sums. None: it is.
+        grouped: Whether the groups are the sample; otherwise the images are.
+        means: Mean proportion over seeds, float [K], for seeds with different numbers of trials;
+            None: hits over trials.
     """
 
     hits: np.ndarray
@@ -98,7 +98,7 @@ class Sample:
 
     @property
     def influence(self) -> np.ndarray:
-        """What each group adds to the error of each proportion, float [G, K]."""
+        """Contribution of each group to the error of each proportion, float [G, K]."""
         of_sums = ratio(self.hits.sum(0), self.total)
         return ratio(
             self.hits - of_sums * self.trials, np.broadcast_to(self.total, self.hits.shape)
@@ -114,11 +114,11 @@ class Sample:
 def _bounds(
     share: np.ndarray, total: np.ndarray, groups: np.ndarray | None, squares: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval; of groups for as many images as have the same variance if independent."""
+    """Wilson's interval; of groups: for the number of independent images of the same variance."""
     total = np.where(total > 0, total, np.nan)
     if groups is None:
         return wilson_bounds(share, total, special.ndtri((1 + LEVEL) / 2))
-    # One group tells no variance; and where all groups are right (or wrong) they count one each.
+    # One group has no variance; if all groups are right (or all wrong), each counts as one image.
     freedom = np.maximum(groups - 1, 1)
     variance = squares * groups / freedom
     effective = ratio(share * (1 - share), variance)
@@ -134,7 +134,7 @@ def _of_mean(recall: Sample) -> Interval:
     mean, classes = share.mean(), defined.sum()
     low = mean - np.sqrt(((share - low) ** 2).sum()) / classes
     high = mean + np.sqrt(((high - share) ** 2).sum()) / classes
-    if recall.grouped:  # a group may have images of several classes, so that these go together
+    if recall.grouped:  # a group may have images of several classes: their recalls are correlated
         squares = (recall.influence[:, defined].mean(1) ** 2).sum()
         one, groups = np.array([mean]), np.array([len(recall.hits)])
         ends = _bounds(one, np.array([recall.total.sum()]), groups, np.array([squares]))
@@ -145,7 +145,7 @@ def _of_mean(recall: Sample) -> Interval:
 def _counts(
     labels: np.ndarray, predicted: np.ndarray, classes: int, group: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hits, images and claims of each group and class, of one seed: float or int [G, K] each."""
+    """Hits, images and predictions per group and class, of one seed: float or int [G, K] each."""
     group = np.zeros_like(labels) if group is None else group
     groups = int(group.max()) + 1
 
@@ -159,7 +159,10 @@ def _counts(
 def _over_seeds(
     of_seeds: list[tuple[np.ndarray, ...]], score: Callable[..., np.ndarray]
 ) -> np.ndarray | None:
-    """Mean of a score of hits, images and claims over the seeds that have it; None of one seed."""
+    """Mean of a score over the seeds where it is defined; None for a single seed.
+
+    `score` takes the hits, images and predictions of each class.
+    """
     if len(of_seeds) == 1:
         return None
     scores = np.stack([score(*(table.sum(0) for table in tables)) for tables in of_seeds])
@@ -167,7 +170,7 @@ def _over_seeds(
 
 
 def _intervals(low: np.ndarray, high: np.ndarray) -> list[Interval | None]:
-    """Both ends [K], kept within 0 to 1, as intervals."""
+    """Intervals from their ends [K], clipped to 0..1."""
     return [
         None if np.isnan(a) else Interval(float(max(a, 0)), float(min(b, 1)))
         for a, b in zip(low, high, strict=True)

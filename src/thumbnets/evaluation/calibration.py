@@ -28,13 +28,13 @@ class Reliability:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A classifier on the test images, before and after temperature scaling; means over seeds.
+    """Calibration on the test images before and after temperature scaling; means over seeds.
 
     Attributes:
         temperature: Divisor of the logits.
         ece: Expected calibration error before and after.
         nll: Negative log-likelihood in nats, before and after.
-        reliability: Reliability of all seeds' predictions together, before and after.
+        reliability: Reliability of the pooled predictions of all seeds, before and after.
     """
 
     temperature: float
@@ -46,15 +46,15 @@ class Calibration:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature from 1/20 to 20 with the smallest negative log-likelihood.
 
-    One image more counts, as likely of any class as of another: else a network that is right on all
-    of few images, or wrong on them, would be taken to be so on every image. Of thousands it moves
-    the temperature by about a hundredth.
+    One extra image counts, whose label is uniform over the classes. Without it, a network that is
+    right (or wrong) on all of a few images would be taken to be so on every image. Among thousands
+    of images it moves the temperature by about a hundredth.
 
     Args:
         logits: float [N, K], images that the network was not trained on.
         labels: int64 [N].
 
-    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2; the image more is the prior of Platt
+    Source: Guo et al. 2017, arXiv:1706.04599, section 4.2; the extra image is the prior of Platt
     1999, "Probabilistic Outputs for Support Vector Machines", section 2.2, with half its weight.
     """
 
@@ -64,14 +64,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         scaled = log_softmax(logits.astype(float) / np.exp(logarithm), axis=1)
         return -scaled[np.arange(len(labels)), labels].mean() - scaled.mean() / len(labels)
 
-    # The loss is convex in the inverse temperature, so it is unimodal in the logarithm too.
+    # The loss is convex in the inverse temperature, hence unimodal in its logarithm.
     bound = np.log(MAX_TEMPERATURE)
     found = minimize_scalar(loss, bounds=(-bound, bound), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
 
 
 def reliability(logits: np.ndarray, labels: np.ndarray, bins: int) -> Reliability:
-    """Accuracy by confidence, over bins of equal width of [0, 1].
+    """Accuracy by confidence, over equal-width bins of [0, 1].
 
     Args:
         logits: float [N, K].

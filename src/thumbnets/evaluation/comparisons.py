@@ -15,7 +15,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     """Two-sided p-value of the exact McNemar test of two trainings on the same images.
 
     Args:
-        a: bool [N], whether one classifies each image correctly.
+        a: bool [N], whether one training classifies each image correctly.
         b: bool [N], whether the other does.
 
     Source: Dietterich 1998, Neural Computation 10, section 3.1; exact: the binomial distribution
@@ -23,7 +23,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
     """
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     tosses = only_a + only_b
-    ways, extreme = 1, 0  # of so many heads, and of no more: whole numbers of any size, exact
+    ways, extreme = 1, 0  # ways to get `heads` heads, and at most that many: exact integers
     for heads in range(min(only_a, only_b) + 1):
         extreme += ways
         ways = ways * (tosses - heads) // (heads + 1)
@@ -35,7 +35,7 @@ def paired_test(a: np.ndarray, b: np.ndarray) -> float:
 
     The seeds share their images, so their results are not independent: one McNemar test of all of
     them would give p-values that are too small. With a single seed this is Student's paired test
-    over images. `docs/statistics.md` has the errors of the first kind by simulation.
+    over images. `docs/statistics.md` has simulated type I error rates.
 
     Args:
         a: bool or float [S, N], score of each seed and image.
@@ -47,18 +47,18 @@ def paired_test(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def pair_p(a: np.ndarray, b: np.ndarray) -> float:
-    """p of two classifiers: exact McNemar's for accuracies of one seed, else `paired_test`.
+    """p-value: of the exact McNemar test for accuracies of one seed, else of `paired_test`.
 
     Args:
         a: bool or float [S, N], as for `paired_test`.
-        b: Likewise.
+        b: bool or float [S, N], the same for the other.
     """
     accuracies = a.dtype == bool and b.dtype == bool
     return mcnemar(a[0], b[0]) if accuracies and len(a) == 1 else paired_test(a, b)
 
 
 def holm(p: list[float]) -> list[float]:
-    """p-values adjusted for multiple tests, which controls the family-wise error rate.
+    """p-values adjusted for multiple tests, to control the family-wise error rate.
 
     Source: Holm 1979, Scand. J. Stat. 6, in the form of adjusted p-values.
     """
@@ -76,9 +76,8 @@ class Comparison:
     Attributes:
         a: Name of one classifier.
         b: Name of the other.
-        gain: Mean score of a less that of b.
-        p: p-value of no gain, after Holm's correction for all pairs of the table: of the exact
-            McNemar test for accuracies of one seed, else of `paired_test`.
+        gain: Mean score of a minus that of b.
+        p: p-value of no gain from `pair_p`, after Holm's correction for all pairs of the table.
         mcnemar: p-value of the exact McNemar test, median over seeds, not corrected; None for
             scores other than accuracy, and for the mean accuracy of an ensemble's seeds. It is
             about these trainings, not about new ones.
@@ -101,7 +100,7 @@ class Comparison:
 
 def verdict(gain: float, p: float) -> str:
     """Verdict on a gain with its corrected p-value."""
-    if not p < ALPHA:  # nor is one shown by a p that is not known, of a single group of images
+    if not p < ALPHA:  # also where p is NaN, as for a single group of images
         return "no difference shown"
     return "better" if gain > 0 else "worse"
 

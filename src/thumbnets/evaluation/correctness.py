@@ -1,7 +1,7 @@
-"""Which test images each training recognises: one bit an image, kept in git beside the metrics.
+"""Which test images each training recognises: one bit per image, kept in git beside the metrics.
 
-It is what a paired test of two commits needs, without their predictions: 1.25 KB a training of
-10,000 images. Where images come in groups, the groups are there as well.
+A paired test of two commits needs only these bits, not their predictions: 1.25 KB per training for
+10,000 images. Where images come in groups, the groups are stored as well.
 """
 
 import base64
@@ -24,11 +24,11 @@ from thumbnets.evaluation.statistics import of_groups
 
 @dataclass(frozen=True)
 class Correctness:
-    """Of one classifier, on all test images.
+    """Correctness of one classifier on all test images.
 
     Attributes:
         model: Name of the block, or `ensemble`.
-        labels_sha256: Checksum of the labels, which tells other test images.
+        labels_sha256: Checksum of the labels, which identifies the test images.
         correct: bool [N] by seed, or by the seeds of an ensemble as `groups_of` names them.
         group: int64 [N], number of the group of each image; None: each is by itself.
     """
@@ -45,23 +45,23 @@ class Correctness:
 
     @property
     def table(self) -> np.ndarray:
-        """A row a seed, in the order of `correct`: bool [S, N]."""
+        """One row per seed, in the order of `correct`: bool [S, N]."""
         return np.stack(list(self.correct.values()))
 
 
 def tables_to_compare(a: Correctness, b: Correctness) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of both, a row a seed, for `pair_p` and `paired_gain`: of images, or of their groups.
+    """Scores of both for `pair_p` and `paired_gain`: one row per seed, of images or their groups.
 
     Args:
         a: One classifier.
-        b: The other, on the same images; groups that one of them knows are those of both.
+        b: The other, on the same images; if only one of them has groups, both use these.
     """
     group = b.group if a.group is None else a.group
     return of_groups(a.table, group), of_groups(b.table, group)
 
 
 def why_not_paired(a: Correctness, b: Correctness) -> str | None:
-    """Why two can't be paired, if so."""
+    """Why the two can't be paired; None if they can."""
     if (a.labels_sha256, a.images) != (b.labels_sha256, b.images):
         return f"other test images ({a.images:,}, then {b.images:,})"
     if a.group is not None and b.group is not None and not np.array_equal(a.group, b.group):
@@ -159,13 +159,13 @@ def _packed(bits: np.ndarray) -> str:
 
 
 def _compressed(group: np.ndarray) -> str:
-    """Steps from one number to the next, most of which are 0 or 1 where files are in order."""
+    """Differences of successive numbers: mostly 0 or 1 if the files are in order."""
     steps = np.diff(group, prepend=0).astype("<i4")
     return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
 
 
 def _decompressed(text: Any, images: int) -> np.ndarray | None:
-    """int64 [N], or None where the text does not hold as many numbers of groups."""
+    """Group numbers int64 [N], or None if the text does not hold that many."""
     try:
         content = base64.b64decode(text, validate=True)
         steps = np.frombuffer(zlib.decompressobj().decompress(content, 4 * images + 1), "<i4")
@@ -177,7 +177,7 @@ def _decompressed(text: Any, images: int) -> np.ndarray | None:
 
 
 def _unpacked(text: Any, images: int) -> np.ndarray | None:
-    """bool [N], or None where the text does not hold as many bits."""
+    """bool [N], or None if the text does not hold that many bits."""
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError):

@@ -1,11 +1,11 @@
 """Cost of a network: operations, activations and parameters of each layer, for one image.
 
-The rules are those of the Netscope CNN analyser, with which SimpleNet's source made its table. A
-bias is not counted, pooling counts every value of every window, dropout counts as comparisons
-(although evaluation does not apply it), a batch norm with weights as two layers (norm and scale),
-and every layer's output as activations, also one computed in place; the image is an activation as
-well. Reshaping is free, since the source's inner product flattens its input. Functions without a
-rule in the source have rules like theirs here (`_RULES`), or are listed as not counted.
+The rules are those of the Netscope CNN analyser, which SimpleNet's source used for its table. A
+bias is not counted. Pooling counts every value of every window. Dropout counts as comparisons,
+although evaluation does not apply it, and a batch norm with weights as two layers (norm and scale).
+The activations are the outputs of all layers, also those computed in place, and the image.
+Reshaping is free, since the source's inner product flattens its input. Functions without a rule in
+the source have similar rules here (`_RULES`), or are listed as not counted.
 
 Source: Hasanpour et al. 2016, arXiv:1608.06037, appendix; github.com/dgschwend/netscope.
 """
@@ -51,7 +51,7 @@ class LayerCost:
         name: Kind and number, `Conv2d-1`.
         kind: Type of the module, or name of the function.
         shape: Shape of the output, without the batch dimension.
-        parameters: Number of learnable values that it is the first layer to use.
+        parameters: Number of learnable values that no earlier layer uses.
         cost: Cost of all its calls.
         field: Receptive fields before and after it.
         uncounted: Names of functions without a rule.
@@ -66,7 +66,7 @@ class LayerCost:
     uncounted: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The layer as lists and dicts; with kernel, stride and padding where it has them."""
+        """The layer as lists and dicts, with kernel, stride and padding if it has a window."""
         field = {"size": self.field.after.size, "jump": self.field.after.jump}
         return {
             "name": self.name,
@@ -108,7 +108,7 @@ class Description:
 
     @property
     def receptive_field(self) -> tuple[int, int]:
-        """Height and width of what a value of the last layer depends on, in pixels."""
+        """Height and width, in pixels, of the region that a value of the last layer depends on."""
         return self.layers[-1].field.after.size
 
     @property
@@ -132,7 +132,7 @@ class Description:
 
 
 def megabytes(parameters: float) -> float:
-    """Size of so many values as float32, in units of 2^20 bytes."""
+    """Size of that many float32 values, in units of 2^20 bytes."""
     return parameters * 4 / 2**20
 
 
@@ -145,8 +145,8 @@ def describe(network: nn.Module, image_shape: tuple[int, int, int]) -> Descripti
         image_shape: C, H and W of one image.
 
     Returns:
-        Its layers: modules without submodules, and functions called outside of them, except those
-        that only rearrange values.
+        The network with its layers: modules without submodules, and functions called outside of
+        them, except those that only rearrange values.
     """
     parameters = list(network.parameters())
     device = parameters[0].device if parameters else torch.device("cpu")
@@ -203,8 +203,8 @@ def cost_of(call: Call) -> Cost | None:
     return rule(call) if rule else None
 
 
-# Each rule gives a function's operations. n: values of the input; activations are those of the
-# output, unless a rule says otherwise.
+# Each rule gives a function's operations; n is the number of input values. Activations are the
+# values of the output unless a rule says otherwise.
 
 
 def _outputs(call: Call) -> int:
@@ -251,7 +251,7 @@ def _product(call: Call) -> Cost:
 
 
 def _pooling(operation: str) -> Callable[[Call], Cost]:
-    """Every value of every window; the division of an average by a constant is not counted."""
+    """A rule that counts every value of every window; an average's division is not counted."""
 
     def rule(call: Call) -> Cost:
         if call.name.startswith("adaptive"):
@@ -268,11 +268,11 @@ def _pooling(operation: str) -> Callable[[Call], Cost]:
 
 
 def _norm(*, affine: int, statistics: bool) -> Callable[[Call], Cost]:
-    """A norm, and where it has weights a scale after it.
+    """A rule for a norm, and the scale after it if it has weights.
 
     Args:
         affine: Position of the weights among the arguments.
-        statistics: Whether mean and variance are those of its input: n additions and n
+        statistics: Whether mean and variance are computed from the input: n additions and n
             multiply-accumulates more.
     """
 
@@ -296,7 +296,7 @@ def _local_response_norm(call: Call) -> Cost:
 
 
 def _recurrent(*, gates: int, squashed: int = 0, products: int = 0, **others: int) -> Callable:
-    """All steps, layers and directions of a recurrent layer.
+    """A rule for all steps, layers and directions of a recurrent layer.
 
     Args:
         gates: Number of gates of a unit.
@@ -347,7 +347,7 @@ def _multi_head_attention(call: Call) -> Cost:
 
 _SQUASHING = {"additions": 1, "divisions": 1, "exponentials": 1}
 _RULES: dict[str, Callable[[Call], Cost | None]] = {
-    # of the source
+    # from the source
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
     "linear": _linear,
     **dict.fromkeys(("max_pool2d", "adaptive_max_pool2d"), _pooling("comparisons")),
@@ -365,7 +365,7 @@ _RULES: dict[str, Callable[[Call], Cost | None]] = {
     "logsumexp": _inputs(comparisons=1, additions=1, exponentials=1),
     "mul": _each(multiply_accumulates=1),
     **dict.fromkeys(("add", "sub", "rsub"), _each(additions=1)),
-    # not of the source
+    # not from the source
     "div": _each(divisions=1),
     **dict.fromkeys(
         ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), _transposed_convolution

@@ -1,4 +1,4 @@
-"""Diversity of classifiers: three measures of pairs.
+"""Diversity of classifiers: three pairwise measures.
 
 Source: Kuncheva and Whitaker 2003, "Measures of diversity in classifier ensembles", Machine
 Learning 51; kappa of the predicted classes as in Margineantu and Dietterich 1997, ICML.
@@ -11,14 +11,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Diversity:
-    """Measures of all pairs of M classifiers, float [M, M]; NaN where one is not defined.
+    """Measures of all pairs of M classifiers, float [M, M]; NaN where undefined.
 
     Attributes:
         disagreement: Share of images for which they predict different classes.
         q: Yule's Q of being correct: 1 if both err on the same images, 0 if they err
-            independently, -1 if never both.
-        kappa: Cohen's kappa of the predicted classes: 1 if they always agree, 0 if as often as by
-            chance.
+            independently, -1 if they never err on the same image.
+        kappa: Cohen's kappa of the predicted classes: 1 if they always agree, 0 if they agree as
+            often as by chance.
     """
 
     disagreement: np.ndarray
@@ -26,7 +26,7 @@ class Diversity:
     kappa: np.ndarray
 
     def means(self, members: list[int]) -> dict[str, float | None]:
-        """Mean of each measure over all pairs of `members`; None if it is defined for no pair."""
+        """Mean of each measure over all pairs of `members`; None if undefined for every pair."""
         first, second = np.triu_indices(len(members), 1)
         place = np.array(members)
         pairs = {k: values[place[first], place[second]] for k, values in vars(self).items()}

@@ -8,7 +8,7 @@ MAX_IMAGES = 2000  # images on the map, and candidates for neighbours
 _QUERIES, _NEIGHBOURS = 10, 8
 
 
-@threadpool_limits.wrap(limits=1)  # sums of more threads depend on how many there are
+@threadpool_limits.wrap(limits=1)  # sums depend on the number of threads
 def embedding(features: np.ndarray, images: np.ndarray, labels: np.ndarray) -> dict:
     """Map of the features of images, and the nearest neighbours of some of them.
 
@@ -18,9 +18,9 @@ def embedding(features: np.ndarray, images: np.ndarray, labels: np.ndarray) -> d
         labels: int64 [N].
 
     Returns:
-        `map`: float32 [N, 2], by t-SNE of the directions of the features; `labels`: as given;
-        `neighbours`: uint8 [Q, 1 + M, C, H, W], the first image of each class, and those whose
-        features are nearest to its by cosine similarity, nearest first; `neighbour_labels`:
+        `map`: float32 [N, 2], t-SNE of the directions of the features; `labels`: as given;
+        `neighbours`: uint8 [Q, 1 + M, C, H, W], the first image of each class followed by its
+        nearest neighbours by cosine similarity of features, nearest first; `neighbour_labels`:
         int64 [Q, 1 + M].
 
     Source: van der Maaten and Hinton 2008, "Visualizing data using t-SNE".
@@ -41,8 +41,8 @@ def nearest(directions: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Indices of each query and of its nearest neighbours, nearest first.
 
     Args:
-        directions: float [N, D], of length 1.
-        queries: int64 [Q], indices among them.
+        directions: float [N, D], vectors of length 1.
+        queries: int64 [Q], indices of directions.
 
     Returns:
         int64 [Q, 1 + M], indices; M is 8, or all others if there are fewer.

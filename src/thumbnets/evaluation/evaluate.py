@@ -1,4 +1,4 @@
-"""Scoring a model, all its seeds, on the test images: the one reader of the test split."""
+"""Scoring all seeds of a model on the test images: the only reader of the test split."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ class Evaluated:
 
     Attributes:
         predictions: `logits` float32 [S, N, K], `labels` int64 [N], `seeds` int64 [S],
-            `classes` str [K]; of images that come in groups `group` int64 [N]; of the most
-            confident mistakes `mistake_images`, and what `confident_mistakes` gives.
+            `classes` str [K]; `group` int64 [N] if images come in groups; for the most confident
+            mistakes `mistake_images` and the arrays of `confident_mistakes`, prefixed `mistake_`.
         metrics: Scores from `over_seeds` and `over_images`, with `parameters`,
             `multiply_accumulates` of one image, `lr_halvings` and `test_sha256`, the checksum of
             the test images and their groups.
@@ -60,7 +60,7 @@ def evaluate(
     """Score a model on the test split.
 
     Args:
-        settings: Settings of its block.
+        settings: Settings of the model's block.
         weights: Weights file of each seed.
         seeds: Seeds of the run.
         options: Options of prediction and scoring.
@@ -79,7 +79,7 @@ def evaluate(
 
     scores = [score_logits(s, labels, ece_bins=options.ece_bins) for s in logits]
     of_images = METHODS[settings.train.method.name].metadata.example == "image"
-    group = test.group if of_images else None  # bags are drawn anew, of images of any group
+    group = test.group if of_images else None  # bags are drawn anew from images of any group
     predicted = logits.argmax(2)
     intervals = class_intervals(labels, predicted, len(classes), group)
     metrics = over_seeds(scores, classes=classes, images=len(examples))

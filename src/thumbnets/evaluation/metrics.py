@@ -7,7 +7,7 @@ from thumbnets.training.class_scores import ClassScores, confusion_matrix, mean_
 
 UNEVEN = 1.5  # ratio of the commonest to the rarest class above which classes are uneven
 
-# Scores of one value for each class.
+# Scores with one value per class.
 BY_CLASS = ("precision", "recall", "f1")
 
 Scores = dict[str, float | list[float | None]]
@@ -28,7 +28,7 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) ->
 
 
 def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """The bin of [0, 1] that each confidence lies in, int64 [N]; a bin holds its upper edge."""
+    """The bin of [0, 1] that each confidence lies in, int64 [N]; a bin includes its upper edge."""
     return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
@@ -52,8 +52,8 @@ def score_probabilities(probabilities: np.ndarray, labels: np.ndarray, *, ece_bi
     Returns:
         accuracy, error, top2 (fractions), nll (nats), ece, macro_f1 (fractions), and precision,
         recall and f1, one fraction per class, None where it is undefined (see `ClassScores`). Means
-        over classes are over those that have images. Where classes are uneven also
-        `balanced_accuracy`, the mean recall; of two classes that both have images also `auc`.
+        over classes skip classes without images. If classes are uneven, also `balanced_accuracy`,
+        the mean recall; for two classes that both have images, also `auc`.
     """
     return score_log_probabilities(to_log_probabilities(probabilities), labels, ece_bins=ece_bins)
 
@@ -67,7 +67,7 @@ def score_logits(logits: np.ndarray, labels: np.ndarray, *, ece_bins: int) -> Sc
 def score_log_probabilities(
     log_probabilities: np.ndarray, labels: np.ndarray, *, ece_bins: int
 ) -> Scores:
-    """As `score_probabilities`, from log-probabilities; those of true classes are finite."""
+    """As `score_probabilities`, from log-probabilities, which are finite for the true classes."""
     n, classes = log_probabilities.shape
     predicted = log_probabilities.argmax(1)
     correct = predicted == labels
@@ -94,7 +94,7 @@ def score_log_probabilities(
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:
-    """JSON has no NaN."""
+    """Values with None for NaN, which JSON does not have."""
     return [None if np.isnan(value) else float(value) for value in values]
 
 
@@ -103,7 +103,7 @@ def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
 
     Args:
         scores: float [N]; equal ones count half.
-        labels: bool or int [N], 1 of a positive example; both occur.
+        labels: bool or int [N], 1 for a positive example; both values occur.
 
     Source: Mann and Whitney 1947; Hanley and McNeil 1982, Radiology 143(1).
     """

@@ -1,4 +1,4 @@
-"""Test predictions of a model, as stage `evaluate` wrote them, and scores to compare models by."""
+"""Test predictions of a model as written by stage `evaluate`, and scores to compare models by."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ class Predictions:
     """Predictions of one classifier on all test images.
 
     Attributes:
-        log_probabilities: float [S, N, K]; of a hard vote, logarithms of the shares of votes. An
-            ensemble with several seeds has one row per group of seeds.
+        log_probabilities: float [S, N, K]; for a hard vote, logarithms of the shares of votes. An
+            ensemble of several seeds has one row per group of seeds.
         labels: int64 [N].
         seeds: Seeds of the run, one training each.
-        hard: Whether it is a hard vote, whose shares are no probabilities.
+        hard: Whether it is a hard vote, whose shares are not probabilities.
         group: int64 [N], number of the group of each image, from 0; None: each is by itself.
     """
 
@@ -53,10 +53,10 @@ def read_predictions(name: str) -> Predictions:
 def _checked(
     logits: np.ndarray, labels: np.ndarray, seeds: np.ndarray, group: np.ndarray | None
 ) -> Predictions:
-    """Make predictions of arrays whose dtypes and shapes fit each other.
+    """Make predictions from arrays whose dtypes and shapes fit each other.
 
     Raises:
-        ValueError: They do not, or a logit is not finite.
+        ValueError: The arrays do not fit, or a logit is not finite.
     """
     if labels.dtype.kind not in "iu" or seeds.dtype.kind not in "iu":
         raise ValueError(f"labels and seeds must be integers, got {labels.dtype}, {seeds.dtype}")
@@ -76,7 +76,7 @@ def check_alike(predictions: dict[str, Predictions]) -> None:
     """Check that predictions, by name, can be paired.
 
     Raises:
-        ValueError: Two of them are of other seeds or other test images.
+        ValueError: Two of them have different seeds or different test images.
     """
     (first, of_first), *others = predictions.items()
     for name, other in others:
@@ -110,12 +110,12 @@ def nll(predictions: Predictions) -> np.ndarray:
     return predictions.log_probabilities[:, np.arange(len(labels)), labels]
 
 
-# Scores that classifiers are compared by: of each seed and image, the higher the better.
+# Scores that classifiers are compared by, one per seed and image; higher is better.
 SCORES = {"accuracy": accuracy, "nll": nll}
 
 
 def scores_to_compare(predictions: Predictions, metric: str) -> np.ndarray:
-    """The scores of each seed and image, or, where images come in groups, of each group.
+    """The scores of each seed and image, or of each seed and group if images come in groups.
 
     Args:
         predictions: Predictions of one classifier.

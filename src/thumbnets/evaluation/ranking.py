@@ -1,4 +1,4 @@
-"""Ranks of the classifiers of a run: intervals, the chance to be best, groups without a winner."""
+"""Ranks of a run's classifiers: intervals, probability to be best, groups without a winner."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ class Rank:
 
     Attributes:
         name: Name of the classifier.
-        mean: Over draws of images and seeds; ties share their places.
-        low: Best end of the 95 % interval.
-        high: Worst end.
-        best: Probability that it has the highest mean score; ties share it.
+        mean: Mean place over draws of images and seeds; ties share their places.
+        low: Best end of the place's 95 % interval.
+        high: Worst end of that interval.
+        best: Probability that the classifier has the highest mean score; ties share it.
     """
 
     name: str
@@ -33,12 +33,12 @@ def ranks(scores: dict[str, np.ndarray]) -> list[Rank]:
     """Rank classifiers by their mean scores, the best first.
 
     Images and seeds are drawn with replacement, the same for all classifiers. The draws say how
-    well the order is known, not which differences are shown: see `compare` for those. A single
-    seed tells nothing of new trainings, and a few tell too little.
+    well the order is known, not which differences are significant: see `compare` for those. A
+    single seed says nothing about new trainings, and a few seeds say too little.
 
     Args:
-        scores: bool or float [S, N] by name, the higher the better; same images. Where one has
-            fewer rows (an ensemble of several seeds each), the others' are means of as many.
+        scores: bool or float [S, N] by name, the higher the better; same images. If one has fewer
+            rows (an ensemble of several seeds each), the rows of the others are averaged to match.
 
     Source: Goldstein and Spiegelhalter 1996, J. R. Stat. Soc. A 159 (intervals of ranks).
     """
@@ -57,13 +57,13 @@ def ranks(scores: dict[str, np.ndarray]) -> list[Rank]:
 
 
 def _places(scores: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Place of a classifier in each draw, float [draws]; equals share the mean of their places."""
+    """Place of a classifier in each draw, float [draws]; ties share the mean of their places."""
     others = drawn.T - scores
     return (others > 0).sum(0) + ((others == 0).sum(0) + 1) / 2
 
 
 def indistinct(ranked: list[Rank], comparisons: list[Comparison]) -> list[list[str]]:
-    """Groups of neighbours by rank of which no two are shown to differ, each as large as can be.
+    """Largest groups of neighbours by rank in which no pair differs significantly.
 
     They are the bars of a critical-difference diagram, by the paired tests of the run.
 

@@ -42,7 +42,7 @@ class Field:
         size: Height and width of a field.
         jump: Distance between neighbouring values of a feature map, in pixels of the image.
         centre: Row, and column, of the middle of each value's field: float, in the shape of the
-            tensor. They tell which values are neighbours, also where maps are cut up or flattened.
+            tensor. They show which values are neighbours even in maps cut up or flattened.
     """
 
     size: Pair
@@ -86,7 +86,7 @@ def receptive_fields(layers: list[Layer], image: Tensor) -> list[Step]:
             window = window or window_of(call)
             _follow(call, fields)
         output = last if layer.output is None else layer.output
-        if id(output) not in fields:  # computed by functions that were not recorded
+        if id(output) not in fields:  # computed by unrecorded functions
             fields[id(output)] = _over_all([before], output.shape)
         after, last = fields[id(output)], output
         steps.append(Step(before, after, window, tuple(inputs[0].shape), tuple(output.shape)))
@@ -99,7 +99,7 @@ def _of_pixels(image: Tensor) -> Field:
 
 
 def _largest(fields: list[Field]) -> Field:
-    """Field of several inputs: centres and jump of the largest tensor, the largest size."""
+    """Field of several inputs: centres and jump of the largest tensor, with the largest size."""
     first = max(fields, key=lambda field: field.centre[0].numel())
     rows, columns = zip(*(field.size for field in fields), strict=True)
     return replace(first, size=(max(rows), max(columns)))
@@ -149,14 +149,14 @@ def _rearranged(call: Call, fields: dict[int, Field]) -> list[Field]:
 
 
 def _jump(centre: Tensor, dim: int, before: int) -> int:
-    """From one value of a map to the next, after rows or columns were left out."""
+    """Distance from one value of a map to the next, after rows or columns were dropped."""
     if centre.dim() < 4 or centre.shape[dim] < 2:
         return before
     return int((centre.select(dim, 1) - centre.select(dim, 0)).flatten()[0]) or before
 
 
 def _compacted(centre: Tensor) -> Tensor:
-    """The same values, kept once along every dimension in which they repeat themselves."""
+    """The same values, stored once along every dimension in which they repeat."""
     found = centre
     for dim in range(centre.dim()):
         if (found == found.narrow(dim, 0, 1)).all():
@@ -165,7 +165,7 @@ def _compacted(centre: Tensor) -> Tensor:
 
 
 def _once(centre: Tensor) -> Tensor:
-    """A compacted tensor with size 1 along every dimension in which it repeats itself."""
+    """A compacted tensor with size 1 along every dimension in which its values repeat."""
     for dim, stride in enumerate(centre.stride()):
         centre = centre if stride else centre.narrow(dim, 0, 1)
     return centre
@@ -201,7 +201,7 @@ def _runs_along(centre: Tensor, dim: int, step: int) -> bool:
 
 
 def _over(field: Field, dims: tuple[int, ...], shape: torch.Size) -> Field:
-    """Field of an output of which every value depends on all values along `dims` of the input."""
+    """Field of an output whose values each depend on all values along `dims` of the input."""
     size, centres = [], []
     for axis, centre in enumerate(map(_once, field.centre)):
         low, high = centre.amin(dims, keepdim=True), centre.amax(dims, keepdim=True)
@@ -213,14 +213,14 @@ def _over(field: Field, dims: tuple[int, ...], shape: torch.Size) -> Field:
 
 
 def _over_all(fields: list[Field], shape: torch.Size) -> Field:
-    """Field of an output of which every value may depend on all values of the inputs."""
+    """Field of an output whose values each may depend on all values of the inputs."""
     whole = [_over(f, tuple(range(f.centre[0].dim())), f.centre[0].shape) for f in fields]
     largest = _largest(whole)
     return replace(largest, centre=tuple(c.flatten()[0].expand(shape) for c in largest.centre))
 
 
 def window_of(call: Call) -> Window | None:
-    """The window of a two-dimensional convolution, pooling or padding; None of other functions."""
+    """The window of a two-dimensional convolution, pooling or padding; else None."""
     if call.name == "conv2d":
         kernel, padding = call.argument(1, "weight").shape[-2:], call.argument(4, "padding", 0)
         wide = _wide(kernel, call.argument(5, "dilation", 1))
@@ -270,7 +270,7 @@ def _last_dims(call: Call) -> tuple[int, ...]:
     return tuple(range(-len(call.argument(1, "normalized_shape")), 0))
 
 
-# Functions that mix values along some dimensions: which.
+# Functions that mix values along some dimensions, with those dimensions.
 _MIXED_DIMS: dict[str, Callable[[Call], tuple[int, ...]]] = {
     "linear": lambda call: (-1,),
     "layer_norm": _last_dims,
@@ -281,7 +281,7 @@ _MIXED_DIMS: dict[str, Callable[[Call], tuple[int, ...]]] = {
         "mean sum amax amin softmax log_softmax logsumexp normalize".split(), _dim_argument
     ),
 }
-# Functions that mix all values, though their output may look like their input.
+# Functions that mix all values, although their output may have the shape of their input.
 _MIXING_EVERYTHING = frozenset(
     "lstm gru rnn_tanh rnn_relu matmul bmm mm einsum scaled_dot_product_attention "
     "multi_head_attention_forward".split()

@@ -8,7 +8,7 @@ from scipy import special
 
 LEVEL = 0.95
 _RESAMPLES = 10_000
-_MAX_CELLS = 4_000_000  # values of a table of draws that is held at once
+_MAX_CELLS = 4_000_000  # values of a table of draws that are held at once
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Interval:
 def t_interval(values: np.ndarray) -> Interval | None:
     """Student's 95 % interval of the mean of independent values.
 
-    None for a single one, and where all are the same: how much they vary is then not known, and
-    that they do not vary at all would be too much to say.
+    None for a single value, and if all are equal: their spread is then unknown, and an interval of
+    width zero would claim too much.
 
     Args:
         values: float [S], one per seed.
@@ -72,18 +72,18 @@ def summarise(values: np.ndarray) -> dict[str, float | None]:
 
 
 def of_groups(scores: np.ndarray, group: np.ndarray | None) -> np.ndarray:
-    """The scores of groups of images, to stand for images in what draws or compares them.
+    """Scores of groups of images, which replace those of images where they are drawn or compared.
 
-    Images of a group (a patient, a video) are alike, so a sample of images is one of groups. A
-    group counts by its sum of scores, less the mean of all for each of its images: the variance of
-    the mean is then that of a ratio of two sums, of groups of any size.
+    Images of a group (a patient, a video) are alike, so the independent sample is the groups. A
+    group's score is the sum over its images of the score minus the overall mean, rescaled: the
+    variance of the mean is then that of a ratio of two sums, for groups of any size.
 
     Args:
         scores: bool or float [S, N], score of each seed and image.
         group: int64 [N], number of the group of each image, from 0; None: each is by itself.
 
     Returns:
-        float [S, G], of the same mean in each row; without groups the scores as they are.
+        float [S, G], with the mean of each row unchanged; without groups the scores as they are.
 
     Source: Cochran 1977, Sampling Techniques, section 9A.1 (linearised ratio of clusters).
     """
@@ -104,16 +104,16 @@ class Estimate:
     high: float
 
     def as_dict(self) -> dict[str, float | None]:
-        """For JSON, which has no NaN."""
+        """As a dict for JSON, with None for NaN."""
         return {key: None if math.isnan(of) else of for key, of in vars(self).items()}
 
 
 def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
     """Probability that a training of a scores better than one of b; None for a single seed.
 
-    It is the share of all pairs of a seed of a with a seed of b, ties counted half. The interval
-    draws images and seeds with replacement, independently of each other: it has width zero where
-    every training of a is far better, and is too narrow where seeds are few.
+    It is the share of all pairs (a seed of a, a seed of b) that a wins; ties count half. The
+    interval draws images and seeds with replacement, independently of each other: it has width zero
+    if every training of a is far better, and is too narrow with few seeds.
 
     Args:
         a: bool or float [S, N], as for `paired_gain`.
@@ -145,7 +145,7 @@ def drawn_scores(scores: np.ndarray) -> np.ndarray:
 
 
 def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 where a score of a float [..., S] is above one of b, 1/2 where equal: float [..., S, S]."""
+    """Pairs of scores float [..., S]: 1 where a's is higher, 1/2 where equal: float [..., S, S]."""
     above, equal = a[..., :, None] > b[..., None, :], a[..., :, None] == b[..., None, :]
     return above + 0.5 * equal
 
@@ -162,11 +162,11 @@ def _drawn_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _occurrences(counts: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each pattern is drawn, int64 [draws, P], if it has int64 [P] of the images."""
+    """How often each pattern is drawn, int64 [draws, P]; `counts` int64 [P] are its images."""
     images = int(counts.sum())
     if 10 * len(counts) < images:
         return rng.multinomial(images, counts / images, size=draws)
-    # With that many patterns it is quicker to draw images.
+    # With many patterns it is quicker to draw images.
     pattern = np.repeat(np.arange(len(counts)), counts)
     drawn = (pattern[rng.integers(images, size=images)] for _ in range(draws))
     return np.stack([np.bincount(of_draw, minlength=len(counts)) for of_draw in drawn])

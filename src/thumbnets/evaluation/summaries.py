@@ -11,7 +11,7 @@ from thumbnets.evaluation.statistics import Interval, summarise, wilson_interval
 
 Scores = dict[str, Any]
 
-_SIZES = ("parameters", "multiply_accumulates")  # of an ensemble the sums over its members
+_SIZES = ("parameters", "multiply_accumulates")  # for an ensemble, the sums over its members
 
 
 def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int) -> Scores:
@@ -23,10 +23,10 @@ def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int)
         images: Number of test images.
 
     Returns:
-        For each score mean, sd and 95 % t-interval over seeds (None where n is 1 or they are all
-        the same; clipped to 0..1 for fractions); those of each class by its name, with None where
-        it is undefined; `wilson`, the interval of the mean accuracy as a sample of test images;
-        seeds and images.
+        For each score the mean, sd and 95 % t-interval over seeds (None if n is 1 or all values are
+        equal; clipped to 0..1 for fractions); scores of each class by its name, with None where
+        undefined; `wilson`, the interval of the mean accuracy over a sample of test images; seeds
+        and images.
     """
     names = [name for name in scores[0] if name not in BY_CLASS]
     summary: Scores = {name: _summary_of([s[name] for s in scores], name) for name in names}
@@ -42,7 +42,7 @@ def over_seeds(scores: Sequence[Scores], *, classes: Sequence[str], images: int)
 
 
 def over_images(scores: Scores, found: ClassIntervals, *, classes: Sequence[str]) -> Scores:
-    """Add to a summary over seeds the 95 % intervals of its means as a sample of test images.
+    """Add to a summary over seeds the 95 % intervals of its means over a sample of test images.
 
     Args:
         scores: Summary, from `over_seeds`.
@@ -50,9 +50,9 @@ def over_images(scores: Scores, found: ClassIntervals, *, classes: Sequence[str]
         classes: Names of the classes.
 
     Returns:
-        Also `low` and `high` of the scores of each class, and of `balanced_accuracy` if there is
-        one. Where images come in groups `wilson` is of a sample of these, and `groups` says of how
-        many.
+        The summary with `low` and `high` of the scores of each class, and of `balanced_accuracy` if
+        there is one. If images come in groups, `wilson` is over a sample of groups, and `groups` is
+        their number.
     """
     scores = dict(scores)
     for name in BY_CLASS:
@@ -80,12 +80,12 @@ def _summary_of(values: Sequence[float | None], name: str) -> dict[str, float | 
 
 
 def accuracy_interval(scores: Scores) -> Interval:
-    """Student's interval over seeds; without one Wilson's over the test images."""
+    """Student's interval over seeds; if there is none, Wilson's over the test images."""
     return interval_of({**scores["accuracy"], **scores["wilson"]})
 
 
 def interval_of(score: Scores) -> Interval:
-    """As `accuracy_interval`, of a score that has both: balanced accuracy, those of each class."""
+    """As `accuracy_interval`, for a score with both: balanced accuracy, or a score of a class."""
     over_images = score["ci_low"] is None
     low, high = ("low", "high") if over_images else ("ci_low", "ci_high")
     return Interval(score[low], score[high])
@@ -94,10 +94,9 @@ def interval_of(score: Scores) -> Interval:
 def headline(scores: Scores) -> Scores:
     """The scores as single numbers under fixed keys, for `dvc metrics diff`.
 
-    The interval of the accuracy is Student's over seeds; with a single seed, or the same accuracy
-    of all, it is Wilson's over the test images, or groups of them. The value of the key
-    `accuracy_interval` says which. Where classes are uneven there are the same ends of
-    `balanced_accuracy`.
+    The interval of the accuracy is Student's over seeds; with a single seed, or if all seeds have
+    the same accuracy, it is Wilson's over the test images or groups of them. The key
+    `accuracy_interval` says which. If classes are uneven, `balanced_accuracy` has the same ends.
     """
     means = {
         name: value["mean"]
@@ -120,10 +119,10 @@ def headline(scores: Scores) -> Scores:
 
 
 def common_checksum(metrics: dict[str, Scores]) -> str | None:
-    """Checksum of the test images that all these metrics are of; None of an older version.
+    """Checksum of the test images of all these metrics; None for those of an older version.
 
     Raises:
-        ValueError: They are of different test images.
+        ValueError: They have different test images.
     """
     (first, of_first), *others = metrics.items()
     for name, scores in others:
@@ -135,7 +134,7 @@ def common_checksum(metrics: dict[str, Scores]) -> str | None:
 
 
 def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) -> Scores:
-    """The main numbers of a run, metrics/summary.json.
+    """The main numbers of a run, for metrics/summary.json.
 
     Args:
         model: The headline model.
@@ -143,8 +142,8 @@ def summary(model: str, metrics: dict[str, Scores], ensemble: dict[str, Any]) ->
         ensemble: Scores of the ensembles, from `score_ensembles`.
 
     Returns:
-        `model` and `ensemble`, each with its scores as single numbers. The ensemble's gain is the
-        gain over its member with the highest test accuracy.
+        `model` and `ensemble`, each with its scores as single numbers. The ensemble's gain is over
+        its member with the highest test accuracy.
     """
     members = ensemble["members"]
     best = max(members, key=lambda name: metrics[name]["accuracy"]["mean"])

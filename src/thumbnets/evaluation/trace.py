@@ -1,4 +1,4 @@
-"""Tracing a network on one image: its layers in the order they run, with the functions they call.
+"""Tracing a network on one image: its layers in execution order, with the functions they call.
 
 Tensor functions are recorded as they are called, so functions that a forward method calls outside
 of a layer (`F.relu`, `torch.cat`, `x + y`) are recorded as well. Any `nn.Module` can be traced.
@@ -65,7 +65,7 @@ class Layer:
         kind: Type of the module, or name of the function.
         calls: Calls that it made; the call itself for a function.
         output: First tensor that it returned.
-        parameters: Learnable tensors that it is the first layer to use.
+        parameters: Learnable tensors that no earlier layer uses.
         is_module: Whether it is a module.
         opaque: Whether it computes something that could not be recorded.
     """

@@ -1,4 +1,4 @@
-"""The variance of a mean over seeds and images, and what may be said of that mean."""
+"""The variance of a mean over seeds and images, with p-values and intervals of that mean."""
 
 import math
 from dataclasses import dataclass
@@ -9,40 +9,41 @@ from scipy import special  # not stats, whose import takes most of a second
 
 from thumbnets.evaluation.statistics import LEVEL, Estimate
 
-# From so many images on their variance counts as known: Student's quantiles are 0.2 % from normal.
+# From this many images on, their variance counts as known: Student's quantiles are within 0.2 % of
+# normal ones.
 _MANY = 1_000
 
 _STEPS = 1_000  # of the sum over chi-squared values of seeds
-_STEPS_OF_BOTH = 400, 128  # of seeds and of images, where both are summed over
+_STEPS_OF_BOTH = 400, 128  # of seeds and of images, if the sum is over both
 
-# A training's gain varies by its seed at most that many times as much as by its images, or as it
-# seems to. Without a bound two or three seeds could not even tell 50 % from 90 %: no estimate of
-# theirs rules out what would make that chance.
+# Bound on the variance by seeds, in multiples of the variance of one training by its images or of
+# the estimated variance by seeds, whichever is larger. Without it two or three seeds could not even
+# tell 50 % from 90 %: their estimate never rules out a variance that makes such a gain chance.
 _MOST = 64
 
 
 @dataclass(frozen=True)
 class TwoWay:
-    """A mean of a table of seeds by images that is a sample of both.
+    """The mean of a table of seeds by images, both of which are samples.
 
-    Its variance has two parts, each an estimate: that of seeds with seeds - 1 degrees of freedom,
-    that of images with images - 1, which of many is as good as known. `p_value` and `half_width`
-    are means over the values that they may have had, so they claim little where the seeds, or the
-    groups that stand for images, are few. Of a single image, or group of them, nothing is known but
-    the mean: all else is NaN.
+    Its variance has two estimated parts: that of seeds with seeds - 1 degrees of freedom, and that
+    of images with images - 1, which counts as known if images are many. `p_value` and `half_width`
+    average over the true values that these variances may have, so they claim little if seeds, or
+    the groups that stand for images, are few. For a single image, or a single group, only the mean
+    is known: all else is NaN.
 
     Attributes:
         mean: Mean of the table.
-        images: Estimated variance of the mean by the choice of images, with `least`.
+        images: Estimated variance of the mean by the choice of images, including `least`.
         seeds: Estimated variance of the mean by the choice of seeds; 0 for a single seed.
-        least: What is known to be the least of `seeds`: that of what neither explains.
-        most: What it is taken to be at most.
+        least: Lower bound of the variance by seeds: the part that neither seeds nor images explain.
+        most: Upper bound of the variance by seeds.
         shape: Seeds S and images N.
 
-    Source: Tsui and Weerahandi 1989, J. Am. Stat. Assoc. 84 (generalised p-values), of the sum of
-    variances of the two-way layout (Hillis, Berbaum and Metz 2008, Academic Radiology 15). As the
-    test of Behrens and Fisher, which is the same with a known variance, it keeps its level. The
-    bound `most` is ours.
+    Source: Tsui and Weerahandi 1989, J. Am. Stat. Assoc. 84 (generalised p-values), for the sum of
+    variances of the two-way layout (Hillis, Berbaum and Metz 2008, Academic Radiology 15). Like the
+    Behrens-Fisher test, which is the same with a known variance, it keeps its level. The bound
+    `most` is ours.
     """
 
     mean: float
@@ -54,7 +55,7 @@ class TwoWay:
 
     @classmethod
     def of(cls, gain: np.ndarray) -> "TwoWay":
-        """Of a float [S, N], a row for each seed."""
+        """From a table of gains float [S, N], one row per seed."""
         seeds, images = gain.shape
         mean = gain.mean()
         if images == 1:
@@ -73,18 +74,18 @@ class TwoWay:
     def of_parts(
         cls, mean: float, by_image: float, by_seed: float, by_rest: float, shape: tuple[int, int]
     ) -> "TwoWay":
-        """Of the mean squares of images, of seeds and of the rest, each over S N."""
+        """From the mean squares of images, of seeds and of the rest, each divided by S N."""
         alone = max(by_image - by_rest, 0.0)
         of_one = alone + shape[0] * by_rest  # variance of one training's mean, by its images
         most = max(_MOST * of_one / shape[0] + by_rest, _MOST * by_seed)
         return cls(mean, by_image, by_seed, by_rest, most, shape)
 
     def p_value(self) -> float:
-        """Two-sided p of a true mean of zero."""
+        """Two-sided p-value of a true mean of zero."""
         return float(self._beyond(abs(self.mean)))
 
     def half_width(self, level: float) -> float:
-        """Half the width of the interval of this level: true means whose p is above 1 - level."""
+        """Half the width of the interval at this level: the true means with p above 1 - level."""
         if math.isnan(self.images):
             return math.nan
         if not self.images + self.seeds + self.least:
@@ -120,10 +121,10 @@ class TwoWay:
 
 
 def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """Mean score of a less that of b, with a 95 % interval over images and seeds.
+    """Mean score of a minus that of b, with a 95 % interval over images and seeds.
 
     The interval holds the gains that `comparisons.paired_test` would not reject at 5 %. A single
-    seed tells nothing of what new trainings would give: then it is of images alone.
+    seed says nothing about new trainings: the interval is then over images alone.
 
     Args:
         a: bool or float [S, N], score of each seed and image, the higher the better: whether the

@@ -1,6 +1,6 @@
 """Predictions under several views of an image (`data.views`), and their average.
 
-Free of torch at import, because the params check reads the names.
+Importing it does not import torch, because the params check reads the names.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def array_name(views: str) -> str:
-    """Name of the array of logits of a set of views in a file of predictions."""
+    """Name, in a file of predictions, of the array of logits under a set of views."""
     return "logits" if views == "none" else f"logits_{views}"
 
 

@@ -1,1 +1,1 @@
-"""Trainings at once, ahead of `dvc repro`: in processes of this machine."""
+"""Trainings in parallel, ahead of `dvc repro`: on this machine, a Slurm or a Ray cluster."""

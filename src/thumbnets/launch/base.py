@@ -1,8 +1,8 @@
-"""What all back ends have in common: trainings, jobs of one or several of them, and their states.
+"""What all back ends share: trainings, jobs of one or more trainings, and the states of jobs.
 
 A back end is a module of this package that is listed in `BACKENDS`. It starts
-`python -m thumbnets.launch.worker`, or calls `worker.work`, for bundles of trainings; what these
-have finished is found in the store, so a back end brings back no results, but says what runs.
+`python -m thumbnets.launch.worker`, or calls `worker.work`, for bundles of trainings. Finished
+trainings are found in the store, so a back end reports the states of jobs but returns no results.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-# Module and class of each back end; only the one that is asked for is imported.
+# Module and class of each back end; only the selected one is imported.
 BACKENDS = {
     "local": ("thumbnets.launch.local", "Local"),
     "slurm": ("thumbnets.launch.slurm", "Slurm"),
@@ -27,9 +27,9 @@ class Training:
         slot: Its slot, a block of the pool or the headline.
         seed: Its seed.
         key: Hash of all its inputs, under which the store has it once it is finished.
-        name: Name of its block, as its lines in a log begin.
-        epochs: Number of epochs, those of a refit included.
-        seconds: About how long it takes; None if that is not known.
+        name: Name of its block, with which its lines in a log begin.
+        epochs: Number of epochs, including those of a refit.
+        seconds: Estimated time in seconds; None if unknown.
     """
 
     slot: str
@@ -41,12 +41,12 @@ class Training:
 
     @property
     def title(self) -> str:
-        """What its lines in a log begin with."""
+        """The beginning of its lines in a log."""
         return f"{self.name}, seed {self.seed}"
 
     @property
     def argument(self) -> str:
-        """What a worker is given of it."""
+        """The worker's command-line argument for it."""
         return f"{self.slot}:{self.seed}:{self.key}:{self.name}"
 
 
@@ -55,16 +55,16 @@ Bundle = tuple[Training, ...]  # trainings of one job, one after the other
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks of a back end.
+    """The user's request to a back end.
 
     Attributes:
-        jobs: Jobs at once; None: as the back end likes.
-        minutes: Longest time of a job.
+        jobs: Jobs at once; None: the back end's default.
+        minutes: Time limit of a job.
         threads: CPU cores of a job.
         gpus: GPUs of a job; a fraction shares one.
         per_gpu: Jobs that share a GPU of this machine; None: as few as `jobs` need, or no GPU.
         options: Options of the back end, from the profile and the command line.
-        environment: Variables that the worker needs, beside those here.
+        environment: Environment variables for the worker, besides those of this process.
     """
 
     jobs: int | None = None
@@ -78,13 +78,13 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """A bundle that was submitted.
+    """A submitted bundle.
 
     Attributes:
         backend: Name of the back end.
-        id: What the back end calls it.
-        trainings: What it trains, in this order.
-        log: File of all that it prints.
+        id: Id in the back end.
+        trainings: Its trainings, in order.
+        log: File with all its output.
     """
 
     backend: str
@@ -98,8 +98,8 @@ class State:
     """What a back end knows of a job.
 
     Attributes:
-        phase: Whether it still waits, runs, or has ended, well or not.
-        reason: Why it waits, or why it ended before its time, with what to do; else empty.
+        phase: Whether it is waiting, is running, or has ended, successfully or not.
+        reason: Why it waits, or why it ended early and what to do; else empty.
     """
 
     phase: Literal["waiting", "running", "ended"]
@@ -111,10 +111,10 @@ class Backend(Protocol):
 
     Attributes:
         name: Its name in `BACKENDS`.
-        detaches: Whether jobs go on when this process ends.
-        jobs: About how many jobs run at once.
-        every: Seconds from one question for states to the next.
-        folder: Logs of the jobs, and what else a back end writes: removed once all is trained.
+        detaches: Whether jobs continue after this process ends.
+        jobs: Approximate number of jobs at once.
+        every: Seconds between queries of the states.
+        folder: Folder of the jobs' logs and other files, removed once all trainings are finished.
     """
 
     name: str
@@ -124,32 +124,32 @@ class Backend(Protocol):
     folder: Path
 
     def check(self) -> None:
-        """Look whether jobs could be submitted, before anything is made ready for them.
+        """Check that jobs could be submitted, before anything is prepared for them.
 
         Raises:
-            ValueError: Nobody answers.
+            ValueError: The back end does not answer.
         """
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
-        """Hand in one job a bundle.
+        """Submit one job per bundle.
 
         Raises:
-            ValueError: The back end refused it: its own message, in one line.
+            ValueError: The back end refused a job; with the back end's own message, in one line.
         """
 
     def states(self, jobs: Sequence[Job]) -> list[State]:
-        """How each job is, of this or an earlier process."""
+        """The state of each job, submitted by this or an earlier process."""
 
     def cancel(self, jobs: Sequence[Job]) -> None:
-        """End jobs, whether they wait or run; checkpoints stay."""
+        """End waiting or running jobs; checkpoints stay."""
 
 
 def create_backend(name: str, request: Request) -> Backend:
     """A back end by its name.
 
     Raises:
-        ValueError: There is none, it is not installed or not to be reached, or it can't do what is
-            asked.
+        ValueError: There is no such back end, it is not installed or can't be reached, or it can't
+            fulfil the request.
     """
     if name not in BACKENDS:
         raise ValueError(f"--on must be one of {', '.join(BACKENDS)}, got {name!r}.")

@@ -60,7 +60,7 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
 
 
 def launch_options(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The given options of `add_launch_options` but `--jobs`, as another command takes them."""
+    """The given options of `add_launch_options` except `--jobs`, as arguments of a command."""
     given = []
     for name in ("on", "minutes", "bundle", "gpus", "per_gpu"):
         if (value := getattr(arguments, name)) is not None:
@@ -71,7 +71,7 @@ def launch_options(arguments: argparse.Namespace) -> tuple[str, ...]:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Train what is out of date, several at once; `dvc repro` then goes on from there."""
+    """Train what is out of date, several models at once; `dvc repro` then does the rest."""
     check_launch_options(arguments)
     params = load_params()
     known = read_jobs()
@@ -90,7 +90,7 @@ def train(arguments: argparse.Namespace) -> None:
     check_watched(params)
     check_feasible(params)
     trainings = missing_trainings(params, store)
-    alive = _alive(backend, known)  # before what is missing: a job may end meanwhile
+    alive = _alive(backend, known)  # before the store is read: a job may end meanwhile
     missing = [one for one in trainings if not store.has(one.key)]
     picked = _picked_up(backend, alive, missing)
     under_way = {one.key for job in picked for one in job.trainings}
@@ -103,7 +103,7 @@ def train(arguments: argparse.Namespace) -> None:
         return
     try:
         failed, lost = follow(backend, jobs, store, elsewhere)
-        while lost:  # the process that had them has ended without them
+        while lost:  # another process was running these, and has ended without finishing them
             jobs += (more := _submit(backend, bundled(lost, backend.jobs, bundle)))
             its_failed, lost = follow(backend, more, store)
             failed += its_failed
@@ -133,17 +133,17 @@ def _remove_logs_of_killed_runs() -> None:
 
 
 def _submit(backend: Backend, bundles: Sequence[Bundle]) -> list[Job]:
-    """Submit jobs, if there are any, and keep a record of those that outlive this process."""
+    """Submit jobs, if any, and keep a record of those that outlive this process."""
     jobs = backend.submit(bundles) if bundles else []
     keep_jobs(jobs if backend.detaches else ())
     return jobs
 
 
 def check_launch_options(arguments: argparse.Namespace) -> None:
-    """Refuse options of `add_launch_options` that no back end can follow.
+    """Refuse invalid options of `add_launch_options`.
 
     Raises:
-        ValueError: One of them is.
+        ValueError: An option is invalid, or does not fit the back end.
     """
     for name in ("jobs", "minutes", "bundle", "per_gpu"):
         if (value := getattr(arguments, name)) is not None and value < 1:
@@ -172,12 +172,12 @@ def _request(name: str, arguments: argparse.Namespace, params: Params) -> Reques
 
 
 def _options(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Options of a back end: those given, over its profile."""
+    """Options of a back end: the given ones override its profile."""
     return {**_profile(name), **dict(arguments.option or ())}
 
 
 def launched_device(name: str, arguments: argparse.Namespace) -> str | None:
-    """Type of the device that a back end is to train on; None: here, where it is this machine's."""
+    """Device type that a back end is to train on; None for `local`: that of this machine."""
     if name == "local":
         return None
     options = _options(name, arguments)
@@ -214,7 +214,7 @@ def _profile(name: str) -> Mapping[str, Any]:
 
 
 def _alive(backend: Backend, known: Sequence[Job]) -> list[Job]:
-    """Jobs of an earlier command that still wait or run; those that have ended are forgotten."""
+    """Jobs of an earlier command that still wait or run; records of ended ones are removed."""
     mine = [job for job in known if job.backend == backend.name]
     phases = [state.phase for state in backend.states(mine)]
     forget_jobs(job for job, phase in zip(mine, phases, strict=True) if phase == "ended")
@@ -222,7 +222,7 @@ def _alive(backend: Backend, known: Sequence[Job]) -> list[Job]:
 
 
 def _picked_up(backend: Backend, alive: Sequence[Job], missing: Sequence[Training]) -> list[Job]:
-    """The jobs that train something missing, with that alone; others, of code before, are ended."""
+    """The jobs that train something missing, with only that; other jobs, now stale, are ended."""
     keys = {one.key for one in missing}
     wanted = [tuple(one for one in job.trainings if one.key in keys) for job in alive]
     others = [job for job, trainings in zip(alive, wanted, strict=True) if not trainings]
@@ -258,7 +258,7 @@ def _tell_plan(
 
 
 def _tell_machines(trainings: Sequence[Training], store: Store) -> None:
-    """Name the machines where they differ, since bytes may do so too."""
+    """Name the machines if their kinds differ, since bytes may then differ too."""
     found: dict[str, int] = {}
     for one in trainings:
         if machine := store.about(one.key).get("machine"):

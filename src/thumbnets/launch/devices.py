@@ -7,19 +7,19 @@ import sys
 
 from thumbnets import runtime
 
-_SECONDS = 30  # for nvidia-smi, which a driver that hangs would keep
-# "  MIG 1g.10gb  Device  0: (UUID: MIG-…)"; drivers before 470 name it MIG-GPU-…/1/0
+_SECONDS = 30  # time limit of nvidia-smi, which hangs if the driver does
+# "  MIG 1g.10gb  Device  0: (UUID: MIG-…)"; drivers before 470 write MIG-GPU-…/1/0
 _UUID = re.compile(r"\(UUID: ((?:GPU|MIG)-[^)\s]+)\)")
 
 
 def visible_devices() -> list[str]:
-    """Names for `CUDA_VISIBLE_DEVICES`, one for each GPU, or each slice of one, that may be used.
+    """Names for `CUDA_VISIBLE_DEVICES`, one for each usable GPU or MIG slice.
 
-    A process sees one MIG slice at most, so a GPU that is cut into slices counts as these. What
-    `CUDA_VISIBLE_DEVICES` says already (a cluster sets it for a job) is kept, name by name.
+    A process sees at most one MIG slice, so a partitioned GPU counts as its slices. If
+    `CUDA_VISIBLE_DEVICES` is already set, as in a cluster's job, its names are kept.
 
     Returns:
-        UUIDs, or what the variable names; nothing without a GPU or if it is not to be used.
+        UUIDs, or the names in the variable; empty without a GPU or if none is to be used.
     """
     if not runtime.uses_gpus():
         return []
@@ -30,7 +30,7 @@ def visible_devices() -> list[str]:
 
 
 def _listed(program: str) -> list[str]:
-    """UUIDs that `nvidia-smi -L` lists; if it fails, none, and why on stderr."""
+    """UUIDs that `nvidia-smi -L` lists; if it fails, none, with the reason on stderr."""
     command = [program, "-L"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
@@ -45,28 +45,28 @@ def _listed(program: str) -> list[str]:
 
 
 def parse_list(text: str) -> list[str]:
-    """UUIDs of what `nvidia-smi -L` lists: of a GPU, or in its place of its MIG slices."""
+    """UUIDs in the output of `nvidia-smi -L`: per GPU, or per MIG slice of a partitioned GPU."""
     devices: list[str] = []
     for line in text.splitlines():
         if not (found := _UUID.search(line)):
             continue
         is_slice, uuid = line.lstrip().startswith("MIG"), found[1]
         if is_slice and devices and devices[-1].startswith("GPU-"):
-            devices.pop()  # the GPU itself, which can't be used while it is cut
+            devices.pop()  # the GPU itself, which can't be used while it is partitioned
         devices.append(uuid)
     return devices
 
 
 def assign(devices: list[str], per_gpu: int | None, jobs: int | None) -> list[str]:
-    """The device of each of the trainings that run at once: all in turn, then all once more.
+    """The device of each training that runs at once, assigned round-robin.
 
     Args:
-        devices: Devices from `visible_devices`, one at least.
+        devices: Devices from `visible_devices`, at least one.
         per_gpu: Number of trainings that share a device, or None for as few as `jobs` need.
         jobs: Number of trainings at once, or None for as many as the devices take.
 
     Raises:
-        ValueError: The devices take fewer.
+        ValueError: The devices can't take that many.
     """
     per_gpu = per_gpu or -(-(jobs or 1) // len(devices))
     places = devices * per_gpu

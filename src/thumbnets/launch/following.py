@@ -1,4 +1,4 @@
-"""Following jobs to their end: one bar over all epochs, and what became of each training."""
+"""Following jobs to their end: one progress bar over all epochs, and each training's outcome."""
 
 import time
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from thumbnets.store import Store
 
 @dataclass
 class _Followed:
-    """A job under way, and the epochs told of so far."""
+    """A running job, and its epochs logged so far."""
 
     job: Job
     epochs: list[str] = field(default_factory=list)
@@ -43,14 +43,14 @@ def follow(
     """Wait until all jobs have ended.
 
     Args:
-        backend: That of the jobs.
-        jobs: Those to follow; interrupted, they are ended, unless they go on by themselves.
-        store: Where what they finish is found.
-        elsewhere: Trainings that other processes have under way: they are waited for too.
+        backend: Back end of the jobs.
+        jobs: Jobs to follow; an interrupt ends them, unless the back end detaches.
+        store: Store of finished trainings.
+        elsewhere: Trainings that other processes are running: they are waited for too.
 
     Returns:
-        A sentence for each training that failed; and the trainings that another process had under
-        way and has ended without.
+        A sentence for each failed training; and the trainings that another process was running and
+        did not finish.
     """
     running, others = [_Followed(job) for job in jobs], list(elsewhere)
     failed, lost = [], []
@@ -76,7 +76,7 @@ def follow(
                     continue
                 running.remove(one)
                 bar.update(one.new_epochs())
-                bar.update(max(0, one.total - len(one.epochs)))  # if one stopped early
+                bar.update(max(0, one.total - len(one.epochs)))  # in case a training stopped early
                 its_failed, its_left = failures(one.job, state.reason, store)
                 failed += its_failed
                 others += its_left
@@ -84,29 +84,29 @@ def follow(
                     if line := one.last(training):
                         print(line, flush=True)
             for training in list(others):
-                held = store.holder(training.key)  # before what is there: it may end meanwhile
+                held = store.holder(training.key)  # before `has`: it may end meanwhile
                 if store.has(training.key) or not held:
                     others.remove(training)
                     lost += [training] * (not store.has(training.key))
                     bar.update(training.epochs)
     finally:
         bar.close()
-        if running and not backend.detaches:  # interrupted: their checkpoints stay
+        if running and not backend.detaches:  # interrupted; checkpoints stay
             backend.cancel([one.job for one in running])
     return failed, lost
 
 
 def failures(job: Job, reason: str, store: Store) -> tuple[list[str], list[Training]]:
-    """What an ended job has not finished.
+    """The trainings that an ended job has not finished.
 
     Args:
-        job: It has ended.
-        reason: Why, as the back end says.
-        store: Where what it finished is found.
+        job: Job that has ended.
+        reason: The back end's reason for its end, or empty.
+        store: Store of finished trainings.
 
     Returns:
-        A sentence for each training that failed; and those that it has left to another process,
-        which had them under way.
+        A sentence for each failed training; and the trainings that the job left to another process
+        that was already running them.
     """
     failed, left, lines = [], [], log_lines(job)
     for one in job.trainings:
@@ -127,14 +127,14 @@ def failures(job: Job, reason: str, store: Store) -> tuple[list[str], list[Train
 
 
 def log_lines(job: Job) -> list[str]:
-    """Lines of a job's log that are not blank."""
+    """The non-blank lines of a job's log."""
     try:
         content = job.log.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # it has not begun
+    except OSError:  # the job has not begun
         return []
     return [line for line in content.split("\n") if line.strip()]
 
 
 def epoch_lines(job: Job) -> list[str]:
-    """Lines of a job's log that tell of an epoch."""
+    """Lines of a job's log that report an epoch."""
     return [line for line in log_lines(job) if ": epoch " in line]

@@ -1,4 +1,4 @@
-"""The back end of this machine: a process a job, so many at once, each on its GPU if there are."""
+"""The back end of this machine: one process per job, each on a GPU if there are any."""
 
 import os
 import subprocess
@@ -15,10 +15,10 @@ class Local(Queued):
     """Runs jobs as processes of this one.
 
     Args:
-        request: What the user asks for.
+        request: The user's request.
 
     Raises:
-        ValueError: Options are given: there are none; or more jobs than the GPUs take.
+        ValueError: Options are given, though there are none; or more jobs than the GPUs take.
     """
 
     detaches, every = False, 0.1
@@ -33,12 +33,12 @@ class Local(Queued):
         self.jobs = len(self._places)
         self.environment = {**os.environ, "PYTHONPATH": "src", **request.environment}
         self._processes: dict[str, subprocess.Popen] = {}
-        self._place: dict[str, int] = {}  # of each job that runs or has run
+        self._place: dict[str, int] = {}  # place of each job that runs or has run
 
     @staticmethod
     def _devices(request: Request) -> list[str | None]:
-        """The GPU of each of the jobs that run at once, or None where cores are what counts."""
-        # A GPU that torch can't use, as with an old driver, is none: cores then count.
+        """The GPU of each job that runs at once, or None for each if cores limit the jobs."""
+        # A GPU that torch can't use, as with an old driver, does not count: cores then do.
         if runtime.device_type() != "cpu" and (devices := visible_devices()):
             return list(assign(devices, request.per_gpu, request.jobs))
         if request.per_gpu:
@@ -71,7 +71,7 @@ class Local(Queued):
     def _process(self, job: Job, device: str | None) -> subprocess.Popen:
         arguments = [training.argument for training in job.trainings]
         chosen = {}
-        if device is not None:  # a worker that can't use it says so, and trains on no CPU instead
+        if device is not None:  # a worker that can't use it fails, rather than train on the CPU
             chosen = {"CUDA_VISIBLE_DEVICES": device, "THUMBNETS_DEVICE": "cuda"}
         with job.log.open("wb") as log:
             return subprocess.Popen(

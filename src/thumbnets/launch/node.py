@@ -1,8 +1,8 @@
-"""What a node of a Ray cluster does for a job: it starts the worker and tells what that prints.
+"""What a node of a Ray cluster does for a job: it starts the worker and reports its output.
 
-Sent to the node as it is, so it imports nothing of the project, which may not be there. Where the
-project's folder is to be seen, the worker reads it and writes to its store. Elsewhere code and
-arrays are unpacked into a folder of their own, once a node, and what is finished is sent back.
+This module is sent to the node, so it imports nothing from the project, which may not be there. If
+the node sees the project's folder, the worker reads it and writes to its store. Otherwise code and
+arrays are unpacked into a separate folder, once per node, and finished trainings are sent back.
 """
 
 import ctypes
@@ -25,18 +25,18 @@ _ADDED = ".dvc"  # so that the unpacked project has a store
 _KEPT = 7 * 24 * 3600  # seconds that an unpacked project stays on a node
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 
-# What a node tells, one after the other: that it needs the project, that it has begun (on which
-# host), what the worker prints, finished trainings (key and parcel), its exit status at the end.
+# What a node reports, in order: that it needs the project, that it has begun (on which host), the
+# worker's output, finished trainings (key and parcel), and the worker's exit status at the end.
 Told = tuple[str, object]
 
 
 @dataclass(frozen=True)
 class Order:
-    """A job, as it is sent to a node.
+    """A job as it is sent to a node.
 
     Attributes:
-        root: The project's folder on the machine that asks.
-        token: Relative file in it, and its content, by which a node knows the folder.
+        root: The project's folder on the submitting machine.
+        token: Relative path and content of a file in it, by which a node recognises the folder.
         arguments: `Training.argument` of each training.
         environment: Variables for the worker.
         shared: Whether the project's folder may be read, if it is there.
@@ -50,7 +50,7 @@ class Order:
 
 
 def task(order: Order, sha256: str | None, reference: list) -> Iterator[Told]:
-    """What Ray calls: see `train`; the archive is asked of Ray if the node has not got it yet."""
+    """The function that Ray calls: `train`, with the archive fetched from Ray if it is needed."""
     import ray
 
     yield from train(order, sha256, lambda: ray.get(reference[0]))
@@ -62,7 +62,7 @@ def train(order: Order, sha256: str | None, archive: Callable[[], bytes] | None)
     Args:
         order: The job.
         sha256: Checksum of the project's archive; None if there is none yet.
-        archive: Function that gets it.
+        archive: Function that fetches it.
     """
     folder = Path(order.root)
     shared = order.shared and _is_here(folder, order.token)
@@ -103,12 +103,12 @@ def _is_here(folder: Path, token: tuple[str, str]) -> bool:
 
 
 def _end_with_parent() -> None:
-    """A job that is cancelled loses its process on the node; its worker is to end with it."""
+    """End the worker with its parent, which Ray kills when a job is cancelled."""
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def unpacked(sha256: str, archive: Callable[[], bytes]) -> Path:
-    """The folder of a project's archive, unpacked unless it has been before.
+    """The folder with a project's archive, which is unpacked if it was not before.
 
     Raises:
         ValueError: The archive is damaged.

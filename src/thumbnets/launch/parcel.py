@@ -1,7 +1,7 @@
-"""Finished trainings as bytes, to be sent from a machine that shares no files with this one.
+"""Finished trainings as bytes, sent from a machine that shares no files with this one.
 
-A line of JSON says what follows: name, length and SHA-256 of each file. Nothing in it is run.
-`python -m thumbnets.launch.parcel KEY SLOT SEED` writes the one of a finished training to stdout.
+A line of JSON describes what follows: name, length and SHA-256 of each file. Nothing in a parcel is
+executed. `python -m thumbnets.launch.parcel KEY SLOT SEED` writes a finished training to stdout.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from thumbnets.store import Store, project_store, training_files
 
 
 def pack(files: Mapping[str, bytes], about: Mapping[str, Any]) -> bytes:
-    """One parcel of files.
+    """Pack files into one parcel.
 
     Args:
-        files: Content of each by its name.
-        about: How they came about, values of JSON.
+        files: Content of each file by name.
+        about: Description of their origin, as values of JSON.
     """
     listed = {
         name: {"length": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -33,10 +33,10 @@ def pack(files: Mapping[str, bytes], about: Mapping[str, Any]) -> bytes:
 
 
 def unpack(parcel: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """What `pack` was given.
+    """The arguments that `pack` was given.
 
     Raises:
-        ValueError: It is cut short, or altered.
+        ValueError: The parcel is truncated or altered.
     """
     head, _, rest = parcel.partition(b"\n")
     try:
@@ -54,16 +54,16 @@ def unpack(parcel: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
 
 
 def put_parcel(parcel: bytes, store: Store, key: str, names: set[str]) -> None:
-    """Keep a finished training that was sent back.
+    """Store a finished training that was sent back.
 
     Args:
-        parcel: Bytes of `pack`.
-        store: Where it is put.
+        parcel: Bytes from `pack`.
+        store: Store that gets it.
         key: Hash of all its inputs.
         names: Names of the files that it must have.
 
     Raises:
-        ValueError: It is damaged, or has other files.
+        ValueError: The parcel is damaged, or has other files.
     """
     files, about = unpack(parcel)
     if files.keys() != names:

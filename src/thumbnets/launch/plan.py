@@ -1,4 +1,4 @@
-"""Which trainings are to be done, how long they may take, and which go into one job."""
+"""Which trainings are to be done, how long they will take, and which share a job."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from thumbnets.params import Params
 from thumbnets.processes import run_to_end
 from thumbnets.store import Store, training_key
 
-_JOB_SECONDS = 180  # a job that takes minutes: what a cluster adds to each is then little
+_JOB_SECONDS = 180  # a job takes minutes, so that a cluster's overhead per job is small
 
 
 def missing_trainings(params: Params, store: Store, *, encoders: bool = True) -> list[Training]:
@@ -20,15 +20,15 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
 
     Args:
         params: Params of the run.
-        store: Knows how long trainings took.
-        encoders: Whether to bring encoders up to date too; without, what begins with one is left
-            out.
+        store: Store that knows how long trainings took.
+        encoders: Whether to bring encoders up to date too; if not, trainings that begin with one
+            are left out.
 
     Returns:
-        Each training once, also if the headline is in the pool; the store may have some.
+        Each training once, even if the headline is in the pool; the store may have some of them.
 
     Raises:
-        ValueError: DVC failed; it has said why.
+        ValueError: DVC failed; it has printed why.
     """
     if run_to_end(["dvc", "repro", "pretrain" if encoders else "preprocess"]):
         raise ValueError("Images or encoders could not be prepared: see above.")
@@ -50,7 +50,7 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
 
 
 def with_seconds(training: Training, store: Store) -> Training:
-    """A training with about how long it takes, by the last one of its block."""
+    """A training with its estimated time, from the last training of its block."""
     about = store.about(training.key)
     seconds = about.get("seconds")
     if seconds is None:
@@ -60,7 +60,7 @@ def with_seconds(training: Training, store: Store) -> Training:
 
 
 def note_seconds(trainings: Iterable[Training], store: Store) -> None:
-    """Keep seconds an epoch of what is finished, by block, for the next plan on such a device."""
+    """Store seconds per epoch of finished trainings, by block, for later plans on such a device."""
     known = _read_seconds(store)
     before, of_device = dict(known), Store(store.cache, store.device)
     for training in trainings:
@@ -71,12 +71,12 @@ def note_seconds(trainings: Iterable[Training], store: Store) -> None:
 
 
 def bundled(trainings: Sequence[Training], jobs: int, bundle: int | None) -> list[Bundle]:
-    """Trainings as jobs.
+    """Divide trainings into jobs.
 
     Args:
-        trainings: In the order of the run.
-        jobs: Jobs at once: there are no fewer, as far as there are trainings.
-        bundle: Trainings a job; None: so many that a job takes minutes, by what is known.
+        trainings: Trainings in the order of the run.
+        jobs: Number of jobs at once; there are at least that many if there are enough trainings.
+        bundle: Trainings per job; None: as many as take minutes, according to known times.
     """
     most = bundle or max(1, len(trainings) // max(1, jobs))
     bundles: list[list[Training]] = []
@@ -91,11 +91,11 @@ def bundled(trainings: Sequence[Training], jobs: int, bundle: int | None) -> lis
 
 
 def device_hours(trainings: Iterable[Training], each: float) -> tuple[float, int]:
-    """About how long trainings take one core or GPU, and of how many of them that is not known.
+    """Estimated hours of one core or GPU, and the number of trainings of unknown length.
 
     Args:
-        trainings: Whose seconds are summed.
-        each: Cores or GPUs that one has.
+        trainings: Trainings to sum up.
+        each: Cores or GPUs of one training.
     """
     seconds = [training.seconds for training in trainings]
     known = [one for one in seconds if one is not None]
@@ -112,7 +112,7 @@ def _seconds_file(store: Store) -> Path:
 
 
 def _read_seconds(store: Store) -> dict[str, float]:
-    """Seconds an epoch by block; empty if nothing is known, or the file is damaged."""
+    """Seconds per epoch by block; empty if nothing is known or the file is damaged."""
     if store.cache is None:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Jobs that wait in this process until there is room: what local processes and Ray share."""
+"""Jobs that wait in this process until there is room: the base of local processes and Ray."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from thumbnets.launch.base import Bundle, Job, State
 
 
 class Queued(ABC):
-    """Keeps jobs until a back end has room for them, each with a log of its own.
+    """Queues jobs until a back end has room for them; each has its own log.
 
     Args:
         name: Name of the back end.
@@ -24,7 +24,7 @@ class Queued(ABC):
         self._numbered = 0
 
     def check(self) -> None:  # noqa: B027 - there is nothing to do
-        """Who could refuse jobs was asked when the back end was made."""
+        """Do nothing: the check was made when the back end was created."""
 
     def submit(self, bundles: Sequence[Bundle]) -> list[Job]:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -52,12 +52,12 @@ class Queued(ABC):
 
     @abstractmethod
     def _start(self) -> None:
-        """Start what waits, as far as there is room."""
+        """Start waiting jobs, as far as there is room."""
 
     @abstractmethod
     def _begun(self, job: Job) -> State | None:
-        """How a job is that was started; None if it was not."""
+        """The state of a job that was started; None if it was not."""
 
     @abstractmethod
     def _end(self, job: Job) -> None:
-        """End a job if it runs."""
+        """End a job if it is running."""

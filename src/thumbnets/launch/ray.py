@@ -1,8 +1,8 @@
-"""The back end of Ray: a task a job, on a running cluster, or on one that is started here.
+"""The back end of Ray: one task per job, on a running cluster or on one that is started here.
 
-Tasks end with the command that has started them. What a node tells comes back as plain values: see
-`launch.node`. Finished trainings are in the store, put there by the worker or, where nodes share no
-files with this machine, from here.
+Tasks end with the command that started them. Nodes report plain values, see `launch.node`. Finished
+trainings are put into the store by the worker, or from here if nodes share no files with this
+machine.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _CODE = (
 
 @dataclass
 class _Task:
-    """A job under way: what Ray has of it, and how far it is."""
+    """A submitted job, with Ray's iterator of its reports and its state."""
 
     job: Job
     told: Any
@@ -51,9 +51,9 @@ class Ray(Queued):
     """Runs jobs as tasks of Ray.
 
     Args:
-        request: What the user asks for. Options: `address` of a cluster; `num_cpus` and `num_gpus`
-            of one that is started here; `mem_gb`, memory of a job; `shared`, false if nodes are not
-            to read the project's folder.
+        request: The user's request. Options: `address` of a cluster; `num_cpus` and `num_gpus` of
+            one that is started here; `mem_gb`, memory of a job; `shared`, false if nodes are not to
+            read the project's folder.
 
     Raises:
         ValueError: Ray is not installed, the cluster can't be reached, or an option is wrong.
@@ -81,7 +81,7 @@ class Ray(Queued):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._token = (str(self.folder / "token"), secrets.token_hex())
         Path(self._token[0]).write_text(self._token[1], encoding="utf-8")
-        self._archive = None  # which these trainings may read more than
+        self._archive = None  # an earlier one may lack files that these trainings read
         return super().submit(bundles)
 
     def states(self, jobs: Sequence[Job]) -> list[State]:
@@ -105,7 +105,7 @@ class Ray(Queued):
             self._tasks[job.id] = _Task(job, self._submitted(job))
 
     def _submitted(self, job: Job) -> Any:
-        """What Ray gives for a job that was handed in: an iterator of references."""
+        """Submit a job to Ray; returns Ray's iterator of references."""
         self.ray.cloudpickle.register_pickle_by_value(node)
         remote = self.ray.remote(node.task).options(
             name=", ".join(one.title for one in job.trainings),
@@ -126,7 +126,7 @@ class Ray(Queued):
         return remote.remote(order, sha256, [reference])
 
     def _listen(self, task: _Task) -> None:
-        """Take what the node has told since, without waiting."""
+        """Process the node's new reports, without waiting."""
         while task.state.phase != "ended":
             ready, _ = self.ray.wait([task.told], timeout=0)
             if not ready:
@@ -156,7 +156,7 @@ class Ray(Queued):
             task.state = State("ended", killed or task.state.reason)
 
     def _keep(self, task: _Task, key: str, parcel: bytes) -> None:
-        """Put a training that was sent back into the store, once it is checked."""
+        """Check a training that was sent back, and put it into the store."""
         [training] = [one for one in task.job.trainings if one.key == key]
         names = set(training_files(training.slot, training.seed))
         try:
@@ -166,18 +166,18 @@ class Ray(Queued):
                 print(f"error: {training.title}: {error}", file=log)
 
     def _send_project(self) -> None:
-        """Give Ray code and arrays, which it sends to each node once."""
+        """Give code and arrays to Ray, which sends them to each node once."""
         if self._archive is None:
             jobs = [*(task.job for task in self._tasks.values()), *self._waiting]
             content = archive(one for job in jobs for one in job.trainings)
             self._archive = hashlib.sha256(content).hexdigest(), self.ray.put(content)
 
     def _there(self, resource: str) -> float:
-        """How much of a resource all nodes of the cluster have."""
+        """Amount of a resource that all nodes of the cluster have together."""
         return self.ray.cluster_resources().get(resource, 0)
 
     def _tell_what_is_missing(self) -> None:
-        """Say that no node has what a job needs: it waits until one has, which may join yet."""
+        """Tell the user if no node has what a job needs: jobs then wait until such a node joins."""
         needed = {"CPU": self.request.threads, "GPU": self.request.gpus}
         nodes = [one["Resources"] for one in self.ray.nodes() if one["Alive"]]
         for name, number in needed.items():
@@ -189,10 +189,10 @@ class Ray(Queued):
 
 
 def _checked(options: Mapping[str, object]) -> dict[str, Any]:
-    """Options as Ray takes them.
+    """Validated options for Ray.
 
     Raises:
-        ValueError: There is no such option, or it has a bad value.
+        ValueError: An option does not exist, or has a bad value.
     """
     checked: dict[str, Any] = {}
     for key, value in options.items():
@@ -210,10 +210,10 @@ def _checked(options: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _connect(ray: Any, options: Mapping[str, Any]) -> None:
-    """Join the cluster that was named or is running, or start one of this machine.
+    """Join the cluster that was named or is running, or start one on this machine.
 
     Raises:
-        ValueError: It can't be reached, or does not fit.
+        ValueError: The cluster can't be reached, or does not fit.
     """
     if ray.is_initialized():
         return
@@ -225,7 +225,7 @@ def _connect(ray: Any, options: Mapping[str, Any]) -> None:
             try:
                 ray.init(address="auto", **quiet)
                 return
-            except ConnectionError:  # none is running
+            except ConnectionError:  # no cluster is running
                 address = "local"
         local = {"include_dashboard": False, **resources} if address == "local" else {}
         ray.init(address=address, **local, **quiet)
@@ -234,7 +234,7 @@ def _connect(ray: Any, options: Mapping[str, Any]) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Why a task has ended before its time."""
+    """Why a task ended early."""
     name, text = type(error).__name__, " ".join(str(error).split())
     known = {
         "OutOfMemoryError": OUT_OF_MEMORY,
@@ -269,7 +269,7 @@ def archive(trainings: Iterable[Training]) -> bytes:
 
 
 def _files(place: Path) -> list[Path]:
-    """Files of a folder but for what Python leaves there, or a file itself."""
+    """The files of a folder, without those that Python generates; or a file itself."""
     if place.is_file():
         return [place]
     found = (path for path in place.rglob("*") if path.is_file())

@@ -1,4 +1,4 @@
-"""Records of submitted jobs: so a later command finds those that go on when their command ends."""
+"""Records of submitted jobs, so that later commands find jobs that outlive their command."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -19,7 +19,7 @@ def keep_jobs(jobs: Iterable[Job]) -> None:
 
 
 def read_jobs() -> list[Job]:
-    """All jobs that were submitted from here and not yet forgotten, in order of their ids."""
+    """All jobs that were submitted from here and still have a record, in order of their ids."""
     jobs = []
     for file in sorted(_JOBS.glob("*.json"), key=lambda path: (len(path.name), path.name)):
         content = read_json(file)

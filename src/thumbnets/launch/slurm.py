@@ -1,7 +1,7 @@
-"""The back end of Slurm, by submitit: an array of jobs, of which so many run at once.
+"""The back end of Slurm, through submitit: a job array, of which a limited number runs at once.
 
-States are asked of `squeue` and `scontrol`, since many clusters keep no accounting for `sacct`.
-Nothing that a job has pickled is ever read: what it has finished is found in the store.
+States come from `squeue` and `scontrol`, since many clusters keep no accounting for `sacct`.
+Nothing that a job has pickled is ever read: finished trainings are found in the store.
 """
 
 import contextlib
@@ -37,8 +37,8 @@ class Slurm:
     """Submits jobs to Slurm.
 
     Args:
-        request: What the user asks for. Options are submitit's without `slurm_` (partition,
-            account, gres, mem_gb, qos, …), `modules` to load, `setup` lines, and any of sbatch.
+        request: The user's request. Options are those of submitit without `slurm_` (partition,
+            account, gres, mem_gb, qos, …), `modules` to load, `setup` lines, and those of sbatch.
 
     Raises:
         ValueError: submitit is not installed, there is no Slurm here, or an option is not valid.
@@ -61,7 +61,7 @@ class Slurm:
 
     @property
     def every(self) -> float:
-        """Half a second at first, 10 seconds in the end: a busy controller has others to serve."""
+        """Half a second at first, growing to 10 seconds to spare a busy controller."""
         return min(10.0, 0.5 + (time.monotonic() - self._begun) / 20)
 
     def check(self) -> None:
@@ -77,7 +77,7 @@ class Slurm:
             executor.update_parameters(**self.parameters)
             arguments = [[training.argument for training in bundle] for bundle in bundles]
             roots = [Path.cwd()] * len(bundles)
-            with contextlib.redirect_stderr(io.StringIO()):  # submitit repeats what sbatch says
+            with contextlib.redirect_stderr(io.StringIO()):  # submitit repeats sbatch's messages
                 submitted = executor.map_array(partial(run, work), arguments, roots)
         except (self.submitit.core.utils.FailedJobError, ValueError) as error:
             raise ValueError(f"Slurm refused the job: {_refusal(str(error))}") from None
@@ -99,12 +99,12 @@ class Slurm:
         done = subprocess.run(command, capture_output=True, text=True)
         if not done.returncode:
             return
-        listed = _listed(_squeue())  # without those that have just ended by themselves
+        listed = _listed(_squeue())  # without jobs that have just ended by themselves
         if listed is None or any(job.id in listed for job in jobs):
             raise ValueError(f"--on slurm: jobs could not be ended: {_refusal(done.stderr or '')}.")
 
     def _state(self, job: Job, listed: Mapping[str, tuple[str, str]] | None) -> State:
-        if listed is None:  # the controller does not answer; jobs go on without it
+        if listed is None:  # the controller does not answer; jobs run on without it
             return State("running", "squeue does not answer")
         state, reason = listed.get(job.id, ("", ""))
         if state in _WAITS:
@@ -115,7 +115,7 @@ class Slurm:
         return State("ended", _ADVICE.get(state, ""))
 
     def _parameters(self) -> dict[str, Any]:
-        """What submitit is told; what it does not know is for sbatch itself."""
+        """Parameters for submitit; options that it does not know are passed on to sbatch."""
         options = dict(self.request.options)
         setup = _texts("setup", options.pop("setup", []), "\n")
         modules = _texts("modules", options.pop("modules", []), ",")
@@ -148,7 +148,7 @@ class Slurm:
 
 
 def _texts(name: str, value: object, separator: str) -> list[str]:
-    """An option that is a list of texts, or one text of several.
+    """An option that is a list of texts, or one text that joins several by `separator`.
 
     Raises:
         ValueError: It is something else.
@@ -160,7 +160,7 @@ def _texts(name: str, value: object, separator: str) -> list[str]:
 
 
 def _squeue() -> subprocess.CompletedProcess:
-    """The answer about the user's jobs in the queue, as `_listed` reads it."""
+    """The result of `squeue` for the user's jobs, for `_listed`."""
     return subprocess.run(
         ["squeue", "--me", "--array", "--noheader", "--format", "%i|%T|%r"],
         capture_output=True,
@@ -169,7 +169,7 @@ def _squeue() -> subprocess.CompletedProcess:
 
 
 def _listed(done: subprocess.CompletedProcess) -> dict[str, tuple[str, str]] | None:
-    """State and reason of each of the jobs, by id; None: no answer."""
+    """State and reason of each job, by id; None if `squeue` failed."""
     if done.returncode:
         return None
     rows = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
@@ -177,7 +177,7 @@ def _listed(done: subprocess.CompletedProcess) -> dict[str, tuple[str, str]] | N
 
 
 def _ended_as(identity: str) -> str:
-    """How a job that is no longer in the queue has ended, as far as Slurm still knows."""
+    """How a job that has left the queue ended, as far as Slurm still knows."""
     done = subprocess.run(
         ["scontrol", "show", "job", "--oneliner", identity], capture_output=True, text=True
     )
@@ -186,7 +186,7 @@ def _ended_as(identity: str) -> str:
 
 
 def _refusal(text: str) -> str:
-    """The message of sbatch in the error of submitit."""
+    """The message of sbatch within submitit's error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     said = [line for line in lines if "error:" in line][-1:]
     said = said or [line for line in lines if line.startswith("sbatch: ")] or lines

@@ -1,7 +1,7 @@
-"""What a job runs, on any machine: some trainings into the store, and nothing else.
+"""The program of a job, on any machine: it trains some models into the store, and nothing else.
 
-It reads the project's folder, and needs no DVC, lock, remote or credential. What it is to train it
-knows by the key of all inputs; if code, params or data have changed since, it trains nothing.
+It reads the project's folder, and needs no DVC, lock, remote or credential. Each training comes
+with the hash of all its inputs: if code, params or data have changed since, it is not done.
 """
 
 import contextlib
@@ -24,13 +24,13 @@ from thumbnets.stage import one_line, run_stage
 from thumbnets.store import Store, project_store, training_files, training_key
 from thumbnets.training.settings import ModelSettings
 
-UNDER_WAY = "under way in"  # the driver reads it
+UNDER_WAY = "under way in"  # `following.failures` looks for it in the log
 OUT_OF_MEMORY = "out of memory: more by --option mem_gb=N, or a smaller batch_size"
 OUT_OF_TIME = "out of time: more by --minutes; it goes on from its checkpoint"
 
 
 class OutOfTime(BaseException):
-    """The time of the job is over, as a cluster says a little before it ends it."""
+    """The job's time is up: the cluster signals that shortly before it ends the job."""
 
 
 def _raise_out_of_time(signum: int, frame: object) -> None:
@@ -38,14 +38,14 @@ def _raise_out_of_time(signum: int, frame: object) -> None:
 
 
 def work(arguments: Sequence[str], root: Path | None = None) -> None:
-    """Train one after the other; one that fails stops no other.
+    """Train one after the other; a failed training does not stop the others.
 
     Args:
-        arguments: `Training.argument` of each.
+        arguments: `Training.argument` of each training.
         root: Root of the project, if it is not the working folder.
 
     Raises:
-        SystemExit: Some failed; each has said why in a line of its own.
+        SystemExit: Some trainings failed; each has printed why in its own line.
     """
     signal.signal(signal.SIGUSR2, _raise_out_of_time)
     failed = 0
@@ -61,7 +61,7 @@ def work(arguments: Sequence[str], root: Path | None = None) -> None:
                 message = OUT_OF_MEMORY
             except OutOfTime:
                 message = OUT_OF_TIME
-            except Exception as error:  # of a library; the log has where
+            except Exception as error:  # from a library; the log has the traceback
                 traceback.print_exc()
                 message = f"{type(error).__name__}: {one_line(error)}"
             if message:
@@ -74,16 +74,16 @@ def work(arguments: Sequence[str], root: Path | None = None) -> None:
 
 
 def train_ahead(slot: str, seed: int, key: str, store: Store) -> None:
-    """Train into the store, unless it is there or under way elsewhere.
+    """Train into the store, unless the training is there or is running elsewhere.
 
     Args:
         slot: Slot of the training.
         seed: Its seed.
         key: Hash of all its inputs when it was submitted.
-        store: Where it is put.
+        store: Store that gets the training.
 
     Raises:
-        ValueError: Code, params or data are not those of the key, or the training failed.
+        ValueError: Code, params or data do not match the key, or the training failed.
     """
     check_unchanged(slot, seed, key)
     settings = ModelSettings.model_validate(read_json(paths.training_inputs(slot))["settings"])
@@ -107,7 +107,7 @@ def train_ahead(slot: str, seed: int, key: str, store: Store) -> None:
 
 
 def check_unchanged(slot: str, seed: int, key: str) -> None:
-    """Refuse to train what is no longer what was asked for.
+    """Refuse a training whose inputs have changed since it was submitted.
 
     Raises:
         ValueError: Code, params or data have changed since.
@@ -128,7 +128,7 @@ def check_unchanged(slot: str, seed: int, key: str) -> None:
 
 
 def _key_now(slot: str, seed: int) -> str | None:
-    """Key of a training by what is there; None if that is not all, as when seeds have changed."""
+    """Key of a training by its present inputs; None if some are missing, as after new seeds."""
     try:
         return training_key(slot, seed)
     except ValueError:
@@ -136,7 +136,7 @@ def _key_now(slot: str, seed: int) -> str | None:
 
 
 def _as_read(content: dict[str, Any]) -> dict[str, Any]:
-    """Values as they are when they were written as JSON and read."""
+    """Values after a round trip through JSON."""
     return json.loads(json.dumps(content))
 
 

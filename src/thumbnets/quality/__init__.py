@@ -1,1 +1,1 @@
-"""What is wrong with the data: copies, odd images, uneven classes and labels that may be wrong."""
+"""Flaws of the data: copies, odd images, uneven classes and labels that may be wrong."""

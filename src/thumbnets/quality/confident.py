@@ -1,4 +1,4 @@
-"""Confident learning: which labels are likely wrong, by networks that did not see the images.
+"""Confident learning: finding likely wrong labels with networks that did not see the images.
 
 Source: Northcutt, Jiang and Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset
 Labels", JAIR 70, arXiv:1911.00068; `cleanlab` is theirs.
@@ -14,9 +14,9 @@ class LabelErrors:
     """Labels that are likely wrong.
 
     Attributes:
-        places: int64 [E], of the images, the likeliest error first.
-        suggested: int64 [E], the classes that they are confidently of.
-        margins: float64 [E], probability of the label less the highest of another class.
+        places: int64 [E], indices of the images, the likeliest error first.
+        suggested: int64 [E], the classes that the images confidently belong to.
+        margins: float64 [E], probability of the label minus the highest of another class.
         joint: int64 [K, K], the confident joint: images by label and confident class.
         share: Estimated share of wrong labels among all.
     """
@@ -31,8 +31,8 @@ class LabelErrors:
 def find_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> LabelErrors:
     """Images that are confidently of another class than their label, ranked by normalized margin.
 
-    Where the label is the likeliest class all the same, it is not called wrong: a class that is
-    seldom recognised has a low threshold, which many images reach. `cleanlab` does likewise.
+    A label that is still the likeliest class is not called wrong: a class that is seldom recognised
+    has a low threshold, which many images reach. `cleanlab` does the same.
 
     Args:
         probabilities: float [N, K], of networks that were not trained on these images.
@@ -52,7 +52,7 @@ def find_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> LabelErr
 def thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Mean probability of each class over the images with that label (equation 2), float64 [K].
 
-    A class without images has an infinite one: no image is confidently of it.
+    The threshold of a class without images is infinite: no image confidently belongs to it.
     """
     classes = probabilities.shape[1]
     own = probabilities[np.arange(len(labels)), labels]
@@ -64,7 +64,7 @@ def thresholds(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def confident_classes(
     probabilities: np.ndarray, labels: np.ndarray, least: np.ndarray
 ) -> np.ndarray:
-    """The likeliest class of those that reach their threshold, int64 [N]; -1 where none does."""
+    """The likeliest class among those that reach their threshold, int64 [N]; -1 if none does."""
     reached = np.where(probabilities >= least - 1e-6, probabilities, -1.0)  # 1e-6: rounding
     return np.where(reached.max(1) >= 0, reached.argmax(1), -1)
 
@@ -78,14 +78,14 @@ def confident_joint(confident: np.ndarray, labels: np.ndarray, classes: int) -> 
 
 
 def error_share(joint: np.ndarray, labels: np.ndarray) -> float:
-    """Share of wrong labels by the joint, its rows scaled to the counts of labels (equation 3)."""
+    """Share of wrong labels, from the joint with rows scaled to counts of labels (equation 3)."""
     counts, sums = np.bincount(labels, minlength=len(joint)), joint.sum(1)
     right = np.divide(joint.diagonal(), sums, out=np.ones(len(joint)), where=sums > 0)
     return float(1 - (counts * right).sum() / max(1, counts.sum()))
 
 
 def normalized_margins(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Probability of the label less the highest of another class, float64 [N]."""
+    """Probability of the label minus the highest of another class, float64 [N]."""
     rows = np.arange(len(labels))
     others = probabilities.astype(np.float64)
     own = others[rows, labels]

@@ -1,4 +1,4 @@
-"""All that is wrong with the data of a run, for the report and for report/quality.json."""
+"""All flaws of the data of a run, for the report and for report/quality.json."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from thumbnets.quality.suspects import HeldOut, Suspects, find_suspects
 
 @dataclass(frozen=True)
 class Flaws:
-    """What was found.
+    """The flaws that were found.
 
     Attributes:
         copies: Counts of pairs of near-duplicates, and examples.
         odd: Number of odd images by kind, and examples.
         mended: Number of training images whose label was `corrected`, or that were `dropped`.
-        copy_pictures: uint8 [E, 2, C, H, W] of the examples of copies.
-        odd_pictures: uint8 [E, C, H, W] of the examples of odd images, kind by kind.
-        suspects: Labels that are likely wrong; None where models do not judge single images.
+        copy_pictures: uint8 [E, 2, C, H, W], the examples of copies.
+        odd_pictures: uint8 [E, C, H, W], the examples of odd images, kind by kind.
+        suspects: Labels that are likely wrong; None if models do not classify single images.
     """
 
     copies: dict[str, Any]
@@ -33,7 +33,7 @@ class Flaws:
     suspects: Suspects | None
 
     def as_json(self, counts: dict[str, int]) -> dict[str, Any]:
-        """For a file that is compared between commits.
+        """As values of JSON, for a file that is compared between commits.
 
         Args:
             counts: Number of training images of each class.
@@ -57,7 +57,7 @@ def read_flaws(held_out: Iterable[HeldOut] | None, classes: list[str]) -> Flaws:
     """Read what stage `preprocess` found, and judge the labels.
 
     Args:
-        held_out: What each training predicted of its validation fold; None: no single images.
+        held_out: Predictions of each training for its validation fold; None: no single images.
         classes: Names of the classes.
 
     Raises:

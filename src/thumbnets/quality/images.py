@@ -1,4 +1,4 @@
-"""What stage `preprocess` finds in the images: copies and odd images, with pictures."""
+"""Copies and odd images that stage `preprocess` finds, with pictures."""
 
 import shutil
 from pathlib import Path
@@ -12,23 +12,23 @@ from thumbnets.data.corrections import checksums_of
 from thumbnets.data.duplicates import Copies
 from thumbnets.quality.odd import find_odd, measure
 
-if TYPE_CHECKING:  # the report reads the names of the files, and needs no scikit-learn for it
+if TYPE_CHECKING:  # the report only needs the file names here, not scikit-learn
     from thumbnets.data.preprocess import Prepared
 
-MOST_PAIRS = 24  # that are shown
+MOST_PAIRS = 24  # pairs that are shown
 MOST_ODD = 8  # of each kind
 PICTURE_SIDE = 64  # pixels; larger images are reduced
 LIST, PICTURES, FILES = "images.json", "pictures.npz", "files.csv"
 
 
 def write_flaws(folder: Path, prepared: "Prepared") -> None:
-    """Write copies and odd images (images.json), pictures of some (pictures.npz), and files.
+    """Write copies and odd images (images.json), pictures of some (pictures.npz), and files.csv.
 
-    `files.csv` has file and checksum of each training image, where they are the user's own.
+    `files.csv` has file and checksum of each training image if images are the user's own.
 
     Args:
-        folder: Where to write.
-        prepared: What `preprocess` made.
+        folder: Folder to write to.
+        prepared: Output of `preprocess`.
     """
     shutil.rmtree(folder, ignore_errors=True)
     images = _Images(prepared)
@@ -43,7 +43,7 @@ def write_flaws(folder: Path, prepared: "Prepared") -> None:
 
 
 class _Images:
-    """The images of both parts by place: training images, then test images."""
+    """The images of both parts under one index: training images, then test images."""
 
     def __init__(self, prepared: "Prepared") -> None:
         self.parts = [prepared.parts["train"], prepared.parts["test"]]
@@ -52,7 +52,7 @@ class _Images:
         self.tests_from = len(self.parts[0].labels)
 
     def _at(self, place: int) -> tuple[int, int]:
-        """Part and place in it."""
+        """Part, and index in it."""
         return (0, place) if place < self.tests_from else (1, place - self.tests_from)
 
     def describe(self, place: int) -> dict[str, Any]:
@@ -84,10 +84,10 @@ def picture(image: np.ndarray) -> np.ndarray:
 
 
 def _copies(copies: Copies, images: _Images) -> tuple[dict[str, Any], np.ndarray]:
-    """Counts of pairs with examples, and pictures uint8 [E, 2, C, H, W] of these."""
+    """Counts of pairs with examples, and pictures uint8 [E, 2, C, H, W] of the examples."""
     pairs, leaked = copies.pairs, copies.leaked
     other = images.labels[pairs[:, 0]] != images.labels[pairs[:, 1]]
-    # Those that matter most first: in both parts, then with another label.
+    # The most serious first: pairs across both parts, then those with different labels.
     examples = pairs[np.lexsort((~other, ~leaked))][:MOST_PAIRS].tolist()
     found = {
         "across": int(leaked.sum()),
@@ -112,7 +112,7 @@ def _odd(images: _Images) -> tuple[dict[str, Any], np.ndarray]:
         for name in vars(parts[0])
         if name != "shape" or sides[0] is not None
     }
-    for kind, places in sorted(find_odd(type(parts[0])(**joined)).items()):  # as JSON is
+    for kind, places in sorted(find_odd(type(parts[0])(**joined)).items()):  # as in the JSON file
         examples = places[:MOST_ODD].tolist()
         shown += examples
         found[kind] = {"count": len(places), "examples": [images.describe(p) for p in examples]}

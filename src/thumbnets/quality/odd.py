@@ -1,4 +1,4 @@
-"""Images that are unlike what a camera or scanner is meant to give, by simple measures."""
+"""Images unlike those expected of a camera or scanner, found by simple measures."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from thumbnets.data.arrays import chunks
 
-DARK, BRIGHT = 0.25, 0.85  # level that 99 % of the pixels are below, or 95 % above
+DARK, BRIGHT = 0.25, 0.85  # level that 99 % of the pixels are below; level that 95 % are above
 PLAIN = 0.02  # standard deviation of the pixels
-ELONGATED = 3.0  # ratio of the sides over that of most images, or its inverse
-_PIECE = 1 << 22  # bytes of images that are measured together, as floats of several times that
+ELONGATED = 3.0  # aspect ratio over that of most images, or its inverse
+_PIECE = 1 << 22  # bytes of images measured together; as floats they take several times that
 _FAR = 3.0  # quartile distances below the lower quartile: Tukey's far outliers
 
 
@@ -22,7 +22,7 @@ class Measures:
         low: Level that 95 % of the pixels reach.
         spread: Standard deviation of the pixels.
         sharpness: Standard deviation of the Laplacian over that of the pixels.
-        shape: Width over height of the file; None where there are no files.
+        shape: Width over height of the file; None if there are no files.
     """
 
     high: np.ndarray
@@ -37,7 +37,7 @@ def measure(images: np.ndarray, sides: np.ndarray | None = None) -> Measures:
 
     Args:
         images: uint8 [N, C, H, W], may be a memory map.
-        sides: int64 [N, 2], width and height of their files.
+        sides: int64 [N, 2], width and height of the files; None: there are none.
     """
     found = [np.empty((4, 0), np.float32)]
     for some in chunks(images, "measuring images", _PIECE):
@@ -63,16 +63,16 @@ def _measure(grey: np.ndarray) -> np.ndarray:
 
 
 def _deviation(values: np.ndarray) -> np.ndarray:
-    """Standard deviation of each of float32 [n, H, W]; `np.std` takes three times as long."""
+    """Standard deviation of each image, float32 [n, H, W]; `np.std` takes three times as long."""
     flat = values.reshape(len(values), -1)
     squares = np.einsum("ij,ij->i", flat, flat) / flat.shape[1]
     return np.sqrt(np.maximum(squares - flat.mean(1) ** 2, 0))
 
 
 def find_odd(found: Measures) -> dict[str, np.ndarray]:
-    """Places of odd images by kind, int64, the oddest first; a plain image is that alone.
+    """Indices of odd images by kind, int64, the oddest first; plain images have no other kind.
 
-    Dark, bright and plain go by levels; blurred and of an odd shape by what is usual in the set.
+    Dark, bright and plain are absolute; blurred and oddly shaped are relative to the data set.
     """
     plain = found.spread < PLAIN
     sharpness = np.log(np.maximum(found.sharpness, 1e-6))
@@ -91,6 +91,6 @@ def find_odd(found: Measures) -> dict[str, np.ndarray]:
 
 
 def _where(chosen: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Places that are chosen, bool [N], the least in order first."""
+    """Indices where `chosen`, bool [N], is true, sorted by ascending `order`."""
     places = np.flatnonzero(chosen)
     return places[np.argsort(order[places], kind="stable")]

@@ -1,4 +1,4 @@
-"""Labels of training images that are likely wrong, by what the networks of a run held out."""
+"""Training labels that are likely wrong, by predictions for images that networks held out."""
 
 import io
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from thumbnets.quality.images import FILES, picture
 MOST_SHOWN = 24  # pictures
 _MOST_CONFUSED = 10  # pairs of classes
 
-HeldOut = tuple[np.ndarray, np.ndarray]  # places of images int64 [V], and logits float32 [V, K]
+HeldOut = tuple[np.ndarray, np.ndarray]  # indices of images int64 [V], and logits float32 [V, K]
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Suspect:
 
     Attributes:
         checksum: Its checksum, see `checksums_of`.
-        name: Its file, or its place among the training images.
+        name: Its file, or its index among the training images.
         label, suggested: Names of classes.
-        margin: Probability of the label less that of the suggested class, or of a higher one.
+        margin: Probability of the label minus the highest of another class.
     """
 
     checksum: str
@@ -50,10 +50,10 @@ class Suspects:
         judged: Number of images that some network held out.
         images: Number of training images.
         share: Estimated share of wrong labels.
-        accuracy: Share of the judged images whose label is what the networks predict: how well they
-            can judge.
+        accuracy: Share of the judged images whose label the networks predict: it shows how well
+            they can judge.
         found: The suspects.
-        pictures: uint8 [P, C, H, W] of the first of them.
+        pictures: uint8 [P, C, H, W], the first suspects.
         confused: Most frequent pairs: label, suggested class, number of suspects.
     """
 
@@ -79,11 +79,11 @@ class Suspects:
 
 
 def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects:
-    """Find them among the training images, which lie in data/processed.
+    """Find suspects among the training images in data/processed.
 
     Args:
-        held_out: What each training predicted of the images of its validation fold. Probabilities
-            are averaged over the trainings that held an image out.
+        held_out: Predictions of each training for its validation fold. Probabilities are averaged
+            over the trainings that held an image out.
         classes: Names of the classes.
 
     Raises:
@@ -123,7 +123,7 @@ def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects:
 def average(
     held_out: Iterable[HeldOut], images: int, classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean probabilities float32 [N, K], and places of the images that were held out, int64."""
+    """Mean probabilities float32 [N, K], and indices of the images that were held out, int64."""
     sums, counts = np.zeros((images, classes), np.float32), np.zeros(images, np.int64)
     for places, logits in held_out:
         sums[places] += to_probabilities(logits)
@@ -132,7 +132,7 @@ def average(
 
 
 def _part(images: np.ndarray, labels: np.ndarray) -> Part:
-    """The training images, with files and their checksums where they are the user's own."""
+    """The training images, with files and their checksums if they are the user's own."""
     path = paths.FLAWS / FILES
     if not path.is_file():
         return Part(images, labels)
@@ -157,17 +157,17 @@ def _confused(
 
 
 def write_suggestions(path: Path, suspects: Suspects | None) -> None:
-    """Write the suspects as corrections, which a user looks through; none leave the header alone.
+    """Write the suspects as corrections for a user to review; without any, only the header.
 
     Args:
         path: CSV file to write.
-        suspects: What was found; None where the models do not judge single images.
+        suspects: The suspects; None if the models do not classify single images.
     """
     text, seen = io.StringIO(), set[str]()
     table = writer(text, lineterminator="\n")
     table.writerow([*COLUMNS, "margin"])
     for one in suspects.found if suspects else []:
-        if one.checksum not in seen:  # of the same image twice, with two labels
+        if one.checksum not in seen:  # the same image may occur twice, with two labels
             names = map(csv_cell, (one.name, one.label, one.suggested))
             table.writerow([one.checksum, *names, f"{one.margin:.4f}"])
         seen.add(one.checksum)

@@ -1,1 +1,1 @@
-"""Recipes: experiments with goals as files, how they are run, and what came of them."""
+"""Recipes: experiments with goals, described in files; running them, and their results."""

@@ -15,7 +15,7 @@ from thumbnets.inputs import stage_inputs, training_roots
 from thumbnets.params import Params
 from thumbnets.registry import PACKAGE
 
-# Stages that decide what a training learns from, and what is made of its predictions.
+# Stages that decide what a training learns from, and how its predictions are used.
 STAGES = ("download", "preprocess", "evaluate", "ensemble_select", "evaluate_ensemble")
 
 Basis = dict[str, Any]
@@ -25,9 +25,9 @@ def basis(params: Params) -> Basis:
     """What a run of these params rests on; the working folder is the project's root.
 
     Returns:
-        `code`: of each model and encoder, and of each of `STAGES` (as `stage NAME`), a checksum;
-        `settings`: of each model and encoder, and of the run; `files`: those that trainings begin
-        with, None if one is not there; `own_images`: of the list of the user's images.
+        Checksums: `code`, of each model and encoder, and of each of `STAGES` (as `stage NAME`);
+        `settings`, of each model and encoder, and of the run; `files`, of those that trainings
+        begin with, None if missing; `own_images`, of the list of the user's images.
     """
     source = PACKAGE.parent.relative_to(Path.cwd())
     code, settings, files = {}, {}, {}
@@ -48,15 +48,15 @@ def basis(params: Params) -> Basis:
 
 
 def _of_the_run(params: Params) -> Mapping[str, Any]:
-    """Params that change a number of the result without being of one training."""
+    """Params that change a number of the result but do not belong to a single training."""
     content = params.model_dump()
     data = content["data"] if params.data.own else {"name": params.data.name}
-    data.pop("path", None)  # where images lie changes nothing
+    data.pop("path", None)  # the location of the images changes nothing
     if params.data.duplicates != "keep":
         data["duplicates"] = params.data.duplicates
     if params.data.corrections:
         data["corrections"] = sha256(Path(params.data.corrections))
-    keys = ("pool", "split", "ensemble", "evaluation")  # other seeds are told by themselves
+    keys = ("pool", "split", "ensemble", "evaluation")  # other seeds are reported separately
     return {"data": data, **{key: content[key] for key in keys}}
 
 

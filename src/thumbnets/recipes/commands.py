@@ -29,7 +29,7 @@ def add_commands(command: Command) -> None:
     """Add the commands.
 
     Args:
-        command: Adds one by its function, and returns its parser.
+        command: Function that adds the command of a function, and returns its parser.
     """
     running = command(recipe)
     running.add_argument(
@@ -67,7 +67,7 @@ def add_commands(command: Command) -> None:
 
 
 def recipe(arguments: argparse.Namespace) -> None:
-    """Run recipes, each in a workspace of its own; their results lie beside them."""
+    """Run recipes, each in a workspace of its own; results are written beside them."""
     from thumbnets.recipes.run import run_recipe
 
     root = Path.cwd()
@@ -101,7 +101,7 @@ def _tell_trainings(file: RecipeFile, seeds: list[int] | None, device: str | Non
 
 
 def results(arguments: argparse.Namespace) -> None:
-    """Say of every recipe whether its result is of today's code, params and data; its goals."""
+    """Show for every recipe whether its result is up to date, and whether it reaches its goals."""
     from thumbnets.recipes.pages import read_results, write_pages
 
     root = Path.cwd()
@@ -134,7 +134,7 @@ def _judged(file: RecipeFile, params: Params) -> str:
 
 
 def verify(arguments: argparse.Namespace) -> None:
-    """Train some of a result anew and compare bytes, or hash files: exit 1 if they are other."""
+    """Repeat some trainings of a result and compare bytes, or hash files: exit 1 if they differ."""
     from thumbnets.recipes.files import check_files
     from thumbnets.recipes.verify import OTHER, verify_default, verify_recipe
 

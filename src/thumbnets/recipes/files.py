@@ -1,4 +1,4 @@
-"""Whether files are what dvc.lock says: outputs in the tree, and their copies in DVC's cache."""
+"""Whether files match dvc.lock: outputs in the working tree, and their copies in DVC's cache."""
 
 import json
 from collections.abc import Iterator
@@ -22,13 +22,13 @@ Outputs = dict[str, list[dict[str, Any]]]  # of each stage, as dvc.lock has them
 
 @dataclass(frozen=True)
 class Checked:
-    """What a look at all files has found.
+    """Result of a check of all files.
 
     Attributes:
         hashed: Number of files that were hashed.
-        faults: A line for each that is not what dvc.lock says.
-        missing: Outputs of the run that are not there, which is no fault: `dvc checkout` or `dvc
-            repro` brings them.
+        faults: One line per file that does not match dvc.lock.
+        missing: Missing outputs of the run. This is no fault: `dvc checkout` or `dvc repro` brings
+            them back.
     """
 
     hashed: int
@@ -79,7 +79,7 @@ def _left_behind(root: Path, outputs: Outputs) -> set[str]:
     """Outputs of models and seeds that params no longer name; DVC keeps their entries."""
     try:
         params = load_params(root / paths.PARAMS)
-    except (ValueError, OSError):  # told by others
+    except (ValueError, OSError):  # reported elsewhere
         return set()
     items = paths.items(params.pool, params.seeds)
     left = {stage: of for stage, of in outputs.items() if stage.partition("@")[2] not in items}
@@ -87,15 +87,15 @@ def _left_behind(root: Path, outputs: Outputs) -> set[str]:
 
 
 def _outputs(root: Path) -> Outputs:
-    """What dvc.lock says of the outputs of each stage."""
+    """The outputs of each stage, as in dvc.lock."""
     stages = read_yaml(root / paths.LOCK)["stages"]
     return {name: stage.get("outs", []) for name, stage in stages.items()}
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, str]]:
-    """Files of a folder by the list that DVC keeps of it; none if the list is damaged."""
+    """Files of a folder, from DVC's list of them; none if the list is damaged."""
     try:
         rows = json.loads(folder.read_text(encoding="utf-8"))
         yield from [(row["relpath"], row["md5"]) for row in rows]
-    except (ValueError, KeyError, TypeError):  # its own checksum tells
+    except (ValueError, KeyError, TypeError):  # the list's own checksum reveals the damage
         return

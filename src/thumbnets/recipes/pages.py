@@ -1,4 +1,4 @@
-"""Results as pages: one for each recipe, all of them on one, and the table of the README."""
+"""Results as pages: one per recipe, one for all of them, and the table of the README."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ ALL_RESULTS = Path("docs/results.md")
 README = Path("README.md")
 _BEGIN, _END = "<!-- results:begin -->", "<!-- results:end -->"
 
-# The README's table: the networks of one recipe, and the blocks that train each for longer.
+# The README's table: the networks of one recipe, and the blocks that train each of them longer.
 _QUICK, _BEST = "fashion_mnist/pool", "fashion_mnist/best"
 _PUBLISHED = "src/thumbnets/report/published.toml"
 _NONE = "–"
@@ -33,7 +33,7 @@ def result_page(file: RecipeFile, result: Result) -> str:
 
 
 def all_results_page(results: Mapping[RecipeFile, Result | None]) -> str:
-    """All recipes with what was measured: docs/results.md.
+    """All recipes with their measured results: docs/results.md.
 
     Args:
         results: Result of each recipe, or None if it was not run.
@@ -46,7 +46,7 @@ def all_results_page(results: Mapping[RecipeFile, Result | None]) -> str:
 
 
 def read_results(files: list[RecipeFile]) -> dict[RecipeFile, Result | None]:
-    """The results that lie beside the recipes, with the goals that these have now."""
+    """The results stored beside the recipes, with the recipes' present goals."""
     return {file: _result(file) for file in files}
 
 
@@ -90,7 +90,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
 
 
 def _told(file: RecipeFile, result: Result) -> str:
-    """What a column rests on: a network's weights, and so its numbers, differ between CPUs."""
+    """The basis of a column's numbers; weights, and so numbers, differ between CPUs."""
     seeds = FILTERS["plural"](len(result["recipe"]["seeds"]), "seed")
     evaluation = result["recipe"].get("evaluation", {})
     views = FILTERS["plural"](len(VIEWS[evaluation.get("tta", "none")]), "view")
@@ -101,7 +101,7 @@ def _told(file: RecipeFile, result: Result) -> str:
 
 
 def _linked(measured: str, file: RecipeFile) -> str:
-    """A number with a link to the recipe that it was measured by."""
+    """A number with a link to the recipe that measured it."""
     return measured if measured == _NONE else f"[{measured}]({file.path})"
 
 
@@ -112,7 +112,7 @@ def _measured(result: Result | None, name: str) -> Result | None:
 
 
 def spread(of: Result | None, metric: str = "accuracy") -> str:
-    """90.29 ± 0.09 %: a mean and the standard deviation over seeds, where there are several."""
+    """90.29 ± 0.09 %: a mean, and the standard deviation over seeds if there are several."""
     if not of or metric not in of:
         return _NONE
     mean, sd = of[metric]["mean"], of[metric]["sd"]
@@ -122,7 +122,7 @@ def spread(of: Result | None, metric: str = "accuracy") -> str:
 
 
 def with_interval(of: Result | None, metric: str = "accuracy") -> str:
-    """91.49 ± 0.10 % (91.37 – 91.62): also with the 95 % interval."""
+    """91.49 ± 0.10 % (91.37 – 91.62): as `spread`, with the 95 % interval."""
     text = spread(of, metric)
     return text if text == _NONE else f"{text} ({bounds(of, metric)})"
 
@@ -143,7 +143,7 @@ def quantity(value: float, metric: str) -> str:
 
 
 def _digits(value: float) -> str:
-    """Two decimals, and a third one that may decide about a goal."""
+    """Two decimals, and a third if it is not zero, since it may decide about a goal."""
     return f"{value:.3f}".removesuffix("0")
 
 
@@ -156,7 +156,7 @@ def measured(result: Result) -> list[tuple[str, Result]]:
 
 
 def main_metric(result: Result) -> str:
-    """What models of a result are compared by: the AUC of bags, the accuracy of images."""
+    """The metric that compares models of a result: AUC for bags, accuracy for images."""
     return "auc" if any("auc" in of for of in result["models"].values()) else "accuracy"
 
 
@@ -164,7 +164,7 @@ def in_readme(text: str, table: str) -> str:
     """The README with this table between its marks.
 
     Raises:
-        ValueError: It has no marks.
+        ValueError: The README has no marks.
     """
     if text.count(_BEGIN) != 1 or text.count(_END) != 1:
         raise ValueError(f"{README} needs the lines {_BEGIN} and {_END}, once each.")

@@ -1,4 +1,4 @@
-"""What a recipe would train, and what of that is finished already."""
+"""What a recipe would train, and how much of that is already finished."""
 
 import contextlib
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Plan:
 
     Attributes:
         trainings: Model by model.
-        core_hours: About how long what is left takes one core; None where that is not known.
+        core_hours: Estimated hours that the rest takes on one core; None if unknown.
     """
 
     trainings: list[Planned]
@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def left(self) -> int:
-        """How many are still to be done."""
+        """Number of trainings that are still to be done."""
         return sum(training.cached is not True for training in self.trainings)
 
 
@@ -48,7 +48,7 @@ def planned(file: RecipeFile, seeds: list[int] | None, device: str | None = None
     Args:
         file: The recipe.
         seeds: Seeds in place of those of the recipe, or None.
-        device: Type of the device of the machines that are to train; None: of this one.
+        device: Device type of the machines that are to train; None: that of this machine.
 
     Raises:
         ValueError: As `run_recipe`.

@@ -1,4 +1,4 @@
-"""A recipe: an overlay of params.yaml with a title, what it is to show, and goals."""
+"""A recipe: an overlay of params.yaml with a title, a purpose, and goals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Section = dict[str, Any]
 
 
 def _is_file(needs: str) -> str:
-    """Refuse the name of a recipe, and a file that is none.
+    """Refuse anything but the path of a recipe file, such as a recipe's name.
 
     Raises:
         ValueError: It is not recipes/DATASET/NAME.yaml.
@@ -38,7 +38,7 @@ def _is_file(needs: str) -> str:
 
 
 class Goal(Checked):
-    """What one model of a recipe, or its ensemble, is to reach: by its mean over seeds."""
+    """A goal for one model of a recipe, or its ensemble, to reach by its mean over seeds."""
 
     of: str
     """A model of the run, or `ensemble`."""
@@ -85,17 +85,17 @@ class Recipe(Checked):
 
     @property
     def overlay(self) -> dict[str, Any]:
-        """The params that the recipe sets, as they are written."""
+        """The params that the recipe sets, as written."""
         return self.model_dump(exclude=_WORDS, exclude_unset=True)
 
 
-@dataclass(frozen=True, eq=False)  # a file is itself: a key of dictionaries
+@dataclass(frozen=True, eq=False)  # compared by identity, as it is a key of dictionaries
 class RecipeFile:
-    """A recipe with its place.
+    """A recipe with its path.
 
     Attributes:
         path: The file, recipes/DATASET/NAME.yaml.
-        recipe: What it says.
+        recipe: Its content.
         root: Root of the project.
     """
 
@@ -110,33 +110,33 @@ class RecipeFile:
 
     @property
     def result(self) -> Path:
-        """Where its result lies: the JSON beside it."""
+        """Path of its result: the JSON file beside it."""
         return self.path.with_suffix(".json")
 
     @property
     def page(self) -> Path:
-        """Where its result can be read."""
+        """Path of the page with its result."""
         return self.path.with_suffix(".md")
 
     @property
     def teacher(self) -> Path:
-        """Where its teacher is put, if it makes one: from the project's root."""
+        """Path of its teacher, relative to the project's root, if it makes one."""
         return paths.PRETRAINED / f"{self.id.replace('/', '-')}.npz"
 
     @property
     def teaches(self) -> bool:
-        """Whether its ensemble is asked about the training images."""
+        """Whether its ensemble predicts the training images, as a teacher."""
         return bool(self.recipe.ensemble.get("teach"))
 
     def content(self, base: Mapping[str, Any], seeds: list[int] | None = None) -> dict[str, Any]:
-        """The whole of params.yaml for a run of the recipe.
+        """The complete content of params.yaml for a run of the recipe.
 
         Args:
             base: The content of the project's params.yaml.
             seeds: Seeds in place of those of the recipe, or None.
 
         Returns:
-            Keys and values; images of the user's own by their full path.
+            Keys and values; the path of the user's own images is absolute.
         """
         content = dict(base)
         for key, value in self.recipe.overlay.items():
@@ -149,10 +149,10 @@ class RecipeFile:
         return content
 
     def params(self, base: Mapping[str, Any], seeds: list[int] | None = None) -> Params:
-        """The checked params of a run, by the zoo of the working folder.
+        """The validated params of a run, with the zoo of the working folder.
 
         Raises:
-            ValueError: In one line, what is wrong with the recipe.
+            ValueError: The recipe is invalid; one line says why.
         """
         params = check_params(self.content(base, seeds), str(self.path))
         if params.data.name != self.path.parent.name:
@@ -178,7 +178,7 @@ class RecipeFile:
 
 
 def _laid_over(below: Any, value: Any) -> Any:
-    # `data` has a key `name` as well, which names no function: the section is not replaced.
+    # `data` has a key `name` as well, but it names no function: the section is not replaced.
     if not isinstance(below, Mapping) or not isinstance(value, Mapping):
         return value
     for key in value:
@@ -194,12 +194,12 @@ def read_recipe(path: Path, root: Path) -> RecipeFile:
         root: Root of the project.
 
     Raises:
-        ValueError: There is none of this name, the file is not in recipes/DATASET/, or in one line
-            what is wrong with it.
+        ValueError: There is no recipe of this name, the file is not in recipes/DATASET/, or it is
+            invalid; one line says why.
     """
     if path.suffix != ".yaml":
         named = {recipe_id(one): one for one in recipe_paths(root)}
-        name = "/".join(path.parts[-2:])  # a name is a path as well, from the folder of the user
+        name = "/".join(path.parts[-2:])  # a name may come as a path from the user's folder
         if name not in named:
             raise ValueError(unknown("recipe", name, named))
         path = named[name]

@@ -1,4 +1,4 @@
-"""The result of a recipe: what was measured, from the artifacts of its run."""
+"""The result of a recipe: the measurements, from the artifacts of its run."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +24,17 @@ Result = dict[str, Any]
 def record(
     file: RecipeFile, params: Params, commit: str, rests_on: Basis, device: str | None = None
 ) -> Result:
-    """The result of a run that lies in the working folder.
+    """The result of the run in the working folder.
 
     Args:
         file: The recipe.
         params: Params of the run.
-        commit: Whose code has run.
+        commit: Commit whose code was run.
         rests_on: What the run rests on.
-        device: Type of the device of other machines that have trained; None: of this one.
+        device: Device type of the other machines that trained; None: that of this machine.
 
     Returns:
-        What `NAME.json` holds; no time, and no name of the machine but its kind.
+        Content of `NAME.json`: without times, and with the kind of the machine but not its name.
     """
     models = {name: summed_up(_scores(params, name)) for name in params.run}
     ensemble = _ensemble(params)
@@ -54,10 +54,10 @@ def record(
 
 
 def summed_up(scores: Scores) -> Result:
-    """Scores of a model or ensemble: for each metric mean, sd and 95 % interval, and of how many.
+    """Scores of a model or ensemble: mean, sd and 95 % interval of each metric, and sample sizes.
 
     Args:
-        scores: As `over_seeds` gives them; a model's with `parameters`.
+        scores: Scores from `over_seeds`; those of a model have `parameters` as well.
     """
     varies = scores["accuracy"]["ci_low"] is not None
     accurate = accuracy_interval(scores)
@@ -76,14 +76,14 @@ def summed_up(scores: Scores) -> Result:
 
 
 def outcome(goal: Goal, measured: dict[str, Result]) -> Result:
-    """A goal with what was measured, and whether that reaches it."""
+    """A goal with the measured value, and whether that reaches it."""
     mean = measured[goal.of][goal.metric]["mean"]
     reached = goal.reached_by(mean)
     return {**goal.model_dump(exclude_none=True), "measured": mean, "reached": reached}
 
 
 def machine() -> dict[str, Any]:
-    """What bytes may depend on: kind of CPU or GPU, device, release of torch; a CPU's cores."""
+    """What bytes may depend on: kind of CPU or GPU, device, torch version; for CPUs also cores."""
     here = runtime.machine()
     if here["device"] != "cpu":
         return _named(here)
@@ -91,12 +91,12 @@ def machine() -> dict[str, Any]:
 
 
 def _named(machine: dict[str, str]) -> dict[str, Any]:
-    """A machine of `runtime.machine`, with its kind where a result has that of the CPU."""
+    """A machine from `runtime.machine`, with its kind under the key `cpu`, as in a result."""
     return {"cpu": machine["kind"], "device": machine["device"], "torch": machine["torch"]}
 
 
 def _machines(params: Params, device: str | None) -> dict[str, Any]:
-    """As `machine`, of those that have trained: of others, as by a shared cache, their kind."""
+    """As `machine`, for the machines that trained; for others (shared cache) only their kind."""
     store = Store(runtime.dvc_cache(), runtime.device_type(), device or runtime.accepted_device())
     keys = [training_key(params.slots[name], seed) for name in params.run for seed in params.seeds]
     found = [kind for key in keys if (kind := store.about(key).get("machine"))]

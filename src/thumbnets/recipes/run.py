@@ -1,4 +1,4 @@
-"""Running a recipe in a workspace; the user's tree gets its result, and nothing else."""
+"""Running a recipe in a workspace; the user's tree gets only its result."""
 
 import contextlib
 from collections.abc import Mapping
@@ -32,15 +32,15 @@ def run_recipe(
         file: The recipe.
         seeds: Seeds in place of those of the recipe, or None.
         jobs: Trainings at once, or None for as many as the machines allow.
-        launch: More options of `thumbnets train`, as where the trainings run.
-        device: Type of the device that trains on other machines; None: they train here.
+        launch: Further options of `thumbnets train`, such as where the trainings run.
+        device: Device type of other machines that train; None: trainings run here.
 
     Returns:
-        The params of the run: those of the project may be others by its end.
+        The params of the run: those of the project may have changed by its end.
 
     Raises:
-        ValueError: Code is not committed, the recipe runs already, its teacher is missing, or a
-            stage failed. The workspace stays, and the same command goes on from there.
+        ValueError: Code is not committed, the recipe is already running, its teacher is missing, or
+            a stage failed. The workspace stays, and the same command resumes from there.
     """
     content, params = prepared(file, seeds)
     with contextlib.chdir(file.root):
@@ -48,7 +48,7 @@ def run_recipe(
         check_feasible(params)
     commit = committed(file.root, file.path, *filter(None, [file.recipe.needs]))
     with contextlib.chdir(file.root):
-        rests_on = basis(params)  # before others edit the code while it runs
+        rests_on = basis(params)  # now, since the code may be edited during the run
     with workspace(workspace_of(file), commit, file.root) as place:
         place.write_params(content)
         reproduce(place, jobs, launch, device)
@@ -69,7 +69,7 @@ def workspace_of(file: RecipeFile) -> str:
 
 
 def prepared(file: RecipeFile, seeds: list[int] | None) -> tuple[dict[str, Any], Params]:
-    """The params of a run, as they are written and checked, before there is a workspace.
+    """The params of a run, as written and as validated, before there is a workspace.
 
     Raises:
         ValueError: The recipe is not valid, or its teacher is missing.
@@ -93,7 +93,7 @@ def check_teacher(teacher: RecipeFile) -> None:
     """Refuse to run without the teacher that a recipe needs.
 
     Raises:
-        ValueError: It is not there, or it is not the one of its result.
+        ValueError: The teacher is missing, or it is not the one of its recipe's result.
     """
     remedy = f"run `thumbnets recipe {teacher.path}` first."
     if not teacher.teaches:
@@ -120,10 +120,10 @@ def reproduce(
     """Bring a workspace up to date.
 
     Args:
-        place: With its params written.
+        place: Workspace with its params written.
         jobs: Trainings at once, or None for as many as the machines allow.
-        launch: More options of `thumbnets train`.
-        device: Type of the device of the machines that train, whose work is then taken.
+        launch: Further options of `thumbnets train`.
+        device: Device type of other machines that train, whose results are then accepted.
 
     Raises:
         ValueError: A stage failed.
@@ -132,7 +132,7 @@ def reproduce(
     if jobs != 1 or launch:
         at_once = () if jobs is None else ("--jobs", str(jobs))
         place.run("thumbnets.cli", "train", *at_once, *launch, env=environment)
-    # DVC's run-cache would bring back what another type of device has made; our store does not.
+    # DVC's run-cache would restore results of another device type; our store does not.
     place.run("dvc", "repro", "--no-run-cache", env=environment)
 
 

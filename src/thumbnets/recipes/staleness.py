@@ -1,4 +1,4 @@
-"""Whether a result is of today's code, params and data."""
+"""Whether a result comes from the present code, params and data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from thumbnets.recipes.basis import Basis, basis
 from thumbnets.recipes.recipe import RecipeFile
 
 CURRENT, NOT_RUN = "current", "not run"
-_NAMED = 4  # models in a line
+_NAMED = 4  # models named in a line
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be said of a recipe's result.
+    """Verdict on a recipe's result.
 
     Attributes:
-        states: `current` alone, or everything that speaks against it.
-        reached: Goals that its result reaches, by what they are of.
-        missed: Those that it misses.
-        open: Goals for which nothing was measured.
+        states: Only `current`, or all reasons why it is not.
+        reached: Names of the models (or `ensemble`) whose goals the result reaches.
+        missed: Names of those whose goals it misses.
+        open: Names of those for which nothing was measured.
     """
 
     states: list[str]
@@ -46,8 +46,8 @@ def judge(file: RecipeFile, result: Mapping[str, Any] | None, params: Params) ->
 
     Args:
         file: The recipe.
-        result: What lies beside it, as `pages.read_results` gives it; None if it was not run.
-        params: Params of the recipe, checked in the working folder.
+        result: Its result, from `pages.read_results`; None if it was not run.
+        params: Params of the recipe, validated in the working folder.
     """
     if result is None:
         return Verdict([NOT_RUN], [], [], [goal.of for goal in file.recipe.goals])
@@ -84,13 +84,13 @@ def _other_seeds(file: RecipeFile, result: Mapping[str, Any]) -> list[str]:
 
 
 def differences(then: Basis, now: Basis) -> list[str]:
-    """Code, params and data that changed, with the models and stages that they are of."""
+    """Code, params and data that changed, with the models and stages concerned."""
     found = []
     if names := _changed(then["code"], now["code"]):
         found.append(f"code changed ({listed(names, _NAMED)})")
     if names := _changed(then["settings"], now["settings"]):
         found.append(f"params changed ({listed(names, _NAMED)})")
-    # A file that is not here, as a teacher, can't have changed.
+    # A file that is not here, such as a teacher, counts as unchanged.
     here = {path: checksum for path, checksum in now["files"].items() if checksum}
     if names := [path for path in here if then["files"].get(path) not in (None, here[path])]:
         found.append(f"files changed ({listed(names, _NAMED)})")

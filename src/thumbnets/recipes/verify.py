@@ -1,4 +1,4 @@
-"""Training some of a result anew, and comparing what comes out with what was recorded."""
+"""Repeating some trainings of a result, and comparing their outcome with the record."""
 
 import contextlib
 import hashlib
@@ -20,7 +20,7 @@ from thumbnets.store import project_store, training_key
 SAME, WITHIN, OTHER = "same bytes", "within the tolerance", "other"
 _SDS = 3  # standard deviations over seeds that a new training may differ by
 
-# Stages whose outcome a training with the same bytes and the same score speaks for.
+# Stages whose outcome is confirmed by a training with the same bytes and the same score.
 _SPOKEN_FOR = ("stage download", "stage preprocess", "stage evaluate")
 
 
@@ -31,9 +31,9 @@ class Expected:
     Attributes:
         model: Its block.
         seed: Seed of the training.
-        algorithm: Algorithm of the checksum, as hashlib calls it.
+        algorithm: Name of the checksum's algorithm in hashlib.
         checksum: Checksum of its weights file.
-        accuracy: On the test examples; of several seeds, if no more is known, their mean.
+        accuracy: Accuracy on the test examples; the mean over seeds if only that is known.
         sd: Standard deviation of the accuracy over the seeds of its model; None with one seed.
     """
 
@@ -47,13 +47,13 @@ class Expected:
 
 @dataclass(frozen=True)
 class Found:
-    """What a new training gave.
+    """The outcome of a new training.
 
     Attributes:
-        expected: What was recorded.
-        accuracy: Accuracy of the new one on the test examples.
+        expected: The recorded training.
+        accuracy: Accuracy of the new training on the test examples.
         outcome: SAME, WITHIN or OTHER.
-        tolerance: The largest difference of accuracies for WITHIN, a fraction.
+        tolerance: Largest difference of accuracies for WITHIN, a fraction.
     """
 
     expected: Expected
@@ -72,16 +72,16 @@ class Found:
 
 
 def verify_recipe(file: RecipeFile, trainings: int, tolerance: float | None) -> list[Found]:
-    """Train some of a recipe's result anew; mark it verified if that came out byte for byte.
+    """Repeat some trainings of a recipe's result; mark it verified if all match byte for byte.
 
     Args:
         file: The recipe, which has a result.
-        trainings: How many, the cheapest first.
-        tolerance: Difference of accuracies that is let pass, a fraction; None: three times the
-            standard deviation over seeds, nothing with a single seed.
+        trainings: Number of trainings, the cheapest first.
+        tolerance: Accepted difference of accuracies, a fraction; None: three times the standard
+            deviation over seeds, nothing with a single seed.
 
     Raises:
-        ValueError: The result keeps no checksums, or is of another type of device and there is no
+        ValueError: The result has no checksums, or comes from another device type and there is no
             tolerance, or a stage failed.
     """
     path = file.root / file.result
@@ -119,14 +119,14 @@ def verify_recipe(file: RecipeFile, trainings: int, tolerance: float | None) -> 
 
 
 def _check_device(file: RecipeFile, devices: str) -> None:
-    """Refuse to compare bytes of a result with those of another type of device.
+    """Refuse to compare the bytes of a result from another device type.
 
     Args:
         file: The recipe.
-        devices: Types of those that trained, as `cpu` or `cpu, cuda`.
+        devices: Device types that trained, such as `cpu` or `cpu, cuda`.
 
     Raises:
-        ValueError: They are others.
+        ValueError: This machine's type is not among them.
     """
     if (here := runtime.device_type()) not in devices.split(", "):
         raise ValueError(
@@ -136,10 +136,10 @@ def _check_device(file: RecipeFile, devices: str) -> None:
 
 
 def verify_default(root: Path, trainings: int, tolerance: float | None) -> list[Found]:
-    """Train some of the committed default run anew: dvc.lock has the checksums of its weights.
+    """Repeat some trainings of the committed default run: dvc.lock has their weights' checksums.
 
     Raises:
-        ValueError: dvc.lock is not of params.yaml, or a stage failed.
+        ValueError: dvc.lock does not match params.yaml, or a stage failed.
     """
     commit = committed(root)
     with contextlib.chdir(root):
@@ -191,7 +191,7 @@ def _train_anew(
 
 
 def cost(params: Params, name: str) -> float:
-    """About what a training costs: multiplications per image, times epochs."""
+    """Rough cost of a training: multiplications per image, times epochs."""
     import torch
 
     from thumbnets.data.arrays import Meta
@@ -217,11 +217,11 @@ def accuracy_of(params: Params, training: Expected) -> float:
 
 
 def compare(expected: Expected, weights: Path, accuracy: float, tolerance: float | None) -> Found:
-    """A new training beside what was recorded.
+    """Compare a new training with the recorded one.
 
     Args:
-        expected: What was recorded.
-        weights: File of the new training.
+        expected: The recorded training.
+        weights: Weights file of the new training.
         accuracy: Accuracy of the new training on the test examples.
         tolerance: As in `verify_recipe`.
     """
@@ -240,18 +240,18 @@ def mark_verified(
     found: list[Found],
     commit: str,
 ) -> None:
-    """Say in a result of older code which of it came out byte for byte with today's.
+    """Note in a result of older code what the present code reproduced byte for byte.
 
     Args:
         file: The recipe.
-        result: What lies beside it; gets `verified`.
-        now: What a run would rest on today.
+        result: Its result; gets `verified`.
+        now: What a run would rest on now.
         found: New trainings.
         commit: Commit of the code that they were trained with.
     """
     then = result["basis"]
     same = [one for one in found if one.outcome == SAME]
-    # With other params or files the bytes can't be the same for a good reason.
+    # If params changed, equal bytes prove nothing.
     if len(same) < len(found) or then["code"] == now["code"] or then["settings"] != now["settings"]:
         return
     models = {one.expected.model for one in same}

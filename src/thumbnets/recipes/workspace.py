@@ -1,7 +1,7 @@
 """A workspace: a git worktree with the project's DVC cache, in which a recipe runs.
 
 The user's own tree stays as it is. A workspace is kept until its run has succeeded, so that the
-same command goes on where an earlier one was killed.
+same command resumes where an earlier one was killed.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from thumbnets.doctor.commands import mend_locks
 from thumbnets.messages import listed
 from thumbnets.processes import run_to_end
 
-PROFILE = "launch.toml"  # where trainings run, which git does not have
+PROFILE = "launch.toml"  # says where trainings run; not in git
 FOLDER = Path(".dvc/tmp/recipes")
-# What a number rests on, besides data and the recipe.
+# What results rest on, besides data and the recipe.
 _CODE = ("src", "stages", "zoo", "corrections", "params.yaml", "dvc.yaml", "requirements.lock")
 
 
 def git(*arguments: str, root: Path) -> str:
-    """What a git command prints.
+    """The output of a git command.
 
     Raises:
-        ValueError: It failed: its last line.
+        ValueError: The command failed; the message is its last line.
     """
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
     if done.returncode:
@@ -50,7 +50,7 @@ def committed(root: Path, *files: Path | str) -> str:
         *files: Recipes that the result rests on as well.
 
     Raises:
-        ValueError: Some of the code or a recipe is not committed: a result names a commit.
+        ValueError: Some of the code or a recipe is not committed, but a result names a commit.
     """
     there = [name for name in (*_CODE, *map(str, files)) if (root / name).exists()]
     changed = git("status", "--porcelain", "--", *there, root=root).splitlines()
@@ -69,8 +69,8 @@ class Workspace:
     Attributes:
         folder: The worktree.
         root: Root of the project.
-        lock: File descriptor that is locked as long as a process of this run is alive.
-        new: Whether no earlier run has left it.
+        lock: File descriptor that stays locked as long as a process of this run is alive.
+        new: Whether it was made anew, not left by an earlier run.
     """
 
     folder: Path
@@ -82,7 +82,7 @@ class Workspace:
         """Run `python -m …` with the code of the workspace.
 
         Raises:
-            ValueError: It failed; it has said why.
+            ValueError: The command failed; it has printed why.
         """
         status = run_to_end(
             [sys.executable, "-m", *command],
@@ -97,7 +97,7 @@ class Workspace:
             )
 
     def write_params(self, content: Mapping[str, Any]) -> None:
-        """Make this the workspace's params.yaml."""
+        """Write this content as the workspace's params.yaml."""
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = False
         yaml.sort_base_mapping_type_on_output = False
@@ -105,12 +105,12 @@ class Workspace:
             yaml.dump(dict(content), file)
 
     def remove(self) -> None:
-        """Remove the worktree, and git's record of it."""
+        """Remove the worktree and git's record of it."""
         _remove(self.folder, self.root)
 
 
 def _environment() -> dict[str, str]:
-    """Stages call `python` and `dvc` by name: those beside this Python come first."""
+    """Variables for stages, which call `python` and `dvc` by name: those of this Python first."""
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -121,11 +121,11 @@ def _environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
-    """A workspace at a commit, made or found; nobody else has it meanwhile.
+    """A workspace at a commit, new or existing; no other run can have it at the same time.
 
     Args:
         name: Name of its folder.
-        commit: What is checked out.
+        commit: Commit to check out.
         root: Root of the project.
 
     Raises:
@@ -151,7 +151,7 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
 
 
 def _of_processes(folder: Path) -> str:
-    """The processes that work in a folder: those of a killed run may go on without it."""
+    """The processes that work in a folder: those of a killed run may go on after it."""
     import psutil
 
     found = [
@@ -163,12 +163,12 @@ def _of_processes(folder: Path) -> str:
 
 
 def _check_out(folder: Path, commit: str, root: Path) -> None:
-    """Bring a worktree to a commit; at the same one it keeps what an earlier run has done."""
+    """Bring a worktree to a commit; if it is there already, the work of an earlier run is kept."""
     try:
         at = git("rev-parse", "HEAD", root=folder) if (folder / ".git").is_file() else None
     except ValueError:
         at = None
-    if at is None:  # none yet, or a kill left it half made
+    if at is None:  # no worktree yet, or one that a kill left half made
         _remove(folder, root)
         git("worktree", "add", "--force", "--detach", str(folder), commit, root=root)
     elif at != commit:
@@ -187,12 +187,12 @@ def _remove(folder: Path, root: Path) -> None:
 
 
 def _share_cache(folder: Path, root: Path) -> None:
-    """The same DVC cache as the project's, so that nothing is trained or kept twice.
+    """Use the project's DVC cache, so that nothing is trained or stored twice.
 
-    What a stage writes is staged in the workspace, since DVC would tell the user to do it.
+    DVC also stages its files in git, since it would otherwise tell the user to do so.
     """
     settings = ConfigParser(interpolation=None, strict=False)
-    settings.read(root / ".dvc/config.local", encoding="utf-8")  # remotes of the user
+    settings.read(root / ".dvc/config.local", encoding="utf-8")  # the user's remotes
     for section, key, value in (("cache", "dir", cache_of(root)), ("core", "autostage", "true")):
         if not settings.has_section(section):
             settings.add_section(section)
@@ -205,7 +205,7 @@ def cache_of(root: Path) -> Path:
     """DVC's cache of the project.
 
     Raises:
-        ValueError: It is no DVC project.
+        ValueError: The folder is not a DVC project.
     """
     with contextlib.chdir(root):
         cache = runtime.dvc_cache()
@@ -215,7 +215,7 @@ def cache_of(root: Path) -> Path:
 
 
 def _share_pretrained(folder: Path, root: Path) -> None:
-    """Put the user's files of weights, which git does not have, where the trainings look."""
+    """Put the user's weight files, which are not in git, where the trainings look for them."""
     for file in sorted((root / paths.PRETRAINED).rglob("*")):
         there = folder / file.relative_to(root)
         if not file.is_file() or file.name == ".gitignore":
@@ -224,5 +224,5 @@ def _share_pretrained(folder: Path, root: Path) -> None:
         there.unlink(missing_ok=True)
         try:
             os.link(file.resolve(), there)
-        except OSError:  # another file system
+        except OSError:  # on another file system
             shutil.copy(file, there)

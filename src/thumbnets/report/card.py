@@ -1,7 +1,7 @@
-"""The model card: what the headline and the ensemble are, for what, and what is known against them.
+"""The model card: the headline and the ensemble, their intended use, and their known weaknesses.
 
 Source: Mitchell et al. 2019, Model Cards for Model Reporting, arXiv:1810.03993; without factors and
-ethics, of which a run knows nothing.
+ethics, about which a run knows nothing.
 """
 
 from collections.abc import Mapping
@@ -26,19 +26,19 @@ from thumbnets.report.panels import worst_mistake
 from thumbnets.report.results import Results
 from thumbnets.report.templates import render
 
-FEWEST = 3  # classes of least recall that the card names
+FEWEST = 3  # number of classes of lowest recall that the card names
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """The headline or the ensemble, with what is known against it.
+    """The headline or the ensemble, with its known weaknesses.
 
     Attributes:
         row: Its scores.
         parameters: Parameters of its network, or of all members.
-        multiply_accumulates: Multiply-accumulates of the same, for one image.
+        multiply_accumulates: Multiply-accumulates of its network, or of all members, for one image.
         trainings: Number of networks that answer together.
-        weakest: Name and recall of the classes of least recall, with a 95 % interval.
+        weakest: Name and recall of the classes of lowest recall, with a 95 % interval.
         untested: Names of the classes without test images.
         worst: The most frequent mistake, in words; None if there is none.
     """
@@ -57,8 +57,7 @@ def render_card(results: Results, quality: Mapping[str, Any] | None = None) -> s
 
     Args:
         results: Results of the run.
-        quality: Counts of near-duplicates (`copies`) and of likely wrong `labels`, where these were
-            looked for.
+        quality: Counts of near-duplicates (`copies`) and of likely wrong `labels`, if known.
     """
     params = results.params
     headline = next(row for row in model_rows(results) if row.name == params.model)

@@ -1,6 +1,6 @@
 """Charts of the report: drawn once, written as PNG for `dvc plots` and as SVG into the page.
 
-In the SVG text stays text and the neutral colours become CSS variables, so that a chart takes the
+In the SVG, text stays text and the neutral colours become CSS variables, so that a chart takes the
 page's font and its light or dark colours.
 """
 
@@ -28,7 +28,7 @@ from thumbnets.report.results import Curve
 
 INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
 ACCENT, HIGHLIGHT, REFERENCE = "#3b6fd6", "#d9480f", "#8a94a3"
-# Distinguishable on white and on black, and with most kinds of colour blindness.
+# Distinguishable on white, on black, and with most kinds of colour blindness.
 MODEL_COLOURS = ("#3b6fd6", "#e8890c", "#0f9d8a", "#d6336c", "#8f5bd0", "#7a8b1e", "#8b5e3c")
 
 _TICKS = (0.25, 0.5, 0.75)  # not at the ends, where panels meet
@@ -94,11 +94,11 @@ def accuracy_chart(rows: list[Row]) -> Figure:
 
 
 def ranks_chart(ranked: list[Rank], groups: list[list[str]]) -> Figure:
-    """A critical-difference picture: ranks with intervals, a bar for each group without a winner.
+    """A critical-difference diagram: ranks with intervals, a bar for each group without a winner.
 
     Args:
         ranked: Classifiers, the best first.
-        groups: Names of neighbours by rank of which no two are shown to differ.
+        groups: Names of neighbours by rank in which no pair differs significantly.
 
     Source: Demšar 2006, Journal of Machine Learning Research 7, figure 1; here one row per
     classifier, so that its interval and long names have room.
@@ -111,7 +111,7 @@ def ranks_chart(ranked: list[Rank], groups: list[list[str]]) -> Figure:
             colour, row = HIGHLIGHT if rank.name == "ensemble" else ACCENT, rows[rank.name]
             axis.plot([rank.low, rank.high], [row] * 2, color=colour, lw=5, alpha=0.3)
             axis.plot(rank.mean, row, "o", color=colour, ms=8)
-        for number, group in enumerate(groups):  # in lanes of their own, since they may overlap
+        for number, group in enumerate(groups):  # one lane each, since they may overlap
             lane = len(ranked) + 0.6 + 0.25 * number
             ends = [rows[group[0]] + 0.2, rows[group[-1]] - 0.2]
             axis.plot([lane] * 2, ends, color=INK, lw=4, solid_capstyle="round")
@@ -125,7 +125,7 @@ def ranks_chart(ranked: list[Rank], groups: list[list[str]]) -> Figure:
 
 
 def parameters_chart(points: list[Plotted]) -> Figure:
-    """Accuracy against parameters: ours with intervals, published ones, and the front of each."""
+    """Accuracy against parameters: ours with intervals, published ones, both with Pareto fronts."""
     with style():
         figure = Figure(figsize=(10, 5.4), layout="constrained")
         axis = figure.subplots()
@@ -145,7 +145,7 @@ def parameters_chart(points: list[Plotted]) -> Figure:
         axis.set_xscale("log")
         axis.tick_params(which="minor", length=0)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: amount(n).replace(".00", "")))
-        axis.xaxis.set_minor_formatter(NullFormatter())  # within a decade it would write LaTeX
+        axis.xaxis.set_minor_formatter(NullFormatter())  # the default writes LaTeX in a decade
         axis.yaxis.set_major_formatter(FuncFormatter(in_percent))
         axis.set_xlabel("parameters")
         axis.set_ylabel("test accuracy")
@@ -162,14 +162,14 @@ def parameters_chart(points: list[Plotted]) -> Figure:
 
 
 def _name_points(axis: Axes, ours: list[Plotted], published: list[Plotted]) -> None:
-    """Names beside their points, the most accurate first, where they cover none before."""
+    """Name the points, ours first, then the most accurate; skip names that would cover another."""
     low, high = axis.get_ylim()
     left, right = np.log10(axis.get_xlim())
     taken: list[tuple[float, float, float]] = []
     for point in [*ours, *sorted(published, key=lambda point: -point.accuracy)]:
         x = (np.log10(point.parameters) - left) / (right - left)
         y = (point.accuracy - low) / (high - low)
-        width = 0.012 * len(point.name) + 0.02  # of the panel, as a character takes
+        width = 0.012 * len(point.name) + 0.02  # estimated, as a fraction of the panel
         side = "right" if x + width > 1 else "left"
         begin = x - width if side == "right" else x
         if any(abs(y - v) < 0.035 and begin < u + w and u < begin + width for u, v, w in taken):
@@ -225,7 +225,7 @@ def encoder_chart(
         curves: `train_loss` and `validation_loss` by epoch, of each seed.
         places: float [N, 2].
         labels: int64 [N].
-        classes: Names; beyond ten they share colours, and there is no legend.
+        classes: Names of the classes; more than ten share colours and have no legend.
     """
     colours = matplotlib.colormaps["tab10"].colors
     with style():
@@ -273,7 +273,7 @@ def _legend(figure: Figure, models: list[str]) -> None:
 
 def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
     """Accuracy by confidence, before and after temperature scaling, one panel per model."""
-    columns = 4  # also of fewer models, which would fill the width of the page
+    columns = 4  # also for fewer models, which would otherwise fill the width of the page
     rows = -(-len(calibrations) // columns)
     with style():
         figure = Figure(figsize=(2.5 * columns, 0.8 + 2.6 * rows), layout="compressed")
@@ -297,7 +297,7 @@ def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
 
 
 def _draw_reliability(axis: Axes, reliability: tuple[Reliability, Reliability]) -> None:
-    """Before and after; a dot's area is the share of images, lines join the dots faintly."""
+    """Draw before and after; a dot's area is the share of images, faint lines join the dots."""
     axis.plot([0, 1], [0, 1], color=REFERENCE, lw=1, dashes=(3, 2))
     for curve, colour in zip(reliability, (ACCENT, HIGHLIGHT), strict=True):
         axis.plot(curve.confidence, curve.accuracy, color=colour, lw=1.2, alpha=0.5)
@@ -348,14 +348,14 @@ def _label_cells(axis: Axes, values: np.ndarray, classes: list[str]) -> None:
 
 
 def to_svg(figure: Figure, label: str) -> str:
-    """The figure as an <svg> element to be put into a page that defines the CSS variables.
+    """The figure as an <svg> element for a page that defines the CSS variables.
 
     Args:
         figure: A chart of this module.
-        label: Description for screen readers; escaped already.
+        label: Description for screen readers; already escaped.
     """
     content = io.StringIO()
-    # The salt makes the ids inside repeatable, and others than those of another chart.
+    # The salt makes the ids inside reproducible, and different from those of other charts.
     with (
         style(),
         matplotlib.rc_context({"svg.hashsalt": label}),
@@ -376,7 +376,7 @@ def to_svg(figure: Figure, label: str) -> str:
 
 
 def svg(figure: Figure, label: str) -> Markup:
-    """As `to_svg`, with a label of plain text, for a template that escapes."""
+    """As `to_svg`, with a plain-text label, for a template that escapes."""
     return Markup(to_svg(figure, str(escape(label))))
 
 

@@ -1,4 +1,4 @@
-"""What the networks of a run cost, and the figure of accuracy against parameters."""
+"""Costs of the networks of a run, and points for the figure of accuracy against parameters."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from thumbnets.report.findings import Row
 from thumbnets.report.published import Point, published_points
 from thumbnets.report.results import Results
 
-# Columns of the table of costs, with the headings that SimpleNet's source gives them.
+# Columns of the table of costs, with the headings of SimpleNet's source.
 COLUMNS = {
     "multiply_accumulates": "MACC",
     "comparisons": "COMP",
@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 def costs(results: Results) -> dict[str, dict[str, Any]]:
-    """Cost of each model of the run for one image, as `Description.as_dict` has it."""
+    """Cost of each model of the run for one image, as from `Description.as_dict`."""
     return {
         model: cost_of_image("report", slot, results.params.settings[model], results.meta)
         for model, slot in results.params.slots.items()
@@ -37,7 +37,7 @@ class Plotted:
         name: Name of the classifier.
         parameters: Number of learnable values.
         accuracy: Test accuracy, a fraction.
-        interval: Interval of the accuracy; None of a published one.
+        interval: Interval of the accuracy; None for a published one.
         front: Whether it is on the Pareto front of its kind (ours or published): no other has at
             most as many parameters and at least the accuracy.
     """

@@ -13,16 +13,16 @@ from thumbnets.report.filters import percent
 from thumbnets.report.results import Results
 
 LIMITS = (0.5, 0.7, 0.9, 0.95, 0.99)  # of the table
-_POINTS = 200  # of a line: more can't be seen
+_POINTS = 200  # points of a line: more can't be seen
 
 
 @dataclass(frozen=True)
 class Covered:
-    """The part of the report.
+    """The report's section on coverage.
 
     Attributes:
         picture: The chart.
-        rows: For each of `LIMITS`: it, and coverage and accuracy of the headline model.
+        rows: For each of `LIMITS`, the limit, and coverage and accuracy of the headline model.
     """
 
     picture: Markup
@@ -45,7 +45,7 @@ def coverage_chart(curves: dict[str, Coverage]) -> Figure:
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         axis = figure.subplots()
         for number, (name, curve) in enumerate(curves.items()):
-            shown = curve.coverage >= 0.1  # of fewer images the share is chance
+            shown = curve.coverage >= 0.1  # with fewer images the accuracy is mostly chance
             places = np.flatnonzero(shown)
             places = places[np.linspace(0, len(places) - 1, _POINTS).round().astype(int)]
             colour = MODEL_COLOURS[number % len(MODEL_COLOURS)]

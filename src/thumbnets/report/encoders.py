@@ -21,7 +21,7 @@ class Neighbours:
 
     Attributes:
         label: Class of the image.
-        images: Data URI, class, and whether that is `label`, of the image and then its neighbours.
+        images: The image, then its neighbours: data URI, class, and whether the class is `label`.
     """
 
     label: str
@@ -80,7 +80,7 @@ def _encoder_of(name: str, results: Results) -> EncoderOf:
 
 
 def _losses(name: str, seed: int) -> dict[str, np.ndarray]:
-    """Loss by epoch in training and on the fold that validates."""
+    """Loss by epoch in training and on the validation fold."""
     parts = ("train_loss", "validation_loss")
     curve = read_curve(paths.encoder(name, seed).with_suffix(".csv"), parts)
     return {part: np.array([row[part] for row in curve]) for part in parts}

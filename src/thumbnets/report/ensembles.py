@@ -1,4 +1,4 @@
-"""The rules of an ensemble compared: scores, and cost of an image."""
+"""Ensemble rules compared: scores, and cost for one image."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,9 +29,9 @@ class Rule:
 
     Attributes:
         title: Name of the rule in words.
-        votes: Scores by voting, with interval and gain over the best single member. A regression
-            and a single member have one (soft).
-        counts: Kind of vote of the selected ensemble, if it is of this rule.
+        votes: Scores by kind of vote, with interval and gain over the best single member. A
+            regression and a single member have one kind (soft).
+        counts: Kind of vote of the selected ensemble, if it uses this rule.
         validation: Accuracy of the soft vote on validation images, mean over groups of seeds.
         members: Number of member trainings.
         parameters: Number of parameters of all members.

@@ -1,4 +1,4 @@
-"""Figures of the pipeline and the report, the same bytes for the same data."""
+"""Figures of the pipeline and the report: the same data give the same bytes."""
 
 import io
 from pathlib import Path
@@ -29,8 +29,8 @@ def image_grid(
     """Images in a grid, with titles of all rows and of the first columns.
 
     Args:
-        rows: uint8 [C, H, W] with 1 or 3 channels.
-        row_titles: Title of each row, by its number where no font has its glyphs.
+        rows: Images uint8 [C, H, W] with 1 or 3 channels, row by row.
+        row_titles: Title of each row, replaced by its number if no font has its glyphs.
         column_titles: Titles of the first columns.
     """
     gap = 2

@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from thumbnets.data.names import shown
 from thumbnets.params import Params
 
-NONE = "–"  # what has no value
-_GAP = "\u202f"  # narrow, not broken: between a number and its unit
+NONE = "–"  # stands for a missing value
+_GAP = "\u202f"  # narrow no-break space between a number and its unit
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -40,7 +40,7 @@ def points(difference: float | None, digits: int = 2) -> str:
 def interval(bounds: Any, digits: int = 2) -> str:
     """An interval of shares as 89.22 – 90.41, in percent; bounds as attributes or keys.
 
-    Student's interval over few seeds can reach beyond what a share can be: it is cut there.
+    Student's interval over few seeds can reach outside 0 to 100 %: it is clipped there.
     """
     low, high = _bounds(bounds)
     if low is None:
@@ -49,9 +49,9 @@ def interval(bounds: Any, digits: int = 2) -> str:
 
 
 def point_interval(bounds: Any, digits: int = 2) -> str:
-    """An interval of differences of shares as +0.36 to +0.88, in percentage points; cut, too."""
+    """An interval of differences of shares as +0.36 to +0.88, in percentage points; clipped too."""
     low, high = _bounds(bounds)
-    if low is None or math.isnan(low):  # one group of images: it can't be told
+    if low is None or math.isnan(low):  # unknown for a single group of images
         return NONE
     return f"{points(max(low, -1), digits)} to {points(min(high, 1), digits)}"
 
@@ -64,12 +64,12 @@ def _bounds(bounds: Any) -> tuple[float | None, float | None]:
 
 
 def decimals(value: float | None, digits: int) -> str:
-    """A number with so many decimals."""
+    """A number with `digits` decimals."""
     return NONE if value is None else f"{value:.{digits}f}"
 
 
 def p_value(p: float | None) -> str:
-    """0.03141 as 0.031; what is too small to matter as < 0.0001."""
+    """0.03141 as 0.031; very small ones as < 0.0001."""
     if p is None or math.isnan(p):
         return NONE
     if p < 0.0001:
@@ -78,7 +78,7 @@ def p_value(p: float | None) -> str:
 
 
 def probability(share: float) -> str:
-    """0.0312 as 0.031; never 0 or 1, which no sample shows."""
+    """0.0312 as 0.031; never 0 or 1, which no sample can show."""
     if share < 0.0005:
         return "< 0.001"
     return "> 0.999" if share >= 0.9995 else f"{share:.3f}"
@@ -114,7 +114,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that can't break a Markdown table, nor be read as HTML or as an image."""
+    """Text escaped so that it can't break a Markdown table or be read as HTML or as an image."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     for mark in "\\|*`[]$":
         plain = plain.replace(mark, f"\\{mark}")
@@ -122,7 +122,7 @@ def cell(text: str) -> str:
 
 
 def name(text: str) -> str:
-    """A name of the data, with what is not printable escaped."""
+    """A name from the data, with unprintable characters escaped."""
     return shown(text)
 
 
@@ -134,7 +134,7 @@ def to_yaml(params: Params) -> str:
 
 
 def as_yaml(content: dict[str, Any]) -> str:
-    """Keys and values in their order, lists and maps on one line where that is short."""
+    """Keys and values in their order; short lists and maps on one line."""
     text = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False

@@ -46,13 +46,13 @@ class Row:
 
     @property
     def balanced(self) -> Interval | None:
-        """Interval of the balanced accuracy, where classes are uneven."""
+        """Interval of the balanced accuracy; None unless classes are uneven."""
         score = self.scores.get("balanced_accuracy")
         return interval_of(score) if score else None
 
     @property
     def difference(self) -> float | None:
-        """Accuracy less the published one."""
+        """Accuracy minus the published one."""
         return self.accuracy - self.published.accuracy if self.published else None
 
     @property
@@ -122,7 +122,7 @@ class Rank:
 
     Attributes:
         name: Name of the classifier.
-        better: Names of those that it is better than.
+        better: Names of the classifiers that it is better than.
         unclear: Comparisons that show no difference.
     """
 
@@ -158,17 +158,17 @@ def calibrations(results: Results) -> dict[str, Calibration]:
 
 @dataclass(frozen=True)
 class Patching:
-    """A model that reads images as patches beside the same network on whole images.
+    """A model that reads images as patches, compared with the same network on whole images.
 
     Attributes:
         patched: The model with patches.
         whole: The model without.
         size: Side of a patch in pixels.
         mode: Kind of patching, `permute` or `shared`.
-        gain: Accuracy of `patched` less that of `whole`, paired.
+        gain: Accuracy of `patched` minus that of `whole`, paired.
         p: p-value of no gain, after Holm's correction for all pairs of the run.
         other: Other training settings in which the two differ, if any.
-        published: Difference of the accuracies that the source states, if it states both.
+        published: Difference of the published accuracies, if both are stated.
     """
 
     patched: str
@@ -182,12 +182,12 @@ class Patching:
 
     @property
     def verdict(self) -> str:
-        """Of `patched`: `better`, `worse` or `no difference shown`."""
+        """Verdict on `patched`: `better`, `worse` or `no difference shown`."""
         return verdict(self.gain.mean, self.p)
 
 
 def patchings(results: Results) -> list[Patching]:
-    """A comparison for each model with patches of which the run has a twin without."""
+    """A comparison for each model with patches that has a twin without patches in the run."""
     params = results.params
     found = []
     for name in params.run:
@@ -243,9 +243,9 @@ class ClassRow:
 
     Attributes:
         name: Name of the class.
-        images: Number of test images; bags, where models see those.
-        scores: By name, as `over_images` gives them: `mean`, and its 95 % interval over test
-            images, `low` to `high`; None where it is undefined.
+        images: Number of test images, or of bags if models see bags.
+        scores: Scores by name, from `over_images`: `mean`, and its 95 % interval over test images,
+            `low` to `high`; None where undefined.
     """
 
     name: str
@@ -277,7 +277,7 @@ class ClassCount:
     Attributes:
         name: Name of the class.
         train, test: Number of its images in each split.
-        share: Number of its training images as a fraction of those of the largest class.
+        share: Number of its training images as a fraction of the largest class's.
     """
 
     name: str
@@ -300,7 +300,7 @@ def class_counts(results: Results) -> list[ClassCount]:
 
 
 def weighted_models(results: Results) -> list[str]:
-    """Models of the run that weigh the classes in training, or see as much of each."""
+    """Models of the run that weight the classes in training, or sample them evenly."""
     of = {name: results.params.settings[name].train for name in results.params.run}
     return [name for name, train in of.items() if train.class_weights is not None or train.sampling]
 

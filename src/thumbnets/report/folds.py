@@ -1,4 +1,4 @@
-"""Findings on validation images: what views gain, and scores over folds that rotate."""
+"""Findings on validation images: the gain from views, and scores over rotating folds."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class ViewScore:
 
     Attributes:
         accuracy: Mean over seeds, a fraction.
-        gain: Paired gain of accuracy over a single view; None of the single view itself.
+        gain: Paired gain of accuracy over a single view; None for the single view itself.
     """
 
     accuracy: float
@@ -24,7 +24,7 @@ class ViewScore:
 
 
 def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
-    """For each model of the run its scores by set of views."""
+    """The scores of each model of the run, by set of views."""
     folds = _folds_of_seeds(results)
     return {
         model: _by_views(of_model, folds, results.validation_groups[model])
@@ -35,8 +35,8 @@ def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
 def _by_views(
     correct: dict[str, list[np.ndarray]], folds: list[int], groups: list[np.ndarray] | None
 ) -> dict[str, ViewScore]:
-    # Of folds that rotate, each has its own images: the gain is over all of them in one row, in
-    # which seeds of the same fold, which share their images, count by their mean.
+    # Rotating folds each have their own images: the gain is over the images of all folds in one
+    # row. Seeds of the same fold share their images, so their mean counts.
     first = {fold: folds.index(fold) for fold in folds}
     group = groups and groups[0]
     if groups and len(first) > 1:
@@ -54,7 +54,7 @@ def _by_views(
 
 
 def _table(of_seeds: list[np.ndarray], folds: list[int]) -> np.ndarray:
-    """Scores [S, V] of seeds that share a fold; of several folds [1, V of all of them]."""
+    """Scores [S, V] of seeds that share a fold; else seed means of all folds in one row [1, V]."""
     if len(set(folds)) == 1:
         return np.stack(of_seeds)
     of_folds = {fold: [] for fold in folds}
@@ -65,11 +65,11 @@ def _table(of_seeds: list[np.ndarray], folds: list[int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Stratified k-fold cross-validation: every seed validates on a fold of its own.
+    """Stratified k-fold cross-validation: the validation fold rotates over the seeds.
 
     Attributes:
         folds: Number of folds.
-        covered: Number of folds that validated a run.
+        covered: Number of folds that were used for validation.
         scores: Mean, sd and t-interval of the accuracy of each model over its runs.
     """
 
@@ -79,7 +79,7 @@ class CrossValidation:
 
 
 def cross_validation(results: Results) -> CrossValidation | None:
-    """The scores over folds, if the params let the folds rotate."""
+    """The scores over folds; None unless the params let the folds rotate."""
     params = results.params
     if not params.split.rotate:
         return None
@@ -91,11 +91,11 @@ def cross_validation(results: Results) -> CrossValidation | None:
 
 
 def _folds(results: Results) -> int:
-    own = results.found["own"]  # which may have fewer than the params say
+    own = results.found["own"]  # own images may have fewer folds than the params say
     return own["folds"] if own else results.params.split.folds
 
 
 def _folds_of_seeds(results: Results) -> list[int]:
-    """The fold that validates the run of each seed."""
+    """The validation fold of each seed."""
     settings = results.params.settings[results.params.model]
     return [settings.validation_fold(seed, _folds(results)) for seed in results.params.seeds]

@@ -1,4 +1,4 @@
-"""Names in pictures: by a font of the system where the bundled one lacks glyphs, else numbers."""
+"""Names in pictures: in a system font if the bundled one lacks glyphs, else as numbers."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-_BUNDLED = "fonts/ttf/DejaVuSans.ttf"  # what matplotlib draws by unless told otherwise
+_BUNDLED = "fonts/ttf/DejaVuSans.ttf"  # matplotlib's default font
 _INVISIBLE = {"Cc", "Cf", "Mn", "Zs"}  # categories that need no glyph of their own
 
 
@@ -19,8 +19,8 @@ class Labels:
     """Names as a picture shows them.
 
     Attributes:
-        texts: Names; `#3` in place of the fourth where a glyph of it is missing.
-        family: Fonts, each for what those before it lack.
+        texts: Names; `#3` in place of the fourth if it has a missing glyph.
+        family: Fonts in the order in which they are tried for a glyph.
     """
 
     texts: list[str]
@@ -41,19 +41,19 @@ def labels(names: list[str]) -> Labels:
 
 
 def legend(names: list[str]) -> dict[str, str]:
-    """Names by number, of those that some machine can't draw: the bundled font lacks a glyph."""
+    """By number, the names that some machine can't draw since the bundled font lacks a glyph."""
     return {f"#{i}": name for i, name in enumerate(names) if _missing(name)}
 
 
 def system_fonts() -> list[str]:
-    """Files of fonts, upright ones without serifs first; found anew, not from a stale list."""
+    """Font files, upright sans-serif ones first; not from matplotlib's list, which may be stale."""
 
     def rank(path: str) -> tuple[bool, bool, str]:
         name = Path(path).name.lower()
         return "regular" not in name, "serif" in name or "mono" in name, path
 
     found = (p for p in font_manager.findSystemFonts() if "lastresort" not in p.lower())
-    return sorted(found, key=rank)  # a font of last resort has a box for everything
+    return sorted(found, key=rank)  # a last-resort font has a box for every character
 
 
 def _missing(text: str) -> set[str]:
@@ -64,10 +64,10 @@ def _missing(text: str) -> set[str]:
 
 
 def _glyphs(path: str, characters: Iterable[str]) -> set[str]:
-    """Those of some characters that a font has; none of a file that can't be read."""
+    """The characters that a font has; none if its file can't be read."""
     try:
         font = _font(path)
-    except (OSError, RuntimeError):  # of bitmaps, or damaged
+    except (OSError, RuntimeError):  # a bitmap font, or a damaged file
         return set()
     return {c for c in characters if font.get_char_index(ord(c))}
 
@@ -78,7 +78,7 @@ def _font(path: str) -> FT2Font:
 
 
 def _usable(path: str) -> str:
-    """The family of a font that matplotlib may not have listed yet."""
+    """The family of a font, added to matplotlib's list if it is not there yet."""
     if all(entry.fname != path for entry in font_manager.fontManager.ttflist):
         font_manager.fontManager.addfont(path)
     return _font(path).family_name

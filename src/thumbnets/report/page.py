@@ -1,4 +1,4 @@
-"""The pages of the report: the findings of a run put into its templates."""
+"""The pages of the report: templates filled with the findings of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +52,11 @@ READABLE_CLASSES = 20  # a matrix of more classes is shown as a picture, without
 
 @dataclass(frozen=True)
 class Pages:
-    """The report, twice.
+    """The report in two formats.
 
     Attributes:
-        html: All of it, as one document that loads nothing.
-        markdown: Its tables, short, for a pull request.
+        html: The whole report, as one document that loads nothing.
+        markdown: Its tables in short, for a pull request.
     """
 
     html: str
@@ -64,7 +64,7 @@ class Pages:
 
 
 def render_pages(results: Results) -> Pages:
-    """Both pages, of the same findings."""
+    """Both pages, from the same findings."""
     context = _context(results)
     return Pages(_html(results, context), render(_FOLDER / "report.md.j2", **context))
 
@@ -171,7 +171,7 @@ def _curves_svg(results: Results) -> Markup:
 
 
 def _confusion(results: Results) -> dict[str, Any]:
-    """The matrices as tables, or as one picture if there are too many classes to read numbers."""
+    """The matrices as tables, or as one picture if there are too many classes for numbers."""
     classes = results.classes
     if len(classes) <= READABLE_CLASSES:
         return {"matrices": matrix_panels(results.matrices, classes), "confusion_svg": None}

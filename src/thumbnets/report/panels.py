@@ -20,7 +20,7 @@ class Cell:
     """One number of a table, with the strength of its background.
 
     Attributes:
-        text: Text of the cell; empty for what rounds to zero.
+        text: Text of the cell; empty if the number rounds to zero.
         shade: Percent of the full colour.
         title: Text for a tooltip, in words.
     """
@@ -61,7 +61,7 @@ def _panel(name: str, counts: np.ndarray, classes: list[str]) -> Panel:
         [
             Cell(
                 text=whole_percent(value) if totals[y] else NONE,
-                # Mistakes are rare: a root makes few percent visible.
+                # Mistakes are rare: the square root makes a few percent visible.
                 shade=round(100 * (value if y == x else value**0.5)),
                 title=f"{classes[y]} as {classes[x]}: {counts[y, x]:,} of {totals[y]:,}",
             )
@@ -88,7 +88,7 @@ def worst_mistake(counts: np.ndarray, classes: list[str]) -> str | None:
 def recall_table(matrices: dict[str, np.ndarray], classes: list[str]) -> list[list[Cell]]:
     """One row per class: its recall by each classifier; lower recalls are darker.
 
-    A class without test images has none.
+    A class without test images has no recall.
     """
     recalls = np.stack([ClassScores.of(matrix).recall for matrix in matrices.values()], axis=1)
     highest = float(np.nanmax(recalls))

@@ -1,4 +1,4 @@
-"""What `dvc plots show` and `dvc plots diff` draw: tables and pictures under fixed names."""
+"""Tables and pictures under fixed names, for `dvc plots show` and `dvc plots diff`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def write_plots(results: Results, folder: Path) -> None:
 
 
 def _one_by_one(matrix: np.ndarray, classes: list[str]) -> Iterator[dict[str, str]]:
-    """One row per image, since DVC's template counts them itself."""
+    """One row per image, since DVC's template does the counting."""
     for (actual, predicted), count in np.ndenumerate(matrix):
         row = {"actual": classes[actual], "predicted": classes[predicted]}
         yield from [row] * int(count)

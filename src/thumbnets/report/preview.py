@@ -29,7 +29,7 @@ def preview(split: Split, choices: list[Choice], path: Path) -> None:
         repeated,
         generator=torch.Generator().manual_seed(0),
         epoch=1,
-        index=torch.arange(len(repeated)),  # as if each variant were an image of its own
+        index=torch.arange(len(repeated)),  # each variant counts as an image of its own
     )
     rows = [
         [original, *variants]

@@ -69,7 +69,7 @@ def _read() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Point:
-    """A published accuracy of a network of so many parameters.
+    """A published accuracy of a network with a known number of parameters.
 
     Attributes:
         name: Name of the network in its source.

@@ -19,7 +19,7 @@ class Shown:
         source: The image as a data URI.
         name: Which image it is.
         label: Name of its class.
-        note: What is said of it besides; may be empty.
+        note: A further remark; may be empty.
     """
 
     source: str
@@ -37,11 +37,11 @@ class Quality:
         pairs: Some pairs of copies.
         mended: Number of training images `corrected` and `dropped`.
         suspects: See `quality.suspects.Suspects`, or None.
-        gallery: Some of them, likeliest first; the note is the suggested class.
-        suggestions: Path of the file with all of them.
+        gallery: Some suspects, likeliest first; the note is the suggested class.
+        suggestions: Path of the file with all suspects.
         odd: Number of odd images by kind, and some of them.
-        largest, smallest: Classes by their number of training images, and these.
-        ratio: Of these two numbers.
+        largest, smallest: Class with the most, and with the fewest, training images; their number.
+        ratio: Ratio of these two numbers.
     """
 
     copies: dict[str, Any]
@@ -85,7 +85,7 @@ def quality(results: Results) -> Quality:
 
 
 class _Room:
-    """Bytes that are left for the pictures of each kind."""
+    """The bytes left for pictures of each kind."""
 
     def __init__(self) -> None:
         self.left: dict[str, int] = {}
@@ -110,7 +110,7 @@ def _example(image: dict[str, str], picture: Any) -> Shown:
 
 
 def cut(name: str) -> str:
-    """A name as it is shown, its middle left out if it is long."""
+    """A name as it is shown: if it is long, without its middle."""
     text = shown(name)
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"

@@ -1,4 +1,4 @@
-"""Ranks of the classifiers of a run, where there are enough for a picture to help."""
+"""Ranks of the classifiers of a run, if there are enough of them for a picture to help."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from thumbnets.evaluation.ranking import Rank, indistinct
 from thumbnets.report.charts import ranks_chart, svg
 from thumbnets.report.results import Results
 
-FEWEST = 5  # models; of fewer the table of all pairs says as much
+FEWEST = 5  # models; with fewer, the table of all pairs says as much
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Standing:
 
     Attributes:
         ranks: The best first.
-        groups: Names of neighbours of which no two are shown to differ.
+        groups: Names of neighbours in which no pair differs significantly.
     """
 
     ranks: list[Rank]
@@ -25,7 +25,7 @@ class Standing:
 
     @property
     def svg(self) -> Markup:
-        """The critical-difference picture."""
+        """The critical-difference diagram."""
         listed = ", ".join(f"{rank.name} {rank.mean:.1f}" for rank in self.ranks)
         joined = "; ".join(" and ".join(group) for group in self.groups) or "none"
         return svg(
@@ -35,7 +35,7 @@ class Standing:
 
 
 def standing(results: Results) -> Standing | None:
-    """The ranks by test accuracy; None of fewer models than `FEWEST`."""
+    """The ranks by test accuracy; None with fewer models than `FEWEST`."""
     if len(results.params.run) < FEWEST:
         return None
     return Standing(results.ranks, indistinct(results.ranks, results.comparisons))

@@ -7,7 +7,7 @@ from typing import Any
 from thumbnets.artifacts import parsing, read_csv, read_json
 from thumbnets.messages import quote
 
-# What is known besides of images of the user's own, see `preprocess.Findings`.
+# Further findings about the user's own images, see `preprocess.Findings`.
 _OWN = {"passed_over", "deep_files", "depth", "groups", "groups_in_both_count", "folds", "few"}
 
 
@@ -40,7 +40,7 @@ def _is_count(value: Any) -> bool:
 
 
 def read_curve(path: Path, columns: tuple[str, ...]) -> list[dict[str, float]]:
-    """Read a learning curve, as a training wrote it.
+    """Read the learning curve that a training wrote.
 
     Args:
         path: Path of the CSV file, one row per epoch.

@@ -1,7 +1,7 @@
-"""The artifacts of one run, which the report is made from, read and checked against its params.
+"""The artifacts of one run, from which the report is made, read and checked against its params.
 
-The test split itself is not among them: stage `evaluate` stores the test images that the report
-shows with the predictions.
+They do not include the test split: stage `evaluate` stores the test images that the report shows
+with the predictions.
 """
 
 from dataclasses import dataclass
@@ -73,15 +73,15 @@ class Results:
         curves: One row per epoch: `epoch`, and each of `CURVE_SCORES` as a mean over seeds.
         validation: Logits float32 [V, K] and labels int64 [V] of the validation fold of each seed.
         first_validation: All arrays of the validation predictions of the first seed.
-        validation_groups: Number of the group of each image of a validation fold, int64 [V], by
-            seed; None where each is by itself.
+        validation_groups: Number of the group of each image of a validation fold, int64 [V], for
+            each seed; None where each is by itself.
         views: Whether each image of a validation fold was classified correctly, bool [V], by set of
             views and seed.
         predictions: Test predictions of each model and of the selected ensemble.
-        correct: bool [S, N], whether each test image was classified correctly; of images in groups
+        correct: bool [S, N], whether each test image was classified correctly; for images in groups
             float [S, G], see `of_groups`; the best classifier first.
         confusion: int64 [K, K], test images of all seeds by label and prediction.
-        ensemble_confusion: int64 [K, K], the same of the selected ensemble.
+        ensemble_confusion: int64 [K, K], the same for the selected ensemble.
         mistakes: Most confident mistakes of the headline model.
     """
 
@@ -130,7 +130,7 @@ def read_results(params: Params) -> Results:
     """Read the artifacts of the run that `params` describe.
 
     Raises:
-        ValueError: An artifact is missing, or holds other seeds than `params`.
+        ValueError: An artifact is missing, or has different seeds from `params`.
     """
     meta = read_meta(paths.TRAIN / "meta.json")
     slots = params.slots
@@ -205,7 +205,7 @@ def _check_seeds(
 
 
 def _mean_curve(slot: str, seeds: list[int]) -> Curve:
-    """Mean over the seeds that reached an epoch; early stopping may end some before others."""
+    """Mean over the seeds that reached each epoch; early stopping may end some before others."""
     curves = [read_curve(paths.history(slot, seed), CURVE_SCORES) for seed in seeds]
     mean = []
     for number in range(max(map(len, curves))):

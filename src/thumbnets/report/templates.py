@@ -1,4 +1,4 @@
-"""Jinja templates, filled in by the same rules wherever they lie."""
+"""Jinja templates, filled in by the same rules wherever they are."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +10,12 @@ from thumbnets.report.filters import FILTERS
 
 
 def render(path: Path, *functions: Callable[..., str], **context: Any) -> str:
-    """A template filled in; one of HTML escapes what it is given.
+    """Fill in a template; an HTML template escapes its variables.
 
     Args:
         path: Path of the template, NAME.html.j2 or NAME.md.j2.
-        *functions: Filters beside those of `FILTERS`, by their names.
-        **context: Its variables; one that is missing is an error.
+        *functions: Filters besides those of `FILTERS`, under their own names.
+        **context: Variables of the template; a missing one is an error.
     """
     environment = Environment(
         loader=FileSystemLoader(path.parent),

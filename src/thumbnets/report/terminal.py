@@ -6,7 +6,7 @@ from thumbnets.evaluation.comparisons import Comparison
 from thumbnets.evaluation.cost import Description, LayerCost
 from thumbnets.report.filters import p_value, sides
 
-# Of the gain by each score: its unit, what it is multiplied by, and decimals.
+# The gain in each score: its unit, a factor, and the number of decimals.
 _UNITS = {"accuracy": ("points", 100, 2), "nll": ("nats", 1, 4)}
 
 
@@ -49,7 +49,7 @@ def explanation(metric: str, seeds: int, *, grouped: bool = False) -> str:
     Args:
         metric: Name of the score.
         seeds: Number of seeds.
-        grouped: Whether test images come in groups, which are the sample then.
+        grouped: Whether test images come in groups, which are then the sample.
     """
     exact = metric == "accuracy" and not grouped
     sample = "groups of test images" if grouped else "test images"
@@ -111,7 +111,7 @@ def _totals(description: Description) -> list[str]:
 
 
 def field_table(description: Description) -> str:
-    """How the receptive field grows: the layers with a window, and others that widen it."""
+    """Growth of the receptive field: the layers with a window, and others that widen it."""
     heads = "Operation Nin Nout CHin CHout Padding Kernel Stride jin jout rin rout".split()
     rows = [_field_row(layer) for layer in description.layers if _moves(layer)]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]

@@ -1,1 +1,1 @@
-"""Two commits, or all of them, by what git holds: nothing is checked out and nothing trained."""
+"""Comparing two commits, or all, by what git holds: nothing is checked out, nothing trained."""

@@ -1,4 +1,4 @@
-"""What two commits have of different code, in words, and which trainings rest on other inputs."""
+"""Differences in the code of two commits, in words, and trainings whose inputs differ."""
 
 import ast
 import re
@@ -8,10 +8,10 @@ from thumbnets.review.git import Snapshot
 
 _LOCK = "requirements.lock"
 
-# An entry of dvc.lock, as DVC writes it; a parser of YAML takes a second for a large one.
+# An entry of dvc.lock, as DVC writes it; a YAML parser takes a second for a large file.
 _LOCKED = re.compile(r"^ +- path: (\S+)\n(?: +hash: \S+\n)? +md5: (\S+)$", re.MULTILINE)
 
-# What the files of a folder are, by the first name that fits.
+# What the files of a folder are; the first name that fits counts.
 _WORDS = {
     "src/thumbnets/training/loop.py": "training loop",
     "src/thumbnets/models/": "network {}",
@@ -30,7 +30,7 @@ _WORDS = {
 
 
 def code_changes(before: Snapshot, after: Snapshot) -> list[str]:
-    """The parts of the code that differ, comments and docstrings apart, and pinned libraries."""
+    """Parts of the code that differ in more than comments and docstrings, and pinned libraries."""
     paths = sorted(
         path
         for path in before.objects.keys() | after.objects.keys()
@@ -64,7 +64,7 @@ def _same(path: str, old: str | None, new: str | None) -> bool:
 
 
 def _tree(source: str) -> str:
-    """A text of the syntax tree, without bare strings, as `fingerprint.tree_hash` leaves out."""
+    """The syntax tree as text, without the bare strings that `fingerprint.tree_hash` leaves out."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(body := getattr(node, "body", None), list):
@@ -88,12 +88,12 @@ def _pins(lock: str) -> dict[str, str]:
 
 
 def checksums(lock: str) -> dict[str, str]:
-    """MD5 of each file and folder by path, of the text of dvc.lock."""
+    """MD5 of each file and folder by path, from the text of dvc.lock."""
     return dict(_LOCKED.findall(lock))
 
 
 def other_trainings(before: Snapshot, after: Snapshot, models: list[str]) -> list[str]:
-    """Of these blocks, those whose settings or code are others, by what dvc.lock says of both."""
+    """Those of the blocks whose settings or code differ, according to dvc.lock of both commits."""
     old, new = (checksums(of.lock) for of in (before, after))
 
     def inputs(locked: dict[str, str], model: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Two commits side by side: each classifier of both with a verdict, and what else changed."""
+"""Two commits side by side: a verdict on each classifier of both, and what else changed."""
 
 import math
 from dataclasses import asdict, dataclass, replace
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Review:
-    """What a head changes.
+    """The changes of a head commit.
 
     Attributes:
         base: Short name of the commit that the head is compared with.
@@ -56,10 +56,10 @@ class Review:
         margin: Margin of equality, in points.
         rows: Headline, ensemble, and the blocks that both pools have.
         new: Blocks that only the head has, with their accuracy.
-        removed: Blocks that only the base has, likewise.
-        changes: Settings of the run.
-        code: Parts of the code, in words.
-        retrained: Blocks that have other settings or code by dvc.lock.
+        removed: Blocks that only the base has, with their accuracy.
+        changes: Changed settings of the run.
+        code: Changed parts of the code, in words.
+        retrained: Blocks whose settings or code changed according to dvc.lock.
     """
 
     base: str
@@ -73,7 +73,7 @@ class Review:
     retrained: list[str]
 
     def fails(self, on: str) -> bool:
-        """Whether a verdict is worse, or with `unshown` neither better nor equal.
+        """Whether a verdict is `worse`, or, with `unshown`, neither better nor equal.
 
         Args:
             on: One of `FAILURES`.
@@ -85,7 +85,7 @@ class Review:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; without the bits of the images."""
+        """As a dict for JSON, without the bits of the images."""
         rows = [asdict(row) | {"gain": row.gain and row.gain.as_dict()} for row in self.rows]
         for row in rows:
             del row["before"]["correct"], row["after"]["correct"]
@@ -97,12 +97,12 @@ def review(base: Snapshot, head: Snapshot, margin: float) -> Review:
     """Compare two commits.
 
     Args:
-        base: What was.
-        head: What is to be.
-        margin: Within which accuracies count as equal, percentage points.
+        base: Commit before the change.
+        head: Commit with the change.
+        margin: Difference of accuracies that counts as equal, in percentage points.
 
     Raises:
-        ValueError: params.yaml of one can't be read.
+        ValueError: params.yaml of one of the commits can't be read.
     """
     old, new = read_run(base), read_run(head)
     both = [name for name in new.pool if name in old.pool]
@@ -137,8 +137,8 @@ def review(base: Snapshot, head: Snapshot, margin: float) -> Review:
 def judge(rows: list[Row], margin: float) -> list[Row]:
     """Add gains, p-values and verdicts.
 
-    Rows whose predictions are the same test nothing, and a headline that is in the pool tests the
-    same pair twice: neither counts in Holm's correction.
+    Rows with unchanged predictions test nothing, and a headline that is in the pool tests the same
+    pair twice: neither counts in Holm's correction.
     """
     judged = [_with_gain(row, margin) for row in rows]
     pairs = {
@@ -170,7 +170,7 @@ def _with_gain(row: Row, margin: float) -> Row:
 
 
 def why_not(before: Scores, after: Scores) -> str | None:
-    """Why two can't be paired, if so."""
+    """Why the two can't be paired; None if they can."""
     if problem := before.problem or after.problem:
         return problem
     return why_not_paired(before.correct, after.correct)

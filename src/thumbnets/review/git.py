@@ -1,4 +1,4 @@
-"""Files of commits, read from git's objects in few calls."""
+"""Files of commits, read from git's objects in a few calls."""
 
 import subprocess
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from thumbnets.paths import LOCK
 
-MOST = 20_000_000  # bytes of a file that is read: another's commit may hold anything
+MOST = 20_000_000  # largest file that is read, in bytes: a foreign commit may hold anything
 
 TREE = "working tree"
 
 
 def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
-    """What a git command prints.
+    """The output of a git command.
 
     Args:
         root: Folder in which it runs.
@@ -60,10 +60,10 @@ def commit(root: Path, revision: str) -> str:
 
 
 def merge_base(root: Path, a: str, b: str) -> str:
-    """The last commit that two have in common.
+    """The last common commit of two.
 
     Raises:
-        ValueError: They have none, or it was not fetched.
+        ValueError: There is none, or it was not fetched.
     """
     try:
         return git(root, "merge-base", a, b).decode().strip()
@@ -75,7 +75,7 @@ def merge_base(root: Path, a: str, b: str) -> str:
 
 
 def read_blobs(root: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Contents of objects by name (of an object, or COMMIT:PATH); what does not exist is left out.
+    """Contents of git objects by name (object id or COMMIT:PATH); missing ones are left out.
 
     Raises:
         ValueError: An object is larger than any file of a run.
@@ -111,7 +111,7 @@ class Snapshot:
     root: Path
     name: str
 
-    # What a review looks at; all else stays unread.
+    # Paths that a review looks at; all else stays unread.
     _LOOKED_AT = ("params.yaml", "zoo", "metrics", str(LOCK), "src", "stages", "requirements.lock")
     _READ = ("params.yaml", "zoo/", "metrics/", str(LOCK), "requirements.lock")
 
@@ -140,7 +140,7 @@ class Snapshot:
         return {path: _text(blobs[self.objects[path]]) for path in wanted}
 
     def sources(self, paths: Iterable[str]) -> dict[str, str]:
-        """Contents of some of the files of the code."""
+        """Contents of some code files."""
         wanted = [path for path in paths if path in self.objects]
         if self.name == TREE:
             return {path: _text((self.root / path).read_bytes()) for path in wanted}
@@ -149,17 +149,17 @@ class Snapshot:
 
     @property
     def short(self) -> str:
-        """Its name for a reader."""
+        """Its name for display."""
         return self.name if self.name == TREE else self.name[:10]
 
     @property
     def lock(self) -> str:
-        """Text of its dvc.lock, empty where there is none."""
+        """Text of its dvc.lock; empty if there is none."""
         return self.files.get(str(LOCK), "")
 
     @property
     def remedy(self) -> str:
-        """What to do where its results are missing, or of something else."""
+        """What to do if its results are missing or are those of something else."""
         commit = "" if self.name == TREE else f" there and commit {LOCK} and metrics/"
         return f"run `dvc repro`{commit}"
 

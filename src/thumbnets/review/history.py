@@ -28,9 +28,9 @@ class Commit:
 
     Attributes:
         name: Full name.
-        day: On which it was committed, as 2026-11-28.
-        subject: First line of its message; of an experiment its name.
-        baseline: Commit that an experiment began with.
+        day: Day on which it was committed, as 2026-11-28.
+        subject: First line of its message; for an experiment, its name.
+        baseline: Commit that an experiment started from.
     """
 
     name: str
@@ -41,13 +41,13 @@ class Commit:
 
 @dataclass(frozen=True)
 class Value:
-    """What a classifier scored in a commit.
+    """The score of a classifier in a commit.
 
     Attributes:
         accuracy: Mean over seeds.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        model: The block; of the headline it changes.
+        model: The block; for the headline it may change.
     """
 
     accuracy: float
@@ -58,15 +58,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Point:
-    """A value, with the commit that has it first.
+    """A value, with the first commit that has it.
 
     Attributes:
         commit: The commit.
-        value: What it scored.
-        gain: On the value before, of an experiment on its baseline; None where these can't be
-            paired.
-        verdict: On that gain, after Holm's correction for all of the series; or why these can't be
-            paired, or the value is not that of its commit's run, where that is known.
+        value: Its score.
+        gain: Gain over the value before (for an experiment, over its baseline); None if the two
+            can't be paired.
+        verdict: Verdict on that gain, after Holm's correction for the whole series; or why the two
+            can't be paired, or that the value is not from its commit's run.
     """
 
     commit: Commit
@@ -83,7 +83,7 @@ class Series:
     points: list[Point]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """As a dict for JSON."""
         points = [
             asdict(point) | {"gain": point.gain and point.gain.as_dict()} for point in self.points
         ]
@@ -108,7 +108,7 @@ def history(root: Path, models: list[str]) -> list[Series]:
 def _commits(root: Path) -> list[Commit]:
     """Commits of the branch that changed metrics, the oldest first.
 
-    A branch that was merged counts by its merge alone: its own commits had another one before them.
+    Of a merged branch only the merge counts: its own commits followed another predecessor.
     """
     order = ["--reverse", "--first-parent", "--format=%H%x00%cs%x00%s"]
     lines = git(root, "log", *order, "HEAD", "--", "metrics").decode(errors="replace")
@@ -129,7 +129,7 @@ def _experiments(root: Path) -> list[Commit]:
 
 
 def _metrics(name: str) -> list[str]:
-    """Where a value may lie; older commits have the metrics of models in metrics/ itself."""
+    """Paths that may hold a value; older commits have the metrics of models in metrics/ itself."""
     if name in (HEADLINE, ENSEMBLE):
         return [SUMMARY]
     return [f"metrics/models/{name}.json", f"metrics/{name}.json"]
@@ -181,7 +181,7 @@ def _judged(
 
 
 def _value(commit: str, name: str, blobs: dict[str, bytes]) -> Value | None:
-    """What a commit says of a classifier; None where it says nothing that is a number."""
+    """The scores of a classifier in a commit; None if the commit has no number for it."""
     found = _json(_of_metrics(commit, name, blobs)[1])
     if name in (HEADLINE, ENSEMBLE):
         found = found.get("model" if name == HEADLINE else ENSEMBLE)
@@ -199,13 +199,13 @@ def _value(commit: str, name: str, blobs: dict[str, bytes]) -> Value | None:
 
 
 def _of_metrics(commit: str, name: str, blobs: dict[str, bytes]) -> tuple[str, bytes]:
-    """The file that has a value in a commit, and its content; empty where there is none."""
+    """The file that has a value in a commit, and its content; both empty if there is none."""
     found = ((path, blobs.get(f"{commit}:./{path}")) for path in _metrics(name))
     return next(((path, content) for path, content in found if content is not None), ("", b""))
 
 
 def _doubt(commit: str, name: str, blobs: dict[str, bytes]) -> str | None:
-    """Why a value is not what the run of its commit gave, if so."""
+    """Why a value is not from the run of its commit; None if it is, or if that is unknown."""
     lock = blobs.get(f"{commit}:./{LOCK}", b"").decode(errors="replace")
     path, content = _of_metrics(commit, name, blobs)
     return None if is_locked(path, content, lock) else f"not as {LOCK}"

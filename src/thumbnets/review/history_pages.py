@@ -11,10 +11,10 @@ from thumbnets.review.history import Point, Series
 from thumbnets.review.words import NONE, percent, with_interval
 
 _BARS = "▁▂▃▄▅▆▇█"
-_LEAST = 30  # characters of a subject that are worth a place on the line
-_WIDEST = 72  # values in a chart of the terminal
+_LEAST = 30  # characters of a subject below which it is not worth a place on the line
+_WIDEST = 72  # values in a chart in the terminal
 _HEADS = ("commit", "day", "accuracy", "95 %", "gain, points", "verdict", "what")
-_SCALE = 60  # places at the left of a drawing for the percentages
+_SCALE = 60  # width left of a drawing for the percentages
 _COLOURS = {"better": "green", "worse": "red"}
 
 
@@ -53,7 +53,7 @@ def _style(point: Point) -> str:
 
 
 def chart(series: Series) -> str:
-    """The last values as bars between the lowest and the highest; a gap where images are others."""
+    """The last values as bars between the lowest and the highest; a gap where images change."""
     last = series.points[-_WIDEST:]
     if not last:
         return ""
@@ -67,7 +67,7 @@ def chart(series: Series) -> str:
 
 
 def _on_other_images(point: Point) -> bool:
-    """Whether a value and the one before it are of different test images: no step joins them."""
+    """Whether a value has different test images from the one before, so that no line joins them."""
     return point.verdict == "other test images"
 
 
@@ -129,9 +129,9 @@ def _html_row(series: Series, point: Point) -> str:
 
 
 def drawing(series: Series, width: int = 800, height: int = 160) -> str:
-    """The values of a series as SVG: a point each, with its interval; experiments are hollow.
+    """The values of a series as SVG: one point each, with its interval; experiments are hollow.
 
-    A line joins the values of the branch, and begins anew where test images are others.
+    A line joins the values of the branch, and starts anew where the test images change.
     """
     if not series.points:
         return "<p>No metrics in any commit.</p>"
@@ -167,7 +167,7 @@ def drawing(series: Series, width: int = 800, height: int = 160) -> str:
 
 
 def _joined(points: list[Point]) -> list[list[int]]:
-    """Places of the branch's values, those on the same test images together."""
+    """Indices of the branch's values, grouped by runs with the same test images."""
     found: list[list[int]] = [[]]
     for i, point in enumerate(points):
         if point.commit.baseline:

@@ -1,4 +1,4 @@
-"""A review as the comment of a pull request, which GitHub holds to a length."""
+"""A review as a pull-request comment, whose length GitHub limits."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from thumbnets.review.comparing import Review
 from thumbnets.review.settings import Change
 from thumbnets.review.words import basis, headline, percent, reasons, table
 
-MARK = "<!-- thumbnets review -->"  # by which the workflow finds its comment again
+MARK = "<!-- thumbnets review -->"  # the workflow finds its comment by it
 LONGEST = 60_000  # characters; GitHub refuses 65,536
-_NOTE = 100  # characters kept for the note of a section that is cut
+_NOTE = 100  # characters reserved for the note that a section is cut
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Section:
 
 
 def markdown(review: Review, longest: int = LONGEST) -> str:
-    """The whole comment, cut where it is longer than `longest` characters."""
+    """The whole comment, cut to `longest` characters."""
     return _fitted(_sections(review), longest)
 
 

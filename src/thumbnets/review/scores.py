@@ -1,4 +1,4 @@
-"""Metrics of one commit: read strictly, with what is wrong with a file told in words."""
+"""Metrics of one commit: read strictly, with problems of a file described in words."""
 
 import hashlib
 import json
@@ -18,15 +18,15 @@ _CLOSE = 1e-6  # metrics are rounded to six places
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one classifier in one commit.
+    """Scores of one classifier in one commit.
 
     Attributes:
-        model: The block, or `ensemble`; None where nothing tells.
-        accuracy: Mean over seeds; None where there is none.
+        model: The block, or `ensemble`; None if unknown.
+        accuracy: Mean over seeds; None if there is none.
         parameters: Parameters of the network, or of all members.
-        multiply_accumulates: Multiply-accumulates per image; None where metrics do not hold it.
-        correct: Recognised test images; None where there is no such file.
-        problem: Why it can't be compared, and what to do; None where it can.
+        multiply_accumulates: Multiply-accumulates per image; None if the metrics lack it.
+        correct: Recognised test images; None if there is no such file.
+        problem: Why it can't be compared, and what to do; None if it can.
     """
 
     model: str | None
@@ -38,13 +38,13 @@ class Scores:
 
 
 def read_scores(snapshot: Snapshot, name: str, headline: str, problem: str | None = None) -> Scores:
-    """What a commit says of a classifier.
+    """The scores of a classifier in a commit.
 
     Args:
         snapshot: The commit.
         name: A block, `headline` or `ensemble`.
         headline: The block of the headline model.
-        problem: Why nothing of the commit can be compared, if it is known.
+        problem: Why nothing of the commit can be compared; None: no such reason.
     """
     problems = [problem] if problem else []
     path = metrics_path(snapshot, name, headline)
@@ -52,7 +52,7 @@ def read_scores(snapshot: Snapshot, name: str, headline: str, problem: str | Non
     if name in (HEADLINE, ENSEMBLE):
         _check_locked(snapshot, SUMMARY, problems)
     selected = metrics
-    if name == ENSEMBLE:  # `counted` in commits of before
+    if name == ENSEMBLE:  # `counted` in older commits
         selected = metrics.get("selected") or metrics.get("counted")
     accuracy = _number(selected, ("accuracy", "mean"), path, problems) if metrics else None
     sizes = _sizes_of_ensemble(snapshot) if name == ENSEMBLE else metrics
@@ -74,7 +74,7 @@ def read_scores(snapshot: Snapshot, name: str, headline: str, problem: str | Non
 
 
 def metrics_path(snapshot: Snapshot, name: str, headline: str) -> str:
-    """Where a commit keeps the metrics: older ones have them in metrics/ itself."""
+    """Path of the metrics in a commit: older commits have them in metrics/ itself."""
     if name == ENSEMBLE:
         return "metrics/ensemble.json"
     block = headline if name == HEADLINE else name
@@ -84,7 +84,7 @@ def metrics_path(snapshot: Snapshot, name: str, headline: str) -> str:
 
 
 def _missing(path: str, snapshot: Snapshot) -> str:
-    """What is not there: the file, or the outermost folder of it that is missing."""
+    """What is missing: the file, or the outermost of its folders that does not exist."""
     folders = ["metrics/", "metrics/correct/", "metrics/models/"]
     for folder in folders:
         if path.startswith(folder) and not any(name.startswith(folder) for name in snapshot.files):
@@ -94,7 +94,7 @@ def _missing(path: str, snapshot: Snapshot) -> str:
 
 
 def _read(snapshot: Snapshot, path: str, problems: list[str]) -> dict[str, Any]:
-    """A file of metrics; empty where it is missing or is no JSON object."""
+    """The content of a metrics file; empty if it is missing or is not a JSON object."""
     if path not in snapshot.files:
         problems.append(_missing(path, snapshot))
         return {}
@@ -110,7 +110,7 @@ def _read(snapshot: Snapshot, path: str, problems: list[str]) -> dict[str, Any]:
 
 
 def _check_locked(snapshot: Snapshot, path: str, problems: list[str]) -> None:
-    """Note a file that is not the one of the run."""
+    """Note a file that is not from the run."""
     content = snapshot.files.get(path)
     encoded = None if content is None else content.encode()
     if not is_locked(path, encoded, snapshot.lock):
@@ -121,7 +121,7 @@ def _check_locked(snapshot: Snapshot, path: str, problems: list[str]) -> None:
 
 
 def is_locked(path: str, content: bytes | None, lock: str) -> bool:
-    """Whether a file is the one that the text of a dvc.lock names, or one of both is missing."""
+    """Whether a file has the checksum in the text of dvc.lock, or one of the two is missing."""
     locked = checksums(lock).get(path)
     return None in (locked, content) or hashlib.md5(content).hexdigest() == locked
 

@@ -1,4 +1,4 @@
-"""What two runs had set: blocks as they are put together from zoo/ and params.yaml."""
+"""Settings of two runs compared: blocks as they are composed from zoo/ and params.yaml."""
 
 import json
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ _OF_BLOCKS = ("model", "pool", "train", "models")
 
 @dataclass(frozen=True)
 class Run:
-    """What params.yaml and zoo/ say of a run, unchecked.
+    """The settings of a run from params.yaml and zoo/, unchecked.
 
     Attributes:
         model: The headline model.
         pool: Blocks that may enter the ensemble, without repeats.
         blocks: Settings of the blocks of the run and of the encoders that they begin with, `train`
-            included; None for a block that there is none of.
+            included; None for a block that does not exist.
         others: All other keys.
     """
 
@@ -33,13 +33,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that two runs have differently.
+    """A setting that differs between two runs.
 
     Attributes:
-        key: Flat, as `lr` of a block or `data.name`.
-        before: Value as text; `–` where it was not set.
-        after: Likewise.
-        blocks: Which blocks it is of; none for a key of the run.
+        key: Flat key, such as `lr` of a block or `data.name`.
+        before: Value before as text; `–` if it was not set.
+        after: Value after as text, likewise.
+        blocks: Blocks that have the setting; none for a key of the run.
     """
 
     key: str
@@ -52,7 +52,7 @@ def read_run(snapshot: Snapshot) -> Run:
     """The settings of a commit.
 
     Raises:
-        ValueError: params.yaml is missing, or a file is no YAML of keys and values.
+        ValueError: params.yaml is missing, or a file is not YAML with keys and values.
     """
     if "params.yaml" not in snapshot.files:
         raise ValueError(f"params.yaml is missing in {snapshot.short}: commit it.")
@@ -102,7 +102,7 @@ def _encoder(block: dict[str, Any] | None) -> str | None:
 
 
 def changes(before: Run, after: Run) -> list[Change]:
-    """Settings of the run, then of the blocks that both runs have, each value pair once."""
+    """Changed settings of the run, then of the blocks in both runs; each pair of values once."""
     rest = {"model": (before.model, after.model)} if before.model != after.model else {}
     rest |= _different(before.others, after.others)
     found = [Change(key, *_shown(*pair), []) for key, pair in rest.items()]
@@ -120,7 +120,7 @@ _ABSENT = object()
 
 
 def _different(before: Mapping, after: Mapping, prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Values that differ, by their keys; of maps on both sides those inside, as `method.name`."""
+    """Values that differ, by key; maps on both sides are compared inside, as `method.name`."""
     found: dict[str, tuple[Any, Any]] = {}
     for key in dict.fromkeys([*before, *after]):
         old, new = before.get(key, _ABSENT), after.get(key, _ABSENT)
@@ -132,7 +132,7 @@ def _different(before: Mapping, after: Mapping, prefix: str = "") -> dict[str, t
 
 
 def _shown(before: Any, after: Any) -> tuple[str, str]:
-    """Two values as text, cut where they are long."""
+    """Two values as text; long ones are cut."""
     texts = [value if isinstance(value, str) else _text(value) for value in (before, after)]
     cut = [t if len(t) <= _LONGEST else f"{t[: _LONGEST - 1]}…" for t in texts]
     return (cut[0], cut[1]) if cut[0] != cut[1] else (cut[0], "(differs further on)")

@@ -1,4 +1,4 @@
-"""Whether the results of a commit are of the params and the code that it has."""
+"""Whether the results of a commit come from the params and the code that it has."""
 
 import hashlib
 import json
@@ -14,21 +14,21 @@ from thumbnets.yaml_files import parse_yaml
 _PARAMS = str(PARAMS)
 _CODE = ("src/thumbnets", "stages")
 
-# What dvc.lock says of a stage; a parser takes a second for all of it.
+# A stage in dvc.lock; a YAML parser takes a second for the whole file.
 _STAGE = re.compile(r"^  (\S+):\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
 
 
 def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> str | None:
-    """Why the results of a head are not of what it holds; None where nothing tells.
+    """Why the results of a head do not come from its params and code; None if no sign says so.
 
-    Files count if they say something else, and `dvc repro` has not seen that: dvc.lock has the same
-    checksums of them as in the base.
+    A file counts if it changed and `dvc repro` has not seen that: its checksum in dvc.lock is the
+    same as in the base.
 
     Args:
-        base: A commit before.
+        base: An earlier commit.
         head: The commit.
-        settings: Whether blocks of the two have different settings.
-        code: Whether their code differs.
+        settings: Whether blocks of the two commits have different settings.
+        code: Whether the code of the two commits differs.
     """
     lock = head.lock
     if not were_run(parse_yaml(head.files[_PARAMS].encode(), _PARAMS), lock):
@@ -41,7 +41,7 @@ def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> 
 
 
 def cut_short(snapshot: Snapshot) -> str | None:
-    """Why nothing of a commit can be compared whose run did not come to its end; else None."""
+    """Why nothing of a commit can be compared if its run did not finish; None if it did."""
     if is_whole(snapshot.lock):
         return None
     problem = f"the run of {snapshot.short} did not come to its end"
@@ -49,17 +49,17 @@ def cut_short(snapshot: Snapshot) -> str | None:
 
 
 def were_run(params: Mapping[str, Any], lock: str) -> bool:
-    """Whether stage `code` ran with these params by the text of dvc.lock, or that does not tell."""
+    """Whether stage `code` ran with these params according to dvc.lock; True if it doesn't tell."""
     run = _run_params(dict(_STAGE.findall(lock)))
     return run is None or _as_text(params) == _as_text(run)
 
 
 def is_whole(lock: str) -> bool:
-    """Whether each stage of a run has seen what those before it made, or dvc.lock does not tell.
+    """Whether each stage of a run has seen the outputs of earlier ones; True if dvc.lock is silent.
 
-    A run that was interrupted, or `thumbnets train` alone, leaves later stages as they ran before:
-    what they depend on is not what is there. Of stage `code` dvc.lock has the checksum of a folder,
-    whose files other stages depend on one by one.
+    An interrupted run, or `thumbnets train` alone, leaves later stages as they ran before: their
+    dependencies in dvc.lock differ from the outputs. The output of stage `code` is a folder with
+    one checksum, while other stages depend on its files one by one.
     """
     stages = dict(_STAGE.findall(lock))
     try:
@@ -81,7 +81,7 @@ def is_whole(lock: str) -> bool:
 
 
 def _run_params(stages: Mapping[str, str]) -> Any:
-    """The params that stage `code` ran with; None where that is not told, or in a damaged way."""
+    """The params that stage `code` ran with; None if they are missing or damaged."""
     try:
         return parse_yaml(stages["code"].encode(), str(LOCK))["params"][_PARAMS]
     except (ValueError, LookupError, TypeError):
@@ -89,7 +89,7 @@ def _run_params(stages: Mapping[str, str]) -> Any:
 
 
 def _of_folder(files: Iterable[tuple[str, str]]) -> str:
-    """The checksum that DVC gives to a folder of files: that of its list of them."""
+    """DVC's checksum of a folder: that of the list of its files."""
     rows = [
         {"md5": md5, "relpath": path}
         for path, md5 in sorted(files, key=lambda file: file[0].split("/"))
@@ -98,12 +98,12 @@ def _of_folder(files: Iterable[tuple[str, str]]) -> str:
 
 
 def _as_text(params: Any) -> str:
-    """Params as a text that is the same for equal values, in whatever order of keys."""
+    """Params as text, independent of the order of keys."""
     return json.dumps(params, sort_keys=True, default=str)
 
 
 def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str]) -> bool:
-    """Whether files below the paths differ while dvc.lock has the same checksums of them."""
+    """Whether files under the paths differ while their checksums in dvc.lock are the same."""
     old, new = (checksums(of.lock) for of in (base, head))
     inside = tuple(f"{path}/" for path in paths)
 

@@ -1,4 +1,4 @@
-"""A review in the terminal, in colour where it has colours."""
+"""A review in the terminal, in colour if it has colours."""
 
 from itertools import compress
 
@@ -9,7 +9,7 @@ from rich.text import Text
 from thumbnets.review.comparing import NOT_COMPARABLE, Review
 from thumbnets.review.words import SIZES, basis, percent, reasons, table
 
-_WIDE = 110  # characters of a console that has room for all columns
+_WIDE = 110  # characters of a console with room for all columns
 _COLOURS = {"better": "green", "worse": "red", NOT_COMPARABLE: "yellow"}
 
 

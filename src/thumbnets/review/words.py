@@ -1,4 +1,4 @@
-"""A review in short texts, which Markdown and the terminal share."""
+"""A review as short texts, which Markdown and the terminal share."""
 
 import math
 
@@ -13,7 +13,7 @@ HEADS = ("", "before", "after", "gain, points", "p (Holm)", "verdict", *SIZES)
 
 
 def table(review: Review) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the table of verdicts, without columns of which nothing is known."""
+    """Heads and rows of the table of verdicts, without empty columns."""
     rows = [_cells(row, review.margin) for row in review.rows]
     kept = [i for i in range(len(HEADS)) if not i or any(row[i] != NONE for row in rows)]
     return [HEADS[i] for i in kept], [[row[i] for i in kept] for row in rows]
@@ -34,14 +34,14 @@ def _cells(row: Row, margin: float) -> list[str]:
 
 
 def in_words(row: Row, margin: float) -> str:
-    """The verdict, and what it leaves open."""
+    """The verdict, with `equal` or `same predictions` where these hold."""
     if row.unchanged:
         return "no difference shown (same predictions)"
     return f"{row.verdict}, equal within ±{margin:g} points" if row.equal else row.verdict
 
 
 def headline(review: Review) -> str:
-    """The review in a line: how many classifiers are what."""
+    """The review in one line: the classifiers, or their number, by verdict."""
     counts = {
         said: [row.name for row in review.rows if row.verdict == said]
         for said in ("better", "worse", "no difference shown", NOT_COMPARABLE)
@@ -94,7 +94,7 @@ def _name(row: Row) -> str:
 
 
 def with_interval(gain: Estimate | None) -> str:
-    """A gain in points with its interval, which is not known of a single group of images."""
+    """A gain in points with its interval, which is unknown for a single group of images."""
     if gain is None:
         return NONE
     mean, low, high = (points(value) for value in (gain.mean, gain.low, gain.high))
@@ -113,7 +113,7 @@ def points(difference: float) -> str:
 
 
 def p_value(p: float) -> str:
-    """0.03141 as 0.031; what is too small to matter as < 0.0001."""
+    """0.03141 as 0.031; very small ones as < 0.0001."""
     if math.isnan(p):
         return NONE
     if p < 0.0001:

@@ -20,7 +20,7 @@ def choice(name: str, **options) -> Choice:
 
 
 def apply(choices: list[Choice], images: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """Augment images as the first ones of the first epoch."""
+    """Augment images as if they were the first ones of the first epoch."""
     index = torch.arange(len(images))
     return pipeline(choices)(images, generator=generator(seed), epoch=1, index=index)
 
