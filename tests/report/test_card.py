@@ -23,17 +23,17 @@ def test_scores_and_sizes_with_intervals(make_run):
     assert "| Ensemble of 1 training | 95.00 % | 83.50 – 98.62 |" in found  # Wilson's
     assert found.count("| 1,234,567 | 7,654,321 |") == 2
     assert "On 40 test images, 2 seeds. Scores are means over seeds" in found
-    assert "intervals are Student's over them, or Wilson's where" in found
+    assert "intervals are Student's over seeds, or Wilson's if" in found
     assert "another seed" not in found
 
 
 def test_one_seed_is_told(make_run):
     found = card(read_results(make_run(seeds=[0])))
-    assert "seed 0; of the training images one fold of 2 validates" in found
-    assert "Wilson's" in found and "another seed may turn out otherwise" in found
+    assert "seed 0. One of 2 folds of the training images is for validation" in found
+    assert "Wilson's" in found and "another seed may give other results" in found
     # Wrong on images 36 to 39, of classes 0, 1, 2, 0; there are 14, 13 and 13 of them.
     least = (
-        r"Classes of least recall, mlp4: &lt;b&gt;bold&lt;/b&gt; 85.7 % (60.1 – 96.0), A &amp; B"
+        r"Classes with the lowest recall, mlp4: &lt;b&gt;bold&lt;/b&gt; 85.7 % (60.1 – 96.0), A &amp; B"
     )
     assert least in found
 
@@ -68,7 +68,7 @@ def test_limits_of_the_data(make_run):
     )
     limits = card(read_results(params)).partition("## Limits found")[2]
     assert r"Uneven classes: &lt;b&gt;bold&lt;/b&gt; has 30 training images, \$x\$" in limits
-    assert "2 test images among the training images too, 1 of them with another class" in limits
+    assert "2 test images also among the training images, 1 of them with another class" in limits
     assert "1 repeated training image." in limits
 
 
@@ -78,7 +78,7 @@ def test_what_is_wrong_with_the_images_where_it_is_known(make_run):
     results = read_results(make_run())
     found = render_card(results, {"copies": copies, "labels": labels})
     assert "Near-duplicates: 2 pairs of a training and a test image, 1 pair of training" in found
-    assert "likely wrong: 1,200 of 5,000 training images that were judged, by networks" in found
+    assert "likely wrong: 1,200 of 5,000 training images that were judged; the networks" in found
     nothing = {"copies": dict.fromkeys(copies, 0), "labels": None}
     assert render_card(results, nothing) == render_card(results)
 
@@ -98,7 +98,7 @@ def test_a_class_without_test_images_has_no_recall(make_run):
             ensemble_confusion=np.pad(results.ensemble_confusion, (0, 1)),
         )
     )
-    assert "Not tested, as no test image has the class: rare." in found
+    assert "Not tested, for lack of test images: rare." in found
     assert found.count("rare") == 1
     assert found.count("| 80.00 % |") == 2 and "95 % interval | Balanced accuracy |" in found
 

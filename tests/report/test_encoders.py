@@ -59,7 +59,7 @@ def test_the_section_is_the_same_bytes_twice_and_escapes_classes(results):
         for _ in range(2)
     ]
     assert pages[0] == pages[1]
-    assert "probe begins with it" in pages[0] and "one line per\nseed" in pages[0]
+    assert "probe starts from it" in pages[0] and "one line\nper seed" in pages[0]
     assert "<b>cat</b>" not in pages[0] and "&lt;b&gt;cat&lt;/b&gt;" in pages[0]
     assert pages[0].count("<b>dog</b>") == 2  # a query, and a stranger
     assert pages[0].count("<img") == 15

@@ -68,9 +68,9 @@ def test_pictures_are_drawn_without_a_missing_glyph(fonts, tmp_path, with_font):
 
 def test_the_report_has_the_legend(make_run):
     results = read_results(make_run())
-    assert "Numbers in pictures" not in render_pages(results).markdown
+    assert "Pictures show a number" not in render_pages(results).markdown
     meta = replace(results.meta, classes=["cat", "猫<b>", "犬|"])
     found = replace(results, meta=meta)
     pages = render_pages(found)
-    assert "of a name: #1 猫&lt;b>, #2 犬\\|." in pages.markdown
+    assert "can display: #1 猫&lt;b>, #2 犬\\|." in pages.markdown
     assert "#1 猫&lt;b&gt;, #2 犬|.</p>" in pages.html

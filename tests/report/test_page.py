@@ -127,7 +127,7 @@ def test_a_single_seed_has_wilson_intervals_and_says_so(make_run):
     # 36 of 40: Wilson 0.7695 to 0.9604.
     assert "Model: mlp4 90.00 % 95 % interval 76.95 – 96.04" in text
     assert (
-        "intervals of accuracies are Wilson's and those of differences paired" in text
+        "intervals of accuracies are Wilson's and those of differences are paired" in text
         and "seeds=[0,1,2,3,4]" in text
     )
     assert "Student" not in text and "±" not in text
@@ -168,12 +168,12 @@ def test_a_regression_has_no_weights(make_run):
 
 def test_several_seeds_may_make_one_ensemble(make_run):
     text, markdown = told(make_run, ensemble={"rule": "all", "seeds": 2})
-    assert "to the trainings of 2 seeds at a time: these make one ensemble" in text
+    assert "to the trainings of 2 seeds at a time (one ensemble, so" in text
     # Two of each model; right on 36 of 40, with Wilson's interval alone.
     assert "| cnn_c | 2 | 50.0 % | −5.00 |" in markdown
     assert "| ensemble | 90.00 % | – | 76.95 – 96.04 |" in markdown
     text, _ = told(make_run, seeds=[0, 1, 2, 3], ensemble={"seeds": 2})
-    assert "to the trainings of 2 seeds at a time: 2 ensembles" in text
+    assert "to the trainings of 2 seeds at a time (2 ensembles)" in text
 
 
 def test_headline_outside_the_pool_is_marked(make_run):
@@ -189,7 +189,7 @@ def test_patching_is_told_where_the_run_compares_it(make_run):
     # Right on 20 of 40 beside 36 and 32: -14 / 40; the source has 0.8618 beside 0.8862.
     assert "difference in test accuracy is −35.00 points" in text
     assert "The source of the network reports −2.44 points." in text
-    assert "- mlp4_patches (7 × 7 pixels, shared) beside mlp4: −35.00 points" in markdown
+    assert "- mlp4_patches (7 × 7 pixels, shared) compared with mlp4: −35.00 points" in markdown
 
     # With one seed McNemar's 2 / 2^16, times 4 of 6 pairs, two of which have a smaller p.
     text, markdown = told(make_run, model="mlp4_patches", seeds=[0])
@@ -232,7 +232,7 @@ def test_costs_are_told_layer_by_layer(make_run):
 
 def test_calibration_states_its_bins(make_run):
     text, markdown = told(make_run)
-    assert "Test images in 15 bins of equal width of the probability" in text
+    assert "Test images in 15 bins of equal width by the probability" in text
     assert "| Model | Temperature | ECE | ECE with temperature |" in markdown
     results = read_results(make_run())
     assert f"| mlp4 | {calibrations(results)['mlp4'].temperature:.2f} |" in markdown
@@ -249,7 +249,7 @@ def test_views_are_told_with_the_one_in_use(make_run):
 
     evaluation = {"tta": "shift", "ece_bins": 15, "mistakes": 5}
     text, markdown = told(make_run, evaluation=evaluation)
-    assert "The test images were scored under shift alone" in text
+    assert "The test images were scored only with shift" in text
     assert "interval over images and seeds, not corrected" in text
     # 37 and 33 of 40, in the table of models as well.
     assert re.search(r"mlp4 headline 85.00 % .* −3.62 87.50 % ± 7.07", text)
@@ -271,7 +271,7 @@ def test_a_refit_is_told(make_run):
     assert "once more" not in text and "once more" not in markdown
     models = {"mlp4": {"arch": "mlp4", "refit": True}, "cnn_c": {"arch": "cnn_c"}}
     text, markdown = told(make_run, models=models)
-    assert "mlp4 was trained once more, on all training images: test scores are of those" in text
+    assert "mlp4 was trained once more, on all training images: test scores are those of" in text
     assert "mlp4: trained once more on all training images" in markdown
     text, _ = told(make_run, models=models | {"cnn_c": {"arch": "cnn_c", "refit": True}})
     assert "mlp4, cnn_c were trained once more" in text
@@ -284,11 +284,11 @@ def test_cross_validation_is_told_where_folds_rotate(make_run):
     rotating = {"folds": 2, "seed": 0, "rotate": True}
     text, markdown = told(make_run, split=rotating)
     assert "this is stratified 2-fold cross-validation of every model" in text
-    assert "2 of 2 stratified folds validated a run." in markdown
+    assert "Runs were validated on 2 of 2 stratified folds." in markdown
     assert "| mlp4 | 85.00 % | 7.07 % | 21.47 – 100.00 |" in markdown
 
     text, markdown = told(make_run, split=rotating, seeds=[1, 3])
-    assert "1 of the 2 folds of the training images validated a run" in text
+    assert "Runs were validated on 1 of the 2 folds of the training images" in text
 
 
 def test_basis_names_the_data_and_all_params(make_run):
@@ -346,8 +346,8 @@ def test_uneven_classes_are_counted(make_run):
     params = make_run(models=weighted)
     write_json(paths.FINDINGS, found)
     html, markdown = pages(params)
-    assert "cnn_c weighed the classes in training" in html
-    assert "weighed in training by cnn_c:" in markdown
+    assert "cnn_c weighted the classes in training" in html
+    assert "weighted in training by cnn_c:" in markdown
 
 
 def test_uneven_test_classes_have_a_balanced_accuracy_and_a_dash_for_what_is_undefined(make_run):
@@ -378,7 +378,7 @@ def test_uneven_test_classes_have_a_balanced_accuracy_and_a_dash_for_what_is_und
 def test_groups_of_test_images_are_told_and_are_the_sample(make_run):
     html, markdown = pages(make_run(group=np.arange(40) // 4, seeds=[0]))
     assert "The test images come in 10 groups ( data.group )" in html
-    assert "p is Student's paired test, of one training each and of the sample of groups" in html
+    assert "p comes from Student's paired test for one training of each and covers only the sample of groups" in html
     assert "Test images come in 10 groups (`data.group`)" in markdown
     assert "McNemar's exact" not in markdown and "McNemar's exact" not in html
     accuracy = read_json(paths.SUMMARY)["model"]
@@ -403,7 +403,7 @@ def test_duplicates_and_broken_files_are_told(make_run):
     html, markdown = pages(params)
     for page in (html, markdown):
         assert (
-            "3 test images are among the training images too, 1 of them with another class; "
+            "3 test images also occur among the training images, 1 of them with another class; "
             "1 training image repeats another"
         ) in page
         assert "1 file" in page
@@ -429,8 +429,8 @@ def test_what_is_known_of_own_images_is_told(make_run):
         assert "1,200 .heic, 9 without a known kind" in page
         assert "10 validation images can't show differences of 20 points." in page
     assert "in 3 stratified folds" in html
-    assert "Files of 16 bits 4, whose values were read as 12 bits" in html
-    assert "Groups that stay together 30; 1 of them in both training and test part" in html
+    assert "16-bit files 4, with values read as 12 bits" in html
+    assert "Groups kept together 30; 1 of them in both the training and the test part" in html
 
 
 def test_coverage_of_the_headline_is_that_of_its_validation_images(make_run):

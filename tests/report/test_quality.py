@@ -39,7 +39,7 @@ def test_what_was_found_is_said_and_names_are_escaped(make_run):
     assert "3 labels were corrected ( data.corrections ) and 1 training image left out" in text
     assert "7 of a training and a test image, 0 within the training images" in text
     assert (
-        "2 of all have two labels. data.duplicates: drop would leave 6 training images out" in text
+        "2 of all pairs have two labels. data.duplicates: drop would leave out 6 training images" in text
     )
     assert r"train <i>a\x1b</i>" in text and "<i>a" not in html
     assert "Dark: 9 images, the first of them:" in text and "train night" in text
@@ -47,7 +47,7 @@ def test_what_was_found_is_said_and_names_are_escaped(make_run):
     assert "- Pairs of copies: 7 of a training and a test image, 0 within" in markdown
     assert "- Odd images: 9 dark\n" in markdown
     assert (
-        "- Before the training 3 labels corrected, 1 training image dropped as copies." in markdown
+        "- Before training: 3 labels corrected, 1 training image dropped as copies." in markdown
     )
     assert "All classes have about the same number of training images, 20" in text
 
@@ -59,7 +59,7 @@ def test_suspects_are_those_of_the_validation_folds(make_run):
     found = results.flaws.suspects
     wrong = {int(one.name) for one in found.found}
     assert wrong and wrong <= set(range(32, 40)) and found.judged == 40
-    assert f"{len(wrong)} of 40 training images that networks of this run held out" in text
+    assert f"40 training images that networks of this run held out, {len(wrong)} are" in text
     first = found.found[0]
     assert f"{first.suggested}? label: {first.label}" in text.replace("  ", " ")
     assert "were not judged" not in text
@@ -67,7 +67,7 @@ def test_suspects_are_those_of_the_validation_folds(make_run):
 
 def test_without_flaws_it_says_so(make_run):
     text = section(render_pages(read_results(make_run())).html)
-    assert "No two images show the same." in text and "No image is plain" in text
+    assert "No two images are the same." in text and "No image is plain" in text
     assert "corrected" not in text
 
 

@@ -237,7 +237,7 @@ def encoder_chart(
                 epochs = np.arange(1, len(values) + 1)
                 marker = "o" if len(values) == 1 else None
                 loss.plot(epochs, values, color=ACCENT, marker=marker, lw=width, dashes=dashes)
-        loss.set_title("Loss: training dashed, validation")
+        loss.set_title("Loss: training (dashed), validation")
         loss.set_xlabel("epoch")
         loss.xaxis.set_major_locator(MaxNLocator(integer=True))
         for label, name in enumerate(classes):
@@ -288,7 +288,7 @@ def reliability_chart(calibrations: dict[str, Calibration]) -> Figure:
         figure.supylabel("test accuracy", color=MUTED)
         lines = {
             "as trained": Line2D([], [], color=ACCENT, lw=2),
-            "with its temperature": Line2D([], [], color=HIGHLIGHT, lw=2),
+            "with temperature": Line2D([], [], color=HIGHLIGHT, lw=2),
             "calibrated": Line2D([], [], color=REFERENCE, lw=1, dashes=(3, 2)),
         }
         place = "outside upper left"
@@ -331,7 +331,7 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
             axis.grid(visible=False)
             if len(classes) <= 20:
                 _label_cells(axis, shares(matrix), classes)
-        figure.supxlabel("predicted class (shares of each true class in percent)", color=MUTED)
+        figure.supxlabel("predicted class (percent of each true class)", color=MUTED)
         figure.supylabel("true class", color=MUTED)
     return figure
 
