@@ -86,7 +86,10 @@ def test_files_and_arrays_of_any_size_are_read_alike(small_run, tmp_path):
     ("images", "message"),
     [
         (np.zeros((8, 8), np.uint8), r"\[N, H, W\] or \[N, H, W, C\], got the shape \[8, 8\]"),
-        (np.zeros((8, 8, 3), np.uint8), r"got the shape \[8, 8, 3\]: put a single one into a list"),
+        (
+            np.zeros((8, 8, 3), np.uint8),
+            r"got the shape \[8, 8, 3\]: put a single image into a list",
+        ),
         (np.zeros((2, 8, 8)), r"must be uint8 .* got float64 \[8, 8\]"),
         (np.zeros((2, 8, 8, 2), np.uint8), r"1, 3 or 4 channels, got uint8 \[8, 8, 2\]"),
         (["nowhere.png"], "nowhere.png can't be read as an image"),

@@ -59,7 +59,7 @@ def test_what_is_no_picture_or_no_model_is_told_in_a_line(server, picture):
     told = json.loads(ask(server, "classify/a", b"no picture"))["error"]
     assert told.startswith("the content can't be read as an image:")
     told = json.loads(ask(server, "classify/..%2Fb", picture))["error"]
-    assert told == "There is no model of that name: a, ensemble, ä b."
+    assert told == "There is no model '../b': choose one of a, ensemble, ä b."
     with pytest.raises(urllib.error.HTTPError, match="404"):
         ask(server, "params.yaml")
 
@@ -73,7 +73,7 @@ def test_other_pages_are_refused(server, picture):
 
 def test_a_length_that_is_too_long_is_not_read(server):
     told = json.loads(ask(server, "classify/a", b"", **{"Content-Length": str(LARGEST + 1)}))
-    assert told["error"] == "A picture has at most 64 MiB."
+    assert told["error"] == "A picture may have at most 64 MiB."
 
 
 def test_which_models_can_be_chosen(tmp_path):

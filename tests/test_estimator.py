@@ -99,7 +99,7 @@ def test_cross_validation_and_clones(digits):
         (np.zeros((4, 8, 8)), {"early_stopping": {"patience": 3}}, "early_stopping: .* validation"),
         (np.zeros((4, 8, 8)), {"schedule": "plateau"}, "schedule: plateau needs validation images"),
         (np.zeros((4, 8, 8)), {"refit": True}, "refit: True needs validation images"),
-        (np.zeros((4, 8, 8)), {"method": "simclr"}, "simclr does not learn the classes"),
+        (np.zeros((4, 8, 8)), {"method": "simclr"}, "simclr does not learn classes"),
         (np.zeros((4, 8, 8)), {"seed": -1}, "NetworkClassifier: seed must be 0 or more, got -1"),
         (np.zeros((4, 8, 8)), {"method": {"name": "mil", "target": 1}}, "mil does not learn"),
         (np.where(np.eye(4, 64), 1e308, -1e308), {}, "span less than a float can"),
@@ -113,7 +113,7 @@ def test_what_is_refused(images, settings, message):
 @pytest.mark.parametrize("key", ["arch", "epochs", "seed"])
 def test_arguments_are_not_given_twice(key):
     network = NetworkClassifier(settings={key: 1})
-    with pytest.raises(ValueError, match=f"{key} is an argument of its own"):
+    with pytest.raises(ValueError, match=f"{key} is a separate argument"):
         network.fit(np.zeros((4, 8, 8)), [0, 1, 0, 1])
 
 

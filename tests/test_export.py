@@ -158,9 +158,9 @@ def test_command(model_settings, root, tmp_path, monkeypatch, capsys):
         cli.main()
 
     run("tiny_cnn", "--format", "torchscript", "--seed", "3")
-    assert capsys.readouterr().out.startswith("tiny_cnn-3.pt: largest difference of a logit ")
+    assert capsys.readouterr().out.startswith("tiny_cnn-3.pt: largest difference in a logit ")
     assert (tmp_path / "tiny_cnn-3.pt").is_file()
     with pytest.raises(SystemExit, match="error: Unknown model 'tiny'"):
         run("tiny")
-    with pytest.raises(SystemExit, match="seed 4 is not one of this run"):
+    with pytest.raises(SystemExit, match="seed 4 is not in this run"):
         run("tiny_cnn", "--seed", "4")

@@ -71,7 +71,7 @@ def test_values_that_fill_a_part_of_16_bits_are_told(photos, command):
     for name, white in (("all", 65_535), ("twelve", 4_095), ("part", 16_383)):
         Image.fromarray(np.full((8, 8), white, np.uint16)).save(photos / f"{name}.tif")
     error = command("predict", "photos", *WEIGHTS)[1]
-    assert "note: photos/part.tif and 1 more: values of 16 bits that stay below" in error
+    assert "note: photos/part.tif and 1 more: 16-bit values that stay below" in error
     assert "65,535" in error
 
 
@@ -109,14 +109,14 @@ def test_a_file_is_written_whole_beside_heat_maps(photos, command):
     _, error = command("predict", "photos", *WEIGHTS, "--heatmap", "photos")
     assert error.startswith("error: --heatmap photos holds the images themselves")
     _, error = command("predict", "photos", *WEIGHTS, "--output", "no/said.txt")
-    assert error == "error: no/said.txt: there is no folder no: make it first."
+    assert error == "error: no/said.txt: there is no folder no: create it first."
     _, error = command("predict", "photos", *WEIGHTS, "--output", "photos")
     assert error == "error: photos is a folder: name a file." and not Path("no").exists()
     _, error = command("predict", "photos", *WEIGHTS, "--output", "photos/b.png")
     assert "--output photos/b.png is one of the images" in error
     os.mkfifo("pipe")
     _, error = command("predict", "photos", *WEIGHTS, "--output", "pipe")
-    assert error == "error: pipe is no regular file: name another."
+    assert error == "error: pipe is not a regular file: name another."
     _, error = command("predict", "photos", *WEIGHTS, "--output", WEIGHTS[1])
     assert error.endswith("is the file of weights itself: name another file.")
     _, error = command("predict", "photos", *WEIGHTS, "--heatmap", "said.txt")
@@ -173,13 +173,13 @@ def test_a_headline_of_another_block_is_not_taken_for_it(project, command):
     Path("params.yaml").write_text(copied)
     asked_for = ("export", "resnet20"), ("predict", "photos/b.png", "--model", "headline")
     for asked in (("predict", "photos/b.png"), *asked_for):
-        assert "headline/ is of a, not of resnet20: run `dvc repro`" in command(*asked)[1]
+        assert "headline/ holds a, not resnet20: run `dvc repro`" in command(*asked)[1]
     for slot in ("headline", "cnn_b"):
         write_arrays(paths.test_predictions(slot), labels=np.zeros(2))
     write_json(paths.correct("headline"), {"model": "mlp4"})
     for name in ("resnet20", "headline"):
         _, error = command("compare", name, "cnn_b")
-        assert "headline/ is of mlp4, not of resnet20: run `dvc repro`" in error
+        assert "headline/ holds mlp4, not resnet20: run `dvc repro`" in error
 
 
 @pytest.fixture
@@ -222,18 +222,18 @@ def test_weights_of_another_run_are_used_and_told(project, command):
     )
     out, notes = command("predict", "photos/b.png", "--model", "tiny_cnn")
     assert out.count("\t") == 2
-    assert f"note: {path}: of another run than dvc.lock says: dvc checkout" in notes
+    assert f"note: {path}: not from the run in dvc.lock: dvc checkout" in notes
 
 
 def test_exported_files_are_for_other_programs(project, command):
     _, error = command("predict", "photos/b.png", "--model", "tiny_cnn-0.onnx")
-    assert "'tiny_cnn-0.onnx' is an exported file, which other programs run" in error
+    assert "'tiny_cnn-0.onnx' is an exported file for other programs" in error
 
 
 def test_what_needs_a_project_says_so(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for asked in (("results",), ("recipe", "mnist/tiny"), ("compare", "a", "b"), ("history",)):
-        assert command(*asked)[1].startswith("error: No project here: go to a folder of one")
+        assert command(*asked)[1].startswith("error: No project here: go to a folder of a project")
 
 
 def test_paths_are_the_users_from_any_folder(project, command, monkeypatch):
@@ -242,15 +242,15 @@ def test_paths_are_the_users_from_any_folder(project, command, monkeypatch):
     assert command("predict", "b.png", *options)[0].startswith("b.png\t")
     monkeypatch.chdir(project / "photos")  # the command has gone to the root
     out, _ = command("export", "tiny_cnn", "--format", "torchscript")
-    assert out.startswith("tiny_cnn-0.pt: largest difference of a logit")
+    assert out.startswith("tiny_cnn-0.pt: largest difference in a logit")
     assert (project / "photos/tiny_cnn-0.pt").is_file()
     monkeypatch.chdir(project / "photos")
     assert command("export", "tiny_cnn", "--output", "a.pt")[0].startswith("a.pt: largest")
     assert zipfile.is_zipfile("photos/a.pt")  # TorchScript, as the suffix says
     monkeypatch.chdir(project / "photos")
     _, error = command("export", "tiny_cnn", "--format", "onnx", "--output", "a.pt")
-    assert error == "error: --output a.pt is a name for torchscript, not onnx."
+    assert error == "error: --output a.pt has the suffix of torchscript, not onnx."
     monkeypatch.chdir(project / "photos")
     _, error = command("export", "tiny_cnn", "--output", "new/a.onnx")
-    assert error == "error: new/a.onnx: there is no folder new: make it first."
+    assert error == "error: new/a.onnx: there is no folder new: create it first."
     assert not (project / "photos/new").exists()

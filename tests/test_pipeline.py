@@ -194,7 +194,7 @@ def test_a_run_that_stops_after_its_first_stage_is_told(restored: Project):
     restored.run("dvc", "repro", "code")
     assert not is_whole((restored.folder / "dvc.lock").read_text())
     said = restored.run("python", "-m", "thumbnets", "review", "main")
-    assert "did not come to its end" in said and "no difference shown" not in said
+    assert "did not finish" in said and "no difference shown" not in said
 
 
 def test_what_earlier_runs_left_changes_no_byte(restored: Project):

@@ -106,7 +106,7 @@ class ImageClassifier:
         if not isinstance(image, str | Path | np.ndarray) and not hasattr(image, "read"):
             raise ValueError(
                 "An image must be a path, an open file or an array uint8 [H, W] or [H, W, C], got "
-                f"{type(image).__name__}: np.asarray(image) makes an array of a picture of Pillow."
+                f"{type(image).__name__}: convert a Pillow image by np.asarray(image)."
             )
         if isinstance(image, np.ndarray):
             return _fitted(image, channels=meta.channels, size=meta.image_size, fit=meta.fit)
@@ -152,7 +152,7 @@ def _listed(images: Pictures) -> Iterable[Picture]:
         if images.ndim not in (3, 4) or in_colour:
             raise ValueError(
                 "An array of images must be uint8 [N, H, W] or [N, H, W, C], got the shape "
-                f"{list(images.shape)}: put a single one into a list."
+                f"{list(images.shape)}: put a single image into a list."
             )
         return images
     single = not isinstance(images, Iterable) or isinstance(images, str | bytes | Path)
@@ -171,7 +171,7 @@ def _fitted(image: np.ndarray, *, channels: int, size: int, fit: str) -> np.ndar
     colours = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not colours or not image.size:
         raise ValueError(
-            "The array of an image must be uint8 [H, W], or [H, W, C] with 1, 3 or 4 channels, "
+            "An image array must be uint8 [H, W], or [H, W, C] with 1, 3 or 4 channels, "
             f"got {image.dtype} {list(image.shape)}."
         )
     picture = Image.fromarray(np.ascontiguousarray(image))

@@ -38,7 +38,7 @@ _OF_A_PROJECT = {"train", "jobs", "compare", "recipe", "results", "verify", "rev
 
 
 def models(arguments: argparse.Namespace) -> None:
-    """List all networks: name, family, parameters on 28x28x1 with 10 classes, source; or blocks."""
+    """List networks (name, family, parameters for 28x28x1 and 10 classes, source), or blocks."""
     if arguments.blocks:
         _list_blocks(load_params())
         return
@@ -68,7 +68,7 @@ def _list_blocks(params: Params) -> None:
 
 
 def fetch(arguments: argparse.Namespace) -> None:
-    """Fetch a data set, or a network's published weights, checksums verified."""
+    """Fetch a data set or a network's published weights, and verify their checksums."""
     if arguments.dataset.startswith("torchvision/"):
         from thumbnets.fetching import fetch_weights  # here, since importing torch takes seconds
 
@@ -76,12 +76,14 @@ def fetch(arguments: argparse.Namespace) -> None:
         return
     dataset = get_dataset(arguments.dataset)
     if isinstance(dataset, OwnImages):
-        raise ValueError(f"{dataset.name}: images of your own stay in the folder data.path.")
+        raise ValueError(
+            f"{dataset.name}: your own images need no fetching: put them into data.path."
+        )
     download(dataset, paths.fetched(dataset.name), mirror=runtime.mirror())
 
 
 def describe(arguments: argparse.Namespace) -> None:
-    """Show the layers of a network, its receptive field, and what an image costs it."""
+    """Show the layers of a network, its receptive field and its cost per image."""
     import torch
 
     from thumbnets.evaluation.cost import describe
@@ -128,7 +130,7 @@ def _meta_of(dataset: str) -> Meta:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Say which of several models, or of them and `ensemble`, is better on the test images."""
+    """Compare several models, or models and `ensemble`, on the test images by paired tests."""
     from thumbnets.ensembles.predictions import read_ensemble_predictions
     from thumbnets.evaluation.comparisons import compare
     from thumbnets.evaluation.predictions import (
@@ -170,7 +172,7 @@ def compare(arguments: argparse.Namespace) -> None:
     print(explanation(metric, len(seeds), grouped=grouped))
     if (ensembles := min(map(len, scores.values()))) < len(seeds):
         of_each = plural(len(seeds) // ensembles, "seed")
-        print(f"An ensemble has the trainings of {of_each}, whose mean it is compared with.")
+        print(f"Each ensemble joins the trainings of {of_each} and is compared with their mean.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -186,14 +188,17 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     listing = command(models)
-    listing.add_argument("--blocks", action="store_true", help="the blocks of params and zoo")
-    command(fetch).add_argument("dataset", help="name, as in data.name of params.yaml")
+    listing.add_argument(
+        "--blocks", action="store_true", help="list the blocks of params.yaml and zoo/"
+    )
+    name = "a data set, as in data.name of params.yaml, or torchvision/NETWORK"
+    command(fetch).add_argument("dataset", help=name)
     add_train(command(train))
     add_jobs(command(jobs))
     add_predict(command(predict))
     description = command(describe)
     description.add_argument("model", metavar="MODEL", help="a block of params.yaml, or a network")
-    description.add_argument("--dataset", help="whose images it takes (default: of params)")
+    description.add_argument("--dataset", help="whose images it takes (default: data.name)")
     description.add_argument("--json", action="store_true", help="all numbers as JSON")
     add_export(command(export))
     comparison = command(compare)

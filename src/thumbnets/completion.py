@@ -8,7 +8,7 @@ import shtab
 
 
 def completion(arguments: argparse.Namespace) -> None:
-    """Print what makes a shell complete commands, options and files of `thumbnets`."""
+    """Print a script that makes a shell complete commands, options and files of `thumbnets`."""
     print(shtab.complete(arguments.parser, arguments.shell))
 
 

@@ -128,7 +128,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.range_ = None if values.dtype == np.uint8 else (values.min(), values.max())
         self.shape_ = values.shape[1:]
         if self.range_ and not math.isfinite(float(self.range_[1]) - float(self.range_[0])):
-            raise ValueError("X must span less than a float can hold: divide it by its greatest.")
+            raise ValueError("X spans more than a float can hold: divide it by its largest value.")
         split, settings = _split(self._images(values), labels, self.classes_), self._settings()
         with _torch_restored():
             runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has its own
@@ -176,7 +176,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             )
         values = validate_data(self, X, allow_nd=True, reset=False)
         if (values.dtype == np.uint8) != (self.range_ is None):
-            trained = "uint8" if self.range_ is None else "other numbers than uint8"
+            trained = "uint8" if self.range_ is None else "a dtype other than uint8"
             raise ValueError(f"X must be as in training, {trained}, got {values.dtype}.")
         return self.classifier_.logits(torch.from_numpy(self._images(values)))
 
@@ -209,7 +209,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(self.seed, int | np.integer) or self.seed < 0:
             raise ValueError(f"{where}: seed must be 0 or more, got {quote(self.seed)}.")
         if own := sorted({"arch", "epochs", "seed"} & (self.settings or {}).keys()):
-            raise ValueError(f"{where}: {own[0]} is an argument of its own: not within settings.")
+            raise ValueError(f"{where}: {own[0]} is a separate argument: remove it from settings.")
         block = _plain({"arch": self.arch, "epochs": self.epochs, **(self.settings or {})})
         settings = settings_of(self.arch, block, DEFAULTS, rotate=False, where=where)
         train = settings.train
@@ -217,12 +217,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         learned = METHODS[train.method.name].metadata
         if learned.pretrains or learned.example != "image":
             raise ValueError(
-                f"{where}: method {train.method.name} does not learn the classes of single images."
+                f"{where}: method {train.method.name} does not learn classes of single images: use "
+                "another."
             )
         if needs := [*train.watches, *["refit"] * train.refit]:
             value = block[needs[0]]
             raise ValueError(
-                f"{where}: {needs[0]}: {value} needs validation images, and there are none here."
+                f"{where}: {needs[0]}: {value} needs validation images, and there are none "
+                "here: remove it."
             )
         return settings
 

@@ -73,8 +73,8 @@ def export(trained: Trained, file_format: str, path: Path, *, probabilities: boo
     difference = float(np.abs(found - scores).max())
     if not difference <= _TOLERANCE[what]:
         raise ValueError(
-            f"as {file_format} the network gives other {name} (by up to {difference:.2g}): nothing "
-            "was written. Please report it."
+            f"as {file_format} the network gives different {name} (by up to {difference:.2g}): "
+            "nothing was written. Please report it."
         )
     write_bytes(path, content)
     return difference

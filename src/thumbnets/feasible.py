@@ -79,8 +79,8 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
                 f"models.{name}: a training of {settings.arch} takes at least "
                 f"{needed / _GIB:,.1f} GiB ({extent.parameters:,} parameters, batch_size "
                 f"{settings.train.batch_size:,}), but this machine has {memory / _GIB:,.1f}: "
-                "choose a smaller network or batch, or set $THUMBNETS_MEMORY to the GiB of the "
-                "machine that trains."
+                "choose a smaller network or batch, or set $THUMBNETS_MEMORY to the GiB of memory "
+                "of the machine that trains."
             )
 
 
@@ -237,7 +237,7 @@ def check_network(
     found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if found != [2, num_classes]:
         raise ValueError(
-            f"{arch} must give a logit for each class, [2, {num_classes}] of 2 images, got {found}."
+            f"{arch} must return a logit per class, [2, {num_classes}] for 2 images, got {found}."
         )
 
 

@@ -51,17 +51,15 @@ def require(path: Path, missing: str) -> None:
 def check_headline(params: Params, found: str) -> None:
     """Refuse files in the slot `headline` that are still those of the previous `model`."""
     if found != params.model:
-        raise ValueError(
-            f"{paths.HEADLINE}/ is of {found}, not of {params.model}: run `dvc repro`."
-        )
+        raise ValueError(f"{paths.HEADLINE}/ holds {found}, not {params.model}: run `dvc repro`.")
 
 
 def model_argument(text: str) -> str | Path:
     """What `--model` names: a path of weights, or a name."""
     if Path(text).suffix in _SUFFIXES.values():
         raise argparse.ArgumentTypeError(
-            f"{quote(text)} is an exported file, which other programs run: name the .safetensors "
-            "that `export` read, or a model."
+            f"{quote(text)} is an exported file for other programs: name a model, or the "
+            ".safetensors file that `export` read."
         )
     return Path(text) if text.endswith(".safetensors") else text
 
@@ -70,7 +68,7 @@ def _weights(model: str, seed: int, params: Params) -> Path:
     slot = slot_of(model, params)
     path = paths.weights(slot, seed)
     if seed not in params.seeds and not path.is_file():
-        raise ValueError(f"seed {seed} is not one of this run, {params.seeds}: add it to `seeds`.")
+        raise ValueError(f"seed {seed} is not in this run, {params.seeds}: add it to `seeds`.")
     require(path, f"{path} not found")
     if slot == paths.HEADLINE:
         from thumbnets.trained import block_of  # here, since it imports torch
@@ -99,8 +97,8 @@ def _load(model: str | Path | None, seed: int | None, device: str | None = None)
     trained = load_trained(_weights(name, of_seed, params), None, place)
     if model is None and (wrong := _foreign(trained.meta)):
         raise ValueError(
-            f"{trained.name} was trained on {wrong}: run `dvc repro`, or name it by `--model "
-            f"{name}` to use it as it is."
+            f"{trained.name} was trained on {wrong}: run `dvc repro`, or use it anyway with "
+            f"`--model {name}`."
         )
     return trained
 
@@ -148,13 +146,13 @@ def predict(arguments: argparse.Namespace) -> None:
         print(f"{shown(model.trained.name)} was trained on {shown(foreign)}.", file=sys.stderr)
     if not model.calibrated:
         print(
-            f"No temperature is known for {shown(model.trained.name)}: its probabilities are as "
-            "trained.",
+            f"No temperature is known for {shown(model.trained.name)}: its probabilities are not "
+            "calibrated.",
             file=sys.stderr,
         )
     failed = _answer(arguments, model, files, bool(foreign))
     if failed:
-        raise ValueError(f"{failed} of {len(files)} files could not be read: each line says why.")
+        raise ValueError(f"{failed} of {len(files)} files could not be read: their lines say why.")
 
 
 def _check_predict(arguments: argparse.Namespace) -> None:
@@ -219,10 +217,10 @@ def check_place(file: Path, here: Path) -> None:
     if file.is_dir():
         raise ValueError(f"{as_given(file, here)} is a folder: name a file.")
     if file.exists() and not file.is_file():
-        raise ValueError(f"{as_given(file, here)} is no regular file: name another.")
+        raise ValueError(f"{as_given(file, here)} is not a regular file: name another.")
     if not file.parent.is_dir():
         folder = as_given(file.parent, here)
-        raise ValueError(f"{as_given(file, here)}: there is no folder {folder}: make it first.")
+        raise ValueError(f"{as_given(file, here)}: there is no folder {folder}: create it first.")
 
 
 def as_given(path: Path, here: Path) -> Path:
@@ -268,8 +266,8 @@ def _answer(
 def _tell_dim(files: list[str], model: "ImageClassifier") -> None:
     white = 2**model.trained.meta.depth - 1
     print(
-        f"note: {listed(files, 1)}: values of 16 bits that stay below a quarter of {white:,}, "
-        f"which is white to {shown(model.trained.name)}: scale them, or it sees a dark picture.",
+        f"note: {listed(files, 1)}: 16-bit values that stay below a quarter of {white:,}, which "
+        f"{shown(model.trained.name)} takes for white: scale them, or it sees a dark picture.",
         file=sys.stderr,
     )
 
@@ -314,7 +312,7 @@ def _heat_writer(model: "ImageClassifier", folder: Path | None) -> Callable:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write a trained network, or the ensemble, as one file for other programs."""
+    """Export a trained network, or the ensemble, as one file for other programs."""
     from thumbnets.export import compared, export
 
     here, name = arguments.here, arguments.model
@@ -328,7 +326,7 @@ def export(arguments: argparse.Namespace) -> None:
     check_place(output, here)
     difference = export(trained, kind, output, probabilities=arguments.probabilities)
     what = compared(trained, probabilities=arguments.probabilities)
-    print(f"{shown(as_given(output, here))}: largest difference of a {what} {difference:.1e}")
+    print(f"{shown(as_given(output, here))}: largest difference in a {what} {difference:.1e}")
 
 
 def _format(arguments: argparse.Namespace) -> str:
@@ -341,7 +339,7 @@ def _format(arguments: argparse.Namespace) -> str:
     of_suffix = next((kind for kind, ending in _SUFFIXES.items() if ending == suffix), None)
     if arguments.format and of_suffix not in (None, arguments.format):
         given = as_given(arguments.output, arguments.here)
-        raise ValueError(f"--output {given} is a name for {of_suffix}, not {arguments.format}.")
+        raise ValueError(f"--output {given} has the suffix of {of_suffix}, not {arguments.format}.")
     return arguments.format or of_suffix or "onnx"
 
 
@@ -349,27 +347,32 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     """Add the options of `thumbnets predict`."""
     parser.set_defaults(here=HERE)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
-    named = "a trained block, `ensemble` or a file of weights (default: `model` of params)"
+    named = "a trained block, `ensemble` or a weights file (default: `model` of params.yaml)"
     parser.add_argument("--model", type=model_argument, help=named)
-    parser.add_argument("--seed", type=int, help="of its training (default: first of params)")
-    parser.add_argument("--top", type=int, default=1, metavar="K", help="classes that are named")
+    seed = "seed of its training (default: the first in params.yaml)"
+    parser.add_argument("--seed", type=int, help=seed)
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="number of classes named")
     formats = ("text", "json", "csv")
-    parser.add_argument("--format", choices=formats, default="text", help="json: an object a line")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="instead of the terminal")
+    parser.add_argument(
+        "--format", choices=formats, default="text", help="json: one object per line"
+    )
+    output = "write to FILE instead of the terminal"
+    parser.add_argument("--output", type=Path, metavar="FILE", help=output)
     limit = "answer `unsure` below this probability"
     parser.add_argument("--unsure", type=float, default=0.0, metavar="P", help=limit)
-    heat = "write each image with what speaks for its class, as PNG"
+    heat = "write each image as PNG, with a heat map of the evidence for its class"
     parser.add_argument("--heatmap", type=Path, metavar="FOLDER", help=heat)
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the options of `thumbnets export`."""
     parser.set_defaults(here=HERE)
-    named = "a trained block, `ensemble` or a file of weights"
+    named = "a trained block, `ensemble` or a weights file"
     parser.add_argument("model", metavar="MODEL", type=model_argument, help=named)
-    kind = "default: as the suffix of --output says, else onnx"
+    kind = "default: by the suffix of --output, else onnx"
     parser.add_argument("--format", choices=list(_SUFFIXES), help=kind)
-    parser.add_argument("--seed", type=int, help="of its training (default: first of params)")
-    calibrated = "give calibrated probabilities in place of logits"
+    seed = "seed of its training (default: the first in params.yaml)"
+    parser.add_argument("--seed", type=int, help=seed)
+    calibrated = "output calibrated probabilities instead of logits"
     parser.add_argument("--probabilities", action="store_true", help=calibrated)
     parser.add_argument("--output", type=Path, help="file (default: MODEL-SEED.onnx or .pt)")

@@ -83,13 +83,13 @@ def is_dim(file: Path, depth: int) -> bool:
 def _read_or_reason(path: Path, model: ImageClassifier) -> np.ndarray | str:
     try:
         if path.is_symlink() and path.is_dir():
-            raise ValueError(f"{path} is a link to a folder, which is not followed: name it")
+            raise ValueError(f"{path} is a link to a folder and not followed: name it directly")
         if path.is_dir():
-            raise ValueError(f"{path} is a folder that can't be looked into")
+            raise ValueError(f"{path} is a folder that can't be opened")
         if not os.path.lexists(path):
             raise ValueError(f"{path} does not exist")
         if not path.is_file():  # reading a FIFO would wait forever
-            raise ValueError(f"{path} can't be read as an image: no regular file")
+            raise ValueError(f"{path} can't be read as an image: not a regular file")
         return model.pixels(path)
     except (ValueError, OSError) as error:
         return str(error)

@@ -21,8 +21,8 @@ def check_watched(params: Params) -> None:
         check_columns(params.data.rule)
     if not Path(params.data.path).exists():
         raise ValueError(
-            f"data.path: {params.data.path} is missing. DVC watches it for images of your own, "
-            "whichever data.name is: make the folder, or write path: images."
+            f"data.path: {params.data.path} does not exist, and DVC watches it whatever data.name "
+            "is: create the folder, or set data.path to images."
         )
     refuse_untracked(Path(params.data.path))
 

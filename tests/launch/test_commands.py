@@ -116,7 +116,9 @@ def test_what_was_detached_is_picked_up_and_not_submitted_again(
     assert len(backend.submitted) == 2
 
 
-@pytest.mark.parametrize(("detaches", "said"), [(True, "The jobs go on"), (False, "resumes from")])
+@pytest.mark.parametrize(
+    ("detaches", "said"), [(True, "The jobs continue"), (False, "resumes from")]
+)
 def test_an_interruption_says_what_becomes_of_the_trainings(
     backend, missing, monkeypatch, capsys, detaches, said
 ):
@@ -253,7 +255,8 @@ def test_states_of_gpus_are_named_to_a_machine_without(backend, missing, store, 
     backend.ends = {"0": ""}
     run("--on", "slurm", "--bundle", "4", "--gpus", "1")
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "These are of cuda, and `dvc repro` takes those of cpu: set THUMBNETS_ACCEPT=cuda for it."
+        "These were trained on cuda, but `dvc repro` accepts only cpu: set "
+        "THUMBNETS_ACCEPT=cuda for it."
     )
 
 
@@ -311,7 +314,7 @@ def test_a_wrong_profile_is_one_line(backend, missing, text, message):
 
 
 def test_processes_here_can_not_be_detached(store, missing):
-    with pytest.raises(ValueError, match="--detach: --on local ends its trainings"):
+    with pytest.raises(ValueError, match="--detach: trainings of --on local end"):
         run("--detach")
 
 

@@ -147,7 +147,7 @@ from pathlib import Path
 Path(sys.argv[1].split(":")[1] + ".pid").write_text(str(os.getpid()))
 time.sleep(60)
 """
-KILLED = "its process was killed: `thumbnets train` again"
+KILLED = "its process was killed: run `thumbnets train` again"
 CPU = {"THUMBNETS_DEVICE": "cpu"}
 
 
@@ -197,8 +197,8 @@ def test_a_parcel_is_checked_before_it_is_used(tmp_path):
     assert parcel.unpack(packed) == (files, {"seconds": 2})
     store = Store(tmp_path)
     for damaged, why in [
-        (packed[:-1], "history that was sent back is damaged"),
-        (packed.replace(b"epoch\n", b"epoxy\n"), "history that was sent back is damaged"),
+        (packed[:-1], "returned history is damaged"),
+        (packed.replace(b"epoch\n", b"epoxy\n"), "returned history is damaged"),
         (b"", "no training, or a damaged one"),
         (b"[]\n", "no training, or a damaged one"),
     ]:
@@ -238,7 +238,7 @@ def test_ray_that_is_not_there_is_said(monkeypatch):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"partition": "gpu"}, "--option partition: --on ray has address, num_cpus"),
+        ({"partition": "gpu"}, "--option partition: the options of --on ray are address, num_cpus"),
         ({"num_cpus": "two"}, "--option num_cpus must be a whole number, got 'two'"),
         ({"shared": "no"}, "--option shared must be true or false, got 'no'"),
     ],

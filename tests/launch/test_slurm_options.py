@@ -51,14 +51,14 @@ def test_options_go_to_submitit_or_to_sbatch_itself(backend):
 
 def test_gpus_are_whole(backend):
     assert backend(gpus=2.0).parameters["gpus_per_node"] == 2
-    with pytest.raises(ValueError, match="--gpus 0.25: Slurm gives whole GPUs"):
+    with pytest.raises(ValueError, match="--gpus 0.25: Slurm gives only whole GPUs"):
         backend(gpus=0.25)
 
 
 @pytest.mark.parametrize("name", ["modules", "setup"])
 @pytest.mark.parametrize("value", [5, [1], {"a": "b"}])
 def test_texts_are_texts(backend, name, value):
-    with pytest.raises(ValueError, match=f"{name} must be a text or a list of texts, got"):
+    with pytest.raises(ValueError, match=f"{name} must be a string or a list of strings, got"):
         backend(options={name: value})
 
 

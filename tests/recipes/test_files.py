@@ -47,7 +47,7 @@ def cached(project: Path, content: bytes, end: str = "") -> Path:
 def test_untouched_files_are_as_locked(project):
     checked = check_files(project)
     assert (checked.hashed, checked.faults) == (5, [])
-    assert str(checked) == "5 files hashed, 0 are not as locked; not there: gone.bin (dvc checkout)"
+    assert str(checked) == "5 files checked, 0 not as in dvc.lock; missing: gone.bin (dvc checkout)"
 
 
 def test_outputs_of_models_that_have_left_the_run_need_not_be_there(root, project):
@@ -63,18 +63,18 @@ def test_outputs_of_models_that_have_left_the_run_need_not_be_there(root, projec
 def test_an_altered_output_is_found(project, name):
     (project / name).write_bytes(b"other")
     (fault,) = check_files(project).faults
-    assert fault.startswith(f"{name} is not what dvc.lock says")
+    assert fault.startswith(f"{name} does not match dvc.lock")
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"file", "a.bin"), (b"inside", "folder/b.bin")])
 def test_an_altered_copy_in_the_cache_is_found(project, content, name):
     cached(project, content).write_bytes(b"other")
     (fault,) = check_files(project).faults
-    assert fault.startswith(f"the cached copy of {name} is not what dvc.lock says")
+    assert fault.startswith(f"the cached copy of {name} does not match dvc.lock")
 
 
 def test_an_altered_list_of_a_folder_is_found(project):
     (copy,) = (project / ".dvc/cache").rglob("*.dir")
     copy.write_bytes(b"[")
     (fault,) = check_files(project).faults
-    assert fault.startswith("the cached copy of folder is not")
+    assert fault.startswith("the cached copy of folder does not")

@@ -132,7 +132,7 @@ def ran(tmp_path_factory) -> Ran:
 
 def test_a_second_run_is_told_while_the_first_is_under_way(ran):
     assert ran.told.count("\n") == 1
-    assert "digits-try runs already" in ran.told
+    assert "digits-try is already running" in ran.told
 
 
 def test_the_users_tree_shows_results_and_nothing_else(ran):

@@ -130,7 +130,7 @@ def test_results_without_checksums_are_never_current(students, params, result):
 
 def test_other_seeds_are_told(students, params, result):
     result["recipe"]["seeds"] = [7]
-    assert judge(students, result, params).states == ["of other seeds, [7]"]
+    assert judge(students, result, params).states == ["measured with other seeds, [7]"]
 
 
 def test_verified_code_counts_as_far_as_it_was_verified(students, params, result):

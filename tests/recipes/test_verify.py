@@ -89,7 +89,7 @@ def test_same_bytes_verify_the_code_of_their_model_and_of_the_scores(recipe, res
     assert verified["commit"] == "d" * 40
     assert verified["code"] == {"lenet5": "new", "stage evaluate": "new"}
     assert verified["trainings"] == [{"model": "lenet5", "seed": 3}]
-    assert "not spoken for by these trainings: code of stage teach" in capsys.readouterr().out
+    assert "not verified by these trainings: code of stage teach" in capsys.readouterr().out
     assert f"verified at commit `{'d' * 12}`" in (recipe.root / recipe.page).read_text()
 
 

@@ -89,7 +89,9 @@ def test_a_workspace_that_was_half_made_is_made_anew(project):
 
 def test_the_second_of_two_runs_is_told(project):
     with workspace("try", committed(project), project):
-        with pytest.raises(ValueError, match="try runs already, in .*: wait for it, or end it"):
+        with pytest.raises(
+            ValueError, match="try is already running in .*: wait for it, or end it"
+        ):
             with workspace("try", committed(project), project):
                 pass
         with workspace("another", committed(project), project):
@@ -121,7 +123,7 @@ def test_a_child_that_outlives_its_run_keeps_the_workspace(project):
     with workspace("try", committed(project), project) as place:
         child = subprocess.Popen(["sleep", "60"], pass_fds=[place.lock])
     try:
-        with pytest.raises(ValueError, match="runs already"):
+        with pytest.raises(ValueError, match="is already running"):
             with workspace("try", committed(project), project):
                 pass
     finally:
@@ -138,7 +140,9 @@ def test_names_with_dots_are_two(project):
 def test_who_runs_already_is_named(project):
     with workspace("try", committed(project), project) as place:
         with subprocess.Popen(["sleep", "60"], cwd=place.folder) as left:
-            with pytest.raises(ValueError, match=rf"runs already, in .* \(processes {left.pid}\)"):
+            with pytest.raises(
+                ValueError, match=rf"is already running in .* \(processes {left.pid}\)"
+            ):
                 with workspace("try", committed(project), project):
                     pass
             left.kill()

@@ -39,16 +39,15 @@ def test_what_was_found_is_said_and_names_are_escaped(make_run):
     assert "3 labels were corrected ( data.corrections ) and 1 training image left out" in text
     assert "7 of a training and a test image, 0 within the training images" in text
     assert (
-        "2 of all pairs have two labels. data.duplicates: drop would leave out 6 training images" in text
+        "2 of all pairs have two labels. data.duplicates: drop would leave out 6 training images"
+        in text
     )
     assert r"train <i>a\x1b</i>" in text and "<i>a" not in html
     assert "Dark: 9 images, the first of them:" in text and "train night" in text
     markdown = render_pages(read_results(params)).markdown
     assert "- Pairs of copies: 7 of a training and a test image, 0 within" in markdown
     assert "- Odd images: 9 dark\n" in markdown
-    assert (
-        "- Before training: 3 labels corrected, 1 training image dropped as copies." in markdown
-    )
+    assert "- Before training: 3 labels corrected, 1 training image dropped as copies." in markdown
     assert "All classes have about the same number of training images, 20" in text
 
 

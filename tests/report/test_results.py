@@ -77,6 +77,6 @@ def test_a_missing_artifact_is_one_clear_line(make_run, path):
 
 def test_artifacts_of_other_seeds_are_refused(make_run, make_params):
     make_run(seeds=[0])
-    with pytest.raises(ValueError, match="selection.json is of other seeds than params.yaml"):
+    with pytest.raises(ValueError, match="selection.json has other seeds than params.yaml"):
         read_results(make_params(seeds=[1]))
     assert list(read_json(paths.SELECTION)) == ["0"]

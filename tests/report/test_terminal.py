@@ -40,7 +40,7 @@ def test_one_seed(compare):
     assert head.split() == "A B gain, points 95 % p (Holm) McNemar verdict".split()
     assert row.split()[:3] == ["mlp4", "cnn_c", "-5.00"]
     assert row.endswith("0.500     0.500    no difference shown")
-    assert "McNemar's exact test, of one training each" in last
+    assert "McNemar's exact test, for one training of each" in last
     # Right on the first 20: 2 / 2^16.
     _, _, row, _ = compare("mlp4_patches", "mlp4")
     assert "-40.00" in row and row.endswith("< 0.0001  < 0.0001  mlp4 is better")
@@ -58,7 +58,7 @@ def test_groups(compare):
     assert first == "accuracy, 40 test images in 10 groups, 1 seed" and "McNemar" not in head
     p = stats.ttest_1samp([0] * 5 + [1] * 4 + [0], 0).pvalue
     assert row.endswith(f"{p:.3f}     no difference shown")
-    assert last.startswith("p: Student's paired test over groups of test images, of one training")
+    assert last.startswith("p: Student's paired test over groups of test images, for one training")
 
 
 def test_all_pairs_of_several(compare):
@@ -82,7 +82,9 @@ def test_an_ensemble_of_several_seeds(compare):
     assert "-5.00" in lines[2] and "+5.00" in lines[3] and "+10.00" in lines[4]
     assert lines[2].split()[-4:] == ["–", "no", "difference", "shown"]
     assert "P(A > B)" in lines[1] and "1.00" in lines[4]
-    assert lines[-1] == "An ensemble has the trainings of 2 seeds, whose mean it is compared with."
+    assert (
+        lines[-1] == "Each ensemble joins the trainings of 2 seeds and is compared with their mean."
+    )
 
 
 def test_losses_are_in_nats(compare):

@@ -73,7 +73,7 @@ def test_a_value_that_the_run_did_not_give_is_told(project):
     headline, _ = history(project.root, [])
     assert [(p.gain, p.verdict) for p in headline.points] == [
         (None, None),
-        (None, "not as dvc.lock"),
+        (None, "differs from dvc.lock"),
     ]
 
 

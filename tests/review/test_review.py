@@ -211,7 +211,7 @@ def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
     project.write("dvc.lock", f"    outs:\n    - path: metrics/summary.json\n      md5: {'0' * 32}")
     found = {row.name: row.reason for row in between(project, base).rows}
     for name in ("headline", "ensemble"):
-        assert "metrics/summary.json is not the one that dvc.lock names" in found[name]
+        assert "metrics/summary.json does not match dvc.lock" in found[name]
 
 
 def lock_of(project, code: str = "a") -> str:
@@ -248,7 +248,7 @@ def test_what_changed_and_was_not_run_is_not_comparable(project, what):
     else:
         project.write("src/thumbnets/x.py", "x = 2\n")
     (reason,) = unrun(project, base)
-    assert f"{what} of " in reason and "was changed and not run: run `dvc repro`" in reason
+    assert f"{what} of " in reason and "was changed but not run: run `dvc repro`" in reason
     project.write("dvc.lock", lock_of(project, "b"))
     assert unrun(project, base) == {None}
 
@@ -287,7 +287,7 @@ def test_a_run_that_was_cut_short_is_not_comparable(project, end):
     (reason,) = unrun(project, base)
     assert (reason is None) == (end == "whole")
     half = project.git("rev-parse", "HEAD")
-    assert end == "whole" or f"the run of {half[:10]} did not come to its end" in reason
+    assert end == "whole" or f"the run of {half[:10]} did not finish" in reason
     project.write("dvc.lock", "")
     assert unrun(project, half) == {reason}  # and as a base
 

@@ -27,7 +27,7 @@ def demo(arguments: argparse.Namespace) -> None:
 
 def add_demo(parser: argparse.ArgumentParser) -> None:
     """Arguments of `demo`."""
-    which = "a file of weights (default: all models of the run, and the ensemble)"
+    which = "a weights file (default: all models of the run, and the ensemble)"
     parser.add_argument("--model", type=Path, help=which)
     parser.add_argument("--port", type=int, default=8765, help="default: 8765; 0: any free one")
 
@@ -40,7 +40,7 @@ def _models(file: Path | None) -> dict[str, str | Path]:
     """
     if file is not None:
         if not file.is_file():
-            raise ValueError(f"{file} not found: name a file of weights, .safetensors.")
+            raise ValueError(f"{file} not found: name a weights file, .safetensors.")
         return {file.name: file}
     params = load_params()
     models: dict[str, str | Path] = {

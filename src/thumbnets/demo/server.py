@@ -56,7 +56,9 @@ class DemoServer(ThreadingHTTPServer):
             ValueError: The model does not exist, or the content is not a picture.
         """
         if model not in self.models:
-            raise ValueError(f"There is no model of that name: {', '.join(self.models)}.")
+            raise ValueError(
+                f"There is no model {model!r}: choose one of {', '.join(self.models)}."
+            )
         with self._lock:
             if model not in self._loaded:
                 self._loaded[model] = load(self.models[model])
@@ -91,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_ours():
             return
         if not length.isdecimal() or int(length) > LARGEST:
-            self._send_json({"error": f"A picture has at most {LARGEST >> 20} MiB."})
+            self._send_json({"error": f"A picture may have at most {LARGEST >> 20} MiB."})
             self.close_connection = True  # else the unread rest would be taken for a request
             return
         content = self.rfile.read(int(length))

@@ -12,7 +12,7 @@ from thumbnets.messages import shorten
 from thumbnets.params import load_params
 from thumbnets.watched import check_watched
 
-NO_PROJECT = "No project here: go to a folder of one, which has dvc.yaml at its root."
+NO_PROJECT = "No project here: go to a folder of a project, which has dvc.yaml at its root."
 
 
 def examine(root: Path, cache: Path) -> list[Finding]:
@@ -37,7 +37,7 @@ def _found(what: str, check: Callable[[], list[Finding]]) -> list[Finding]:
         return check()
     except Exception as error:  # anything, such as the effects of missing libraries
         problem = f"{what} can't be examined: {type(error).__name__}: {shorten(str(error))}"
-        return [Finding(problem, "mend what is found beside it, or make install")]
+        return [Finding(problem, "repair the other findings first, or make install")]
 
 
 def _of_params(root: Path) -> list[Finding]:
@@ -65,7 +65,7 @@ def doctor(arguments: argparse.Namespace) -> None:
     for finding in found:
         if arguments.fix and finding.mend:
             finding.mend()
-            print(f"mended: {finding.problem}")
+            print(f"repaired: {finding.problem}")
             continue
         broken += finding.broken
         print(f"{'broken' if finding.broken else 'note'}: {finding.problem}")
@@ -84,11 +84,13 @@ def mend_locks(root: Path) -> None:
     for finding in [*state.rwlock(root), *state.lock_file(root)]:
         if finding.mend:
             finding.mend()
-            print(f"mended: {finding.problem}")
+            print(f"repaired: {finding.problem}")
         elif finding.broken:
             raise ValueError(f"{finding.problem}: {finding.remedy}.")
 
 
 def add_doctor(parser: argparse.ArgumentParser) -> None:
     """Add the options of `doctor`."""
-    parser.add_argument("--fix", action="store_true", help="mend what can lose no result")
+    parser.add_argument(
+        "--fix", action="store_true", help="repair what can be repaired without losing results"
+    )

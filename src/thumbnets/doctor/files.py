@@ -47,7 +47,7 @@ def weights(root: Path, cache: Path) -> list[Finding]:
 
 
 def _altered(what: str, remedy: str) -> Finding:
-    return Finding(f"{what} is altered: not the bytes that dvc.lock names", remedy)
+    return Finding(f"{what} is altered: its bytes do not match dvc.lock", remedy)
 
 
 def _is_whole(copy: Path) -> bool:
@@ -96,7 +96,7 @@ def room(root: Path, cache: Path) -> list[Finding]:
     spare = sum(size for file, size in objects.items() if file not in used)
     told = (
         f"DVC's cache holds {_megabytes(sum(objects.values()))}, of which {_megabytes(spare)} are "
-        f"of other runs; {_megabytes(free)} of the disk are free"
+        f"from other runs; {_megabytes(free)} of the disk are free"
     )
     short = free < _LITTLE
     frees = "dvc gc --workspace (other commits and experiments lose their files)"

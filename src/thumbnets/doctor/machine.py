@@ -59,7 +59,7 @@ def images(params: Params) -> list[Finding]:
     if not data.own or not paths.RAW.resolve().is_relative_to(Path(data.path).resolve()):
         return []
     problem = f"data.path, {data.path}, holds {paths.RAW}, which the pipeline itself writes"
-    return [Finding(problem, "move the images into a folder of their own, and name that")]
+    return [Finding(problem, "move the images to a folder of their own, and set data.path to it")]
 
 
 def remote(root: Path) -> list[Finding]:
@@ -80,7 +80,9 @@ def remote(root: Path) -> list[Finding]:
     except (DvcException, OSError, ValueError, ImportError) as error:
         problem = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "dvc remote modify (dvc remote list shows it)"
-        return [Finding(f"the remote of DVC refuses: {problem}", remedy)]
+        return [Finding(f"the DVC remote failed: {problem}", remedy)]
     if same:
         return []
-    return [Finding("the remote of DVC gives other bytes than it was given", "dvc remote list")]
+    return [
+        Finding("the DVC remote returns other bytes than were written to it", "dvc remote list")
+    ]

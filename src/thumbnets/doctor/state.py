@@ -22,14 +22,14 @@ from thumbnets.review.git import git, read_blobs
 from thumbnets.review.stale import is_whole, were_run
 from thumbnets.yaml_files import read_yaml
 
-OTHER_RUN = f"of another run than {paths.LOCK} says"
+OTHER_RUN = f"not from the run in {paths.LOCK}"
 _LISTS = ("deps", "outs")
 _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of an unresolved merge conflict
 _CUT_SHORT = Finding(
-    f"the run of {paths.LOCK} did not come to its end: results may be of the one before",
+    f"the run in {paths.LOCK} did not finish: results may be from the run before",
     "dvc repro",
     broken=False,
 )
@@ -44,7 +44,9 @@ def rwlock(root: Path) -> list[Finding]:
         problem = f"{_RWLOCK} is cut off: a run was killed while DVC wrote it"
     elif dead := sorted(holder for holder in holders if _has_ended(*holder)):
         process, command = dead[0]
-        problem = f"{_RWLOCK} is of a killed run, `{shorten(command)}`: process {process} has ended"
+        problem = (
+            f"{_RWLOCK} is from a killed run, `{shorten(command)}`: process {process} has ended"
+        )
     else:
         return []
     return [Finding(problem, f"rm {_RWLOCK}", lambda: _remove_rwlock(root))]
@@ -130,21 +132,21 @@ def _remove_rwlock(root: Path) -> None:
         try:
             fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ValueError(f"{_RWLOCK} is being written by a run: wait for its end.") from None
+            raise ValueError(f"{_RWLOCK} is being written by a run: wait until it ends.") from None
         holders = _holders(root)
         if holders is None or not _running(root):
             (root / _RWLOCK).unlink(missing_ok=True)
         elif kept := [holder for holder in holders if _has_ended(*holder)]:
             raise ValueError(
-                f"{_RWLOCK} is of a killed run, process {kept[0][0]}, and of a live one, process "
-                f"{_running(root)[0][0]}: wait for its end."
+                f"{_RWLOCK} is from a killed run, process {kept[0][0]}, and a live one, process "
+                f"{_running(root)[0][0]}: wait until that ends."
             )
 
 
 def conflicts(root: Path) -> list[Finding]:
     """Params and blocks with unresolved merge conflicts."""
     files = [*root.glob(str(paths.PARAMS)), *sorted((root / paths.ZOO).glob("*.yaml"))]
-    remedy = "choose in it what is to hold, git add it, git commit, then dvc repro"
+    remedy = "resolve the conflict, git add it, git commit, then dvc repro"
     return [
         finding
         for file in files
@@ -155,7 +157,9 @@ def conflicts(root: Path) -> list[Finding]:
 
 
 def _conflict(name: str, text: str, remedy: str) -> list[Finding]:
-    return [Finding(f"{name} has marks of a conflict", remedy)] if _MARKS.search(text) else []
+    return (
+        [Finding(f"{name} has unresolved merge conflicts", remedy)] if _MARKS.search(text) else []
+    )
 
 
 def lock_file(root: Path) -> list[Finding]:
@@ -174,9 +178,9 @@ def lock_file(root: Path) -> list[Finding]:
     if running := _running(root):
         process, command = running[0]
         problem = f"{paths.LOCK} {said} while `{shorten(command)}` runs, process {process}"
-        return [Finding(problem, "wait for its end")]
+        return [Finding(problem, "wait until it ends")]
     if still_written:
-        return [Finding(f"{paths.LOCK} {said} while a run of DVC is alive", "wait for its end")]
+        return [Finding(f"{paths.LOCK} {said} while a run of DVC is alive", "wait until it ends")]
     problem = f"{paths.LOCK} {said}: a run was killed while DVC wrote it"
     if committed is None:  # DVC's run-cache knows what was run
         return [Finding(problem, f"rm {paths.LOCK} && dvc repro", path.unlink)]
@@ -230,7 +234,7 @@ def metrics(root: Path) -> list[Finding]:
                 continue  # DVC keeps the entries of models that have left the pool
         file = root / path
         if not file.is_file():
-            found.append(Finding(f"{path} is missing, which {paths.LOCK} names", "dvc repro"))
+            found.append(Finding(f"{path}, named in {paths.LOCK}, is missing", "dvc repro"))
         elif md5(file) != expected:
             found.append(Finding(f"{path}: {OTHER_RUN}", "dvc repro"))
     return found
@@ -287,5 +291,5 @@ def params(root: Path) -> list[Finding]:
     except ValueError:
         changed = b""
     drop = f", or to drop the change: git checkout HEAD -- {paths.PARAMS}" if changed else ""
-    problem = f"{paths.PARAMS} is not what {paths.LOCK} and the results are of: it was not run"
+    problem = f"{paths.PARAMS} was not run: {paths.LOCK} and the results are from other params"
     return [Finding(problem, f"dvc repro{drop}", broken=False)]

@@ -34,19 +34,23 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="say what would be trained, and train nothing"
     )
     parser.add_argument(
-        "--detach", action="store_true", help="return once all is submitted; later, train again"
+        "--detach", action="store_true", help="return once all is submitted; run train again later"
     )
 
 
 def add_launch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where trainings run, how many at once, and with what."""
-    parser.add_argument("--jobs", type=int, help="trainings at once (default: as machines allow)")
+    parser.add_argument("--jobs", type=int, help="trainings at once (default: as many as fit)")
     parser.add_argument(
-        "--on", choices=list(BACKENDS), help="where (default: local, or where jobs still are)"
+        "--on",
+        choices=list(BACKENDS),
+        help="where to train (default: local, or where jobs still run)",
     )
-    parser.add_argument("--minutes", type=int, help="longest time of a Slurm job (default: 60)")
-    parser.add_argument("--bundle", type=int, help="trainings a job (default: a job takes minutes)")
-    parser.add_argument("--gpus", type=float, help="GPUs a training; 0.25: four share one")
+    parser.add_argument("--minutes", type=int, help="time limit of a Slurm job (default: 60)")
+    parser.add_argument(
+        "--bundle", type=int, help="trainings per job (default: a job takes minutes)"
+    )
+    parser.add_argument("--gpus", type=float, help="GPUs per training; 0.25: four share one")
     parser.add_argument(
         "--per-gpu", type=int, help="trainings that share a GPU here (default: 1, or as --jobs)"
     )
@@ -55,7 +59,7 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=_option,
         metavar="KEY=VALUE",
-        help="of the cluster, as partition=gpu; launch.toml may hold them",
+        help="option of the cluster, such as partition=gpu; launch.toml may set it, too",
     )
 
 
@@ -79,7 +83,7 @@ def train(arguments: argparse.Namespace) -> None:
     request = _request(name, arguments, params)
     backend = create_backend(name, request)
     if arguments.detach and not backend.detaches:
-        raise ValueError(f"--detach: --on {name} ends its trainings with the command.")
+        raise ValueError(f"--detach: trainings of --on {name} end with the command.")
     bundle = arguments.bundle or (1 if name == "local" else None)
     store = project_store(request.environment.get("THUMBNETS_DEVICE"))
     mend_locks(Path.cwd())
@@ -109,7 +113,7 @@ def train(arguments: argparse.Namespace) -> None:
             failed += its_failed
     except KeyboardInterrupt:
         stopped = "Stopped: the same command resumes from the last checkpoints."
-        going_on = "The jobs go on: `thumbnets jobs --cancel` ends them."
+        going_on = "The jobs continue: `thumbnets jobs --cancel` ends them."
         print(going_on if backend.detaches else stopped, file=sys.stderr)
         raise
     note_seconds(trainings, store)
@@ -150,14 +154,16 @@ def check_launch_options(arguments: argparse.Namespace) -> None:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} must be 1 or more, got {value}.")
     if arguments.per_gpu and arguments.on not in (None, "local"):
-        raise ValueError(f"--per-gpu: only here; --on {arguments.on} shares a GPU by --gpus 0.25.")
+        raise ValueError(
+            f"--per-gpu is for this machine: with --on {arguments.on} use --gpus 0.25."
+        )
     if arguments.gpus is not None and not 0 <= arguments.gpus < math.inf:
         raise ValueError(f"--gpus must be 0 or more, got {arguments.gpus:g}.")
 
 
 def _request(name: str, arguments: argparse.Namespace, params: Params) -> Request:
     if arguments.minutes and name != "slurm":
-        raise ValueError(f"--minutes: --on {name} sets jobs no time.")
+        raise ValueError(f"--minutes: jobs of --on {name} have no time limit.")
     threads = max(params.settings[model].train.threads for model in params.run)
     device = launched_device(name, arguments)
     return Request(
@@ -253,7 +259,7 @@ def _tell_plan(
     hours, unknown = device_hours(left, request.threads if on_cores else request.gpus or 1)
     unit = "core hours" if on_cores else "GPU hours"
     time = f"about {hours:.2f} {unit}" + (f" and {unknown} of unknown length" if unknown else "")
-    after = ", beside those that begin with an encoder" if encoders else ""
+    after = ", without those that start from an encoder" if encoders else ""
     print(f"{len(left)} of {len(trainings)} trainings to do in {len(jobs)} jobs, {time}{after}")
 
 
@@ -270,18 +276,18 @@ def _tell_machines(trainings: Sequence[Training], store: Store) -> None:
     here = runtime.accepted_device()
     if trainings and store.device not in (here, runtime.device_type()):
         print(
-            f"These are of {store.device}, and `dvc repro` takes those of {here}: set "
+            f"These were trained on {store.device}, but `dvc repro` accepts only {here}: set "
             f"THUMBNETS_ACCEPT={store.device} for it."
         )
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
     """Add the options of `thumbnets jobs`."""
-    parser.add_argument("--cancel", action="store_true", help="end them all; checkpoints stay")
+    parser.add_argument("--cancel", action="store_true", help="end all jobs; checkpoints stay")
 
 
 def jobs(arguments: argparse.Namespace) -> None:
-    """Show submitted jobs: id, state, last epoch, log file; or end them."""
+    """Show submitted jobs (id, state, last epoch, log file), or end them."""
     found = read_jobs()
     if not found:
         print("No jobs were submitted from here.")

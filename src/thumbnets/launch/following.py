@@ -118,7 +118,7 @@ def failures(job: Job, reason: str, store: Store) -> tuple[list[str], list[Train
         begin = f"error: {one.title}: "
         said = [line.removeprefix("error: ") for line in lines if line.startswith(begin)]
         faults = [line for line in lines if "error: " in line and ", seed " not in line]
-        last = (faults or lines or ["it has ended and printed nothing"])[-1]
+        last = (faults or lines or ["it ended without output"])[-1]
         why = reason or last
         sentence = said[-1] if said else f"{one.title}: {shorten(why)}"
         where = "" if job.backend == "local" else f" (job {job.id}, {job.log})"

@@ -28,7 +28,7 @@ class Local(Queued):
         if request.options:
             raise ValueError(f"--option {next(iter(request.options))}: not for --on local.")
         if request.gpus:
-            raise ValueError("--gpus: not for --on local, where --per-gpu 4 packs four.")
+            raise ValueError("--gpus: not for --on local: --per-gpu 4 runs four on a GPU.")
         self._places: list[str | None] = self._devices(request)
         self.jobs = len(self._places)
         self.environment = {**os.environ, "PYTHONPATH": "src", **request.environment}

@@ -44,12 +44,12 @@ def unpack(parcel: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
         listed = [(name, one["length"], one["sha256"]) for name, one in content["files"].items()]
         about = dict(content["about"])
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise ValueError("what was sent back is no training, or a damaged one") from None
+        raise ValueError("the returned data is not a training, or is damaged") from None
     files = {}
     for name, length, sha256 in listed:
         files[name], rest = rest[:length], rest[length:]
         if hashlib.sha256(files[name]).hexdigest() != sha256:
-            raise ValueError(f"{name} that was sent back is damaged (SHA-256)")
+            raise ValueError(f"the returned {name} is damaged (SHA-256)")
     return files, about
 
 
@@ -67,7 +67,7 @@ def put_parcel(parcel: bytes, store: Store, key: str, names: set[str]) -> None:
     """
     files, about = unpack(parcel)
     if files.keys() != names:
-        raise ValueError(f"what was sent back has other files: {', '.join(files) or 'none'}")
+        raise ValueError(f"the returned data has other files: {', '.join(files) or 'none'}")
     with TemporaryDirectory() as folder:
         places = {name: Path(folder, name) for name in files}
         for name, place in places.items():

@@ -197,7 +197,7 @@ def _checked(options: Mapping[str, object]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for key, value in options.items():
         if key not in _OPTIONS:
-            raise ValueError(f"--option {key}: --on ray has {', '.join(_OPTIONS)}.")
+            raise ValueError(f"--option {key}: the options of --on ray are {', '.join(_OPTIONS)}.")
         try:
             if key == "shared":
                 checked[key] = {"true": True, "false": False}[str(value).lower()]
@@ -239,8 +239,8 @@ def _reason(error: Exception) -> str:
     known = {
         "OutOfMemoryError": OUT_OF_MEMORY,
         "TaskCancelledError": "was cancelled",
-        "WorkerCrashedError": "its process was killed: `thumbnets train` again",
-        "NodeDiedError": "its node failed: `thumbnets train` again",
+        "WorkerCrashedError": "its process was killed: run `thumbnets train` again",
+        "NodeDiedError": "its node failed: run `thumbnets train` again",
     }
     return known.get(name) or shorten(text) or name
 

@@ -27,8 +27,8 @@ _ADVICE = {
     "OUT_OF_MEMORY": OUT_OF_MEMORY,
     "TIMEOUT": OUT_OF_TIME,
     "CANCELLED": "was cancelled",
-    "NODE_FAIL": "its node failed: `thumbnets train` again",
-    "PREEMPTED": "was preempted: `thumbnets train` again",
+    "NODE_FAIL": "its node failed: run `thumbnets train` again",
+    "PREEMPTED": "was preempted: run `thumbnets train` again",
 }
 _WAITS = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "SUSPENDED"}
 
@@ -134,7 +134,7 @@ class Slurm:
         if self.request.gpus:
             if self.request.gpus != int(self.request.gpus):
                 raise ValueError(
-                    f"--gpus {self.request.gpus:g}: Slurm gives whole GPUs: --gpus 1, or "
+                    f"--gpus {self.request.gpus:g}: Slurm gives only whole GPUs: use --gpus 1, or "
                     "--option gres=shard:1 where the cluster has shares."
                 )
             known["gpus_per_node"] = int(self.request.gpus)
@@ -155,7 +155,9 @@ def _texts(name: str, value: object, separator: str) -> list[str]:
     """
     texts = value.split(separator) if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"--on slurm: {name} must be a text or a list of texts, got {value!r}.")
+        raise ValueError(
+            f"--on slurm: {name} must be a string or a list of strings, got {value!r}."
+        )
     return list(texts)
 
 

@@ -25,8 +25,8 @@ from thumbnets.store import Store, project_store, training_files, training_key
 from thumbnets.training.settings import ModelSettings
 
 UNDER_WAY = "under way in"  # `following.failures` looks for it in the log
-OUT_OF_MEMORY = "out of memory: more by --option mem_gb=N, or a smaller batch_size"
-OUT_OF_TIME = "out of time: more by --minutes; it goes on from its checkpoint"
+OUT_OF_MEMORY = "out of memory: use --option mem_gb=N for more, or a smaller batch_size"
+OUT_OF_TIME = "out of time: raise --minutes; it continues from its checkpoint"
 
 
 class OutOfTime(BaseException):

@@ -35,7 +35,7 @@ def add_commands(command: Command) -> None:
     running.add_argument(
         "files", nargs="+", type=Path, metavar="RECIPE", help="DATASET/NAME or its file"
     )
-    running.add_argument("--seeds", type=_seeds, help="in place of the recipe's, as 0,1,2")
+    running.add_argument("--seeds", type=_seeds, help="instead of the recipe's, such as 0,1,2")
     add_launch_options(running)
     running.add_argument(
         "--dry-run", action="store_true", help="say what would be trained, and train nothing"
@@ -48,26 +48,30 @@ def add_commands(command: Command) -> None:
     )
     verifying = command(verify)
     verifying.add_argument(
-        "recipe", nargs="?", type=Path, metavar="RECIPE", help="or the default run"
+        "recipe",
+        nargs="?",
+        type=Path,
+        metavar="RECIPE",
+        help="DATASET/NAME or its file (default: the default run)",
     )
     verifying.add_argument(
-        "--trainings", type=int, help="how many, the cheapest first (default: 1)"
+        "--trainings", type=int, help="how many to repeat, cheapest first (default: 1)"
     )
     verifying.add_argument(
         "--tolerance",
         type=float,
         metavar="POINTS",
-        help="difference of accuracies that passes (default: three times the sd over seeds)",
+        help="largest difference in accuracy that passes (default: three times the sd over seeds)",
     )
     verifying.add_argument(
         "--files",
         action="store_true",
-        help="hash outputs and cached copies against dvc.lock instead",
+        help="check outputs and cached copies against dvc.lock instead",
     )
 
 
 def recipe(arguments: argparse.Namespace) -> None:
-    """Run recipes, each in a workspace of its own; results are written beside them."""
+    """Run recipes, each in its own workspace, and write the results beside them."""
     from thumbnets.recipes.run import run_recipe
 
     root = Path.cwd()
@@ -93,7 +97,9 @@ def _tell_trainings(file: RecipeFile, seeds: list[int] | None, device: str | Non
 
     found = planned(file, seeds, device)
     for training in found.trainings:
-        state = {True: "cached", False: "to train", None: "after its encoder"}[training.cached]
+        state = {True: "cached", False: "to train", None: "not known before its encoder"}[
+            training.cached
+        ]
         print(f"{training.model}, seed {training.seed}: {state}")
     hours = found.core_hours
     time = "" if hours is None else f", about {hours:.1f} core hours"
@@ -134,7 +140,7 @@ def _judged(file: RecipeFile, params: Params) -> str:
 
 
 def verify(arguments: argparse.Namespace) -> None:
-    """Repeat some trainings of a result and compare bytes, or hash files: exit 1 if they differ."""
+    """Repeat some trainings and compare bytes, or check files; exit with 1 if any differ."""
     from thumbnets.recipes.files import check_files
     from thumbnets.recipes.verify import OTHER, verify_default, verify_recipe
 
@@ -159,4 +165,4 @@ def _seeds(text: str) -> list[int]:
     try:
         return [int(seed) for seed in text.strip("[]").split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be numbers as 0,1,2, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be numbers such as 0,1,2, got {text!r}") from None

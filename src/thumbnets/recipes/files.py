@@ -36,9 +36,9 @@ class Checked:
     missing: list[str]
 
     def __str__(self) -> str:
-        told = f"{self.hashed} files hashed, {len(self.faults)} are not as locked"
+        told = f"{self.hashed} files checked, {len(self.faults)} not as in dvc.lock"
         if self.missing:
-            told += f"; not there: {listed(self.missing, 1)} (dvc checkout)"
+            told += f"; missing: {listed(self.missing, 1)} (dvc checkout)"
         return "\n".join([*self.faults, told])
 
 
@@ -59,7 +59,7 @@ def check_files(root: Path) -> Checked:
     there = [place for place in places if place[0].is_file()]
     for file, checksum, name in tqdm(there, "hashing", unit="file", leave=False, disable=None):
         if md5(file) != checksum:
-            faults.append(f"{name} is not what dvc.lock says: remove {file} and run `dvc repro`.")
+            faults.append(f"{name} does not match dvc.lock: remove {file} and run `dvc repro`.")
     left = _left_behind(root, outputs)
     named = {name: file for file, _, name in places if not file.is_relative_to(cache)}
     gone = [name for name, file in named.items() if name not in left and not file.is_file()]

@@ -65,7 +65,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
     by_id = {file.id: (file, result) for file, result in results.items()}
     for name in (_QUICK, _BEST):
         if name not in by_id:
-            raise ValueError(f"recipes/{name}.yaml is missing, of which README.md has a table.")
+            raise ValueError(f"recipes/{name}.yaml is missing, but README.md has its table.")
     quick, best = by_id[_QUICK], by_id[_BEST]
     trained = best[1]["models"] if best[1] else ()
     longer = {name.rpartition("_")[0]: name for name in trained}  # cnn_b: cnn_b_best

@@ -51,7 +51,9 @@ class Goal(Checked):
     @model_validator(mode="after")
     def _can_be_reached(self) -> "Goal":
         if self.metric != "nll" and not 0 <= self.value <= 1:
-            raise ValueError(f"value must be a fraction from 0 to 1, as 0.92, got {self.value:g}")
+            raise ValueError(
+                f"value must be a fraction from 0 to 1, such as 0.92, got {self.value:g}"
+            )
         return self
 
     def reached_by(self, mean: float) -> bool:

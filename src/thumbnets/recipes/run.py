@@ -103,7 +103,7 @@ def check_teacher(teacher: RecipeFile) -> None:
         raise ValueError(f"{teacher.teacher} is missing: {remedy}")
     known = read_json(teacher.root / teacher.result).get("teacher") if has_result(teacher) else None
     if known and sha256(path) != known:
-        raise ValueError(f"{teacher.teacher} is not the one of {teacher.result}: {remedy}")
+        raise ValueError(f"{teacher.teacher} does not match {teacher.result}: {remedy}")
 
 
 def has_result(file: RecipeFile) -> bool:

@@ -80,7 +80,7 @@ def _states(file: RecipeFile, result: Mapping[str, Any], params: Params) -> list
 
 def _other_seeds(file: RecipeFile, result: Mapping[str, Any]) -> list[str]:
     seeds = result["recipe"]["seeds"]
-    return [f"of other seeds, {seeds}"] if seeds != file.recipe.seeds else []
+    return [f"measured with other seeds, {seeds}"] if seeds != file.recipe.seeds else []
 
 
 def differences(then: Basis, now: Basis) -> list[str]:

@@ -130,7 +130,7 @@ def _check_device(file: RecipeFile, devices: str) -> None:
     """
     if (here := runtime.device_type()) not in devices.split(", "):
         raise ValueError(
-            f"{file.result} was trained on {devices}, whose bytes are others than those of {here}: "
+            f"{file.result} was trained on {devices}, where bytes differ from those of {here}: "
             "verify it on such a machine, or compare accuracies by --tolerance POINTS."
         )
 
@@ -266,4 +266,4 @@ def mark_verified(
     if left := [
         n for n in now["code"] if n not in proved and then["code"].get(n) != now["code"][n]
     ]:
-        print(f"not spoken for by these trainings: code of {', '.join(left)}")
+        print(f"not verified by these trainings: code of {', '.join(left)}")

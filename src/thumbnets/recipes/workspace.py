@@ -138,7 +138,8 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
-                f"{name} runs already, in {folder}{_of_processes(folder)}: wait for it, or end it."
+                f"{name} is already running in {folder}{_of_processes(folder)}: wait for it, or "
+                "end it."
             ) from None
         new = not folder.exists()
         _check_out(folder, commit, root)
@@ -210,7 +211,7 @@ def cache_of(root: Path) -> Path:
     with contextlib.chdir(root):
         cache = runtime.dvc_cache()
         if cache is None:
-            raise ValueError(f"{root} is no DVC project: it has no .dvc.")
+            raise ValueError(f"{root} is not a DVC project: it has no .dvc.")
         return cache.resolve()
 
 

@@ -197,11 +197,11 @@ def _check_seeds(
 ) -> None:
     """Refuse artifacts of a run with other seeds."""
     if selection.keys() != groups_of(params.seeds, params.ensemble.seeds).keys():
-        raise ValueError(f"{paths.SELECTION} is of other seeds than params.yaml: run `dvc repro`.")
+        raise ValueError(f"{paths.SELECTION} has other seeds than params.yaml: run `dvc repro`.")
     for model, of_model in predictions.items():
         if of_model.seeds != params.seeds:
             path = paths.test_predictions(params.slots[model])
-            raise ValueError(f"{path} is of other seeds than params.yaml: run `dvc repro`.")
+            raise ValueError(f"{path} has other seeds than params.yaml: run `dvc repro`.")
 
 
 def _mean_curve(slot: str, seeds: list[int]) -> Curve:

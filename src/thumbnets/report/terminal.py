@@ -56,9 +56,9 @@ def explanation(metric: str, seeds: int, *, grouped: bool = False) -> str:
     if seeds == 1:
         test = "McNemar's exact test" if exact else "Student's paired test"
         test += " over groups of test images" * grouped
-        return f"p: {test}, of one training each: it does not cover new trainings."
+        return f"p: {test}, for one training of each: it does not cover new trainings."
     both = f"p: paired test over {sample} and seeds."
-    return f"{both} McNemar: median of seeds." if exact else both
+    return f"{both} McNemar: median over seeds." if exact else both
 
 
 # Columns of the layer table after those of torchsummary: attributes of a cost.

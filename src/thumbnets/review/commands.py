@@ -9,7 +9,7 @@ from thumbnets.review.git import TREE, Snapshot, commit, merge_base
 
 
 def review(arguments: argparse.Namespace) -> None:
-    """Say of each model whether it is better or worse than in another commit, and what changed."""
+    """Say whether each model is better or worse than in another commit, and what changed."""
     from rich.console import Console
 
     from thumbnets.review.comparing import review
@@ -38,13 +38,13 @@ def add_review(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("base", metavar="BASE", help="commit or branch to compare with")
     parser.add_argument("head", metavar="HEAD", nargs="?", help="commit (default: working tree)")
     parser.add_argument(
-        "--margin", type=float, default=0.3, help="points within which two are equal (default 0.3)"
+        "--margin", type=float, default=0.3, help="points that count as equal (default 0.3)"
     )
     parser.add_argument(
         "--fail-on",
         choices=("worse", "unshown", "never"),
         default="never",
-        help="exit with 1 where a model is worse, or neither better nor equal (default never)",
+        help="exit with 1 if a model is worse, or is neither better nor equal (default never)",
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--md", action="store_true", help="Markdown, for a pull request")
@@ -78,7 +78,7 @@ def add_history(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a block, beside headline and ensemble (may be repeated)",
+        help="a block to show besides headline and ensemble (may be repeated)",
     )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--md", action="store_true", help="Markdown")

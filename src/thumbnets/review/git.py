@@ -53,8 +53,8 @@ def commit(root: Path, revision: str) -> str:
         if "not a git repository" in str(error):
             raise
         raise ValueError(
-            f"{revision[:200]!r} is no commit of this repository: fetch it first, as with "
-            "`git fetch origin`."
+            f"{revision[:200]!r} is not a commit of this repository: fetch it first, for "
+            "example by `git fetch origin`."
         ) from None
     return found.decode().strip()
 

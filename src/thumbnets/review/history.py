@@ -208,7 +208,7 @@ def _doubt(commit: str, name: str, blobs: dict[str, bytes]) -> str | None:
     """Why a value is not from the run of its commit; None if it is, or if that is unknown."""
     lock = blobs.get(f"{commit}:./{LOCK}", b"").decode(errors="replace")
     path, content = _of_metrics(commit, name, blobs)
-    return None if is_locked(path, content, lock) else f"not as {LOCK}"
+    return None if is_locked(path, content, lock) else f"differs from {LOCK}"
 
 
 def _json(content: bytes) -> dict[str, Any]:

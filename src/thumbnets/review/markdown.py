@@ -53,13 +53,13 @@ def _sections(review: Review) -> list[Section]:
     if review.changes:
         lines = [_line(_of_change(change)) for change in review.changes]
         head = _table_head(["setting", "before", "after", "blocks"])
-        sections.append(_folded(f"Settings that changed: {len(lines)}", lines, head))
+        sections.append(_folded(f"Changed settings: {len(lines)}", lines, head))
     if review.code:
         lines = [f"- {escaped(part)}" for part in review.code]
-        sections.append(_folded(f"Code that changed: {len(lines)}", lines))
+        sections.append(_folded(f"Changed code: {len(lines)}", lines))
     if review.retrained:
         lines = [f"- {escaped(name)}" for name in review.retrained]
-        title = f"Trainings with other settings or code (dvc.lock): {len(lines)}"
+        title = f"Trainings with changed settings or code (dvc.lock): {len(lines)}"
         sections.append(_folded(title, lines))
     return sections
 

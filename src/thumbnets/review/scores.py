@@ -59,7 +59,7 @@ def read_scores(snapshot: Snapshot, name: str, headline: str, problem: str | Non
     correct = _correct(snapshot, f"metrics/correct/{name}.json", problems)
     if correct and accuracy is not None and abs(correct.table.mean() - accuracy) > _CLOSE:
         problems.append(
-            f"{path} and metrics/correct/{name}.json in {snapshot.short} are of different runs: "
+            f"{path} and metrics/correct/{name}.json in {snapshot.short} are from different runs: "
             "run `dvc repro` and commit both"
         )
     known = correct.model if correct else headline if name == HEADLINE else name
@@ -115,8 +115,7 @@ def _check_locked(snapshot: Snapshot, path: str, problems: list[str]) -> None:
     encoded = None if content is None else content.encode()
     if not is_locked(path, encoded, snapshot.lock):
         problems.append(
-            f"{path} is not the one that dvc.lock names in {snapshot.short}: run `dvc repro` "
-            "and commit both"
+            f"{path} does not match dvc.lock in {snapshot.short}: run `dvc repro` and commit both"
         )
 
 

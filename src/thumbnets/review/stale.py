@@ -44,8 +44,8 @@ def cut_short(snapshot: Snapshot) -> str | None:
     """Why nothing of a commit can be compared if its run did not finish; None if it did."""
     if is_whole(snapshot.lock):
         return None
-    problem = f"the run of {snapshot.short} did not come to its end"
-    return f"{problem}, so its metrics may be of the run before: {snapshot.remedy}"
+    problem = f"the run of {snapshot.short} did not finish"
+    return f"{problem}, so its metrics may be from the run before: {snapshot.remedy}"
 
 
 def were_run(params: Mapping[str, Any], lock: str) -> bool:
@@ -115,4 +115,4 @@ def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str]) -> bool:
 
 
 def _told(what: str, snapshot: Snapshot) -> str:
-    return f"{what} of {snapshot.short} was changed and not run: {snapshot.remedy}"
+    return f"{what} of {snapshot.short} was changed but not run: {snapshot.remedy}"

@@ -35,6 +35,6 @@ def show(review: Review, console: Console) -> None:
     for change in review.changes:
         blocks = f" ({', '.join(change.blocks)})" if change.blocks else ""
         console.print(Text(f"{change.key}: {change.before} → {change.after}{blocks}"))
-    for title, parts in {"Code": review.code, "Trained anew": review.retrained}.items():
+    for title, parts in {"Code": review.code, "Retrained": review.retrained}.items():
         if parts:
             console.print(Text(f"{title}: {', '.join(parts)}"))

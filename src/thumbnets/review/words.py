@@ -70,10 +70,10 @@ def basis(review: Review) -> str:
     test = f"paired test over {sample} and seeds"
     if max(seeds) == 1:
         alone = f"Student's paired test over {sample}" if grouped else "McNemar's exact test"
-        test = f"{alone} of one training each (a new training may turn out otherwise)"
+        test = f"{alone} for one training of each (a new training may turn out differently)"
     return (
-        f"{said} Gains with their paired 95 % interval; p: {test}, after Holm's correction for the "
-        "rows whose predictions differ. Better or worse is said of p below 0.01."
+        f"{said} Gains have paired 95 % intervals; p: {test}, after Holm's correction for the rows "
+        "whose predictions differ. Better and worse mean p below 0.01."
     )
 
 
