@@ -94,8 +94,8 @@ def test_files_and_arrays_of_any_size_are_read_alike(small_run, tmp_path):
         (np.zeros((2, 8, 8, 2), np.uint8), r"1, 3 or 4 channels, got uint8 \[8, 8, 2\]"),
         (["nowhere.png"], "nowhere.png can't be read as an image"),
         ([b"bytes"], "An image must be a path, an open file or an array .* got bytes"),
-        ([Image.new("L", (8, 8))], r"got Image: np\.asarray\(image\) makes an array"),
-        (Image.new("L", (8, 8)), r"got Image: np\.asarray\(image\) makes an array"),
+        ([Image.new("L", (8, 8))], r"got Image: convert a Pillow image by np\.asarray"),
+        (Image.new("L", (8, 8)), r"got Image: convert a Pillow image by np\.asarray"),
     ],
 )
 def test_what_is_no_image_is_refused(small_run, images, message):

@@ -77,7 +77,7 @@ def test_a_length_that_is_too_long_is_not_read(server):
 
 
 def test_which_models_can_be_chosen(tmp_path):
-    with pytest.raises(ValueError, match=r"none.safetensors not found: name a file of weights"):
+    with pytest.raises(ValueError, match=r"none.safetensors not found: name a weights file"):
         _models(tmp_path / "none.safetensors")
 
 

@@ -102,7 +102,7 @@ def test_cross_validation_and_clones(digits):
         (np.zeros((4, 8, 8)), {"method": "simclr"}, "simclr does not learn classes"),
         (np.zeros((4, 8, 8)), {"seed": -1}, "NetworkClassifier: seed must be 0 or more, got -1"),
         (np.zeros((4, 8, 8)), {"method": {"name": "mil", "target": 1}}, "mil does not learn"),
-        (np.where(np.eye(4, 64), 1e308, -1e308), {}, "span less than a float can"),
+        (np.where(np.eye(4, 64), 1e308, -1e308), {}, "spans more than a float can"),
     ],
 )
 def test_what_is_refused(images, settings, message):
@@ -133,7 +133,7 @@ def test_numbers_of_another_kind_than_in_training_are_refused(digits):
     with pytest.raises(ValueError, match="X must be as in training, uint8, got float64"):
         network.predict(images / 16)
     network = thumbnets.fit(images / 16, labels, epochs=1, arch="lenet_300_100")
-    with pytest.raises(ValueError, match="other numbers than uint8, got uint8"):
+    with pytest.raises(ValueError, match="a dtype other than uint8, got uint8"):
         network.predict_proba(images.astype(np.uint8))
 
 

@@ -54,7 +54,7 @@ def test_what_can_not_be_trained(model_settings, arch, train, message):
         (lambda: None, "must return a torch.nn.Module, got None"),
         (
             lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 5)),
-            r"\[2, 3\] of 2 images, got \[2, 5\]",
+            r"\[2, 3\] for 2 images, got \[2, 5\]",
         ),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(65, 3)), "does not take images of 8 pixels"),
     ],
