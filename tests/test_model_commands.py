@@ -64,7 +64,7 @@ def test_text_names_the_best_and_the_reason_and_fails_in_the_end(photos, command
         *[cell for name, p in expected for cell in (name, f"{p:.4f}")],
     ]
     assert rows[2][:2] == ["photos/c.jpg", "error"] and "cannot identify" in rows[2][2]
-    assert error == "error: 1 of 3 files could not be read: each line says why."
+    assert error == "error: 1 of 3 files could not be read: their lines say why."
 
 
 def test_values_that_fill_a_part_of_16_bits_are_told(photos, command):
