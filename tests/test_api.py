@@ -101,8 +101,10 @@ def test_files_and_arrays_of_any_size_are_read_alike(small_run, tmp_path):
 def test_what_is_no_image_is_refused(small_run, images, message):
     with pytest.raises(ValueError, match=message):
         thumbnets.load("a").predict(images)
-    with pytest.raises(ValueError, match="top must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="top must be a whole number, 1 or more, got 0"):
         thumbnets.load("a").predict(images, top=0)
+    with pytest.raises(ValueError, match=r"top must be a whole number, 1 or more, got 1\.5"):
+        thumbnets.load("a").predict(images, top=1.5)
 
 
 def test_validation_predictions_of_other_classes_are_refused(small_run):

@@ -150,6 +150,28 @@ def test_whole_numbers_do_not_wrap_around(digits, dtype):
         assert network._images(np.full((1, 8, 8), 200, dtype)).max() == 0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "factor", "least"),
+    [
+        (np.float16, 1e-4, 0),  # 255 over the range is beyond float16
+        (np.float16, 8000, -65_000),  # the range is
+        (np.float32, 1e-40, 0),
+    ],
+)
+def test_floats_of_any_range_keep_their_values(digits, dtype, factor, least):
+    images = (digits[0][:40].astype(np.float64) * factor + least).astype(dtype)
+    network = NetworkClassifier(arch="lenet_300_100", epochs=1, settings={"augment": []})
+    found = network.fit(images, digits[1][:40])._images(images)
+    exact = digits[0][:40].reshape(-1, 1, 8, 8) * (255 / 16)
+    assert abs(found - exact).max() <= 1  # float16 holds the images themselves no better
+
+
+def test_equal_pixels_are_black(digits):
+    images = np.full((40, 64), 0.3, np.float32)
+    network = NetworkClassifier(arch="lenet_300_100", epochs=1, settings={"augment": []})
+    assert not network.fit(images, digits[1][:40])._images(images).any()
+
+
 def test_the_defaults_are_those_of_the_params(root):
     assert YAML(typ="safe").load((root / "params.yaml").read_text())["train"] == DEFAULTS
 

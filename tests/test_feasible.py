@@ -69,10 +69,11 @@ def test_a_network_that_gives_no_logits(model_settings, monkeypatch, made, messa
     ("code", "said"),
     [("x = 1\nwidth", "NameError: name 'width'"), ("\nimport pil2", "Module.*pil2")],
 )
-def test_a_mistake_in_the_code_of_a_network_is_told_with_its_line(
-    model_settings, monkeypatch, code, said
+@pytest.mark.parametrize("file", ["models/mine.py", "data/mix.py", "training/optimizers.py"])
+def test_a_mistake_in_registered_code_is_told_with_its_line(
+    model_settings, monkeypatch, code, said, file
 ):
-    mine = PACKAGE / "models/mine.py"
+    mine = PACKAGE / file
     program = compile(code, mine, "exec")
     monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: exec(program))
     with pytest.raises(ValueError, match=rf"^models.toy: lenet5: {mine}, line 2: {said}"):

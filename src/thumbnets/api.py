@@ -65,10 +65,10 @@ class ImageClassifier:
             top: Number of classes, at most K.
 
         Raises:
-            ValueError: `top` is less than 1, or an image can't be read.
+            ValueError: `top` is no whole number from 1 up, or an image can't be read.
         """
-        if top < 1:
-            raise ValueError(f"top must be 1 or more, got {top}.")
+        if not isinstance(top, int | np.integer) or top < 1:
+            raise ValueError(f"top must be a whole number, 1 or more, got {top!r}.")
         return [best(row, self.classes, top) for row in self.predict_proba(images)]
 
     def predict_proba(self, images: Pictures) -> np.ndarray:

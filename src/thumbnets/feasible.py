@@ -19,7 +19,17 @@ from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.inputs import training_inputs
 from thumbnets.params import Params
-from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, PACKAGE
+from thumbnets.registry import (
+    AUGMENTATIONS,
+    AVERAGES,
+    INITIALISATIONS,
+    METHODS,
+    MIXES,
+    NETWORKS,
+    OPTIMIZERS,
+    PACKAGE,
+    SCHEDULES,
+)
 from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings
 
@@ -30,6 +40,11 @@ _VALUE_BYTES = 4  # of a float32
 _GIB = 2**30
 # Tensors of a parameter's shape that an optimizer keeps. (Others, as of Adadelta, are small.)
 _STATES = {"adam": 2, "adamw": 2, "lamb": 2, "adadelta": 2, "rmsprop": 1}
+# What a fork adds to, so where a user's mistake may be.
+_EXTENDED = (
+    *(NETWORKS, METHODS, AUGMENTATIONS, MIXES),
+    *(OPTIMIZERS, SCHEDULES, INITIALISATIONS, AVERAGES),
+)
 _COLOUR = {"in_channels": 3, "num_classes": 2}  # of images of the user's own, before they are read
 
 
@@ -247,12 +262,12 @@ def _needs_values(error: RuntimeError) -> bool:
 
 
 def _tell_mistake(what: str, error: Exception) -> None:
-    """Report in one line an error in the code of a network, method or augmentation.
+    """Report in one line an error in the code of a network, method or other registered function.
 
     Raises:
         ValueError: The error is from such code, and not itself a ValueError.
     """
-    places = [PACKAGE / registry.place for registry in (NETWORKS, METHODS, AUGMENTATIONS)]
+    places = [PACKAGE / registry.place for registry in _EXTENDED]
     lines = [
         f"{frame.filename}, line {frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

@@ -57,11 +57,13 @@ def test_a_data_set_by_name(photos):
         ("folder", "give the folder that they are in"),
         ("digitz", "Did you mean digits"),
         ("/no/where", "/no/where: there is no such folder"),
+        (__file__, "test_loading.py: there is no such folder"),
     ],
 )
 def test_what_is_not_there(photos, name, said):
-    with pytest.raises(ValueError, match=said):
-        load(name, "train")
+    for rule in ({}, {"size": 8} if "/" in name else {}):
+        with pytest.raises(ValueError, match=said):
+            load(name, "train", **rule)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
@@ -62,7 +63,7 @@ def test_nothing_is_found_where_nothing_is_wrong(root):
     cache = root / ".dvc" / "cache"
     checks = (state.rwlock, state.lock_file, state.metrics, state.params)
     assert not [found for check in checks for found in check(root)]
-    assert not files.weights(root, cache)
+    assert not files.artifacts(root, cache)
     [room] = files.room(root, cache)
     assert not room.broken and "cache holds 0 MB" in room.problem
 
@@ -204,8 +205,28 @@ def test_a_dvc_lock_with_a_conflict_is_left_to_a_person(root):
     write(root / "dvc.lock", text + "<<<<<<< HEAD\n=======\n>>>>>>> other\n")
     [found] = state.lock_file(root)
     assert "conflict" in found.problem and found.mend is None
+    assert found.remedy == "git checkout HEAD -- dvc.lock && dvc repro"  # a branch that is whole
     (root / "dvc.lock").unlink()
     assert not state.lock_file(root)[0].broken
+
+
+def test_each_remedy_for_conflict_marks_in_dvc_lock_takes_them_away(root):
+    def run(*command: str) -> None:
+        subprocess.run(["git", *command], cwd=root, capture_output=True)
+
+    mine, other = (f"\n    cmd: {name}\n".join(["schema: '2.0'", ""]) for name in ("a", "b"))
+    run("checkout", "-qb", "other")
+    write(root / "dvc.lock", other)
+    run("commit", "-qam", "other")
+    run("checkout", "-q", "-")
+    write(root / "dvc.lock", mine)
+    run("commit", "-qam", "mine")
+    run("merge", "other")
+    [found] = state.lock_file(root)
+    assert found.remedy == "git checkout --ours -- dvc.lock && dvc repro"
+    run("commit", "-qam", "marks and all")
+    [found] = state.lock_file(root)
+    assert found.remedy == "rm dvc.lock && dvc repro"  # no commit at hand is without
 
 
 def test_params_with_a_conflict_are_told_once_and_as_that(root, monkeypatch):
@@ -256,14 +277,14 @@ def test_altered_weights_and_cache_objects(root):
     cache = root / ".dvc" / "cache"
     object_ = files.cached(cache, hashlib.md5(b"weights").hexdigest())
     write(object_, b"weights")
-    assert not files.weights(root, cache)
+    assert not files.artifacts(root, cache)
     write(object_, b"weighty")
     place = object_.relative_to(root)
-    [found] = files.weights(root, cache)
+    [found] = files.artifacts(root, cache)
     assert str(place) in found.problem
     assert found.remedy == f"cp -f weights/one/0.safetensors {object_}"  # the tree has the bytes
     write(root / "weights/one/0.safetensors", b"weighty")
-    both = files.weights(root, cache)
+    both = files.artifacts(root, cache)
     assert len(both) == 2 and all("dvc pull" in found.remedy for found in both)
 
 
@@ -271,7 +292,7 @@ def test_whole_objects_are_never_to_be_removed(root):
     cache, weights = root / ".dvc" / "cache", root / "weights/one/0.safetensors"
     write(files.cached(cache, hashlib.md5(b"weights").hexdigest()), b"weights")
     write(weights, b"damaged")
-    [found] = files.weights(root, cache)
+    [found] = files.artifacts(root, cache)
     assert "is altered" in found.problem
     assert (
         found.remedy == "rm -f weights/one/0.safetensors && dvc checkout weights/one/0.safetensors"
@@ -279,7 +300,7 @@ def test_whole_objects_are_never_to_be_removed(root):
     # As after a git checkout of another branch: the bytes are those of another run.
     write(files.cached(cache, hashlib.md5(b"other").hexdigest()), b"other")
     write(weights, b"other")
-    [found] = files.weights(root, cache)
+    [found] = files.artifacts(root, cache)
     assert "not from the run" in found.problem and found.remedy == "dvc checkout, or else dvc repro"
 
 
@@ -289,8 +310,24 @@ def test_weights_are_whole_by_their_own_checksum_where_there_is_no_cache(
 ):
     monkeypatch.setattr("thumbnets.methods.weights.read_key", lambda path: key)
     write(root / "weights/one/0.safetensors", b"other")
-    [found] = files.weights(root, root / "nowhere")
+    [found] = files.artifacts(root, root / "nowhere")
     assert said in found.problem
+
+
+def test_predictions_are_whole_if_each_member_is(root):
+    """Those of another run, and one with a byte altered, where DVC's cache is elsewhere."""
+    name, lock = "predictions/test/one.npz", root / "dvc.lock"
+    write(lock, lock.read_text() + entry(name, b"those of the run"))
+    (root / name).parent.mkdir(parents=True)
+    np.savez(root / name, logits=np.arange(100.0))
+    assert "of another run" in said(files.artifacts(root, root / "nowhere"))
+    content = bytearray((root / name).read_bytes())
+    content[200] ^= 1
+    write(root / name, bytes(content))
+    assert f"{name} is altered" in said(files.artifacts(root, root / "nowhere"))
+    write(root / name, bytes(content[:50]))
+    [found] = files.artifacts(root, root / "nowhere")
+    assert "is altered" in found.problem and "make it again: dvc repro" in found.remedy
 
 
 def test_a_command_that_answers_from_another_run_says_so(root, capsys, monkeypatch):

@@ -180,6 +180,15 @@ def test_identical_classifiers_show_no_difference(seeds):
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
+def test_rounding_alone_shows_no_difference(seeds):
+    """As in an ensemble of one member, whose probabilities went through exp and log."""
+    scores = np.log(np.random.default_rng(0).random((seeds, 10_000)))
+    (found,) = compare({"member": scores, "ensemble": np.log(np.exp(scores))})
+    assert found.p == 1 and found.gain.mean == 0
+    assert seeds == 1 or found.superiority.mean == 0.5
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
 def test_the_order_of_two_does_not_matter(seeds):
     rng = np.random.default_rng(0)
     hardness = rng.random(500)

@@ -46,6 +46,8 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
     preprocessed = name not in DATASETS and (folder / split / "meta.json").is_file()
     if name not in DATASETS and folder.is_dir() and not preprocessed:
         return _load_images(_rule(folder, rule), split)
+    if name not in DATASETS and os.sep in name and not folder.is_dir():
+        raise ValueError(f"{shown(name)}: there is no such folder.")
     if rule:
         raise ValueError(
             f"{shown(', '.join(rule))} can't be given for {shown(name)}: options are for a folder "
@@ -53,8 +55,6 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
         )
     if preprocessed:
         return read_split(folder / split)
-    if os.sep in name and not folder.exists():
-        raise ValueError(f"{shown(name)}: there is no such folder.")
     dataset = get_dataset(name)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{name} are images of your own: give the folder that they are in.")

@@ -16,7 +16,9 @@ def demo(arguments: argparse.Namespace) -> None:
     try:
         server = DemoServer(models, arguments.port)
     except (OSError, OverflowError) as error:
-        raise ValueError(f"--port {arguments.port} can't be used: {error}.") from None
+        raise ValueError(
+            f"--port {arguments.port} can't be used: {str(error).rstrip('.')}."
+        ) from None
     with server:
         print(f"{server.address}  (Ctrl-C ends it)", flush=True)
         try:

@@ -22,7 +22,7 @@ def examine(root: Path, cache: Path) -> list[Finding]:
         "dvc.lock": lambda: state.lock_file(root),
         "metrics": lambda: state.metrics(root),
         "params against dvc.lock": lambda: state.params(root),
-        "weights": lambda: files.weights(root, cache),
+        "weights and predictions": lambda: files.artifacts(root, cache),
         "libraries": lambda: machine.libraries(root),
         "params": lambda: _of_params(root),
         "the remote of DVC": lambda: machine.remote(root),

@@ -1,7 +1,8 @@
-"""Weights and cached files against their checksums, and the space that they take."""
+"""Weights, predictions and cached files against their checksums, and the space that they take."""
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,18 +15,18 @@ from thumbnets.params import Params
 _LITTLE = 1 << 30  # bytes of free disk space below which the disk is nearly full
 
 
-def weights(root: Path, cache: Path) -> list[Finding]:
-    """Weights, or their copies in DVC's cache, that are not the ones dvc.lock names.
+def artifacts(root: Path, cache: Path) -> list[Finding]:
+    """Weights and predictions, or their cached copies, that are not the ones dvc.lock names.
 
     DVC itself considers an altered cache object up to date, and restores it.
     """
     others, found = [], []
     for path, expected in sorted(locked(root).items()):
-        if not path.endswith(".safetensors"):
+        if not path.endswith((".safetensors", ".npz")):
             continue
         copy = cached(cache, expected)
         own, of_copy = (md5(file) if file.is_file() else None for file in (root / path, copy))
-        again = f"dvc pull {path}, or train it again: dvc repro"
+        again = f"dvc pull {path}, or make it again: dvc repro"
         if own not in (None, expected):
             # If the cache is elsewhere, the checksum in the file itself has to do.
             if _is_whole(cached(cache, own)) or (of_copy is None and _is_verified(root / path)):
@@ -55,11 +56,21 @@ def _is_whole(copy: Path) -> bool:
     return copy.is_file() and md5(copy) == copy.parent.name + copy.name
 
 
-def _is_verified(weights: Path) -> bool:
-    """Whether a weights file matches the checksum stored in it."""
+def _is_verified(file: Path) -> bool:
+    """Whether a file matches the checksums stored in it: weights have one, npz one per member."""
+    if file.suffix == ".npz":
+        return _is_whole_zip(file)
     from thumbnets.methods.weights import read_key  # not before: importing torch takes seconds
 
-    return read_key(weights) is not None
+    return read_key(file) is not None
+
+
+def _is_whole_zip(file: Path) -> bool:
+    try:
+        with zipfile.ZipFile(file) as members:
+            return members.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def missing(root: Path, params: Params) -> list[Finding]:

@@ -168,9 +168,9 @@ def lock_file(root: Path) -> list[Finding]:
     if not path.is_file():
         return [Finding(f"{paths.LOCK} is missing", "dvc repro", broken=False)]
     text, still_written = _settled(root)
-    if found := _conflict(str(paths.LOCK), text, f"git checkout --ours {paths.LOCK} && dvc repro"):
-        return found
     committed, content = _committed(root), text.encode()
+    if _MARKS.search(text):
+        return _conflict(str(paths.LOCK), text, _without_conflict(root, committed))
     cut = content != committed and (committed or b"").startswith(content)
     if _is_lock(text) and not cut:
         return []
@@ -186,6 +186,14 @@ def lock_file(root: Path) -> list[Finding]:
         return [Finding(problem, f"rm {paths.LOCK} && dvc repro", path.unlink)]
     remedy = f"git checkout HEAD -- {paths.LOCK} && dvc repro"
     return [Finding(problem, remedy, lambda: write_bytes(path, committed))]
+
+
+def _without_conflict(root: Path, committed: bytes | None) -> str:
+    """What brings back a dvc.lock without marks, also once the marks are committed."""
+    if committed is None or _MARKS.search(committed.decode(errors="replace")):
+        return f"rm {paths.LOCK} && dvc repro"
+    side = "--ours" if git(root, "ls-files", "--unmerged", str(paths.LOCK)) else "HEAD"
+    return f"git checkout {side} -- {paths.LOCK} && dvc repro"
 
 
 def _settled(root: Path) -> tuple[str, bool]:

@@ -9,6 +9,7 @@ from thumbnets.evaluation.statistics import Estimate, superiority
 from thumbnets.evaluation.two_way import TwoWay, paired_gain
 
 ALPHA = 0.01  # level of significance, after Holm's correction
+_DECIMALS = 9  # of log-likelihoods: beyond them is the rounding of an ensemble of one member
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
@@ -112,6 +113,9 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
         scores: bool or float [S, N] by name, the higher the better; same seeds and images. An
             ensemble of several seeds has fewer rows.
     """
+    scores = {
+        name: of if of.dtype == bool else np.round(of, _DECIMALS) for name, of in scores.items()
+    }
     pairs = list(combinations(scores, 2))
     paired = [_paired(scores[a], scores[b]) for a, b in pairs]
     mcnemars = [_mcnemar_of_seeds(*of_pair) for of_pair in paired]
