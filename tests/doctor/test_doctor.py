@@ -320,7 +320,7 @@ def test_predictions_are_whole_if_each_member_is(root):
     write(lock, lock.read_text() + entry(name, b"those of the run"))
     (root / name).parent.mkdir(parents=True)
     np.savez(root / name, logits=np.arange(100.0))
-    assert "of another run" in said(files.artifacts(root, root / "nowhere"))
+    assert "not from the run" in said(files.artifacts(root, root / "nowhere"))
     content = bytearray((root / name).read_bytes())
     content[200] ^= 1
     write(root / name, bytes(content))
