@@ -199,8 +199,8 @@ def test_a_parcel_is_checked_before_it_is_used(tmp_path):
     for damaged, why in [
         (packed[:-1], "returned history is damaged"),
         (packed.replace(b"epoch\n", b"epoxy\n"), "returned history is damaged"),
-        (b"", "no training, or a damaged one"),
-        (b"[]\n", "no training, or a damaged one"),
+        (b"", "not a training, or is damaged"),
+        (b"[]\n", "not a training, or is damaged"),
     ]:
         with pytest.raises(ValueError, match=why):
             parcel.put_parcel(damaged, store, "ab" * 32, {"weights", "history"})

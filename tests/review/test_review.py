@@ -167,7 +167,7 @@ def test_groups_of_images_are_what_is_resampled(project):
     gain = np.repeat([1, 0], [2, 38])
     assert row.gain.mean == pytest.approx(0.05) and row.verdict == "no difference shown"
     assert row.p == pytest.approx(stats.ttest_1samp(gain, 0).pvalue)
-    assert "Student's paired test over groups of test images of one training" in markdown(found)
+    assert "Student's paired test over groups of test images for one training" in markdown(found)
     project.score("two", 150)
     assert verdicts(between(project, base))["two"] == "better"
 
@@ -201,12 +201,12 @@ def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
     base = project.commit()
     project.write("metrics/models/two.json", '{"accuracy": {"mean": 0.9}}')
     found = {row.name: row.reason for row in between(project, base).rows}
-    assert "of different runs" in found["two"]
+    assert "from different runs" in found["two"]
     project.write(
         "dvc.lock", f"    outs:\n    - path: metrics/models/one.json\n      md5: {'0' * 32}"
     )
     found = {row.name: row.reason for row in between(project, base).rows}
-    assert "not the one that dvc.lock names" in found["one"]
+    assert "does not match dvc.lock" in found["one"]
     project.write("metrics/summary.json", "{}")
     project.write("dvc.lock", f"    outs:\n    - path: metrics/summary.json\n      md5: {'0' * 32}")
     found = {row.name: row.reason for row in between(project, base).rows}
@@ -344,9 +344,9 @@ def test_the_command(project, capsys):
     assert code == 1 and out.startswith("<!-- thumbnets review -->\n### Worse: two")
     code, out = command(capsys, "main")  # advisory by default
     assert code == 0 and "worse" in out and "working tree" in out
-    with pytest.raises(ValueError, match="'elsewhere' is no commit"):
+    with pytest.raises(ValueError, match="'elsewhere' is not a commit"):
         command(capsys, "elsewhere")
-    with pytest.raises(ValueError, match="no commit"):
+    with pytest.raises(ValueError, match="not a commit"):
         command(capsys, "main", "--", "--output=x")
     with pytest.raises(ValueError, match="--margin"):
         command(capsys, "main", "--margin", "-1")
