@@ -139,7 +139,9 @@ def test_a_network_that_changes_is_not_written(classifier, tmp_path, monkeypatch
         return b"content", lambda images: classifier.scores(images) + 0.01
 
     monkeypatch.setitem(exporting._FORMATS, "onnx", other)
-    with pytest.raises(ValueError, match=r"different logits \(by up to 0.01\): nothing was"):
+    with pytest.raises(
+        ValueError, match=r"different logits \(by up to 0.01\): nothing was written"
+    ):
         export(classifier, "onnx", tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -197,7 +197,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             )
         if self.range_ is not None:
             least, greatest = map(float, self.range_)
-            images = images.astype(np.float64)  # others would wrap around, overflow or vanish
+            # Other types would wrap around, overflow or vanish.
+            images = images.astype(np.float64, copy=False)
             images = np.clip((images - least) * (255 / max(greatest - least, 1e-300)), 0, 255)
         return np.ascontiguousarray(np.rint(images).astype(np.uint8).transpose(0, 3, 1, 2))
 

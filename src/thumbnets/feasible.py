@@ -14,22 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thumbnets import paths, runtime
+from thumbnets import paths, registry, runtime
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.inputs import training_inputs
 from thumbnets.params import Params
-from thumbnets.registry import (
-    AUGMENTATIONS,
-    AVERAGES,
-    INITIALISATIONS,
-    METHODS,
-    MIXES,
-    NETWORKS,
-    OPTIMIZERS,
-    PACKAGE,
-    SCHEDULES,
-)
 from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings
 
@@ -40,11 +29,6 @@ _VALUE_BYTES = 4  # of a float32
 _GIB = 2**30
 # Tensors of a parameter's shape that an optimizer keeps. (Others, as of Adadelta, are small.)
 _STATES = {"adam": 2, "adamw": 2, "lamb": 2, "adadelta": 2, "rmsprop": 1}
-# What a fork adds to, so where a user's mistake may be.
-_EXTENDED = (
-    *(NETWORKS, METHODS, AUGMENTATIONS, MIXES),
-    *(OPTIMIZERS, SCHEDULES, INITIALISATIONS, AVERAGES),
-)
 _COLOUR = {"in_channels": 3, "num_classes": 2}  # of images of the user's own, before they are read
 
 
@@ -267,7 +251,8 @@ def _tell_mistake(what: str, error: Exception) -> None:
     Raises:
         ValueError: The error is from such code, and not itself a ValueError.
     """
-    places = [PACKAGE / registry.place for registry in _EXTENDED]
+    registries = [of for of in vars(registry).values() if isinstance(of, registry.Registry)]
+    places = [registry.PACKAGE / of.place for of in registries]
     lines = [
         f"{frame.filename}, line {frame.lineno}"
         for frame in traceback.extract_tb(error.__traceback__)

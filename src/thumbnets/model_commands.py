@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from thumbnets.trained import Trained
 
 _SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}  # of exported files, by their format
+# Help of options that commands share.
+_MODEL = "a trained block, `ensemble` or a weights file"
+_SEED = "seed of its training (default: the first in params.yaml)"
 HERE = Path()  # the user's folder: `cli` makes it absolute where it enters the project's root
 
 
@@ -347,10 +350,9 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     """Add the options of `thumbnets predict`."""
     parser.set_defaults(here=HERE)
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE|FOLDER")
-    named = "a trained block, `ensemble` or a weights file (default: `model` of params.yaml)"
+    named = f"{_MODEL} (default: `model` of params.yaml)"
     parser.add_argument("--model", type=model_argument, help=named)
-    seed = "seed of its training (default: the first in params.yaml)"
-    parser.add_argument("--seed", type=int, help=seed)
+    parser.add_argument("--seed", type=int, help=_SEED)
     parser.add_argument("--top", type=int, default=1, metavar="K", help="number of classes named")
     formats = ("text", "json", "csv")
     parser.add_argument(
@@ -367,12 +369,10 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Add the options of `thumbnets export`."""
     parser.set_defaults(here=HERE)
-    named = "a trained block, `ensemble` or a weights file"
-    parser.add_argument("model", metavar="MODEL", type=model_argument, help=named)
+    parser.add_argument("model", metavar="MODEL", type=model_argument, help=_MODEL)
     kind = "default: by the suffix of --output, else onnx"
     parser.add_argument("--format", choices=list(_SUFFIXES), help=kind)
-    seed = "seed of its training (default: the first in params.yaml)"
-    parser.add_argument("--seed", type=int, help=seed)
+    parser.add_argument("--seed", type=int, help=_SEED)
     calibrated = "output calibrated probabilities instead of logits"
     parser.add_argument("--probabilities", action="store_true", help=calibrated)
     parser.add_argument("--output", type=Path, help="file (default: MODEL-SEED.onnx or .pt)")

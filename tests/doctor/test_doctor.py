@@ -175,7 +175,7 @@ def test_the_lock_of_a_live_run_stays_and_nothing_that_it_writes_is_mended(
         assert not state.rwlock(root)
         [found] = state.lock_file(root)
         assert found.mend is None and f"runs, process {live.pid}" in found.problem
-        with pytest.raises(ValueError, match="wait until"):
+        with pytest.raises(ValueError, match="wait until it ends"):
             commands.mend_locks(root)
         live.communicate(b"\n")
     assert not state.rwlock(root)  # DVC passes over the lock of a process that ended
@@ -190,7 +190,7 @@ def test_a_dvc_lock_that_a_live_run_is_writing_is_waited_for(root, monkeypatch):
         fcntl.flock(lock, fcntl.LOCK_EX)
         naps = []
         monkeypatch.setattr(state.time, "sleep", naps.append)
-        with pytest.raises(ValueError, match="while a run of DVC is alive: wait until"):
+        with pytest.raises(ValueError, match="while a run of DVC is alive: wait until it ends"):
             commands.mend_locks(root)
         assert len(naps) == 20
         monkeypatch.setattr(state.time, "sleep", lambda _: write(root / "dvc.lock", whole))

@@ -379,8 +379,8 @@ def test_groups_of_test_images_are_told_and_are_the_sample(make_run):
     html, markdown = pages(make_run(group=np.arange(40) // 4, seeds=[0]))
     assert "The test images come in 10 groups ( data.group )" in html
     assert (
-        "p comes from Student's paired test for one training of each and covers only the sample of"
-        in html
+        "p comes from Student's paired test for one training of each and covers only the sample of "
+        "groups" in html
     )
     assert "Test images come in 10 groups (`data.group`)" in markdown
     assert "McNemar's exact" not in markdown and "McNemar's exact" not in html

@@ -46,7 +46,7 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
     preprocessed = name not in DATASETS and (folder / split / "meta.json").is_file()
     if name not in DATASETS and folder.is_dir() and not preprocessed:
         return _load_images(_rule(folder, rule), split)
-    if name not in DATASETS and os.sep in name and not folder.is_dir():
+    if os.sep in name and not folder.is_dir():
         raise ValueError(f"{shown(name)}: there is no such folder.")
     if rule:
         raise ValueError(

@@ -28,6 +28,10 @@ _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
 _MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of an unresolved merge conflict
+# What brings back a dvc.lock.
+_ANEW = f"rm {paths.LOCK} && dvc repro"
+_COMMITTED = f"git checkout HEAD -- {paths.LOCK} && dvc repro"
+_OURS = f"git checkout --ours -- {paths.LOCK} && dvc repro"
 _CUT_SHORT = Finding(
     f"the run in {paths.LOCK} did not finish: results may be from the run before",
     "dvc repro",
@@ -148,18 +152,14 @@ def conflicts(root: Path) -> list[Finding]:
     files = [*root.glob(str(paths.PARAMS)), *sorted((root / paths.ZOO).glob("*.yaml"))]
     remedy = "resolve the conflict, git add it, git commit, then dvc repro"
     return [
-        finding
+        _conflict(file.relative_to(root), remedy)
         for file in files
-        for finding in _conflict(
-            str(file.relative_to(root)), file.read_text(encoding="utf-8", errors="replace"), remedy
-        )
+        if _MARKS.search(file.read_text(encoding="utf-8", errors="replace"))
     ]
 
 
-def _conflict(name: str, text: str, remedy: str) -> list[Finding]:
-    return (
-        [Finding(f"{name} has unresolved merge conflicts", remedy)] if _MARKS.search(text) else []
-    )
+def _conflict(file: Path, remedy: str) -> Finding:
+    return Finding(f"{file} has unresolved merge conflicts", remedy)
 
 
 def lock_file(root: Path) -> list[Finding]:
@@ -170,7 +170,7 @@ def lock_file(root: Path) -> list[Finding]:
     text, still_written = _settled(root)
     committed, content = _committed(root), text.encode()
     if _MARKS.search(text):
-        return _conflict(str(paths.LOCK), text, _without_conflict(root, committed))
+        return [_conflict(paths.LOCK, _without_conflict(root, committed))]
     cut = content != committed and (committed or b"").startswith(content)
     if _is_lock(text) and not cut:
         return []
@@ -183,17 +183,16 @@ def lock_file(root: Path) -> list[Finding]:
         return [Finding(f"{paths.LOCK} {said} while a run of DVC is alive", "wait until it ends")]
     problem = f"{paths.LOCK} {said}: a run was killed while DVC wrote it"
     if committed is None:  # DVC's run-cache knows what was run
-        return [Finding(problem, f"rm {paths.LOCK} && dvc repro", path.unlink)]
-    remedy = f"git checkout HEAD -- {paths.LOCK} && dvc repro"
-    return [Finding(problem, remedy, lambda: write_bytes(path, committed))]
+        return [Finding(problem, _ANEW, path.unlink)]
+    return [Finding(problem, _COMMITTED, lambda: write_bytes(path, committed))]
 
 
 def _without_conflict(root: Path, committed: bytes | None) -> str:
     """What brings back a dvc.lock without marks, also once the marks are committed."""
     if committed is None or _MARKS.search(committed.decode(errors="replace")):
-        return f"rm {paths.LOCK} && dvc repro"
-    side = "--ours" if git(root, "ls-files", "--unmerged", str(paths.LOCK)) else "HEAD"
-    return f"git checkout {side} -- {paths.LOCK} && dvc repro"
+        return _ANEW
+    unmerged = git(root, "ls-files", "--unmerged", str(paths.LOCK))
+    return _OURS if unmerged else _COMMITTED
 
 
 def _settled(root: Path) -> tuple[str, bool]:
