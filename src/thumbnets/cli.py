@@ -9,23 +9,19 @@ from pathlib import Path
 
 import thumbnets
 from thumbnets import paths, runtime
-from thumbnets.artifacts import read_json
+from thumbnets.compare_command import add_compare, compare
 from thumbnets.completion import add_completion, completion
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.download import download
 from thumbnets.demo.commands import add_demo, demo
 from thumbnets.doctor.commands import NO_PROJECT, add_doctor, doctor
-from thumbnets.doctor.state import warn_of_other_run
 from thumbnets.launch.commands import add_jobs, add_train, jobs, train
 from thumbnets.model_commands import (
     add_export,
     add_predict,
-    check_headline,
     export,
     predict,
-    require,
-    slot_of,
 )
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.commands import add_commands as add_recipe_commands
@@ -129,52 +125,6 @@ def _meta_of(dataset: str) -> Meta:
     )
 
 
-def compare(arguments: argparse.Namespace) -> None:
-    """Compare several models, or models and `ensemble`, on the test images by paired tests."""
-    from thumbnets.ensembles.predictions import read_ensemble_predictions
-    from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import (
-        SCORES,
-        check_alike,
-        read_predictions,
-        scores_to_compare,
-    )
-    from thumbnets.paths import ENSEMBLE
-    from thumbnets.report.filters import plural
-    from thumbnets.report.terminal import comparison_table, explanation
-
-    names, params = arguments.names, load_params()
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError("Name two or more different models to compare.")
-    if arguments.metric not in SCORES:
-        raise ValueError(unknown("metric", arguments.metric, SCORES))
-    slots = {name: name if name == ENSEMBLE else slot_of(name, params) for name in names}
-    for name, slot in slots.items():
-        if name != ENSEMBLE:
-            require(paths.test_predictions(slot), f"{name} has no test predictions")
-        if slot == paths.HEADLINE:
-            check_headline(params, read_json(paths.correct(slot))["model"])
-    warn_of_other_run(*(paths.test_predictions(of) for of in slots.values() if of != ENSEMBLE))
-    predictions = {
-        name: read_ensemble_predictions() if name == ENSEMBLE else read_predictions(slot)
-        for name, slot in slots.items()
-    }
-    check_alike(predictions)
-    metric = arguments.metric
-    scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
-    found, first = compare(scores), predictions[names[0]]
-    seeds, grouped = first.seeds, first.group is not None
-    images = plural(len(first.labels), "test image")
-    if grouped:
-        images += f" in {plural(int(first.group.max()) + 1, 'group')}"
-    print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
-    print(comparison_table(found, metric))
-    print(explanation(metric, len(seeds), grouped=grouped))
-    if (ensembles := min(map(len, scores.values()))) < len(seeds):
-        of_each = plural(len(seeds) // ensembles, "seed")
-        print(f"Each ensemble joins the trainings of {of_each} and is compared with their mean.")
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="thumbnets", description=__doc__)
     version = f"thumbnets {thumbnets.__version__}"
@@ -201,10 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     description.add_argument("--dataset", help="whose images it takes (default: data.name)")
     description.add_argument("--json", action="store_true", help="all numbers as JSON")
     add_export(command(export))
-    comparison = command(compare)
-    named = "a block, headline or ensemble"
-    comparison.add_argument("names", nargs="+", metavar="MODEL", help=named)
-    comparison.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
+    add_compare(command(compare))
     add_recipe_commands(command)
     add_review(command(review))
     add_history(command(history))

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thumbnets import cli, paths
+from thumbnets import cli, compare_command, paths
+from thumbnets.artifacts import read_arrays
+from thumbnets.evaluation import validation
 
 
 @pytest.fixture
@@ -22,7 +24,8 @@ def compare(make_run, monkeypatch, capsys):
         Path("dvc.yaml").touch()  # of a project
         if without:
             paths.test_predictions(without).unlink()
-        monkeypatch.setattr(cli, "load_params", lambda: params)
+            paths.validation_predictions(without, 0).unlink()
+        monkeypatch.setattr(compare_command, "load_params", lambda: params)
         monkeypatch.setattr(sys, "argv", ["thumbnets", "compare", *arguments])
         try:
             cli.main()
@@ -50,6 +53,37 @@ def test_the_headline_by_that_name(compare):
     by_slot, by_block = (compare(name, "ensemble", "mlp4") for name in ("headline", "mlp4_patches"))
     assert len(by_slot) > 4 and any(line.startswith("headline") for line in by_slot)
     assert [line.split()[2:] for line in by_slot[2:]] == [line.split()[2:] for line in by_block[2:]]
+
+
+def test_on_validation_images(compare):
+    """Seed 0 of the toy run predicts the validation images as it does those of the test."""
+    on_test, on_validation = (compare("mlp4", "cnn_c", *given) for given in ([], ["--validation"]))
+    assert on_validation[0] == "accuracy, 40 validation images, 1 seed"
+    assert on_validation[1:] == on_test[1:]
+    *_, last = compare("mlp4", "cnn_c", "--validation", seeds=(0, 1))
+    assert last.startswith("p: paired test over validation images and seeds.")
+
+
+def test_a_score_on_images_that_decided_when_to_stop_is_told_as_such(compare):
+    early = {"arch": "mlp4", "early_stopping": {"patience": 2}}
+    models = {"mlp4": early, "cnn_c": {"arch": "cnn_c"}, "mlp4_patches": {"arch": "mlp4"}}
+    first, second, *_ = compare("mlp4", "cnn_c", "--validation", models=models)
+    assert first == "mlp4: its early_stopping looked at these images, so its score is too good."
+    assert second.startswith("accuracy, 40 validation images")
+
+
+def test_an_ensemble_is_not_judged_by_the_images_that_selected_it(compare):
+    (message,) = compare("mlp4", "ensemble", "--validation")
+    assert message.startswith("error: The ensemble was selected on the validation images:")
+
+
+def test_seeds_with_other_validation_images_are_refused(compare, monkeypatch):
+    def of_seed(path):
+        return read_arrays(path) | {"indices": np.arange(40) + int(path.stem)}
+
+    monkeypatch.setattr(validation, "read_arrays", of_seed)
+    (message,) = compare("mlp4", "cnn_c", "--validation", seeds=(0, 1))
+    assert "With split.rotate each seed has other validation images" in message
 
 
 def test_groups(compare):
@@ -112,6 +146,8 @@ def test_mistakes_are_one_line(compare, arguments, error):
 def test_missing_predictions_are_one_line(compare):
     (message,) = compare("mlp4", "cnn_c", without="cnn_c")
     assert message == "error: cnn_c has no test predictions: run `dvc repro`."
+    (message,) = compare("mlp4", "cnn_c", "--validation", without="cnn_c")
+    assert message.startswith("error: cnn_c has no validation predictions of all seeds: run")
 
 
 @pytest.fixture

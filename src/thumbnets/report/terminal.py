@@ -43,19 +43,22 @@ def _in_words(found: Comparison) -> str:
     return f"{winner} is better" if winner else found.verdict
 
 
-def explanation(metric: str, seeds: int, *, grouped: bool = False) -> str:
+def explanation(
+    metric: str, seeds: int, images: str = "test images", *, grouped: bool = False
+) -> str:
     """Explanation of the table's p-values.
 
     Args:
         metric: Name of the score.
         seeds: Number of seeds.
-        grouped: Whether test images come in groups, which are then the sample.
+        images: What the scores are of.
+        grouped: Whether images come in groups, which are then the sample.
     """
     exact = metric == "accuracy" and not grouped
-    sample = "groups of test images" if grouped else "test images"
+    sample = f"groups of {images}" if grouped else images
     if seeds == 1:
         test = "McNemar's exact test" if exact else "Student's paired test"
-        test += " over groups of test images" * grouped
+        test += f" over {sample}" * grouped
         return f"p: {test}, for one training of each: it does not cover new trainings."
     both = f"p: paired test over {sample} and seeds."
     return f"{both} McNemar: median over seeds." if exact else both

@@ -1,0 +1,100 @@
+"""The command `compare`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from thumbnets import paths
+from thumbnets.artifacts import read_json
+from thumbnets.doctor.state import warn_of_other_run
+from thumbnets.model_commands import check_headline, require, slot_of
+from thumbnets.params import Params, load_params
+from thumbnets.registry import unknown
+
+if TYPE_CHECKING:
+    from thumbnets.evaluation.predictions import Predictions
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Compare several models, or models and `ensemble`, by paired tests on the same images."""
+    from thumbnets.evaluation.comparisons import compare
+    from thumbnets.evaluation.predictions import SCORES, check_alike, scores_to_compare
+    from thumbnets.report.filters import plural
+    from thumbnets.report.terminal import comparison_table, explanation
+
+    names, metric, params = arguments.names, arguments.metric, load_params()
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError("Name two or more different models to compare.")
+    if metric not in SCORES:
+        raise ValueError(unknown("metric", metric, SCORES))
+    predictions = (_validation if arguments.validation else _test)(names, params)
+    check_alike(predictions)
+    scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
+    found, first = compare(scores), predictions[names[0]]
+    seeds, grouped = first.seeds, first.group is not None
+    image = "validation image" if arguments.validation else "test image"
+    images = plural(len(first.labels), image)
+    if grouped:
+        images += f" in {plural(int(first.group.max()) + 1, 'group')}"
+    print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
+    print(comparison_table(found, metric))
+    print(explanation(metric, len(seeds), f"{image}s", grouped=grouped))
+    if (ensembles := min(map(len, scores.values()))) < len(seeds):
+        of_each = plural(len(seeds) // ensembles, "seed")
+        print(f"Each ensemble joins the trainings of {of_each} and is compared with their mean.")
+
+
+def _test(names: list[str], params: Params) -> dict[str, "Predictions"]:
+    from thumbnets.ensembles.predictions import read_ensemble_predictions
+    from thumbnets.evaluation.predictions import read_predictions
+
+    slots = _slots([name for name in names if name != paths.ENSEMBLE], params)
+    for name, slot in slots.items():
+        require(paths.test_predictions(slot), f"{name} has no test predictions")
+    warn_of_other_run(*map(paths.test_predictions, slots.values()))
+    return {
+        name: read_predictions(slots[name]) if name in slots else read_ensemble_predictions()
+        for name in names
+    }
+
+
+def _validation(names: list[str], params: Params) -> dict[str, "Predictions"]:
+    from thumbnets.evaluation.validation import read_validation
+
+    if paths.ENSEMBLE in names:
+        raise ValueError("The ensemble was selected on the validation images: compare it on test.")
+    slots = _slots(names, params)
+    files = {
+        name: [paths.validation_predictions(slot, seed) for seed in params.seeds]
+        for name, slot in slots.items()
+    }
+    for name, of_name in files.items():
+        for file in of_name:
+            require(file, f"{name} has no validation predictions of all seeds")
+    warn_of_other_run(*(file for of_name in files.values() for file in of_name))
+    for slot in slots.values():
+        settings = params.slot_settings[slot]
+        if settings.train.watches:
+            keys = " and ".join(settings.train.watches)
+            print(f"{settings.name}: its {keys} looked at these images, so its score is too good.")
+    views = params.evaluation.tta  # as the test images are scored
+    return {name: read_validation(slot, params.seeds, views) for name, slot in slots.items()}
+
+
+def _slots(names: list[str], params: Params) -> dict[str, str]:
+    slots = {name: slot_of(name, params) for name in names}
+    for slot in slots.values():
+        if slot == paths.HEADLINE:
+            check_headline(params, read_json(paths.correct(slot))["model"])
+    return slots
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `compare`."""
+    named = "a block, headline or ensemble"
+    parser.add_argument("names", nargs="+", metavar="MODEL", help=named)
+    parser.add_argument("--metric", default="accuracy", help="accuracy (default) or nll")
+    parser.add_argument(
+        "--validation",
+        action="store_true",
+        help="compare on the validation images, by which settings may be chosen",
+    )
