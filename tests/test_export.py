@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from thumbnets.export import export
 from thumbnets.exported import _vote
 from thumbnets.methods.weights import save_weights
 from thumbnets.models import create_model
+from thumbnets.models.bag_network import BagNetwork
 from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier
 
@@ -78,6 +80,16 @@ def test_the_ensemble_is_one_file_of_calibrated_probabilities(small_run, tmp_pat
     about = json.loads(entry.value)
     assert ABOUT < set(about) and about["temperature"] == ensemble.temperature
     assert about["output"]["temperature"] == "in the graph" and about["classes"] == ensemble.classes
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+@pytest.mark.parametrize("pooling", ["gated_attention", "max", "instance_mean"])
+def test_a_network_of_bags_takes_each_image_as_a_bag(tmp_path, pooling, kind):
+    torch.manual_seed(0)
+    network = BagNetwork(create_model("lenet5", **META.shape), pooling, width=8)
+    trained = Trained.of(Classifier(network, replace(META, classes=["without", "with"])))
+    path = tmp_path / f"bags.{kind}"
+    assert export(trained, kind, path) < 1e-4
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard", "stacking"])

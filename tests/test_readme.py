@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 from dvc.cli.parser import get_main_parser
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
+from torch import nn
 
 from thumbnets.cli import _parser
 from thumbnets.params import check_params
@@ -142,9 +144,34 @@ def test_what_is_found_in_a_page(tmp_path):
     assert anchors(page) == {"a-page-of-words"}
 
 
-def test_the_network_of_the_docs_is_what_it_says():
-    [code] = re.findall(r"```python\n(.+?)```", text(ROOT / "docs/extending.md"), re.DOTALL)
+def examples() -> dict[str, str]:
+    """Code on the page about extending, by the name of its file."""
+    blocks = re.findall(r"```python\n(.+?)```", text(ROOT / "docs/extending.md"), re.DOTALL)
+    return {re.search(r"/(\w+)\.py\n", code)[1]: code for code in blocks}
+
+
+def test_the_method_of_the_docs_is_the_focal_loss(model_settings, meta):
     names: dict = {}
+    exec(examples()["focal"], names)
+    logits = torch.tensor([[2.0, 0, 1], [0.5, 0, -1]], requires_grad=True)
+    labels = torch.tensor([0, 1])
+    for gamma in (0.0, 2.0):
+        method = names["focal"](model_settings(), meta, gamma=gamma)
+        loss, correct = method.loss(lambda images: logits, torch.zeros(2, 1, 8, 8), labels)
+        p = logits.softmax(1)[range(2), labels]
+        assert float(loss) == pytest.approx(float(-((1 - p) ** gamma * p.log()).mean()))
+        assert correct == 1
+    plain = nn.functional.cross_entropy(logits, labels)
+    assert float(
+        names["focal"](model_settings(), meta, gamma=0.0).loss(
+            lambda images: logits, torch.zeros(2, 1, 8, 8), labels
+        )[0]
+    ) == pytest.approx(float(plain))
+
+
+def test_the_network_of_the_docs_is_what_it_says():
+    names: dict = {}
+    code = examples()["two_layers"]
     exec(code, names)
     network = names["two_layers"](in_channels=1, image_size=28, num_classes=10)
     count = sum(parameter.numel() for parameter in network.parameters())

@@ -16,31 +16,58 @@ if TYPE_CHECKING:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Compare several models, or models and `ensemble`, by paired tests on the same images."""
-    from thumbnets.evaluation.comparisons import compare
-    from thumbnets.evaluation.predictions import SCORES, check_alike, scores_to_compare
-    from thumbnets.report.filters import plural
-    from thumbnets.report.terminal import comparison_table, explanation
+    from thumbnets.evaluation.predictions import SCORES
 
     names, metric, params = arguments.names, arguments.metric, load_params()
     if len(names) < 2 or len(set(names)) < len(names):
         raise ValueError("Name two or more different models to compare.")
     if metric not in SCORES:
         raise ValueError(unknown("metric", metric, SCORES))
-    predictions = (_validation if arguments.validation else _test)(names, params)
+    if not arguments.validation:
+        _tell(_test(names, params), metric, f"test {params.example}")
+        return
+    validation, image = _validation(names, params), f"validation {params.example}"
+    if params.split.rotate and len(params.seeds) > 1:
+        _tell_folds(validation, metric, image)
+        return
+    from thumbnets.evaluation.validation import joined
+
+    _tell({name: joined(runs) for name, runs in validation.items()}, metric, image)
+
+
+def _tell(predictions: dict[str, "Predictions"], metric: str, image: str) -> None:
+    from thumbnets.evaluation.comparisons import compare
+    from thumbnets.evaluation.predictions import check_alike, scores_to_compare
+    from thumbnets.report.filters import plural
+    from thumbnets.report.terminal import comparison_table, explanation
+
     check_alike(predictions)
     scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
-    found, first = compare(scores), predictions[names[0]]
+    first = next(iter(predictions.values()))
     seeds, grouped = first.seeds, first.group is not None
-    image = "validation image" if arguments.validation else "test image"
     images = plural(len(first.labels), image)
     if grouped:
         images += f" in {plural(int(first.group.max()) + 1, 'group')}"
     print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
-    print(comparison_table(found, metric))
+    print(comparison_table(compare(scores), metric))
     print(explanation(metric, len(seeds), f"{image}s", grouped=grouped))
     if (ensembles := min(map(len, scores.values()))) < len(seeds):
         of_each = plural(len(seeds) // ensembles, "seed")
         print(f"Each ensemble joins the trainings of {of_each} and is compared with their mean.")
+
+
+def _tell_folds(validation: dict[str, list["Predictions"]], metric: str, image: str) -> None:
+    from thumbnets.evaluation.comparisons import compare
+    from thumbnets.evaluation.validation import over_folds
+    from thumbnets.report.filters import plural
+    from thumbnets.report.terminal import FOLDS, comparison_table
+
+    scores = {name: over_folds(runs, metric) for name, runs in validation.items()}
+    first = next(iter(validation.values()))
+    images = plural(sum(len(run.labels) for run in first), image)
+    print(f"{metric}, {images}, each fold by a seed of its own, {plural(len(first), 'seed')}")
+    print(comparison_table(compare(scores), metric))
+    print(FOLDS)
 
 
 def _test(names: list[str], params: Params) -> dict[str, "Predictions"]:
@@ -57,7 +84,7 @@ def _test(names: list[str], params: Params) -> dict[str, "Predictions"]:
     }
 
 
-def _validation(names: list[str], params: Params) -> dict[str, "Predictions"]:
+def _validation(names: list[str], params: Params) -> dict[str, list["Predictions"]]:
     from thumbnets.evaluation.validation import read_validation
 
     if paths.ENSEMBLE in names:
@@ -71,11 +98,10 @@ def _validation(names: list[str], params: Params) -> dict[str, "Predictions"]:
         for file in of_name:
             require(file, f"{name} has no validation predictions of all seeds")
     warn_of_other_run(*(file for of_name in files.values() for file in of_name))
-    for slot in slots.values():
-        settings = params.slot_settings[slot]
-        if settings.train.watches:
-            keys = " and ".join(settings.train.watches)
-            print(f"{settings.name}: its {keys} looked at these images, so its score is too good.")
+    for name, slot in slots.items():
+        if watches := params.slot_settings[slot].train.watches:
+            keys = " and ".join(watches)
+            print(f"{name}: its {keys} looked at these images, so its score is too good.")
     views = params.evaluation.tta  # as the test images are scored
     return {name: read_validation(slot, params.seeds, views) for name, slot in slots.items()}
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from thumbnets.ensembles.rules import Ensemble, members_of
 from thumbnets.ensembles.stacking import MIN_PROBABILITY
+from thumbnets.models.bag_network import BagNetwork
 from thumbnets.trained import Trained
 from thumbnets.training.classifier import Classifier, normalise
 
@@ -24,12 +25,25 @@ class Normalised(nn.Module):
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.network = classifier.network
+        network = classifier.network
+        self.network = _OneImage(network) if isinstance(network, BagNetwork) else network
         self.register_buffer("mean", torch.tensor(classifier.meta.mean))
         self.register_buffer("std", torch.tensor(classifier.meta.std))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(normalise(images, self.mean, self.std)).float()
+
+
+class _OneImage(nn.Module):
+    """A network for bags of one image each: whatever the pooling, it leaves that image as it is."""
+
+    def __init__(self, network: BagNetwork) -> None:
+        super().__init__()
+        self.encoder, self.classifier = network.encoder, network.classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits float32 [N, 2], as `BagNetwork` gives."""
+        return nn.functional.pad(self.classifier(self.encoder(images).float()), (1, 0))
 
 
 class Exported(nn.Module):

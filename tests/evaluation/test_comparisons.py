@@ -179,6 +179,17 @@ def test_identical_classifiers_show_no_difference(seeds):
         assert seeds == 1 or found.superiority.mean == 0.5
 
 
+def test_a_classifier_under_two_names_is_tested_once():
+    """As an ensemble of one member and that member: Holm's correction counts the tests."""
+    a, b, c = np.random.default_rng(0).random((3, 2, 300)) < [[[0.9]], [[0.8]], [[0.7]]]
+    alone = {(found.a, found.b): found.p for found in compare({"a": a, "b": b, "c": c})}
+    twice = {
+        (found.a, found.b): found.p for found in compare({"a": a, "b": b, "c": c, "ensemble": a})
+    }
+    assert {pair: twice[pair] for pair in alone} == alone
+    assert twice["a", "ensemble"] == 1 and twice["b", "ensemble"] == alone["a", "b"]
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_rounding_alone_shows_no_difference(seeds):
     """As in an ensemble of one member, whose probabilities went through exp and log."""
@@ -204,6 +215,7 @@ def test_the_order_of_two_does_not_matter(seeds):
 def test_a_table_holds_all_pairs_corrected_together():
     right = {"a": only(9, 0)[0][None], "b": only(9, 0)[1][None]}
     right["c"] = right["b"].copy()
+    right["c"][0, [0, -1]] = [True, False]  # as many as b, not the same
     found = compare(right)
     assert [(pair.a, pair.b) for pair in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     # McNemar of 9 and 0 is 2 / 2^9 = 0.0039: alone it would do, one of three it does not.

@@ -86,11 +86,11 @@ def test_ranking_says_what_may_be_said(make_run):
     assert (first.name, second.name, third.name) == ("cnn_c", "ensemble", "mlp4")
     assert first.better == ["mlp4_patches"] and third.better == ["mlp4_patches"]
     assert [pair.b for pair in first.unclear] == ["ensemble", "mlp4"]
-    # McNemar of 18, 18 and 16 to 0, and of 2, 2 and 0 to 0: times 6, 6, 4, then 3 * 0.5 and on.
+    # McNemar of 18, 16 and 2 to 0, times 3, 2 and 1: cnn_c alone is the ensemble.
     p = {(pair.a, pair.b): pair.p for pair in results.comparisons}
-    assert p["cnn_c", "mlp4_patches"] == p["ensemble", "mlp4_patches"] == 6 * 2 / 2**18
-    assert p["mlp4", "mlp4_patches"] == 4 * 2 / 2**16
-    assert p["cnn_c", "mlp4"] == p["ensemble", "mlp4"] == p["cnn_c", "ensemble"] == 1
+    assert p["cnn_c", "mlp4_patches"] == p["ensemble", "mlp4_patches"] == 3 * 2 / 2**18
+    assert p["mlp4", "mlp4_patches"] == 2 * 2 / 2**16
+    assert p["cnn_c", "mlp4"] == p["ensemble", "mlp4"] == 0.5 and p["cnn_c", "ensemble"] == 1
     assert member_verdicts(results) == {"cnn_c": "no difference shown"}
 
 

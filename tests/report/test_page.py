@@ -12,6 +12,7 @@ from thumbnets import paths
 from thumbnets.artifacts import read_json, write_json
 from thumbnets.evaluation.coverage import coverage
 from thumbnets.evaluation.statistics import wilson_interval
+from thumbnets.report.card import render_card
 from thumbnets.report.filters import percent
 from thumbnets.report.findings import calibrations
 from thumbnets.report.page import render_pages
@@ -191,16 +192,16 @@ def test_patching_is_told_where_the_run_compares_it(make_run):
     assert "The source of the network reports −2.44 points." in text
     assert "- mlp4_patches (7 × 7 pixels, shared) compared with mlp4: −35.00 points" in markdown
 
-    # With one seed McNemar's 2 / 2^16, times 4 of 6 pairs, two of which have a smaller p.
+    # With one seed McNemar's 2 / 2^16, times 2 of 3 pairs that differ: cnn_c is the ensemble.
     text, markdown = told(make_run, model="mlp4_patches", seeds=[0])
-    assert "corrected p = 0.0001): patching costs accuracy here." in text
-    assert "p 0.0001 after Holm's correction: worse." in markdown
+    assert "corrected p < 0.0001): patching costs accuracy here." in text
+    assert "p < 0.0001 after Holm's correction: worse." in markdown
     models = dict.fromkeys(["mlp4", "cnn_c"], {"arch": "mlp4"}) | {
         "cnn_c": {"arch": "mlp4", "patches": {"size": 7, "mode": "permute"}}
     }
     text, markdown = told(make_run, model="mlp4", seeds=[0], models=models)
-    assert "corrected p = 1): this run shows no effect of patching." in text
-    assert "p 1 after Holm's correction: no difference shown." in markdown
+    assert "corrected p = 0.500): this run shows no effect of patching." in text
+    assert "p 0.500 after Holm's correction: no difference shown." in markdown
 
     text, _ = told(make_run, model="mlp4_patches", pool=["cnn_c"])
     assert "Patching" not in text
@@ -208,13 +209,13 @@ def test_patching_is_told_where_the_run_compares_it(make_run):
 
 def test_comparisons_say_better_only_of_small_p(make_run):
     text, markdown = told(make_run, model="mlp4_patches", seeds=[0])
-    assert "Holm's correction for all 6 pairs" in text
+    assert "Holm's correction for all pairs that differ" in text
     # 38 and 36 of 40, 36 and 20.
-    assert "cnn_c – mlp4 +5.00 −2.06 to +12.06 1 0.500 no difference shown" in text
-    assert "mlp4 – mlp4_patches +40.00 +24.13 to +55.87 0.0001 < 0.0001 mlp4 is better" in text
+    assert "cnn_c – mlp4 +5.00 −2.06 to +12.06 0.500 0.500 no difference shown" in text
+    assert "mlp4 – mlp4_patches +40.00 +24.13 to +55.87 < 0.0001 < 0.0001 mlp4 is better" in text
     assert "superiority" not in text
     assert "| mlp4 | mlp4_patches | – |" in markdown
-    assert "mlp4 (+5.00, −2.06 to +12.06, p 1) |" in markdown
+    assert "mlp4 (+5.00, −2.06 to +12.06, p 0.500) |" in markdown
     text, markdown = told(make_run)
     # cnn_c is right on 38 and 38, mlp4 on 36 and 32.
     assert re.search(r"cnn_c – mlp4 \+10.00 .* 1.00 \d.\d\d – 1.00 no difference shown", text)
@@ -433,7 +434,16 @@ def test_what_is_known_of_own_images_is_told(make_run):
         assert "10 validation images can't show differences of 20 points." in page
     assert "in 3 stratified folds" in html
     assert "16-bit files 4, with values read as 12 bits" in html
-    assert "Groups kept together 30; 1 of them in both the training and the test part" in html
+    assert "Groups 30, 1 of them in both the training and the test part: test scores may be" in html
+    card = render_card(read_results(params))
+    for page in (markdown, card):
+        assert (
+            "- Groups in both the training and the test part: 1 of 30, so test scores may" in page
+        )
+    own |= {"groups_in_both_count": 0}
+    write_json(paths.FINDINGS, read_json(paths.FINDINGS) | {"own": own})
+    html, markdown = pages(params)
+    assert "Groups kept together 30" in html and "in both" not in markdown
 
 
 def test_coverage_of_the_headline_is_that_of_its_validation_images(make_run):

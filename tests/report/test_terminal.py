@@ -10,7 +10,10 @@ from scipy import stats
 
 from thumbnets import cli, compare_command, paths
 from thumbnets.artifacts import read_arrays
-from thumbnets.evaluation import validation
+from thumbnets.evaluation.comparisons import Comparison
+from thumbnets.evaluation.statistics import Estimate
+from thumbnets.params import Params
+from thumbnets.report.terminal import comparison_table
 
 
 @pytest.fixture
@@ -60,8 +63,9 @@ def test_on_validation_images(compare):
     on_test, on_validation = (compare("mlp4", "cnn_c", *given) for given in ([], ["--validation"]))
     assert on_validation[0] == "accuracy, 40 validation images, 1 seed"
     assert on_validation[1:] == on_test[1:]
-    *_, last = compare("mlp4", "cnn_c", "--validation", seeds=(0, 1))
-    assert last.startswith("p: paired test over validation images and seeds.")
+    *_, test, last = compare("mlp4", "cnn_c", "--validation", seeds=(0, 1))
+    assert test.startswith("p: paired test over validation images and seeds.")
+    assert last.startswith("P(A > B): ")
 
 
 def test_a_score_on_images_that_decided_when_to_stop_is_told_as_such(compare):
@@ -77,13 +81,42 @@ def test_an_ensemble_is_not_judged_by_the_images_that_selected_it(compare):
     assert message.startswith("error: The ensemble was selected on the validation images:")
 
 
-def test_seeds_with_other_validation_images_are_refused(compare, monkeypatch):
-    def of_seed(path):
-        return read_arrays(path) | {"indices": np.arange(40) + int(path.stem)}
+def test_folds_are_the_sample_where_each_seed_has_its_own(compare):
+    """mlp4 is right on 36, 32 and 36 of 40 images, cnn_c on 38, 36 and 38."""
+    lines = compare(
+        "mlp4",
+        "cnn_c",
+        "--validation",
+        seeds=(0, 1, 2),
+        split={"folds": 3, "seed": 0, "rotate": True},
+    )
+    assert lines[0] == "accuracy, 120 validation images, each fold by a seed of its own, 3 seeds"
+    right = read_validation_scores()
+    p = stats.ttest_rel(right["mlp4"], right["cnn_c"]).pvalue
+    gain = 100 * np.mean(np.subtract(right["mlp4"], right["cnn_c"]))
+    assert lines[2].split()[2] == f"{gain:+.2f}" and lines[2].split()[6] == f"{p:.3f}"
+    assert lines[3].startswith("p: Student's paired test over folds.")
 
-    monkeypatch.setattr(validation, "read_arrays", of_seed)
-    (message,) = compare("mlp4", "cnn_c", "--validation", seeds=(0, 1))
-    assert "With split.rotate each seed has other validation images" in message
+
+def read_validation_scores() -> dict[str, list[float]]:
+    """Accuracy of each seed of the toy run on its validation images."""
+    scores = {}
+    for name in ("mlp4", "cnn_c"):
+        runs = [read_arrays(paths.validation_predictions(name, seed)) for seed in range(3)]
+        scores[name] = [float((run["logits"].argmax(1) == run["labels"]).mean()) for run in runs]
+    return scores
+
+
+def test_bags_are_called_bags(compare, monkeypatch):
+    monkeypatch.setattr(Params, "example", "bag")
+    for given, of in ([], "test"), (["--validation"], "validation"):
+        assert compare("mlp4", "cnn_c", *given)[0] == f"accuracy, 40 {of} bags, 1 seed"
+
+
+def test_no_gain_is_above_a_hundred_points():
+    found = Comparison("a", "b", Estimate(0.3, -0.5, 1.1), p=0.5, mcnemar=None, superiority=None)
+    assert "+30.00        -50.00 to +100.00  " in comparison_table([found], "accuracy")
+    assert "+0.3000     -0.5000 to +1.1000  " in comparison_table([found], "nll")
 
 
 def test_groups(compare):

@@ -232,7 +232,9 @@ def _committed(root: Path) -> bytes | None:
 
 def metrics(root: Path) -> list[Finding]:
     """Metrics and reports that are not from the run in dvc.lock."""
-    found, pool = [], _pool(root)
+    pool = _pool(root)
+    missing: list[str] = []
+    others: list[Finding] = []
     for path, expected in sorted(locked(root).items()):
         if not path.startswith(("metrics/", "report/")) or expected.endswith(".dir"):
             continue
@@ -241,10 +243,14 @@ def metrics(root: Path) -> list[Finding]:
                 continue  # DVC keeps the entries of models that have left the pool
         file = root / path
         if not file.is_file():
-            found.append(Finding(f"{path}, named in {paths.LOCK}, is missing", "dvc repro"))
+            missing.append(path)
         elif md5(file) != expected:
-            found.append(Finding(f"{path}: {OTHER_RUN}", "dvc repro"))
-    return found
+            others.append(Finding(f"{path}: {OTHER_RUN}", "dvc repro"))
+    if not missing:
+        return others
+    are = "are" if len(missing) > 1 else "is"
+    problem = f"{listed(missing, 1)}, named in {paths.LOCK}, {are} missing"
+    return [Finding(problem, "dvc repro"), *others]
 
 
 def md5(file: Path) -> str:

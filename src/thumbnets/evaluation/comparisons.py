@@ -78,7 +78,8 @@ class Comparison:
         a: Name of one classifier.
         b: Name of the other.
         gain: Mean score of a minus that of b.
-        p: p-value of no gain from `pair_p`, after Holm's correction for all pairs of the table.
+        p: p-value of no gain from `pair_p`, after Holm's correction for all pairs of the table that
+            differ: an ensemble of one member and that member are one classifier.
         mcnemar: p-value of the exact McNemar test, median over seeds, not corrected; None for
             scores other than accuracy, and for the mean accuracy of an ensemble's seeds. It is
             about these trainings, not about new ones.
@@ -119,7 +120,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
     pairs = list(combinations(scores, 2))
     paired = [_paired(scores[a], scores[b]) for a, b in pairs]
     mcnemars = [_mcnemar_of_seeds(*of_pair) for of_pair in paired]
-    p = [pair_p(*of_pair) for of_pair in paired]
+    p = _adjusted(paired)
     return [
         Comparison(
             a=a,
@@ -129,8 +130,16 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
             mcnemar=alone,
             superiority=superiority(*of_pair),
         )
-        for (a, b), of_pair, adjusted, alone in zip(pairs, paired, holm(p), mcnemars, strict=True)
+        for (a, b), of_pair, adjusted, alone in zip(pairs, paired, p, mcnemars, strict=True)
     ]
+
+
+def _adjusted(paired: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    """p-value of each pair after Holm's correction; equal pairs are one test, and twins none."""
+    keys = [frozenset((a.tobytes(), b.tobytes())) for a, b in paired]
+    tests = {key: pair_p(*pair) for key, pair in zip(keys, paired, strict=True) if len(key) == 2}
+    adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
+    return [adjusted.get(key, 1.0) for key in keys]
 
 
 def _paired(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,37 +5,60 @@ from scipy.special import log_softmax
 
 from thumbnets import paths
 from thumbnets.artifacts import parsing, read_arrays
-from thumbnets.evaluation.predictions import Predictions
+from thumbnets.evaluation.predictions import Predictions, scores_to_compare
 from thumbnets.evaluation.views import array_name
 
 
-def read_validation(slot: str, seeds: list[int], views: str) -> Predictions:
-    """Read what all seeds of a slot (see `paths`) predict for the validation images.
+def read_validation(slot: str, seeds: list[int], views: str) -> list[Predictions]:
+    """Read what each seed of a slot (see `paths`) predicts for its validation images.
 
     Args:
         slot: Where the predictions lie.
         seeds: Seeds of the run.
         views: Views of an image whose predictions are averaged, a key of `VIEWS`.
 
+    Returns:
+        One for each seed.
+
     Raises:
-        ValueError: A file is missing or damaged, or seeds have different validation images.
+        ValueError: A file is missing or damaged.
     """
-    files = [paths.validation_predictions(slot, seed) for seed in seeds]
-    runs = [read_arrays(file) for file in files]
-    for file, run in zip(files, runs, strict=True):
-        with parsing(file):
-            logits, labels = run[array_name(views)], run["labels"]
-            if logits.shape[:-1] != labels.shape or not np.isfinite(logits).all():
-                raise ValueError(f"logits must be finite and of {len(labels)} images")
-        if not np.array_equal(run["indices"], runs[0]["indices"]):
-            raise ValueError(
-                "With split.rotate each seed has other validation images: the scores of all folds "
-                "are in the report, under Cross-validation."
-            )
-    logits = np.stack([run[array_name(views)] for run in runs]).astype(float)
+    return [_read(slot, seed, views) for seed in seeds]
+
+
+def _read(slot: str, seed: int, views: str) -> Predictions:
+    file = paths.validation_predictions(slot, seed)
+    arrays = read_arrays(file)
+    with parsing(file):
+        logits, labels = arrays[array_name(views)], arrays["labels"]
+        if logits.shape[:-1] != labels.shape or not np.isfinite(logits).all():
+            raise ValueError(f"logits must be finite and of {len(labels)} images")
+        log_probabilities = log_softmax(logits.astype(float), axis=1)[None]
+        return Predictions(log_probabilities, labels, [seed], group=arrays.get("group"))
+
+
+def joined(runs: list[Predictions]) -> Predictions:
+    """Predictions of several seeds for the same validation images.
+
+    Raises:
+        ValueError: The seeds have different validation images.
+    """
+    first = runs[0]
+    if not all(np.array_equal(run.labels, first.labels) for run in runs):
+        raise ValueError("The seeds were validated on different images: run `dvc repro`.")
     return Predictions(
-        log_probabilities=log_softmax(logits, axis=2),
-        labels=runs[0]["labels"],
-        seeds=seeds,
-        group=runs[0].get("group"),
+        np.concatenate([run.log_probabilities for run in runs]),
+        first.labels,
+        [seed for run in runs for seed in run.seeds],
+        group=first.group,
     )
+
+
+def over_folds(runs: list[Predictions], metric: str) -> np.ndarray:
+    """Mean score of each seed on its own fold, float [1, S]: the folds are what is sampled.
+
+    Args:
+        runs: Predictions of each seed.
+        metric: Name of the score, a key of `SCORES`.
+    """
+    return np.array([[scores_to_compare(run, metric).mean() for run in runs]])

@@ -2,8 +2,10 @@
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from thumbnets import paths
 from thumbnets.launch.commands import (
@@ -20,7 +22,7 @@ from thumbnets.recipes.recipe import (
     recipe_id,
     recipe_paths,
 )
-from thumbnets.yaml_files import read_yaml
+from thumbnets.yaml_files import parse_yaml, read_yaml
 
 Command = Callable[[Callable[[argparse.Namespace], None]], argparse.ArgumentParser]
 
@@ -113,9 +115,10 @@ def results(arguments: argparse.Namespace) -> None:
     root = Path.cwd()
     names = {path: recipe_id(path) for path in recipe_paths(root)}
     width, damaged = max(map(len, names.values()), default=0), False
+    base = _committed_params(root)
     for path, name in names.items():
         try:
-            verdict = _verdict(read_recipe(path, root))
+            verdict = _verdict(read_recipe(path, root), base)
         except ValueError as error:
             verdict, damaged = f"can't be read: {error}", True
         print(f"{name:<{width}}  {verdict}", flush=True)
@@ -126,9 +129,30 @@ def results(arguments: argparse.Namespace) -> None:
         raise SystemExit(1)
 
 
-def _verdict(file: RecipeFile) -> str:
+def _committed_params(root: Path) -> dict[str, Any]:
+    """params.yaml as committed: recipes run with that one, whatever an experiment left in the tree.
+
+    If it is not the one in the tree, a note says so.
+    """
+    from thumbnets.recipes.workspace import git
+
+    there = read_yaml(root / paths.PARAMS)
+    try:
+        content = git("show", f"HEAD:./{paths.PARAMS}", root=root)
+    except ValueError:  # not a git repository, or nothing is committed
+        return there
+    known = parse_yaml(content.encode(), f"{paths.PARAMS} of HEAD")
+    if known != there:
+        print(
+            f"note: {paths.PARAMS} has uncommitted changes, which recipes do not use.",
+            file=sys.stderr,
+        )
+    return known
+
+
+def _verdict(file: RecipeFile, base: dict[str, Any]) -> str:
     with contextlib.chdir(file.root):
-        return _judged(file, file.params(read_yaml(paths.PARAMS)))
+        return _judged(file, file.params(base))
 
 
 def _judged(file: RecipeFile, params: Params) -> str:

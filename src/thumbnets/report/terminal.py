@@ -6,8 +6,8 @@ from thumbnets.evaluation.comparisons import Comparison
 from thumbnets.evaluation.cost import Description, LayerCost
 from thumbnets.report.filters import p_value, sides
 
-# The gain in each score: its unit, a factor, and the number of decimals.
-_UNITS = {"accuracy": ("points", 100, 2), "nll": ("nats", 1, 4)}
+# The gain in each score: its unit, a factor, the number of decimals, and the largest there can be.
+_UNITS = {"accuracy": ("points", 100, 2, 1.0), "nll": ("nats", 1, 4, math.inf)}
 
 
 def comparison_table(comparisons: list[Comparison], metric: str) -> str:
@@ -17,12 +17,12 @@ def comparison_table(comparisons: list[Comparison], metric: str) -> str:
         comparisons: All of the same score and seeds.
         metric: Name of the score, a key of `predictions.SCORES`.
     """
-    unit, scale, digits = _UNITS[metric]
+    unit, scale, digits, most = _UNITS[metric]
     rows = []
     for found in comparisons:
         mean, low, high = (
             f"{scale * value:+.{digits}f}"
-            for value in (found.gain.mean, found.gain.low, found.gain.high)
+            for value in (found.gain.mean, max(found.gain.low, -most), min(found.gain.high, most))
         )
         row = {"A": found.a, "B": found.b, f"gain, {unit}": mean}
         row["95 %"] = f"{low} to {high}" if math.isfinite(found.gain.low) else "–"
@@ -36,6 +36,19 @@ def comparison_table(comparisons: list[Comparison], metric: str) -> str:
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+# Explanation of p-values where each seed was validated on a fold of its own (`over_folds`).
+# Source: Dietterich 1998, Neural Computation 10, section 3.4.
+FOLDS = (
+    "p: Student's paired test over folds. They share training images, so that p is somewhat too "
+    "small."
+)
+
+_SUPERIORITY = (
+    "P(A > B): probability that a training of A scores better than one of B; its interval is too "
+    "narrow with few seeds."
+)
 
 
 def _in_words(found: Comparison) -> str:
@@ -61,7 +74,7 @@ def explanation(
         test += f" over {sample}" * grouped
         return f"p: {test}, for one training of each: it does not cover new trainings."
     both = f"p: paired test over {sample} and seeds."
-    return f"{both} McNemar: median over seeds." if exact else both
+    return f"{both}{' McNemar: median over seeds.' * exact}\n{_SUPERIORITY}"
 
 
 # Columns of the layer table after those of torchsummary: attributes of a cost.

@@ -87,7 +87,8 @@ def _cells(series: Series, point: Point) -> list[str]:
     what = f"experiment {commit.subject}" if commit.baseline else commit.subject
     if value.model != series.name:
         what = f"[{value.model}] {what}"
-    interval = f"{percent(value.low)[:-2]} to {percent(value.high)}" if value.low else NONE
+    known = value.low is not None
+    interval = f"{percent(value.low)[:-2]} to {percent(value.high)}" if known else NONE
     return [
         commit.name[:10],
         commit.day,
