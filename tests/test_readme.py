@@ -153,7 +153,7 @@ def examples() -> dict[str, str]:
 def test_the_method_of_the_docs_is_the_focal_loss(model_settings, meta):
     names: dict = {}
     exec(examples()["focal"], names)
-    logits = torch.tensor([[2.0, 0, 1], [0.5, 0, -1]], requires_grad=True)
+    logits = torch.tensor([[2.0, 0, 1], [0.5, 0, -1]])
     labels = torch.tensor([0, 1])
     for gamma in (0.0, 2.0):
         method = names["focal"](model_settings(), meta, gamma=gamma)
