@@ -11,6 +11,8 @@ from thumbnets.params import Params, load_params
 from thumbnets.registry import unknown
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from thumbnets.evaluation.predictions import Predictions
 
 
@@ -24,7 +26,7 @@ def compare(arguments: argparse.Namespace) -> None:
     if metric not in SCORES:
         raise ValueError(unknown("metric", metric, SCORES))
     if not arguments.validation:
-        _tell(_test(names, params), metric, f"test {params.example}")
+        _tell_images(_test(names, params), metric, f"test {params.example}")
         return
     validation, image = _validation(names, params), f"validation {params.example}"
     if params.split.rotate and len(params.seeds) > 1:
@@ -32,14 +34,13 @@ def compare(arguments: argparse.Namespace) -> None:
         return
     from thumbnets.evaluation.validation import joined
 
-    _tell({name: joined(runs) for name, runs in validation.items()}, metric, image)
+    _tell_images({name: joined(runs) for name, runs in validation.items()}, metric, image)
 
 
-def _tell(predictions: dict[str, "Predictions"], metric: str, image: str) -> None:
-    from thumbnets.evaluation.comparisons import compare
+def _tell_images(predictions: dict[str, "Predictions"], metric: str, image: str) -> None:
     from thumbnets.evaluation.predictions import check_alike, scores_to_compare
     from thumbnets.report.filters import plural
-    from thumbnets.report.terminal import comparison_table, explanation
+    from thumbnets.report.terminal import explanation
 
     check_alike(predictions)
     scores = {name: scores_to_compare(of, metric) for name, of in predictions.items()}
@@ -48,26 +49,32 @@ def _tell(predictions: dict[str, "Predictions"], metric: str, image: str) -> Non
     images = plural(len(first.labels), image)
     if grouped:
         images += f" in {plural(int(first.group.max()) + 1, 'group')}"
-    print(f"{metric}, {images}, {plural(len(seeds), 'seed')}")
-    print(comparison_table(compare(scores), metric))
-    print(explanation(metric, len(seeds), f"{image}s", grouped=grouped))
+    what = f"{images}, {plural(len(seeds), 'seed')}"
+    _tell(scores, metric, what, explanation(metric, len(seeds), f"{image}s", grouped=grouped))
     if (ensembles := min(map(len, scores.values()))) < len(seeds):
         of_each = plural(len(seeds) // ensembles, "seed")
         print(f"Each ensemble joins the trainings of {of_each} and is compared with their mean.")
 
 
 def _tell_folds(validation: dict[str, list["Predictions"]], metric: str, image: str) -> None:
-    from thumbnets.evaluation.comparisons import compare
     from thumbnets.evaluation.validation import over_folds
     from thumbnets.report.filters import plural
-    from thumbnets.report.terminal import FOLDS, comparison_table
+    from thumbnets.report.terminal import FOLDS
 
     scores = {name: over_folds(runs, metric) for name, runs in validation.items()}
     first = next(iter(validation.values()))
     images = plural(sum(len(run.labels) for run in first), image)
-    print(f"{metric}, {images}, each fold by a seed of its own, {plural(len(first), 'seed')}")
+    seeds = plural(len(first), "seed")
+    _tell(scores, metric, f"{images}, each fold by a seed of its own, {seeds}", FOLDS)
+
+
+def _tell(scores: dict[str, "np.ndarray"], metric: str, what: str, note: str) -> None:
+    from thumbnets.evaluation.comparisons import compare
+    from thumbnets.report.terminal import comparison_table
+
+    print(f"{metric}, {what}")
     print(comparison_table(compare(scores), metric))
-    print(FOLDS)
+    print(note)
 
 
 def _test(names: list[str], params: Params) -> dict[str, "Predictions"]:

@@ -18,7 +18,7 @@ from thumbnets.artifacts import write_bytes
 from thumbnets.doctor.findings import Finding
 from thumbnets.messages import listed, shorten
 from thumbnets.review.code import checksums
-from thumbnets.review.git import git, read_blobs
+from thumbnets.review.git import at_head, git
 from thumbnets.review.stale import is_whole, were_run
 from thumbnets.yaml_files import read_yaml
 
@@ -168,7 +168,7 @@ def lock_file(root: Path) -> list[Finding]:
     if not path.is_file():
         return [Finding(f"{paths.LOCK} is missing", "dvc repro", broken=False)]
     text, still_written = _settled(root)
-    committed, content = _committed(root), text.encode()
+    committed, content = at_head(root, paths.LOCK), text.encode()
     if _MARKS.search(text):
         return [_conflict(paths.LOCK, _without_conflict(root, committed))]
     cut = content != committed and (committed or b"").startswith(content)
@@ -221,13 +221,6 @@ def _repo_lock(root: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def _committed(root: Path) -> bytes | None:
-    try:
-        return read_blobs(root, [f"HEAD:./{paths.LOCK}"]).get(f"HEAD:./{paths.LOCK}")
-    except ValueError:  # not a git repository
-        return None
 
 
 def metrics(root: Path) -> list[Finding]:

@@ -135,7 +135,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
 
 
 def _adjusted(paired: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
-    """p-value of each pair after Holm's correction; equal pairs are one test, and twins none."""
+    """p-values after Holm's correction: a repeated pair is one test, and equal scores are none."""
     keys = [frozenset((a.tobytes(), b.tobytes())) for a, b in paired]
     tests = {key: pair_p(*pair) for key, pair in zip(keys, paired, strict=True) if len(key) == 2}
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))

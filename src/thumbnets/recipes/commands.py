@@ -134,14 +134,12 @@ def _committed_params(root: Path) -> dict[str, Any]:
 
     If it is not the one in the tree, a note says so.
     """
-    from thumbnets.recipes.workspace import git
+    from thumbnets.review.git import at_head
 
-    there = read_yaml(root / paths.PARAMS)
-    try:
-        content = git("show", f"HEAD:./{paths.PARAMS}", root=root)
-    except ValueError:  # not a git repository, or nothing is committed
+    there, content = read_yaml(root / paths.PARAMS), at_head(root, paths.PARAMS)
+    if content is None:
         return there
-    known = parse_yaml(content.encode(), f"{paths.PARAMS} of HEAD")
+    known = parse_yaml(content, f"{paths.PARAMS} of HEAD")
     if known != there:
         print(
             f"note: {paths.PARAMS} has uncommitted changes, which recipes do not use.",

@@ -56,9 +56,7 @@ def _in_words(found: Comparison) -> str:
     return f"{winner} is better" if winner else found.verdict
 
 
-def explanation(
-    metric: str, seeds: int, images: str = "test images", *, grouped: bool = False
-) -> str:
+def explanation(metric: str, seeds: int, images: str, *, grouped: bool) -> str:
     """Explanation of the table's p-values.
 
     Args:

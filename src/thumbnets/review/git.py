@@ -99,6 +99,18 @@ def read_blobs(root: Path, names: Iterable[str]) -> dict[str, bytes]:
     return {name: contents[of_name] for name, of_name in objects.items()}
 
 
+def at_head(root: Path, path: Path) -> bytes | None:
+    """Content of a file, relative to the root of the project, in the last commit.
+
+    None if it is not there, or this is not a git repository.
+    """
+    name = f"HEAD:./{path}"
+    try:
+        return read_blobs(root, [name]).get(name)
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The project as it was in a commit, or as it is in the working tree.
