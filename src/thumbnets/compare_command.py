@@ -70,11 +70,14 @@ def _tell_folds(validation: dict[str, list["Predictions"]], metric: str, image: 
 
 def _tell(scores: dict[str, "np.ndarray"], metric: str, what: str, note: str) -> None:
     from thumbnets.evaluation.comparisons import compare
-    from thumbnets.report.terminal import comparison_table
+    from thumbnets.report.terminal import SUPERIORITY, comparison_table
 
+    comparisons = compare(scores)
     print(f"{metric}, {what}")
-    print(comparison_table(compare(scores), metric))
+    print(comparison_table(comparisons, metric))
     print(note)
+    if any(pair.superiority for pair in comparisons):
+        print(SUPERIORITY)
 
 
 def _test(names: list[str], params: Params) -> dict[str, "Predictions"]:

@@ -22,7 +22,7 @@ class Answer:
         file: The file.
         probabilities: float64 [K]; None if it can't be read.
         pixels: uint8 [C, H, W], as the model takes them; None likewise.
-        reason: Why it can't be read.
+        reason: Why it can't be read, without the file's name.
     """
 
     file: Path
@@ -83,13 +83,14 @@ def is_dim(file: Path, depth: int) -> bool:
 def _read_or_reason(path: Path, model: ImageClassifier) -> np.ndarray | str:
     try:
         if path.is_symlink() and path.is_dir():
-            raise ValueError(f"{path} is a link to a folder and not followed: name it directly")
+            return "is a link to a folder and not followed: name it directly"
         if path.is_dir():
-            raise ValueError(f"{path} is a folder that can't be opened")
+            return "is a folder that can't be opened"
         if not os.path.lexists(path):
-            raise ValueError(f"{path} does not exist")
+            return "does not exist" + (" (--model names a model)" if not path.suffix else "")
         if not path.is_file():  # reading a FIFO would wait forever
-            raise ValueError(f"{path} can't be read as an image: not a regular file")
+            return "can't be read as an image: not a regular file"
         return model.pixels(path)
     except (ValueError, OSError) as error:
-        return str(error)
+        # The answer names the file already; Pillow's reasons name it as well.
+        return str(error).removeprefix(f"{path} ").replace(f" '{path}'", "")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from thumbnets import paths
-from thumbnets.recipes.workspace import committed, git, workspace
+from thumbnets.git import commit_of, git
+from thumbnets.recipes.workspace import committed, workspace
 from thumbnets.yaml_files import read_yaml
 
 
@@ -27,15 +28,15 @@ def project(tmp_path) -> Path:
         *("init -q -b main", "config user.name Test", "config user.email test@localhost"),
         *("add -A", "commit -qm first"),
     ):
-        git(*command.split(), root=tmp_path)
+        git(tmp_path, *command.split())
     return tmp_path
 
 
 def commit(project: Path, content: str) -> str:
     """Another commit, with other code."""
     (project / "src/code.py").write_text(content)
-    git("commit", "-qam", "more", root=project)
-    return git("rev-parse", "HEAD", root=project)
+    git(project, "commit", "-qam", "more")
+    return commit_of(project, "HEAD")
 
 
 def test_a_workspace_has_the_commit_the_cache_and_files_of_weights(project):
@@ -50,10 +51,10 @@ def test_a_workspace_has_the_commit_the_cache_and_files_of_weights(project):
         place.write_params({"seeds": [1, 2], "lr": 1e-5, "augment": None})
         there = read_yaml(place.folder / paths.PARAMS)
         assert there == {"seeds": [1, 2], "lr": 1e-5, "augment": None}
-        assert git("status", "--porcelain", root=project) == ""
+        assert git(project, "status", "--porcelain") == b""
         place.remove()
     assert not place.folder.exists()
-    assert len(git("worktree", "list", root=project).splitlines()) == 1
+    assert len(git(project, "worktree", "list").splitlines()) == 1
 
 
 def test_the_users_own_settings_of_dvc_stay_with_another_cache(project):
@@ -110,7 +111,7 @@ def test_uncommitted_code_is_refused(project, name):
 def test_other_uncommitted_files_are_no_matter(project):
     (project / "recipes").mkdir()
     (project / "recipes/try.yaml").write_text("title: A\n")
-    assert committed(project) == git("rev-parse", "HEAD", root=project)
+    assert committed(project) == commit_of(project, "HEAD")
 
 
 def test_a_command_that_fails_is_named(project):
@@ -161,6 +162,6 @@ def test_a_recipe_that_is_not_committed_is_refused(project):
     committed(project)
     with pytest.raises(ValueError, match="^recipes/.*: uncommitted changes"):
         committed(project, Path("recipes/new.yaml"))
-    git("add", "-A", root=project)
-    git("commit", "-qm", "recipe", root=project)
-    assert committed(project, "recipes/new.yaml") == git("rev-parse", "HEAD", root=project)
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "recipe")
+    assert committed(project, "recipes/new.yaml") == commit_of(project, "HEAD")

@@ -152,6 +152,11 @@ def test_an_ensemble_of_several_seeds(compare):
     assert (
         lines[-1] == "Each ensemble joins the trainings of 2 seeds and is compared with their mean."
     )
+    assert lines[-2].startswith("P(A > B): ")
+    # Without a pair of trainings there is no such column, and nothing to explain.
+    assert not any(
+        "P(A > B)" in line for line in compare("ensemble", "mlp4", seeds=(0, 1), ensemble=asked)
+    )
 
 
 def test_losses_are_in_nats(compare):

@@ -11,8 +11,8 @@ from scipy import stats
 
 from thumbnets.review import commands
 from thumbnets.review.comparing import review
-from thumbnets.review.git import TREE, Snapshot
 from thumbnets.review.markdown import markdown
+from thumbnets.review.snapshot import TREE, Snapshot
 
 
 def between(project, base: str, head: str = TREE, margin: float = 0.3):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from thumbnets.review.git import TREE, Snapshot
 from thumbnets.review.settings import changes, read_run
+from thumbnets.review.snapshot import TREE, Snapshot
 
 
 def run_of(project, commit: str = TREE):

@@ -16,9 +16,9 @@ from ruamel.yaml.error import YAMLError
 from thumbnets import paths
 from thumbnets.artifacts import write_bytes
 from thumbnets.doctor.findings import Finding
+from thumbnets.git import at_head, git
 from thumbnets.messages import listed, shorten
 from thumbnets.review.code import checksums
-from thumbnets.review.git import at_head, git
 from thumbnets.review.stale import is_whole, were_run
 from thumbnets.yaml_files import read_yaml
 

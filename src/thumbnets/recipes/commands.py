@@ -134,7 +134,7 @@ def _committed_params(root: Path) -> dict[str, Any]:
 
     If it is not the one in the tree, a note says so.
     """
-    from thumbnets.review.git import at_head
+    from thumbnets.git import at_head
 
     there, content = read_yaml(root / paths.PARAMS), at_head(root, paths.PARAMS)
     if content is None:

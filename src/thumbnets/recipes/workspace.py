@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from configparser import ConfigParser
@@ -20,6 +19,7 @@ from ruamel.yaml import YAML
 
 from thumbnets import paths, runtime
 from thumbnets.doctor.commands import mend_locks
+from thumbnets.git import commit_of, git
 from thumbnets.messages import listed
 from thumbnets.processes import run_to_end
 
@@ -27,19 +27,6 @@ PROFILE = "launch.toml"  # says where trainings run; not in git
 FOLDER = Path(".dvc/tmp/recipes")
 # What results rest on, besides data and the recipe.
 _CODE = ("src", "stages", "zoo", "corrections", "params.yaml", "dvc.yaml", "requirements.lock")
-
-
-def git(*arguments: str, root: Path) -> str:
-    """The output of a git command.
-
-    Raises:
-        ValueError: The command failed; the message is its last line.
-    """
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ValueError(f"git {arguments[0]} failed: {reason}")
-    return done.stdout.strip()
 
 
 def committed(root: Path, *files: Path | str) -> str:
@@ -53,13 +40,13 @@ def committed(root: Path, *files: Path | str) -> str:
         ValueError: Some of the code or a recipe is not committed, but a result names a commit.
     """
     there = [name for name in (*_CODE, *map(str, files)) if (root / name).exists()]
-    changed = git("status", "--porcelain", "--", *there, root=root).splitlines()
+    changed = git(root, "status", "--porcelain", "--", *there).decode().splitlines()
     if changed:
         names = listed((line.split(maxsplit=1)[1] for line in changed), 3)
         raise ValueError(
             f"{names}: uncommitted changes; a result names a commit, so commit or stash them."
         )
-    return git("rev-parse", "HEAD", root=root)
+    return commit_of(root, "HEAD")
 
 
 @dataclass(frozen=True)
@@ -166,25 +153,25 @@ def _of_processes(folder: Path) -> str:
 def _check_out(folder: Path, commit: str, root: Path) -> None:
     """Bring a worktree to a commit; if it is there already, the work of an earlier run is kept."""
     try:
-        at = git("rev-parse", "HEAD", root=folder) if (folder / ".git").is_file() else None
+        at = commit_of(folder, "HEAD") if (folder / ".git").is_file() else None
     except ValueError:
         at = None
     if at is None:  # no worktree yet, or one that a kill left half made
         _remove(folder, root)
-        git("worktree", "add", "--force", "--detach", str(folder), commit, root=root)
+        git(root, "worktree", "add", "--force", "--detach", str(folder), commit)
     elif at != commit:
-        git("checkout", "--force", "--detach", commit, root=folder)
+        git(folder, "checkout", "--force", "--detach", commit)
     else:
-        git("checkout", "--", *[n for n in _CODE if (folder / n).exists()], root=folder)
+        git(folder, "checkout", "--", *[n for n in _CODE if (folder / n).exists()])
 
 
 def _remove(folder: Path, root: Path) -> None:
     if folder.exists():
         try:
-            git("worktree", "remove", "--force", "--force", str(folder), root=root)
+            git(root, "worktree", "remove", "--force", "--force", str(folder))
         except ValueError:
             shutil.rmtree(folder)
-    git("worktree", "prune", root=root)
+    git(root, "worktree", "prune")
 
 
 def _share_cache(folder: Path, root: Path) -> None:

@@ -45,7 +45,8 @@ FOLDS = (
     "small."
 )
 
-_SUPERIORITY = (
+# Explanation of the column that only pairs of trainings have.
+SUPERIORITY = (
     "P(A > B): probability that a training of A scores better than one of B; its interval is too "
     "narrow with few seeds."
 )
@@ -71,8 +72,7 @@ def explanation(metric: str, seeds: int, images: str, *, grouped: bool) -> str:
         test = "McNemar's exact test" if exact else "Student's paired test"
         test += f" over {sample}" * grouped
         return f"p: {test}, for one training of each: it does not cover new trainings."
-    both = f"p: paired test over {sample} and seeds."
-    return f"{both}{' McNemar: median over seeds.' * exact}\n{_SUPERIORITY}"
+    return f"p: paired test over {sample} and seeds.{' McNemar: median over seeds.' * exact}"
 
 
 # Columns of the layer table after those of torchsummary: attributes of a cost.

@@ -4,7 +4,7 @@ import ast
 import re
 from pathlib import PurePosixPath
 
-from thumbnets.review.git import Snapshot
+from thumbnets.review.snapshot import Snapshot
 
 _LOCK = "requirements.lock"
 

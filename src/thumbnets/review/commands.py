@@ -5,7 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from thumbnets.review.git import TREE, Snapshot, commit, merge_base
+from thumbnets.git import commit_of, merge_base
+from thumbnets.review.snapshot import TREE, Snapshot
 
 
 def review(arguments: argparse.Namespace) -> None:
@@ -19,9 +20,9 @@ def review(arguments: argparse.Namespace) -> None:
     if arguments.margin < 0:
         raise ValueError(f"--margin must be 0 or more points, got {arguments.margin:g}.")
     root = Path.cwd()
-    base = commit(root, arguments.base)
-    head = commit(root, arguments.head) if arguments.head else TREE
-    base = merge_base(root, base, commit(root, "HEAD") if head == TREE else head)
+    base = commit_of(root, arguments.base)
+    head = commit_of(root, arguments.head) if arguments.head else TREE
+    base = merge_base(root, base, commit_of(root, "HEAD") if head == TREE else head)
     found = review(Snapshot(root, base), Snapshot(root, head), arguments.margin)
     if arguments.json:
         print(json.dumps(found.as_dict(), indent=2, sort_keys=True, allow_nan=False))

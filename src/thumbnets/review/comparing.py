@@ -10,9 +10,9 @@ from thumbnets.evaluation.statistics import Estimate
 from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import code_changes, other_trainings
-from thumbnets.review.git import Snapshot
 from thumbnets.review.scores import Scores, read_scores
 from thumbnets.review.settings import Change, changes, read_run
+from thumbnets.review.snapshot import Snapshot
 from thumbnets.review.stale import cut_short, why_stale
 
 NOT_COMPARABLE = "not comparable"

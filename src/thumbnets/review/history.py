@@ -15,8 +15,8 @@ from thumbnets.evaluation.correctness import (
 )
 from thumbnets.evaluation.statistics import Estimate
 from thumbnets.evaluation.two_way import paired_gain
+from thumbnets.git import git, read_blobs
 from thumbnets.paths import ENSEMBLE, HEADLINE, LOCK
-from thumbnets.review.git import git, read_blobs
 from thumbnets.review.scores import SUMMARY, is_locked
 
 _EXPERIMENTS = "refs/exps"

@@ -10,7 +10,7 @@ from thumbnets import paths
 from thumbnets.evaluation.correctness import Correctness, parse_correctness
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import checksums
-from thumbnets.review.git import Snapshot
+from thumbnets.review.snapshot import Snapshot
 
 SUMMARY = str(paths.SUMMARY)
 _CLOSE = 1e-6  # metrics are rounded to six places

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from thumbnets.review.git import Snapshot
+from thumbnets.review.snapshot import Snapshot
 from thumbnets.yaml_files import merged, parse_yaml
 
 _LONGEST = 80  # characters of a value that are shown

@@ -8,7 +8,7 @@ from typing import Any
 
 from thumbnets.paths import INPUTS, LOCK, PARAMS, items
 from thumbnets.review.code import checksums
-from thumbnets.review.git import Snapshot
+from thumbnets.review.snapshot import Snapshot
 from thumbnets.yaml_files import parse_yaml
 
 _PARAMS = str(PARAMS)

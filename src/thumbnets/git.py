@@ -1,16 +1,10 @@
-"""Files of commits, read from git's objects in a few calls."""
+"""git: its commands, and files of commits, read from its objects in a few calls."""
 
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from thumbnets.paths import LOCK
-
 MOST = 20_000_000  # largest file that is read, in bytes: a foreign commit may hold anything
-
-TREE = "working tree"
 
 
 def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
@@ -39,7 +33,7 @@ def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
     return done.stdout
 
 
-def commit(root: Path, revision: str) -> str:
+def commit_of(root: Path, revision: str) -> str:
     """The full name of a commit.
 
     Raises:
@@ -109,72 +103,3 @@ def at_head(root: Path, path: Path) -> bytes | None:
         return read_blobs(root, [name]).get(name)
     except ValueError:
         return None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The project as it was in a commit, or as it is in the working tree.
-
-    Attributes:
-        root: Folder of the project.
-        name: Full name of the commit, or `working tree`.
-    """
-
-    root: Path
-    name: str
-
-    # Paths that a review looks at; all else stays unread.
-    _LOOKED_AT = ("params.yaml", "zoo", "metrics", str(LOCK), "src", "stages", "requirements.lock")
-    _READ = ("params.yaml", "zoo/", "metrics/", str(LOCK), "requirements.lock")
-
-    @cached_property
-    def objects(self) -> dict[str, str]:
-        """Name of the object of every file that a review looks at, by path."""
-        if self.name == TREE:
-            listed = git(
-                self.root, "ls-files", "-z", "-co", "--exclude-standard", "--", *self._LOOKED_AT
-            )
-            found = {path for path in listed.decode().split("\0") if path}
-            paths = sorted(path for path in found if (self.root / path).is_file())
-            hashed = git(self.root, "hash-object", "--stdin-paths", text="\n".join(paths))
-            return dict(zip(paths, hashed.decode().split(), strict=True))
-        listed = git(self.root, "ls-tree", "-r", "-z", self.name, "--", *self._LOOKED_AT).decode()
-        entries = (line.split("\t", 1) for line in listed.split("\0") if line)
-        return {path: facts.split()[2] for facts, path in entries if facts.split()[1] == "blob"}
-
-    @cached_property
-    def files(self) -> dict[str, str]:
-        """Contents of params, metrics and locks, by path."""
-        wanted = [path for path in self.objects if path.startswith(self._READ)]
-        if self.name == TREE:
-            return {path: _text((self.root / path).read_bytes()) for path in wanted}
-        blobs = read_blobs(self.root, [self.objects[path] for path in wanted])
-        return {path: _text(blobs[self.objects[path]]) for path in wanted}
-
-    def sources(self, paths: Iterable[str]) -> dict[str, str]:
-        """Contents of some code files."""
-        wanted = [path for path in paths if path in self.objects]
-        if self.name == TREE:
-            return {path: _text((self.root / path).read_bytes()) for path in wanted}
-        blobs = read_blobs(self.root, [self.objects[path] for path in wanted])
-        return {path: _text(blobs[self.objects[path]]) for path in wanted}
-
-    @property
-    def short(self) -> str:
-        """Its name for display."""
-        return self.name if self.name == TREE else self.name[:10]
-
-    @property
-    def lock(self) -> str:
-        """Text of its dvc.lock; empty if there is none."""
-        return self.files.get(str(LOCK), "")
-
-    @property
-    def remedy(self) -> str:
-        """What to do if its results are missing or are those of something else."""
-        commit = "" if self.name == TREE else f" there and commit {LOCK} and metrics/"
-        return f"run `dvc repro`{commit}"
-
-
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", errors="replace")
