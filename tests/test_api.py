@@ -73,6 +73,9 @@ def test_files_and_arrays_of_any_size_are_read_alike(small_run, tmp_path):
     from_files, from_arrays = model.predict_proba(files), model.predict_proba([colours, grey])
     np.testing.assert_array_equal(from_files, from_arrays)
     assert from_files.shape == (2, 3) and from_files.dtype == np.float64
+    first = [colours[..., :3].transpose(2, 0, 1), grey[None]]  # channels first
+    last = model.predict_proba([colours[..., :3], grey])
+    np.testing.assert_array_equal(model.predict_proba(first), last)
     single = model.predict_proba(tmp_path / "b.png")  # its sums are rounded in another order
     np.testing.assert_allclose(single, from_files[1:], rtol=1e-6)
     with (tmp_path / "b.png").open("rb") as file:
@@ -91,7 +94,7 @@ def test_files_and_arrays_of_any_size_are_read_alike(small_run, tmp_path):
             r"got the shape \[8, 8, 3\]: put a single image into a list",
         ),
         (np.zeros((2, 8, 8)), r"must be uint8 .* got float64 \[8, 8\]"),
-        (np.zeros((2, 8, 8, 2), np.uint8), r"1, 3 or 4 channels, got uint8 \[8, 8, 2\]"),
+        (np.zeros((2, 8, 8, 2), np.uint8), r"1, 3 or 4 channels, or .*, got uint8 \[8, 8, 2\]"),
         (["nowhere.png"], "nowhere.png can't be read as an image"),
         ([b"bytes"], "An image must be a path, an open file or an array .* got bytes"),
         ([Image.new("L", (8, 8))], r"got Image: convert a Pillow image by np\.asarray"),

@@ -69,6 +69,10 @@ def test_colours_are_the_last_axis():
     network = thumbnets.fit(images, labels, epochs=3, **flat())
     assert network.score(images, labels) == 1
     assert network.classifier_.meta.channels == 3
+    # Channels may also come first, as `thumbnets.data.load` returns them.
+    first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    same = thumbnets.fit(first, labels, epochs=3, **flat())
+    assert (same.predict_proba(first) == network.predict_proba(images)).all()
     for other in (images[..., 0], images.reshape(20, -1)):
         with pytest.raises(ValueError, match=r"of the shape \[8, 8, 3\] as in training, got"):
             network.predict(other)

@@ -164,15 +164,18 @@ def _fitted(image: np.ndarray, *, channels: int, size: int, fit: str) -> np.ndar
     """As `read_image`, for the pixels of an image.
 
     Raises:
-        ValueError: They are not uint8 [H, W] or [H, W, C] with 1, 3 or 4 channels.
+        ValueError: They are not uint8 [H, W], [H, W, C] with 1, 3 or 4 channels, or [C, H, W] with
+            1 or 3.
     """
+    if image.ndim == 3 and image.shape[0] in (1, 3) and image.shape[2] not in (1, 3, 4):
+        image = image.transpose(1, 2, 0)  # as `thumbnets.data.load` has them
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     colours = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
     if image.dtype != np.uint8 or not colours or not image.size:
         raise ValueError(
-            "An image array must be uint8 [H, W], or [H, W, C] with 1, 3 or 4 channels, "
-            f"got {image.dtype} {list(image.shape)}."
+            "An image array must be uint8 [H, W], [H, W, C] with 1, 3 or 4 channels, or "
+            f"[C, H, W] with 1 or 3, got {image.dtype} {list(image.shape)}."
         )
     picture = Image.fromarray(np.ascontiguousarray(image))
     if picture.mode == "RGBA":

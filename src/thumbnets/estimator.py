@@ -190,10 +190,13 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if values.ndim == 2 and (side := math.isqrt(values.shape[1])) ** 2 == values.shape[1]:
             images = values.reshape(-1, side, side)
         images = images[..., None] if images.ndim == 3 else images
+        if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3]:
+            if images.shape[1] != images.shape[2]:  # as `thumbnets.data.load` has them
+                images = images.transpose(0, 2, 3, 1)
         if images.ndim != 4 or images.shape[1] != images.shape[2]:
             raise ValueError(
-                f"X must be square images [N, H, W], [N, H, W, C] or [N, H * W], got the shape "
-                f"{list(values.shape)}."
+                f"X must be square images [N, H, W], [N, H, W, C], [N, C, H, W] or [N, H * W], got "
+                f"the shape {list(values.shape)}."
             )
         if self.range_ is not None:
             least, greatest = map(float, self.range_)

@@ -55,7 +55,7 @@ def test_a_data_set_by_name(photos):
     ("name", "said"),
     [
         ("folder", "give the folder that they are in"),
-        ("digitz", "Did you mean digits"),
+        ("digitz", "Did you mean 'digits'?.* There is no such folder either"),
         ("/no/where", "/no/where: there is no such folder"),
         (__file__, "test_loading.py: there is no such folder"),
     ],

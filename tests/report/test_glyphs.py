@@ -66,6 +66,18 @@ def test_pictures_are_drawn_without_a_missing_glyph(fonts, tmp_path, with_font):
             assert texts == ["cat", OWN if with_font else "#1", "$x$"]
 
 
+def test_long_names_leave_room_for_the_matrix(tmp_path):
+    names = ["cat", "a dog that has a long name", "a dog that has a longer one", "x" * 138]
+    figure = confusion_chart({"a": np.eye(4, dtype=int)}, names)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib's where a panel has no room left
+        save(figure, tmp_path / "confusion.png")
+    axis = figure.axes[0]
+    texts = [label.get_text() for label in axis.get_yticklabels()]
+    assert texts == ["cat", "a dog that …ong name", "a dog that …nger one", "xxxxxxxxxxx…xxxxxxxx"]
+    assert axis.get_window_extent().width > figure.bbox.width / 3
+
+
 def test_the_report_has_the_legend(make_run):
     results = read_results(make_run())
     assert "Pictures show a number" not in render_pages(results).markdown

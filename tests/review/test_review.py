@@ -348,8 +348,11 @@ def test_the_command(project, capsys):
         command(capsys, "elsewhere")
     with pytest.raises(ValueError, match="not a commit"):
         command(capsys, "main", "--", "--output=x")
-    with pytest.raises(ValueError, match="--margin"):
-        command(capsys, "main", "--margin", "-1")
+    with pytest.raises(ValueError, match="is a range: name its ends apart"):
+        command(capsys, "main..HEAD")
+    for margin in ("-1", "nan", "inf"):
+        with pytest.raises(ValueError, match="--margin must be points, 0 or more"):
+            command(capsys, "main", "--margin", margin)
 
 
 def test_commits_without_a_common_one(project, capsys):

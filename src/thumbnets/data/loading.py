@@ -55,6 +55,8 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
         )
     if preprocessed:
         return read_split(folder / split)
+    if name not in DATASETS:
+        raise ValueError(f"{unknown('data set', name, DATASETS)} There is no such folder either.")
     dataset = get_dataset(name)
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{name} are images of your own: give the folder that they are in.")

@@ -42,7 +42,10 @@ def _models(file: Path | None) -> dict[str, str | Path]:
     """
     if file is not None:
         if not file.is_file():
-            raise ValueError(f"{file} not found: name a weights file, .safetensors.")
+            raise ValueError(
+                f"{file} not found: name a weights file, .safetensors, or leave --model "
+                "out: the page then offers all models of the run."
+            )
         return {file.name: file}
     params = load_params()
     models: dict[str, str | Path] = {

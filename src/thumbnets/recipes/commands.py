@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -170,7 +171,7 @@ def verify(arguments: argparse.Namespace) -> None:
     trainings = 1 if arguments.trainings is None else arguments.trainings
     if trainings < 1:
         raise ValueError(f"--trainings must be 1 or more, got {trainings}.")
-    if arguments.tolerance is not None and arguments.tolerance < 0:
+    if arguments.tolerance is not None and not 0 <= arguments.tolerance < math.inf:  # nan neither
         raise ValueError(f"--tolerance must be 0 points or more, got {arguments.tolerance:g}.")
     if arguments.files:
         print(checked := check_files(root))

@@ -336,8 +336,13 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
     return figure
 
 
+def _shortened(name: str) -> str:
+    """A name that leaves room for the matrix; of a long one both ends, as others may share one."""
+    return name if len(name) <= 20 else f"{name[:11]}…{name[-8:]}"
+
+
 def _label_cells(axis: Axes, values: np.ndarray, classes: list[str]) -> None:
-    ticks, shown = range(len(classes)), labels(classes)
+    ticks, shown = range(len(classes)), labels([_shortened(name) for name in classes])
     style = {"family": shown.family, "fontsize": 7, "parse_math": False}
     axis.set_xticks(ticks, shown.texts, rotation=90, **style)
     axis.set_yticks(ticks, shown.texts, **style)

@@ -65,7 +65,7 @@ def _bounds(bounds: Any) -> tuple[float | None, float | None]:
 
 def decimals(value: float | None, digits: int) -> str:
     """A number with `digits` decimals."""
-    return NONE if value is None else f"{value:.{digits}f}"
+    return NONE if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def p_value(p: float | None) -> str:

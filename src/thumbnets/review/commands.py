@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -17,8 +18,12 @@ def review(arguments: argparse.Namespace) -> None:
     from thumbnets.review.markdown import markdown
     from thumbnets.review.terminal import show
 
-    if arguments.margin < 0:
-        raise ValueError(f"--margin must be 0 or more points, got {arguments.margin:g}.")
+    if not 0 <= arguments.margin < math.inf:  # nan neither
+        raise ValueError(f"--margin must be points, 0 or more, got {arguments.margin:g}.")
+    if ".." in arguments.base:  # no commit's name has two dots
+        raise ValueError(
+            f"{arguments.base!r} is a range: name its ends apart, as in `thumbnets review A B`."
+        )
     root = Path.cwd()
     base = commit_of(root, arguments.base)
     head = commit_of(root, arguments.head) if arguments.head else TREE
