@@ -190,9 +190,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if values.ndim == 2 and (side := math.isqrt(values.shape[1])) ** 2 == values.shape[1]:
             images = values.reshape(-1, side, side)
         images = images[..., None] if images.ndim == 3 else images
-        if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3]:
-            if images.shape[1] != images.shape[2]:  # as `thumbnets.data.load` has them
-                images = images.transpose(0, 2, 3, 1)
+        sides = images.shape[1:]
+        if len(sides) == 3 and sides[0] in (1, 3) and sides[0] != sides[1] == sides[2]:
+            images = images.transpose(0, 2, 3, 1)  # as `thumbnets.data.load` has them
         if images.ndim != 4 or images.shape[1] != images.shape[2]:
             raise ValueError(
                 f"X must be square images [N, H, W], [N, H, W, C], [N, C, H, W] or [N, H * W], got "
