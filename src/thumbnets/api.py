@@ -35,8 +35,9 @@ def load(source: str | Path, seed: int | None = None) -> "ImageClassifier":
 class ImageClassifier:
     """A trained model that classifies images of any form.
 
-    An image is a path, an open file, or an array uint8 [H, W] or [H, W, C] of any size; several are
-    a list of these, or an array [N, H, W] or [N, H, W, C]. They are read as in training.
+    An image is a path, an open file, or an array uint8 [H, W], [H, W, C] or [C, H, W] of any size;
+    several are a list of these, or an array of them with N as first axis. They are read as in
+    training.
 
     Args:
         trained: A training or an ensemble.

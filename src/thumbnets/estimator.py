@@ -107,7 +107,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Train the network.
 
         Args:
-            X: Square images [N, H, W] or [N, H, W, C], or grey ones as rows of pixels [N, H * W].
+            X: Square images [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3, or grey ones
+                as rows of pixels [N, H * W].
                 uint8 is used as it is; other numbers are scaled so that the least and the greatest
                 of all images become 0 and 255.
             y: The class of each, [N].

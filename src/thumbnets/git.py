@@ -46,6 +46,10 @@ def commit_of(root: Path, revision: str) -> str:
     except ValueError as error:
         if "not a git repository" in str(error):
             raise
+        if ".." in revision:  # no commit's name has two dots
+            raise ValueError(
+                f"{revision[:200]!r} is a range: name its ends apart, as in `thumbnets review A B`."
+            ) from None
         raise ValueError(
             f"{revision[:200]!r} is not a commit of this repository: fetch it first, for "
             "example by `git fetch origin`."

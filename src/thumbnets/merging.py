@@ -8,9 +8,10 @@ repro` finds the entries that do not fit the merged params and code, and runs on
 import argparse
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
+
+from thumbnets.git import git
 
 _DRIVERS = {
     "thumbnets-lock": ("dvc.lock, entry by entry", "{python} -m thumbnets.merging %O %A %B"),
@@ -57,17 +58,13 @@ def install() -> None:
     """Configure git to use the drivers that .gitattributes names.
 
     Raises:
-        ValueError: git refuses, as outside a repository.
+        ValueError: git refuses, as outside a repository, or is not installed.
     """
     for name, (title, command) in _DRIVERS.items():
         # By `env`: DVC, which reads git's settings, refuses a value that begins with a quoted word.
         command = command.format(python=f"env {shlex.quote(sys.executable)}")
         for key, value in {"name": title, "driver": command}.items():
-            done = subprocess.run(
-                ["git", "config", f"merge.{name}.{key}", value], capture_output=True, text=True
-            )
-            if done.returncode:
-                raise ValueError(f"git config: {done.stderr.strip() or 'failed'}")
+            git(Path(), "config", f"merge.{name}.{key}", value)
     print(
         "git merges dvc.lock entry by entry in this clone; after a merge: dvc checkout, dvc repro"
     )

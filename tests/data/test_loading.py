@@ -54,8 +54,9 @@ def test_a_data_set_by_name(photos):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("Fashion-MNIST", "Did you mean fashion_mnist"),
         ("folder", "give the folder that they are in"),
-        ("digitz", "Did you mean 'digits'?.* There is no such folder either"),
+        ("digitz", "Did you mean digits.* There is no such folder either"),
         ("/no/where", "/no/where: there is no such folder"),
         (__file__, "test_loading.py: there is no such folder"),
     ],

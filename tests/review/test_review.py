@@ -350,6 +350,8 @@ def test_the_command(project, capsys):
         command(capsys, "main", "--", "--output=x")
     with pytest.raises(ValueError, match="is a range: name its ends apart"):
         command(capsys, "main..HEAD")
+    with pytest.raises(ValueError, match="is a range: name its ends apart"):
+        command(capsys, "main", "main..HEAD")
     for margin in ("-1", "nan", "inf"):
         with pytest.raises(ValueError, match="--margin must be points, 0 or more"):
             command(capsys, "main", "--margin", margin)

@@ -55,9 +55,10 @@ def load(name_or_folder: str | Path, split: Literal["train", "test"], **rule: An
         )
     if preprocessed:
         return read_split(folder / split)
-    if name not in DATASETS:
-        raise ValueError(f"{unknown('data set', name, DATASETS)} There is no such folder either.")
-    dataset = get_dataset(name)
+    try:
+        dataset = get_dataset(name)
+    except ValueError as error:
+        raise ValueError(f"{error}. There is no such folder either.") from None
     if isinstance(dataset, OwnImages):
         raise ValueError(f"{name} are images of your own: give the folder that they are in.")
     raw = paths.fetched(name)

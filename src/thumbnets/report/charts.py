@@ -21,7 +21,7 @@ from thumbnets.evaluation.calibration import Calibration, Reliability
 from thumbnets.evaluation.ranking import Rank
 from thumbnets.report.costs import Plotted
 from thumbnets.report.figures import DPI
-from thumbnets.report.filters import amount, percent, whole_percent
+from thumbnets.report.filters import amount, percent, shortened, whole_percent
 from thumbnets.report.findings import Row, shares
 from thumbnets.report.glyphs import labels
 from thumbnets.report.results import Curve
@@ -336,13 +336,9 @@ def confusion_chart(matrices: dict[str, np.ndarray], classes: list[str]) -> Figu
     return figure
 
 
-def _shortened(name: str) -> str:
-    """A name that leaves room for the matrix; of a long one both ends, as others may share one."""
-    return name if len(name) <= 20 else f"{name[:11]}…{name[-8:]}"
-
-
 def _label_cells(axis: Axes, values: np.ndarray, classes: list[str]) -> None:
-    ticks, shown = range(len(classes)), labels([_shortened(name) for name in classes])
+    # Longer names leave no room for the matrix.
+    ticks, shown = range(len(classes)), labels([shortened(name, 20) for name in classes])
     style = {"family": shown.family, "fontsize": 7, "parse_math": False}
     axis.set_xticks(ticks, shown.texts, rotation=90, **style)
     axis.set_yticks(ticks, shown.texts, **style)

@@ -14,6 +14,12 @@ NONE = "–"  # stands for a missing value
 _GAP = "\u202f"  # narrow no-break space between a number and its unit
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text without its middle if it is long: names that differ often share one end."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
+
+
 def percent(share: float | None, digits: int = 2) -> str:
     """0.8983 as 89.83 %."""
     return NONE if share is None else f"{100 * share:.{digits}f}{_GAP}%"

@@ -5,6 +5,7 @@ from typing import Any
 
 from thumbnets import paths
 from thumbnets.data.names import shown
+from thumbnets.report.filters import shortened
 from thumbnets.report.panels import PICTURE_BYTES, png
 from thumbnets.report.results import Results
 
@@ -111,6 +112,4 @@ def _example(image: dict[str, str], picture: Any) -> Shown:
 
 def cut(name: str) -> str:
     """A name as it is shown: if it is long, without its middle."""
-    text = shown(name)
-    half = _LONGEST // 2
-    return text if len(text) <= _LONGEST else f"{text[:half]}…{text[-half:]}"
+    return shortened(shown(name), _LONGEST)

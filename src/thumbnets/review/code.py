@@ -37,7 +37,7 @@ def code_changes(before: Snapshot, after: Snapshot) -> list[str]:
         if path.startswith(("src/", "stages/"))
         and before.objects.get(path) != after.objects.get(path)
     )
-    old, new = before.sources(paths), after.sources(paths)
+    old, new = before.read(paths), after.read(paths)
     found = [
         _in_words(path, old.get(path), new.get(path))
         for path in paths

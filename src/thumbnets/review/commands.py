@@ -20,10 +20,6 @@ def review(arguments: argparse.Namespace) -> None:
 
     if not 0 <= arguments.margin < math.inf:  # nan neither
         raise ValueError(f"--margin must be points, 0 or more, got {arguments.margin:g}.")
-    if ".." in arguments.base:  # no commit's name has two dots
-        raise ValueError(
-            f"{arguments.base!r} is a range: name its ends apart, as in `thumbnets review A B`."
-        )
     root = Path.cwd()
     base = commit_of(root, arguments.base)
     head = commit_of(root, arguments.head) if arguments.head else TREE

@@ -45,14 +45,10 @@ class Snapshot:
     @cached_property
     def files(self) -> dict[str, str]:
         """Contents of params, metrics and locks, by path."""
-        wanted = [path for path in self.objects if path.startswith(self._READ)]
-        if self.name == TREE:
-            return {path: _text((self.root / path).read_bytes()) for path in wanted}
-        blobs = read_blobs(self.root, [self.objects[path] for path in wanted])
-        return {path: _text(blobs[self.objects[path]]) for path in wanted}
+        return self.read(path for path in self.objects if path.startswith(self._READ))
 
-    def sources(self, paths: Iterable[str]) -> dict[str, str]:
-        """Contents of some code files."""
+    def read(self, paths: Iterable[str]) -> dict[str, str]:
+        """Contents of some files, such as code; those that it does not have are left out."""
         wanted = [path for path in paths if path in self.objects]
         if self.name == TREE:
             return {path: _text((self.root / path).read_bytes()) for path in wanted}
