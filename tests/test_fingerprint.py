@@ -87,6 +87,25 @@ def test_a_docstring_of_a_function_changes_nothing(take):
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        ("raise ValueError('a')\n", "raise ValueError('b')\n"),
+        ("raise ValueError(f'{y} is bad')\n", "raise ValueError(f'{y!r} is bad, not {x}')\n"),
+        ("raise ValueError(f'{y} is bad')\n", "raise ValueError('bad')\n"),
+        ("raise A('a', y) from error\n", "raise A('b', y) from error\n"),
+    ],
+)
+def test_the_text_of_an_error_changes_nothing(take, before, after):
+    assert take({"src/package/far.py": before}) == take({"src/package/far.py": after})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("raise ValueError('a')\n", "raise KeyError('a')\n"),
+        ("raise A('a', 1)\n", "raise A('a', 2)\n"),
+        ("if y > 1: raise A('a')\n", "if y > 2: raise A('a')\n"),
+        ("if y == 'a': raise A\n", "if y == 'b': raise A\n"),
+        ("y = ValueError('a')\n", "y = ValueError('b')\n"),
+        ("y = f'{1} a'\n", "y = f'{1} b'\n"),
         ("y = 1\n", "y = 2\n"),
         ("y = 1\n", "y = 1.0\n"),
         ("y = 1\n", "y = True\n"),

@@ -1,8 +1,8 @@
 """Fingerprints of code: what a stage or a training depends on, as fine-grained as the params.
 
 A fingerprint lists the project's modules that a root imports, directly or not, each with a hash
-of its syntax tree (comments and docstrings left out), and the pinned releases of the libraries
-they import. Modules are found by reading import statements; nothing is imported.
+of its syntax tree (comments, docstrings and texts of errors left out), and the pinned releases of
+the libraries they import. Modules are found by reading import statements; nothing is imported.
 """
 
 import ast
@@ -15,15 +15,24 @@ from pathlib import Path
 Fingerprint = dict[str, dict[str, str]]
 
 # Modules that can't change a number: where files lie (dvc.yaml says it too), where finished work is
-# found and what it depends on, how errors and progress are shown. If they counted, a new path for
-# the report would retrain every model.
+# found and what it depends on, how errors and progress are shown, and how params.yaml and zoo/ are
+# read and checked, since the settings that come of them count by their values. If they counted, a
+# new path for the report would retrain every model.
 WITHOUT_EFFECT = {
+    "thumbnets.blocks",
+    "thumbnets.checks",
+    "thumbnets.choices",
     "thumbnets.claims",
     "thumbnets.fingerprint",
+    "thumbnets.messages",
+    "thumbnets.options",
     "thumbnets.paths",
+    "thumbnets.registry",
     "thumbnets.stage",
     "thumbnets.store",
     "thumbnets.training.progress",
+    "thumbnets.yaml_files",
+    "thumbnets.zoo",
 }
 
 # Import names whose distribution has another name.
@@ -90,8 +99,8 @@ def _has_hash(name: str, expected: str, source: Path) -> bool:
 
 @cache
 def tree_hash(file: Path) -> str:
-    """SHA-256 of a file's syntax tree without comments, docstrings and other bare strings."""
-    return hashlib.sha256(_dump(_tree(file)).encode()).hexdigest()
+    """SHA-256 of a file's syntax tree without comments, bare strings and texts of errors."""
+    return hashlib.sha256(code_of(_tree(file)).encode()).hexdigest()
 
 
 @cache
@@ -102,29 +111,38 @@ def _tree(file: Path) -> ast.Module:
         raise ValueError(f"{file}, line {error.lineno}: {error.msg}") from None
 
 
-def _dump(node: object) -> str:
-    """A text of a syntax tree that is the same for every Python release from 3.11 on.
+def code_of(node: object, *, raised: bool = False) -> str:
+    """A syntax tree as text, without what is only read by people: bare strings, texts of errors.
 
-    `ast.dump` prints fields that newer releases added; here empty fields are left out.
+    It is the same for every Python release from 3.11 on: `ast.dump` prints fields that newer
+    releases added; here empty fields are left out.
+
+    Args:
+        node: A node, a list of nodes, or a value.
+        raised: Whether it is in a `raise` statement, whose strings are texts of errors.
     """
+    if raised and (_is_string(node) or isinstance(node, ast.JoinedStr)):
+        return "text"
     if isinstance(node, ast.AST):
+        raised = raised or isinstance(node, ast.Raise)
         fields = [
-            f"{name}={_dump(value)}"
+            f"{name}={code_of(value, raised=raised)}"
             for name in node._fields
             if (value := getattr(node, name, None)) is not None and value != []
         ]
         return f"{type(node).__name__}({','.join(fields)})"
     if isinstance(node, list):
-        return f"[{','.join([_dump(item) for item in node if not _is_bare_string(item)])}]"
+        items = [code_of(item, raised=raised) for item in node if not _is_bare_string(item)]
+        return f"[{','.join(items)}]"
     return repr(node)
 
 
+def _is_string(node: object) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
 def _is_bare_string(node: object) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node, ast.Expr) and _is_string(node.value)
 
 
 def _closure(roots: list[Path], source: Path) -> set[Path]:

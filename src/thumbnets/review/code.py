@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import PurePosixPath
 
+from thumbnets.fingerprint import code_of
 from thumbnets.review.snapshot import Snapshot
 
 _LOCK = "requirements.lock"
@@ -30,7 +31,7 @@ _WORDS = {
 
 
 def code_changes(before: Snapshot, after: Snapshot) -> list[str]:
-    """Parts of the code that differ in more than comments and docstrings, and pinned libraries."""
+    """Parts of the code that differ in more than comments and texts, and pinned libraries."""
     paths = sorted(
         path
         for path in before.objects.keys() | after.objects.keys()
@@ -58,23 +59,9 @@ def _same(path: str, old: str | None, new: str | None) -> bool:
     if old is None or new is None or not path.endswith(".py"):
         return old == new
     try:
-        return _tree(old) == _tree(new)
+        return code_of(ast.parse(old)) == code_of(ast.parse(new))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-
-
-def _tree(source: str) -> str:
-    """The syntax tree as text, without the bare strings that `fingerprint.tree_hash` leaves out."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(body := getattr(node, "body", None), list):
-            node.body = [item for item in body if not _is_bare_string(item)]
-    return ast.dump(tree)
-
-
-def _is_bare_string(node: ast.AST) -> bool:
-    value = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _libraries(before: Snapshot, after: Snapshot) -> list[str]:
