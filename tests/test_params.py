@@ -1,11 +1,14 @@
 """params.yaml: what is shipped loads; whatever is wrong with it is one line that names the key."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 from ruamel.yaml import YAML
 
+from thumbnets import blocks
 from thumbnets.params import load_params
+from thumbnets.registry import METHODS, MethodMetadata
 from thumbnets.watched import check_watched
 
 GONE = object()
@@ -103,15 +106,15 @@ BAD = [
     ("models.mlp4.arch", GONE, ["models.mlp4 names no network", "cnn_a", "keys augment,"]),
     ("models.simclr_mnist_knn.method", "probe", ["knn.method.encoder is missing: name the block"]),
     ("models.mlp4.arch", 4, ["models.mlp4.arch must be one of", "cnn_a"]),
-    ("train.epochs", "3", ["train.epochs", "integer", "'3'"]),
-    ("train.epochs", 3.0, ["train.epochs", "integer", "3.0"]),
-    ("train.epochs", True, ["train.epochs", "integer", "True"]),
+    ("train.epochs", "3", ["train.epochs", "whole number", "'3'"]),
+    ("train.epochs", 3.0, ["train.epochs", "whole number", "3.0"]),
+    ("train.epochs", True, ["train.epochs", "whole number", "True"]),
     ("train.lr", "0.1", ["train.lr", "number", "'0.1'"]),
     ("split.rotate", 1, ["split.rotate", "boolean", "1"]),
-    ("train.patches", 7, ["train.patches", "dictionary", "7"]),
+    ("train.patches", 7, ["train.patches", "keys size, mode", "7"]),
     ("train.augment", "flip", ["train.augment", "list", "'flip'"]),
-    ("models.mlp4", None, ["models.mlp4", "dictionary", "None"]),
-    ("train", None, ["train", "dictionary", "None"]),
+    ("models.mlp4", None, ["models.mlp4", "map", "None"]),
+    ("train", None, ["train", "map", "None"]),
     ("train.lr", 0, ["train.lr", "greater than 0", "got 0"]),
     ("train.lr", float("inf"), ["train.lr", "finite", "inf"]),
     ("train.lr", float("nan"), ["train.lr", "nan"]),
@@ -161,12 +164,12 @@ BAD = [
         [{"name": "erasing", "area": [0.5, 0.1]}],
         ["train.augment.0", "'erasing'", "area: must be [least, greatest], got [0.5, 0.1]"],
     ),
-    ("train.augment", [{"name": "erasing", "area": [0.1, 2]}], ["area.1", "equal to 1", "got 2"]),
+    ("train.augment", [{"name": "erasing", "area": [0.1, 2]}], ["area.1", "at most 1", "got 2"]),
     ("train.augment", [{"name": "affine", "scale": 1.1}], ["'affine'", "scale", "tuple", "1.1"]),
     ("train.augment", [{"name": "affine", "scale": [0, 1]}], ["scale.0", "greater than 0"]),
     ("train.augment", [{"name": "affine", "shear": 90}], ["shear", "less than 90", "got 90"]),
     ("train.augment", [{"name": "affine", "translate": 29}], ["translate of affine", "28"]),
-    ("train.augment", [{"name": "elastic", "sigma": 0.5}], ["sigma", "equal to 1", "0.5"]),
+    ("train.augment", [{"name": "elastic", "sigma": 0.5}], ["sigma", "at least 1", "0.5"]),
     ("train.augment", [{"name": "flip", "epoch": 1}], ["'flip'", "'epoch'"]),
     ("train.mix", "mixupp", ["train.mix", "Unknown mix 'mixupp'", "Did you mean 'mixup'"]),
     ("train.mix", {"name": "cutmix", "alpha": 0}, ["train.mix", "alpha", "0.05", "got 0"]),
@@ -486,7 +489,7 @@ def test_a_run_of_bags_is_one_of_bags_alone(load):
             {"models.mil_max.class_weights": [1.0] * 10},
             "class_weights must have 2 weights, one per class",
         ),
-        ({"models.mil_max.method.train_bags": 1}, "train_bags .*greater than or equal to 2"),
+        ({"models.mil_max.method.train_bags": 1}, "train_bags .*at least 2"),
         ({"ensemble.teach": "none"}, "ensemble.teach must be null: distillation from bag"),
     ],
 )
@@ -500,3 +503,16 @@ def test_models_may_learn_from_other_training_bags(load):
     run = {"model": "mil_gated", "pool": BAGS, "data.name": "mnist"}
     changes = {"models.mil_max.method.train_bags": 500, "models.mil_max.class_weights": [1.0, 2.0]}
     assert load(run | changes).settings["mil_max"].train.method.options["train_bags"] == 500
+
+
+def test_a_network_whose_option_is_a_key_of_blocks_is_refused(load, monkeypatch):
+    monkeypatch.setattr(blocks, "options_of", lambda arch: {"epochs"})
+    with pytest.raises(ValueError, match="network 'cnn_a' has an option epochs, which is a key of"):
+        load({})
+
+
+def test_a_method_that_names_an_unknown_key_of_train_is_refused(load, monkeypatch):
+    entry = replace(METHODS["supervised"], metadata=MethodMetadata(excludes=("mixx",)))
+    monkeypatch.setattr(blocks, "METHODS", {name: entry for name in METHODS.entries})
+    with pytest.raises(ValueError, match="method 'supervised' .*key of train 'mixx'.*mean 'mix'"):
+        load({})

@@ -15,6 +15,7 @@ from thumbnets.registry import (
     NETWORKS,
     OPTIMIZERS,
     SCHEDULES,
+    MethodMetadata,
     NetworkMetadata,
     Registry,
     library_names,
@@ -99,6 +100,58 @@ def test_a_network_says_its_family_and_parameters(zoo):
         _ = zoo.entries
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "{r}, parameters=1 + 1)\ndef two(): ...",
+            r"line 1: parameters must be a literal.*got 1 \+ 1",
+        ),
+        (
+            "{r}, parameters=1)\ndef two(*, p=f(2)): ...",
+            "line 2: the default of p must be a literal",
+        ),
+    ],
+)
+def test_what_is_no_literal_is_one_clear_line(zoo, text, said):
+    text = text.format(r='@NETWORKS.register(source="a test", family="toy"')
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    with pytest.raises(ValueError, match=rf"two\.py, {said}"):
+        _ = zoo.entries
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [
+        ("width: Optional[int] = None", "has the type Optional[int], must have bool"),
+        ("width=8", "has no type, must have bool"),
+        ("width: torch.Tensor = 1", "has the type torch.Tensor"),
+    ],
+)
+def test_an_option_of_unknown_type_is_one_clear_line(zoo, option, given):
+    text = NETWORK.format(name="two").replace("width: Count = 8", option)
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(f"zoo.two: option width of two {given}")):
+        zoo.options("two")
+
+
+def test_a_class_without_a_constructor_has_no_options(zoo):
+    text = NETWORK.format(name="two").partition("def two")[0] + "class two(Base): ...\n"
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    assert zoo["two"].parameters == {} and not zoo.options("two").model_fields
+
+
+@pytest.mark.parametrize("key", ['parts="membres"', 'walk=("members", "cycel")', 'examples=("x",)'])
+def test_metadata_that_name_no_option_are_refused(zoo, key):
+    methods = Registry("method", "zoo", metadata=MethodMetadata)
+    text = f"@METHODS.register({key})\ndef two(*, members: int = 2, cycle: int = 3): ...\n"
+    for file in (registry.PACKAGE / "zoo").iterdir():
+        file.unlink()
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    with pytest.raises(ValueError, match=r"two\.py, line 1: register.*Unknown option of two '"):
+        _ = methods.entries
+
+
 def test_a_file_that_does_not_parse_is_one_clear_line(zoo):
     (registry.PACKAGE / "zoo" / "two.py").write_text("def broken(:\n")
     with pytest.raises(ValueError, match="two.py"):
@@ -112,6 +165,9 @@ def test_an_unknown_name_brings_the_nearest():
         OPTIMIZERS.load("sdg")
     assert "mlp4" in NETWORKS and "mlp5" not in NETWORKS
     assert unknown("thing", "zzz", ["a", "b"]) == "Unknown thing 'zzz'. Known: a, b."
+    assert unknown("thing", "MNIST", ["a", "mnist"]).startswith(
+        "Unknown thing 'MNIST'. Did you mean 'mnist'?"
+    )
     assert unknown("thing", "zzz", []) == "Unknown thing 'zzz'. There is none."
 
 

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from thumbnets.choices import check_options, explain
 from thumbnets.messages import listed
-from thumbnets.registry import NETWORKS, unknown
+from thumbnets.registry import METHODS, NETWORKS, Entry, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
+
+_KEYS = {"arch", "base", *TrainSettings.model_fields}  # of a block, besides its network's options
 
 
 def settings_of(
@@ -36,22 +38,40 @@ def settings_of(
     try:
         arch = NETWORKS[block["arch"]]
         option_names = options_of(arch.name)
+        if both := sorted(option_names & _KEYS):
+            raise ValueError(
+                f"network {arch.name!r} has an option {both[0]}, which is a key of blocks: rename "
+                f"it in {arch.module}."
+            )
         training = {key: block[key] for key in block if key in TrainSettings.model_fields}
         options = {key: block[key] for key in block if key in option_names}
         for key in block.keys() - training.keys() - options.keys() - {"arch"}:
-            known = [*TrainSettings.model_fields, *sorted(option_names)]
-            raise ValueError(unknown("key", key, known))
-        return ModelSettings(
+            raise ValueError(unknown("key", key, [*sorted(_KEYS), *sorted(option_names)]))
+        settings = ModelSettings(
             name=name,
             arch=arch.name,
             options=check_options(NETWORKS, arch.name, options),
             train=TrainSettings.model_validate({**train, **training}),
             rotate=rotate,
         )
+        _check_method(METHODS[settings.train.method.name])
+        return settings
     except ValidationError as error:
         raise ValueError(explain(error, TrainSettings, where)) from None
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+def _check_method(method: Entry) -> None:
+    """Refuse a method whose metadata name keys that `train` has not.
+
+    Raises:
+        ValueError: They do.
+    """
+    for key in (*method.metadata.excludes, *method.metadata.refuses):
+        if key not in TrainSettings.model_fields:
+            known = unknown("key of train", key, TrainSettings.model_fields)
+            raise ValueError(f"method {method.name!r} in {method.module}: {known}")
 
 
 def options_of(arch: Any) -> set[str]:

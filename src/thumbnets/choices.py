@@ -15,8 +15,18 @@ from pydantic import (
     model_serializer,
 )
 
-from thumbnets.messages import quote, shorten
+from thumbnets.messages import listed, quote, shorten
 from thumbnets.registry import Registry, unknown
+
+# Words of pydantic's messages, and ours.
+_WORDS = {
+    "Input should be": "must be",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "a valid dictionary": "a map of keys and values",
+    "a valid integer": "a whole number",
+    "a valid ": "a ",
+}
 
 
 class Checked(BaseModel):
@@ -63,7 +73,10 @@ def choice_of(registry: Registry) -> Any:
         if isinstance(value, str):
             value = {"name": value}
         if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-            raise ValueError(f"must be the name of one {registry.kind}, or {{name: …, options}}")
+            raise ValueError(
+                f"must be the name of one {registry.kind}, or {{name: …, options}}, got "
+                f"{quote(value)}"
+            )
         options = {key: option for key, option in value.items() if key != "name"}
         checked = check_options(registry, value["name"], options)
         return Choice(name=value["name"], options=checked)
@@ -107,8 +120,13 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
             least = fault["ctx"]["min_length"]
             some = "one value or more" if least == 1 else f"{least} values or more"
             faults.append(f"{key} must have {some}, got {quote(fault['input'])}")
+        elif fault["type"] == "model_type":
+            keys = listed(_fields(model, list(fault["loc"])))
+            faults.append(f"{key} must be a map with the keys {keys}, got {quote(fault['input'])}")
         else:
-            expected = fault["msg"].replace("Input should be", "must be")
+            expected = fault["msg"]
+            for theirs, ours in _WORDS.items():
+                expected = expected.replace(theirs, ours)
             faults.append(f"{key} {expected}, got {quote(fault['input'])}")
     return "; ".join(faults)
 
@@ -116,6 +134,8 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
 def _fields(model: type[BaseModel], parents: list) -> list[str]:
     """Names of the keys under `parents`, as far as the models' types show."""
     for parent in parents:
+        if isinstance(parent, int):  # the place in a list, whose type has been looked into
+            continue
         types = typing.get_args(model.model_fields[parent].annotation)
         inner = [t for t in (model.model_fields[parent].annotation, *types) if _is_model(t)]
         model = inner[0]

@@ -35,6 +35,8 @@ def reason(error: Exception) -> str:
         return "needs more memory than is available"
     if isinstance(error, RecursionError):
         return "nested too deeply"
+    if isinstance(error, KeyError):
+        return f"{text} is missing"
     if not text or isinstance(error, LookupError):
         return f"{type(error).__name__}: {text}".removesuffix(": ")
     return text.rstrip(".")

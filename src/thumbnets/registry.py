@@ -44,6 +44,11 @@ class Metadata:
     library: bool = False
     """Whether the function stands for all networks of the library that it is called after."""
 
+    @property
+    def named_options(self) -> list[str]:
+        """Names of options that the metadata refer to."""
+        return []
+
 
 @checked_dataclass(frozen=True, kw_only=True, config=_STRICT)
 class NetworkMetadata(Metadata):
@@ -91,6 +96,12 @@ class MethodMetadata(Metadata):
     classes: int | None = None
     examples: tuple[str, ...] = ()
 
+    @property
+    def named_options(self) -> list[str]:
+        """Names of options that the metadata refer to."""
+        parts = [self.parts] if self.parts else []
+        return [*parts, *(self.walk or ()), *self.examples, *self.files]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -100,14 +111,30 @@ class Entry:
         name: The function's name, used in params.yaml.
         module: Dotted name of the module that defines it.
         metadata: Literals of its decorator, of the type that its registry names.
-        parameters: For each keyword-only argument: annotation as source text, and default
-            (`...` if it has none).
+        parameters: For each keyword-only argument: annotation as source text (empty if it has
+            none), and default (`...` if it has none).
     """
 
     name: str
     module: str
     metadata: Any
     parameters: dict[str, tuple[str, Any]]
+
+    def type_of(self, option: str) -> Any:
+        """The type of an option, as its annotation says.
+
+        Raises:
+            ValueError: It has none, or one that is not known here.
+        """
+        annotation, _ = self.parameters[option]
+        try:
+            return eval(annotation, dict(_ANNOTATION_NAMES))
+        except (NameError, AttributeError, TypeError, SyntaxError):
+            given = f"the type {annotation}" if annotation else "no type"
+            raise ValueError(
+                f"{self.module}: option {option} of {self.name} has {given}, must have bool, int, "
+                "float, str, a list or Literal of them, or a type of thumbnets.options."
+            ) from None
 
 
 class Registry:
@@ -190,10 +217,15 @@ class Registry:
 
     @cache  # noqa: B019  (registries live as long as the process)
     def options(self, name: str) -> type[BaseModel]:
-        """A pydantic model of the options of `name`: strict types, unknown keys refused."""
+        """A pydantic model of the options of `name`: strict types, unknown keys refused.
+
+        Raises:
+            ValueError: No entry has that name, or the type of an option is not known.
+        """
+        entry = self[name]
         fields = {
-            key: (eval(annotation, dict(_ANNOTATION_NAMES)), default)
-            for key, (annotation, default) in self[name].parameters.items()
+            key: (entry.type_of(key), default)
+            for key, (_, default) in entry.parameters.items()
             if key not in self.given
         }
         return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
@@ -221,8 +253,9 @@ def library_names(library: str) -> list[str]:
 def unknown(kind: str, name: object, known: Any) -> str:
     """The message for a name that is not among `known`, with the nearest known names first."""
     names = list(known)
-    near = difflib.get_close_matches(shorten(str(name)), names, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    folded = {known.casefold(): known for known in reversed(names)}
+    near = difflib.get_close_matches(shorten(str(name)).casefold(), folded, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(folded[name]) for name in near)}?" if near else ""
     said = f"Known: {listed(names)}." if names else "There is none."
     return f"Unknown {kind} {quote(name)}.{hint} {said}"
 
@@ -243,34 +276,58 @@ def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:
             call = decorator if isinstance(decorator, ast.Call) else None
             if call and isinstance(call.func, ast.Attribute) and call.func.attr == "register":
                 metadata = _read_metadata(call, kind, path)
-                yield Entry(node.name, module, metadata, _keyword_only(node))
+                parameters = _keyword_only(node, path)
+                for option in metadata.named_options:
+                    if option not in parameters:
+                        known = unknown(f"option of {node.name}", option, parameters)
+                        raise ValueError(f"{path}, line {call.lineno}: register(…): {known}")
+                yield Entry(node.name, module, metadata, parameters)
 
 
 def _read_metadata(call: ast.Call, kind: type[Metadata], path: Path) -> Metadata:
-    values = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+    values = {k.arg: _literal(k.value, k.arg, path) for k in call.keywords if k.arg}
     try:
         return kind(**values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"])) + "=" * bool(first["loc"])
+        wrong = first["msg"].removeprefix("Value error, ")
         known = ", ".join(kind.__dataclass_fields__)
         raise ValueError(
-            f"{path}, line {call.lineno}: register({key}…): {first['msg']}. Known: {known}."
+            f"{path}, line {call.lineno}: register({key}…): {wrong}. Known: {known}."
         ) from None
 
 
-def _keyword_only(node: ast.FunctionDef | ast.ClassDef) -> dict[str, tuple[str, Any]]:
+def _keyword_only(node: ast.FunctionDef | ast.ClassDef, path: Path) -> dict[str, tuple[str, Any]]:
     """Annotations and defaults of a function's keyword-only arguments, or of a class's __init__."""
     if isinstance(node, ast.ClassDef):
-        node = next(n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+        inner = (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+        node = next(inner, None)
+    if node is None:
+        return {}
     arguments = node.args
     return {
         a.arg: (
-            ast.unparse(a.annotation) if a.annotation else "object",
-            ... if default is None else ast.literal_eval(default),
+            ast.unparse(a.annotation) if a.annotation else "",
+            ... if default is None else _literal(default, f"the default of {a.arg}", path),
         )
         for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     }
+
+
+def _literal(node: ast.expr, what: str, path: Path) -> Any:
+    """The value of an expression that is a literal: nothing is computed to read it.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{path}, line {node.lineno}: {what} must be a literal (numbers, strings, lists of "
+            f"them, …), got {shorten(ast.unparse(node))}."
+        ) from None
 
 
 NETWORKS = Registry(

@@ -174,7 +174,7 @@ def test_an_image_that_is_added_moves_at_most_one():
 
 
 def test_a_single_image_can_not_be_divided():
-    with pytest.raises(ValueError, match="images: class b has one image, needs three or more"):
+    with pytest.raises(ValueError, match="images: class b has one image, but needs three or more"):
         divide(rows(5, 1), RULE)
 
 

@@ -74,7 +74,7 @@ def test_what_is_not_there(photos, name, said):
         ("train", {"brokn": "skip"}, "option of a folder 'brokn'. Did you mean 'broken'"),
         ("train", {"fit": "corp"}, "photos: fit must be 'crop', 'pad' or 'stretch', got 'corp'"),
         ("train", {"broken": "ignore"}, "broken must be 'refuse' or 'skip', got 'ignore'"),
-        ("train", {"size": 0}, "size must be greater than or equal to 1, got 0"),
+        ("train", {"size": 0}, "size must be at least 1, got 0"),
         ("train", {"test": 2.0}, "test must be less than 1, got 2.0"),
         ("train", {"group": "(["}, "group: must be a regular expression"),
     ],

@@ -167,11 +167,11 @@ def test_what_does_not_fit_is_refused(ensemble, name, train, message):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("voting", {"members": 0}, "members must be greater than or equal to 1, got 0"),
+        ("voting", {"members": 0}, "members must be at least 1, got 0"),
         ("fast_geometric", {"cycle": 3}, "cycle must be a multiple of 2, got 3"),
-        ("fast_geometric", {"cycle": 0}, "cycle must be greater than or equal to 2, got 0"),
+        ("fast_geometric", {"cycle": 0}, "cycle must be at least 2, got 0"),
         ("adversarial", {"epsilon": 0.0}, "epsilon must be greater than 0, got 0.0"),
-        ("gradient_boosting", {"shrinkage": 1.5}, "shrinkage must be less than or equal to 1"),
+        ("gradient_boosting", {"shrinkage": 1.5}, "shrinkage must be at most 1"),
     ],
 )
 def test_options_have_their_ranges(model_settings, name, options, message):

@@ -70,7 +70,13 @@ def test_own_images_are_found_from_the_workspace_as_well(project):
         ),
         ("shows: That it can be tried.\n", "", "shows is missing"),
         ("metric: error", "metric: speed", "goals.1.metric must be .*got 'speed'"),
-        ("seeds: [3, 5]", "seeds: [3, x]", "seeds.1 must be a valid integer, got 'x'"),
+        (
+            "metric: error",
+            "metrik: error",
+            "goals.1.metric is missing; Unknown key 'goals.1.metrik'",
+        ),
+        ("- {of: lenet5, ", "- 5\n- {of: lenet5, ", "goals.0 must be a map with the keys of, metric, value"),
+        ("seeds: [3, 5]", "seeds: [3, x]", "seeds.1 must be a whole number, got 'x'"),
         ("model: lenet5", "model: [lenet5", "line 8: not valid YAML"),
     ],
 )

@@ -94,8 +94,8 @@ def test_faults_are_told_in_one_line(train_settings):
     message = explain(caught.value, type(train_settings()))
     assert "\n" not in message
     for part in (
-        "epochs must be greater than or equal to 1, got 0",
-        "lr must be a valid number, got 'x'",
+        "epochs must be at least 1, got 0",
+        "lr must be a number, got 'x'",
         "Unknown key 'epoch'. Did you mean 'epochs'",
         "patches.mode is missing",
     ):

@@ -53,8 +53,8 @@ def divide(rows: list[Listed], rule: FolderRule) -> list[Listed]:
         for label, count in Counter(row.label for row in rows).items():
             if count < 2:
                 raise ValueError(
-                    f"{rule.path}: class {shown(label)} has one image, needs three or more: to "
-                    "train, validate and test."
+                    f"{rule.path}: class {shown(label)} has one image, but needs three or more, "
+                    "to train, validate and test: add some, or take the class out."
                 )
         tests = _draw_groups(rows, rule) if any(row.group for row in rows) else _draw(rows, rule)
         rows = [replace(row, part="test" if row.file in tests else "train") for row in rows]
@@ -110,7 +110,7 @@ def _draw_groups(rows: list[Listed], rule: FolderRule) -> set[str]:
             if label is not None:
                 raise ValueError(
                     f"{rule.path}: class {shown(label)} has too few groups (data.group) for both "
-                    "parts: it needs three or more."
+                    "parts: it needs three or more. Add some, or take the class out."
                 )
     return tests
 
@@ -165,8 +165,9 @@ def stratified_folds(
         plural = "s" * (count != 1)
         unit = f"group{plural} of training images" if groups else f"training image{plural}"
         raise ValueError(
-            f"split.folds is {folds}, but class {name} has only {count} {unit}: some fold would "
-            f"have none. {'Use fewer folds, or add' if count > 1 else 'Add'} images of the class."
+            f"split.folds is {folds}, but class {shown(name)} has only {count} {unit}: some "
+            "fold would have none. "
+            f"{'Use fewer folds, or add' if count > 1 else 'Add'} images of the class."
         )
     if not groups:
         return class_folds(labels, folds, seed)
@@ -222,7 +223,7 @@ def fitting_folds(
         unit = "group of training images" if groups else "training image"
         raise ValueError(
             f"class {shown(classes[rare])} has only one {unit}: two or more are needed, some of "
-            "which validate."
+            "which validate. Add some, take the class out, or lower data.test if it is high."
         )
     for fewer in range(min(folds, count), 1, -1):
         fold = stratified_folds(labels, folds=fewer, seed=seed, classes=classes, groups=groups)

@@ -37,7 +37,7 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
         path = place.parent / row["file"]
         where = f"{place}, line {number}: {shown(row['file'])}"
         if not row["label"]:
-            raise ValueError(f"{where} has no label.")
+            raise ValueError(f"{where} has no label: give it one, or remove the line.")
         if "\0" in row["file"] or not path.is_file():
             raise ValueError(f"{where} does not exist; files are relative to the list.")
         if root not in Path(path.parent.resolve()).joinpath(path.name).parents:
@@ -45,7 +45,7 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
         if kind := passed_over(path):
             raise ValueError(f"{where} is no image that can be read: {kind}.")
         if (real := path.parent.resolve() / path.name) in seen:
-            raise ValueError(f"{where} is named twice.")
+            raise ValueError(f"{where} is named twice: remove one of the lines.")
         seen.add(real)
         part = row.get("split", "")
         if part and part.lower() not in PARTS:
@@ -79,8 +79,8 @@ def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
     for column in ("file", "label"):
         if column not in columns:
             raise ValueError(
-                f"data.list: {place} must have a column {column}, got {shown(', '.join(columns))}; "
-                "columns are separated by commas."
+                f"data.list: {place} must have a column {column}, got "
+                f"{shown(', '.join(columns)) or 'an empty file'}; columns are separated by commas."
             )
     for number, row in rows:
         if None in row or None in row.values():
@@ -98,7 +98,7 @@ def _with_parts(found: list[Named], place: Path) -> list[Named]:
     if "" in parts and len(parts) > 1:
         raise ValueError(f"{place}: some rows have a split and some have none: give all or none.")
     if parts == {"val"} or parts == {"test"} or parts == {"val", "test"}:
-        raise ValueError(f"{place}: no row has split train.")
+        raise ValueError(f"{place}: no row has split train: some must, to train on.")
     if parts <= {"", "train"}:
         return [("", *rest) for _, *rest in found]
     test = "test" if "test" in parts else "val"
