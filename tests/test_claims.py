@@ -104,3 +104,12 @@ def test_a_zombie_holds_nothing(path):
         while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.01)
         assert path.exists() and holder(path) is None
+
+
+def test_a_claim_that_may_not_be_looked_at_is_an_error_of_the_disk(path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(type(path), "stat", refuse)
+    with pytest.raises(PermissionError):
+        holder(path)

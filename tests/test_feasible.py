@@ -9,6 +9,7 @@ from torch import nn
 from thumbnets import feasible, runtime
 from thumbnets.artifacts import write_json
 from thumbnets.feasible import check_feasible, measure
+from thumbnets.methods.base import Method
 from thumbnets.models import create_model
 from thumbnets.params import Params, check_params
 from thumbnets.registry import METHODS, PACKAGE
@@ -57,6 +58,7 @@ def test_what_can_not_be_trained(model_settings, arch, train, message):
             r"\[2, 3\] for 2 images, got \[2, 5\]",
         ),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(65, 3)), "does not take images of 8 pixels"),
+        (lambda: nn.Module(), 'missing the required "forward" function'),
     ],
 )
 def test_a_network_that_gives_no_logits(model_settings, monkeypatch, made, message):
@@ -106,6 +108,49 @@ def test_an_augmentation_that_gives_no_such_images(model_settings, monkeypatch, 
 def test_a_method_that_is_none(model_settings, monkeypatch, made, said):
     monkeypatch.setattr(METHODS, "load", lambda _: made)
     with pytest.raises(ValueError, match=f"^models.toy: .*{said}"):
+        measure(model_settings("lenet_300_100"), **SHAPE)
+
+
+@pytest.mark.parametrize("train", [{}, {"mix": "mixup"}, {"precision": "bf16"}])
+def test_a_loss_of_ones_own(model_settings, monkeypatch, train):
+    class Own(Method):
+        def loss(self, module, images, targets):
+            assert (targets.shape == (2, 3)) is bool(self.train.mix)
+            return super().loss(module, images, targets)
+
+    settings = model_settings("lenet_300_100", **train)
+    plain = measure(settings, **SHAPE)
+    monkeypatch.setattr(METHODS, "load", lambda _: Own)
+    assert measure(settings, **SHAPE) == plain
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (lambda loss, correct: loss, r"loss must return two tensors.*, got float32 \[\]\."),
+        (lambda loss, correct: (loss[None], correct), r"got float32 \[1\], int64 \[\]\."),
+        (lambda loss, correct: (loss.double(), correct), r"got float64 \[\], int64 \[\]\."),
+        (lambda loss, correct: (loss, 1), r"got float32 \[\], int\."),
+        (lambda loss, correct: None, "got NoneType"),
+        (lambda loss, correct: (loss.detach(), correct), "it has no gradient"),
+    ],
+)
+def test_a_loss_of_another_form(model_settings, monkeypatch, returned, said):
+    class Own(Method):
+        def loss(self, module, images, targets):
+            return returned(*super().loss(module, images, targets))
+
+    monkeypatch.setattr(METHODS, "load", lambda _: Own)
+    with pytest.raises(ValueError, match=f"^models.toy: method supervised: .*{said}"):
+        measure(model_settings("lenet_300_100"), **SHAPE)
+
+
+def test_a_mistake_in_a_loss_is_told_with_its_line(model_settings, monkeypatch):
+    mine = PACKAGE / "methods/mine.py"
+    program = compile("def loss(*_):\n    return torch.exp(1)\n", mine, "exec")
+    exec(program, own := {"torch": torch})
+    monkeypatch.setattr(METHODS, "load", lambda _: type("Own", (Method,), {"loss": own["loss"]}))
+    with pytest.raises(ValueError, match=f"^models.toy: method .*: {mine}, line 2: TypeError"):
         measure(model_settings("lenet_300_100"), **SHAPE)
 
 
@@ -198,7 +243,24 @@ def test_more_folds_than_images_of_a_class(params):
     check_feasible(params)
 
 
-def test_a_network_that_needs_values_to_be_built_is_left_to_the_training(model_settings):
-    """Regnets draw their weights by what torch's meta device does not have."""
-    found = measure(model_settings("torchvision/regnet_y_400mf"), **{**SHAPE, "image_size": 64})
-    assert (found.parameters, found.batch) == (0, 0)
+def test_a_network_that_needs_values_to_be_built_is_refused(model_settings):
+    """Regnets compute their widths by what torch's meta device does not have."""
+    with pytest.raises(ValueError, match="regnet_y_400mf computes with tensors while it is built"):
+        measure(model_settings("torchvision/regnet_y_400mf"), **{**SHAPE, "image_size": 64})
+
+
+class NeedsValues(nn.Linear):
+    """Looks at its images."""
+
+    def forward(self, images):
+        return super().forward(images.flatten(1)) * (1 if images.sum() > 0 else 2)
+
+
+def test_a_network_that_needs_values_to_compute_is_left_to_the_training(
+    model_settings, monkeypatch
+):
+    monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: NeedsValues(64, 3))
+    monkeypatch.setattr(
+        "thumbnets.models.patches.create_model", lambda *_, **__: NeedsValues(64, 3)
+    )
+    assert measure(model_settings("lenet5"), **SHAPE).batch == 0

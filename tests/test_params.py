@@ -2,13 +2,16 @@
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from ruamel.yaml import YAML
 
-from thumbnets import blocks
+from thumbnets import blocks, checks
+from thumbnets.choices import Choice
 from thumbnets.params import load_params
 from thumbnets.registry import METHODS, MethodMetadata
+from thumbnets.training.settings import TrainSettings
 from thumbnets.watched import check_watched
 
 GONE = object()
@@ -432,6 +435,15 @@ def test_the_encoder_of_a_run_must_fit_its_images(load):
         load({"models.simclr_mnist.threads": 2, "model": "simclr_mnist_knn"})
 
 
+def test_a_probe_of_few_labels_has_no_second_draw(load):
+    def refitted(name: str) -> dict:
+        return {"data.name": "mnist", "model": name, f"models.{name}.refit": True}
+
+    load(refitted("simclr_mnist_linear"))
+    with pytest.raises(ValueError, match="simclr_mnist_100: refit must be false with method.label"):
+        load(refitted("simclr_mnist_100"))
+
+
 def test_rotation_of_folds_reaches_every_model(load):
     assert not any(s.rotate for s in load({}).settings.values())
     assert all(s.rotate for s in load({"split.rotate": True}).settings.values())
@@ -491,6 +503,7 @@ def test_a_run_of_bags_is_one_of_bags_alone(load):
         ),
         ({"models.mil_max.method.train_bags": 1}, "train_bags .*at least 2"),
         ({"ensemble.teach": "none"}, "ensemble.teach must be null: distillation from bag"),
+        ({"data.group": "(.)"}, "data.group must be null for bags"),
     ],
 )
 def test_bags_that_do_not_do_are_refused(load, changes, message):
@@ -503,6 +516,20 @@ def test_models_may_learn_from_other_training_bags(load):
     run = {"model": "mil_gated", "pool": BAGS, "data.name": "mnist"}
     changes = {"models.mil_max.method.train_bags": 500, "models.mil_max.class_weights": [1.0, 2.0]}
     assert load(run | changes).settings["mil_max"].train.method.options["train_bags"] == 500
+
+
+def test_options_of_ones_own_may_have_any_value(load, monkeypatch):
+    options = {"target": "soft", "radius": [1, 2], "size": (0.5, 1.0)}
+    monkeypatch.setattr(TrainSettings, "check_method", lambda _: None)
+    given = {"name": "supervised", "options": options}
+    settings = load({}).settings["mlp4"]
+    mine = Choice(**given)
+    train = settings.train.model_copy(update={"method": mine, "augment": [mine]})
+    params = SimpleNamespace(
+        settings={"mlp4": settings.model_copy(update={"train": train})},
+        data=SimpleNamespace(image_size=28, classes=10, own=False),
+    )
+    checks._check_fit(params, "mlp4")
 
 
 def test_a_network_whose_option_is_a_key_of_blocks_is_refused(load, monkeypatch):

@@ -19,8 +19,8 @@ CHANGES = [
     ("pool=[mlp4,cnn_c]", ["- mlp_custom", "- cnn_a", "- cnn_b", "- tiny_cnn"], []),
     ("ensemble.teach=none", ["teach:"], ["teach: none"]),
     ("split.rotate=true", ["rotate: false"], ["rotate: true"]),
-    ("+models.cnn_c.batch_size=64", ["lr: 0.1}"], ["lr: 0.1, batch_size: 64}"]),
-    ("+models.resnet20.lr=0.1", [], ["resnet20:", "lr: 0.1"]),
+    ("++models.cnn_c.batch_size=64", ["lr: 0.1}"], ["lr: 0.1, batch_size: 64}"]),
+    ("++models.resnet20.lr=0.1", [], ["resnet20:", "lr: 0.1"]),
 ]
 
 

@@ -135,6 +135,24 @@ def test_an_option_of_unknown_type_is_one_clear_line(zoo, option, given):
         zoo.options("two")
 
 
+def test_register_of_others_and_hidden_files_are_passed_over(zoo):
+    text = "@single.register\ndef two(a: int): ...\n\n@Base.register()\nclass three: ...\n"
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    (registry.PACKAGE / "zoo" / ".#two.py").symlink_to("nowhere")
+    assert list(zoo.entries) == ["one"]
+
+
+def test_a_decorator_without_parentheses_is_one_clear_line(zoo):
+    (registry.PACKAGE / "zoo" / "two.py").write_text("@NETWORKS.register\ndef two(): ...\n")
+    with pytest.raises(ValueError, match=r"two\.py, line 1: write `\.register\(\)`, with paren"):
+        _ = zoo.entries
+
+
+def test_a_library_that_is_not_there_is_one_clear_line():
+    with pytest.raises(ValueError, match="no_such_library is not installed"):
+        library_names("no_such_library")
+
+
 def test_a_class_without_a_constructor_has_no_options(zoo):
     text = NETWORK.format(name="two").partition("def two")[0] + "class two(Base): ...\n"
     (registry.PACKAGE / "zoo" / "two.py").write_text(text)

@@ -8,7 +8,7 @@ import pytest
 from thumbnets import cli
 from thumbnets.params import load_params
 from thumbnets.yaml_files import merged
-from thumbnets.zoo import read_blocks, read_zoo
+from thumbnets.zoo import file_of, read_blocks, read_zoo
 
 
 @pytest.fixture
@@ -54,6 +54,18 @@ def test_bases_may_have_bases_in_any_file_and_params_win_over_the_zoo(zoo):
     assert blocks["second"] == {"arch": "mlp4", "lr": 0.2, "epochs": 1, "dropout": 0.3}
     assert blocks["mine"] == {"arch": "mlp4", "lr": 0.2, "epochs": 3, "dropout": 0.3}
     assert set(blocks) == {"first", "second", "third", "mine"}
+
+
+def test_a_base_may_be_none(zoo):
+    folder = zoo(a="first: {arch: mlp4}\nsecond: {base: first, lr: 1.0}\n")
+    assert read_blocks({"second": {"base": None}}, folder)["second"] == {"lr": 1.0}
+
+
+def test_hidden_files_are_passed_over(zoo):
+    folder = zoo(a="first: {arch: mlp4}\n")
+    (folder / "._a.yaml").write_bytes(b"\0\5")
+    (folder / ".#a.yaml").symlink_to("nowhere")
+    assert set(read_blocks({}, folder)) == {"first"} and file_of("second", folder) is None
 
 
 @pytest.mark.parametrize(

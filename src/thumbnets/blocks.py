@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from thumbnets.choices import check_options, explain
-from thumbnets.messages import listed
+from thumbnets.messages import listed, quote
 from thumbnets.registry import METHODS, NETWORKS, Entry, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
@@ -34,7 +34,9 @@ def settings_of(
             f"one of {listed(NETWORKS.entries)} (`thumbnets models`), or torchvision/NAME."
         )
     if not isinstance(block["arch"], str):
-        raise ValueError(f"{where}.arch must be one of {listed(NETWORKS.entries)}")
+        raise ValueError(
+            f"{where}.arch must be one of {listed(NETWORKS.entries)}, got {quote(block['arch'])}."
+        )
     try:
         arch = NETWORKS[block["arch"]]
         option_names = options_of(arch.name)
@@ -46,7 +48,8 @@ def settings_of(
         training = {key: block[key] for key in block if key in TrainSettings.model_fields}
         options = {key: block[key] for key in block if key in option_names}
         for key in block.keys() - training.keys() - options.keys() - {"arch"}:
-            raise ValueError(unknown("key", key, [*sorted(_KEYS), *sorted(option_names)]))
+            known = sorted(_KEYS - {key}) + sorted(option_names)  # bases are resolved before
+            raise ValueError(unknown("key", key, known))
         settings = ModelSettings(
             name=name,
             arch=arch.name,

@@ -1,5 +1,6 @@
 """Checks that refuse an impossible run of params.yaml before the first stage starts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,10 @@ def _check_examples(params: "Params") -> None:
             f"model and pool must be judged on the same examples, but are on different ones: "
             f"{found}. Set them to blocks of one kind, as with -S 'pool=[{hint}]'."
         )
+    if params.data.group and params.example != "image":
+        raise ValueError(
+            f"data.group must be null for {params.example}s, which are drawn from all images alike."
+        )
     if params.ensemble.teach and params.example != "image":
         raise ValueError(
             f"ensemble.teach must be null: distillation from {params.example} models is not "
@@ -126,7 +131,7 @@ def _check_fit(params: "Params", name: str) -> None:
         raise ValueError(f"models.{name}: {error}") from None
     train, side, classes = params.settings[name].train, params.data.image_size, params.data.classes
     _check_size(params, name)
-    target, weights = train.method.options.get("target", 0), train.class_weights
+    target, weights = _number(train.method.options, "target"), train.class_weights
     if classes and target >= classes:
         raise ValueError(
             f"models.{name}.method.target must be the number of a class, 0 to {classes - 1}, "
@@ -138,14 +143,19 @@ def _check_fit(params: "Params", name: str) -> None:
             f"models.{name}: class_weights must have {classes} weights, one per class, got "
             f"{len(weights)}."
         )
+    if train.refit and train.method.options.get("labels") is not None:
+        raise ValueError(
+            f"models.{name}: refit must be false with method.labels: it would draw other images to "
+            "label than those that were validated."
+        )
     for choice in train.augment:
-        if choice.options.get("radius", 0) >= side:
+        if _number(choice.options, "radius") >= side:
             raise ValueError(
                 f"models.{name}: radius of {choice.name} must be less than the image's {side}, got "
                 f"{choice.options['radius']}."
             )
-        for key in {"pixels", "size", "translate"} & choice.options.keys():
-            if choice.options[key] > side:
+        for key in ("pixels", "size", "translate"):
+            if _number(choice.options, key) > side:
                 raise ValueError(
                     f"models.{name}: {key} of {choice.name} must be at most the image's {side}."
                 )
@@ -158,7 +168,8 @@ def _check_fit(params: "Params", name: str) -> None:
     if train.weights == "imagenet":
         if train.patches or _metadata(params.settings[name]).example != "image":
             raise ValueError(
-                f"models.{name}: weights: imagenet are of whole images, not of patches or bags."
+                f"models.{name}: weights: imagenet are of whole images, not of patches or bags: "
+                "leave them out."
             )
         _check_published(name, params.settings[name].arch)
     if train.patches and side % train.patches.size:
@@ -166,6 +177,12 @@ def _check_fit(params: "Params", name: str) -> None:
             f"models.{name}.patches.size must divide the image's {side} pixels, "
             f"got {train.patches.size}."
         )
+
+
+def _number(options: Mapping[str, Any], key: str) -> float:
+    """An option, if it is a number; else 0, since one of the user's own may be anything."""
+    value = options.get(key, 0)
+    return value if isinstance(value, int | float) else 0
 
 
 def _check_size(params: "Params", name: str) -> None:

@@ -45,6 +45,9 @@ def holder(path: Path) -> str | None:
     """Who holds a claim, as `process 4711 on node3`; None if nobody does."""
     try:
         age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    try:
         content = json.loads(path.read_text(encoding="utf-8"))
         host, process, started = content["host"], content["process"], content["started"]
     except FileNotFoundError:

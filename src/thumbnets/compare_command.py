@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from thumbnets import paths
-from thumbnets.artifacts import read_json
+from thumbnets.artifacts import read_array, read_json
 from thumbnets.doctor.state import warn_of_other_run
 from thumbnets.model_commands import check_headline, require, slot_of
 from thumbnets.params import Params, load_params
@@ -29,8 +29,8 @@ def compare(arguments: argparse.Namespace) -> None:
         _tell_images(_test(names, params), metric, f"test {params.example}")
         return
     validation, image = _validation(names, params), f"validation {params.example}"
-    if params.split.rotate and len(params.seeds) > 1:
-        _tell_folds(validation, metric, image)
+    if len(set(folds := _folds(params))) > 1:
+        _tell_folds(validation, folds, metric, image)
         return
     from thumbnets.evaluation.validation import joined
 
@@ -56,16 +56,27 @@ def _tell_images(predictions: dict[str, "Predictions"], metric: str, image: str)
         print(f"Each ensemble joins the trainings of {of_each} and is compared with their mean.")
 
 
-def _tell_folds(validation: dict[str, list["Predictions"]], metric: str, image: str) -> None:
+def _tell_folds(
+    validation: dict[str, list["Predictions"]], folds: list[int], metric: str, image: str
+) -> None:
     from thumbnets.evaluation.validation import over_folds
     from thumbnets.report.filters import plural
     from thumbnets.report.terminal import FOLDS
 
-    scores = {name: over_folds(runs, metric) for name, runs in validation.items()}
+    scores = {name: over_folds(runs, folds, metric) for name, runs in validation.items()}
     first = next(iter(validation.values()))
-    images = plural(sum(len(run.labels) for run in first), image)
-    seeds = plural(len(first), "seed")
-    _tell(scores, metric, f"{images}, each fold by a seed of its own, {seeds}", FOLDS)
+    count = sum({fold: len(run.labels) for fold, run in zip(folds, first, strict=True)}.values())
+    sampled = f"{plural(len(set(folds)), 'fold')}, {plural(len(folds), 'seed')}"
+    _tell(scores, metric, f"{plural(count, image)} in {sampled}", FOLDS)
+
+
+def _folds(params: Params) -> list[int]:
+    """The fold that each seed was validated on, the same for all models."""
+    if not params.split.rotate:
+        return [0] * len(params.seeds)
+    count = int(read_array(paths.TRAIN / "fold.npy").max()) + 1  # own images may have fewer
+    settings = params.settings[params.model]
+    return [settings.validation_fold(seed, count) for seed in params.seeds]
 
 
 def _tell(scores: dict[str, "np.ndarray"], metric: str, what: str, note: str) -> None:
@@ -84,9 +95,11 @@ def _test(names: list[str], params: Params) -> dict[str, "Predictions"]:
     from thumbnets.ensembles.predictions import read_ensemble_predictions
     from thumbnets.evaluation.predictions import read_predictions
 
-    slots = _slots([name for name in names if name != paths.ENSEMBLE], params)
+    slots = {name: slot_of(name, params) for name in names if name != paths.ENSEMBLE}
     for name, slot in slots.items():
         require(paths.test_predictions(slot), f"{name} has no test predictions")
+    if paths.HEADLINE in slots.values():
+        check_headline(params, read_json(paths.correct(paths.HEADLINE))["model"])
     warn_of_other_run(*map(paths.test_predictions, slots.values()))
     return {
         name: read_predictions(slots[name]) if name in slots else read_ensemble_predictions()
@@ -99,7 +112,7 @@ def _validation(names: list[str], params: Params) -> dict[str, list["Predictions
 
     if paths.ENSEMBLE in names:
         raise ValueError("The ensemble was selected on the validation images: compare it on test.")
-    slots = _slots(names, params)
+    slots = {name: slot_of(name, params) for name in names}
     files = {
         name: [paths.validation_predictions(slot, seed) for seed in params.seeds]
         for name, slot in slots.items()
@@ -107,6 +120,10 @@ def _validation(names: list[str], params: Params) -> dict[str, list["Predictions
     for name, of_name in files.items():
         for file in of_name:
             require(file, f"{name} has no validation predictions of all seeds")
+    if paths.HEADLINE in slots.values():
+        from thumbnets.trained import block_of  # here, since it imports torch
+
+        check_headline(params, block_of(paths.weights(paths.HEADLINE, params.seeds[0])))
     warn_of_other_run(*(file for of_name in files.values() for file in of_name))
     for name, slot in slots.items():
         if watches := params.slot_settings[slot].train.watches:
@@ -114,14 +131,6 @@ def _validation(names: list[str], params: Params) -> dict[str, list["Predictions
             print(f"{name}: its {keys} looked at these images, so its score is too good.")
     views = params.evaluation.tta  # as the test images are scored
     return {name: read_validation(slot, params.seeds, views) for name, slot in slots.items()}
-
-
-def _slots(names: list[str], params: Params) -> dict[str, str]:
-    slots = {name: slot_of(name, params) for name in names}
-    for slot in slots.values():
-        if slot == paths.HEADLINE:
-            check_headline(params, read_json(paths.correct(slot))["model"])
-    return slots
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:

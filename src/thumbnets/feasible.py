@@ -155,6 +155,7 @@ def measure(
         held = _held_by_backward(module.train(), images)
         if type(method).gradients is not Method.gradients:  # may free what is held part by part
             held = 0
+        _check_loss(settings, meta)
     except ValueError as error:
         text = str(error)
         raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from error
@@ -190,6 +191,46 @@ def _check_augmentation(settings: ModelSettings, channels: int, side: int) -> No
             raise ValueError(f"augmentation {choice.name} must return {wanted}, got {found}.")
 
 
+def _check_loss(settings: ModelSettings, meta: Meta) -> None:
+    """Refuse a loss of another form than that of `Method.loss`.
+
+    Only of methods that change nothing else: others may learn from more than images and labels. It
+    is computed for two images on the CPU, since the meta device has no autocast.
+
+    Raises:
+        ValueError: The loss is refused, or fails.
+    """
+    import torch
+
+    from thumbnets.methods.base import Method, build_method
+
+    method = build_method(settings, meta)
+    decides = ("loss", "batches", "build_examples", "gradients")
+    own = [name for name in decides if getattr(type(method), name) is not getattr(Method, name)]
+    if own != ["loss"]:
+        return
+    module = method.training_module(method.network(), 0).train()
+    images = torch.zeros(2, meta.channels, meta.image_size, meta.image_size)
+    targets = torch.tensor([0, 1])
+    if settings.train.mix:
+        targets = torch.nn.functional.one_hot(targets, len(meta.classes)).float()
+    learns = f"method {settings.train.method.name}"
+    try:
+        found = method.loss(module, images, targets)
+    except Exception as error:
+        _tell_mistake(learns, error)
+        raise
+    parts = found if isinstance(found, tuple) else (found,)
+    described = [_described(part) for part in parts]
+    if len(parts) != 2 or described[0] != "float32 []" or not described[1].endswith(" []"):
+        raise ValueError(
+            f"{learns}: loss must return two tensors, the mean loss, float32 [], and the number "
+            f"of correct predictions, int64 [], got {', '.join(described)}."
+        )
+    if not parts[0].requires_grad:
+        raise ValueError(f"{learns}: the loss does not depend on the network: it has no gradient.")
+
+
 def _described(value: Any) -> str:
     """Dtype and shape of a tensor, as `uint8 [2, 1, 28, 28]`; of anything else its type."""
     import torch
@@ -219,6 +260,7 @@ def check_network(
     from thumbnets.models import create_model
 
     shape = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
+    network = None
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -227,9 +269,15 @@ def check_network(
                 raise ValueError(f"{arch} must return a torch.nn.Module, got {network!r:.40}.")
             logits = network.eval()(torch.empty(2, in_channels, image_size, image_size))
     except RuntimeError as error:
-        if _needs_values(error):
-            return
-        raise ValueError(_refusal(arch, image_size, error)) from None
+        if not _needs_values(error):
+            raise ValueError(_refusal(arch, image_size, error)) from None
+        if network is None:  # so `load_weights`, which builds it there first, would fail
+            raise ValueError(
+                f"{arch} computes with tensors while it is built, which torch's meta device can't: "
+                "its weights could be saved, but not loaded. Use another network, or compute with "
+                "numpy or math there."
+            ) from None
+        return
     except Exception as error:
         _tell_mistake(arch, error)
         raise
@@ -242,7 +290,7 @@ def check_network(
 
 def _needs_values(error: RuntimeError) -> bool:
     """Whether a network failed for want of values, which the meta device does not hold."""
-    return isinstance(error, NotImplementedError) or "meta" in str(error)
+    return "meta" in str(error).lower() and 'required "forward"' not in str(error)
 
 
 def _tell_mistake(what: str, error: Exception) -> None:

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+_SILENT = "failed"  # what an error says if git did not
 MOST = 20_000_000  # largest file that is read, in bytes: a foreign commit may hold anything
 
 
@@ -28,8 +29,9 @@ def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
     except FileNotFoundError:
         raise ValueError("git not found: install it.") from None
     if done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["failed"]
-        raise ValueError(f"git {arguments[0]}: {lines[-1][:200]}")
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [_SILENT]
+        told = next((line for line in lines if line.startswith("fatal:")), lines[-1])
+        raise ValueError(f"git {arguments[0]}: {told[:200]}")
     return done.stdout
 
 
@@ -44,7 +46,7 @@ def commit_of(root: Path, revision: str) -> str:
             root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
         )
     except ValueError as error:
-        if "not a git repository" in str(error):
+        if not str(error).endswith(_SILENT):  # git itself can't work here
             raise
         if ".." in revision:  # no commit's name has two dots
             raise ValueError(

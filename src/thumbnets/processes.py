@@ -1,15 +1,24 @@
 """Programs that a command starts and waits for."""
 
+import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from thumbnets.stage import Terminated
 
 _PATIENCE = 5  # seconds that a program has after Ctrl-C before SIGTERM
+
+
+def environment() -> dict[str, str]:
+    """Variables for DVC, whose stages call `python` by name: the folder of this Python is first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path}
 
 
 def run_to_end(command: Sequence[str], **how: Any) -> int:

@@ -98,8 +98,8 @@ pool, and `zoo/` the others, one file per family. Names of blocks are letters, d
 ## Changing a value
 
     dvc exp run -S models.cnn_c.lr=0.02               # a key that params.yaml has
-    dvc exp run -S +models.cnn_c.batch_size=64        # a key that it does not have: with a plus
-    dvc exp run -S model=resnet20 -S +models.resnet20.lr=0.05     # a block of zoo/: with a plus
+    dvc exp run -S ++models.cnn_c.batch_size=64       # a key that it need not have: with two pluses
+    dvc exp run -S model=resnet20 -S ++models.resnet20.lr=0.05    # a block of zoo/: likewise
     dvc exp run -S 'train.schedule={name: step, every: 5}'        # a map
 
 `-S` writes the value into `params.yaml`, on the lines of that key alone. Editing the file and

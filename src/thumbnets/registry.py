@@ -237,15 +237,25 @@ class Registry:
         function = getattr(importlib.import_module(entry.module), outer)
         return partial(function, inner) if inner else function
 
-    def _files(self) -> Iterator[Path]:
+    def _files(self) -> list[Path]:
         place = PACKAGE / self.place
-        return iter(sorted(place.glob("*.py"))) if place.is_dir() else iter([place])
+        if not place.is_dir():
+            return [place]
+        # Hidden ones are editors' locks and copies of macOS.
+        return [path for path in sorted(place.glob("*.py")) if not path.name.startswith(".")]
 
 
 @cache
 def library_names(library: str) -> list[str]:
-    """Names of the networks that torchvision registers, read from its source as ours are."""
-    folder = Path(find_spec(library).origin).parent / "models"
+    """Names of the networks that torchvision registers, read from its source as ours are.
+
+    Raises:
+        ValueError: The library is not installed.
+    """
+    found = find_spec(library)
+    if found is None:
+        raise ValueError(f"{library} is not installed: install it, or take out what registers it.")
+    folder = Path(found.origin).parent / "models"
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py")))
     return sorted(re.findall(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", text, re.MULTILINE))
 
@@ -271,10 +281,12 @@ def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
         for decorator in node.decorator_list:
-            if isinstance(decorator, ast.Attribute) and decorator.attr == "register":
-                raise ValueError(f"{path}, line {decorator.lineno}: write `.register()`, called.")
+            if _registers(decorator):
+                raise ValueError(
+                    f"{path}, line {decorator.lineno}: write `.register()`, with parentheses."
+                )
             call = decorator if isinstance(decorator, ast.Call) else None
-            if call and isinstance(call.func, ast.Attribute) and call.func.attr == "register":
+            if call and _registers(call.func):
                 metadata = _read_metadata(call, kind, path)
                 parameters = _keyword_only(node, path)
                 for option in metadata.named_options:
@@ -282,6 +294,13 @@ def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:
                         known = unknown(f"option of {node.name}", option, parameters)
                         raise ValueError(f"{path}, line {call.lineno}: register(…): {known}")
                 yield Entry(node.name, module, metadata, parameters)
+
+
+def _registers(node: ast.expr) -> bool:
+    """Whether it is `register` of a registry, whose names are capitals: others have that, too."""
+    if not isinstance(node, ast.Attribute) or node.attr != "register":
+        return False
+    return ast.unparse(node.value).rpartition(".")[2].isupper()
 
 
 def _read_metadata(call: ast.Call, kind: type[Metadata], path: Path) -> Metadata:

@@ -30,7 +30,7 @@ def families(folder: Path) -> dict[str, str]:
 
 def _with_files(folder: Path) -> dict[str, tuple[Block, Path]]:
     found: dict[str, tuple[Block, Path]] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in _files(folder):
         for name, block in read_yaml(path).items():
             if name in found:
                 raise ValueError(
@@ -48,7 +48,12 @@ def file_of(name: str, folder: Path) -> Path | None:
     Raises:
         ValueError: A file is not valid.
     """
-    return next((path for path in sorted(folder.glob("*.yaml")) if name in read_yaml(path)), None)
+    return next((path for path in _files(folder) if name in read_yaml(path)), None)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of a folder in order, without hidden ones: editors' locks, copies of macOS."""
+    return [path for path in sorted(folder.glob("*.yaml")) if not path.name.startswith(".")]
 
 
 def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
@@ -66,12 +71,12 @@ def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
         if name not in resolved:
             block = blocks[name]
             base = block.get("base")
+            own = {key: value for key, value in block.items() if key != "base"}
             if base is None:
-                resolved[name] = dict(block)
+                resolved[name] = own
             elif not isinstance(base, str) or base not in blocks:
                 raise ValueError(f"models.{name}.base: {unknown('block', base, blocks)}")
             else:
-                own = {key: value for key, value in block.items() if key != "base"}
                 resolved[name] = merged(visit(base, (*users, name)), own)
         return resolved[name]
 

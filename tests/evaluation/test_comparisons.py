@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, special, stats
 
-from thumbnets.evaluation.comparisons import compare, holm, mcnemar, pair_p, paired_test, verdict
+from thumbnets.evaluation.comparisons import (
+    compare,
+    gain_of,
+    holm,
+    mcnemar,
+    pair_p,
+    paired_test,
+    verdict,
+)
 from thumbnets.evaluation.statistics import of_groups, superiority
 from thumbnets.evaluation.two_way import paired_gain
 
@@ -300,3 +308,31 @@ def test_claims_are_as_rare_as_stated_where_images_of_a_group_are_alike(seeds):
         held.append(gain.low <= 0 <= gain.high)
     assert np.mean(wrong[True]) < 0.09 and np.mean(held) > 0.91
     assert np.mean(wrong[False]) > 0.15
+
+
+@pytest.mark.parametrize("groups", [2, 7, 8])
+def test_few_groups_that_gain_alike_show_nothing(groups):
+    """Two patients with ten images each, one more hit on each, are no proof of ten points."""
+    group = np.repeat(np.arange(groups), 10)
+    b = np.tile(np.arange(10) < 7, groups)[None]
+    a = b | np.tile(np.arange(10) == 8, groups)
+    tables = of_groups(a, group), of_groups(b, group)
+    gain, p = gain_of(*tables), paired_test(*tables)
+    assert gain.mean == pytest.approx(0.1)
+    if groups < 8:  # 2^-6 is more than ALPHA
+        assert np.isnan([p, gain.low, gain.high]).all()
+        found = compare(dict(zip("ab", tables, strict=True)))[0]
+        assert found.verdict == "no difference shown" and np.isnan(found.p)
+    else:
+        assert p < 0.01 and gain.high - gain.low < 1e-6
+
+
+def test_what_is_equal_gains_nothing_for_sure():
+    scores = np.array([[0.2, 0.5]])
+    assert paired_test(scores, scores) == 1
+    assert astuple(gain_of(scores, scores)) == (0, 0, 0)
+
+
+def test_few_images_that_gain_alike_have_no_interval():
+    a, b = np.ones((1, 4), bool), np.zeros((1, 4), bool)
+    assert np.isnan(gain_of(a, b).low) and pair_p(a, b) == mcnemar(a[0], b[0]) == 0.125

@@ -116,6 +116,13 @@ def test_what_was_detached_is_picked_up_and_not_submitted_again(
     assert len(backend.submitted) == 2
 
 
+def test_the_last_line_of_a_training_is_not_that_of_another_seed():
+    lines = ["cnn_c, seed 1, refit: epoch 1/2", "cnn_c, seed 10: epoch 2/2"]
+    followed = following._Followed(None, lines)
+    last = [followed.last(SimpleNamespace(title=f"cnn_c, seed {n}")) for n in (1, 10, 0)]
+    assert last == [*lines, None]
+
+
 @pytest.mark.parametrize(
     ("detaches", "said"), [(True, "The jobs continue"), (False, "resumes from")]
 )

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -36,7 +37,7 @@ def dvc(monkeypatch, said: str = "{}", fails: str = "nothing") -> list[list[str]
         return subprocess.CompletedProcess(command, int(fails in command), said)
 
     monkeypatch.setattr(plan.subprocess, "run", run)
-    monkeypatch.setattr(plan, "run_to_end", lambda command: run(command).returncode)
+    monkeypatch.setattr(plan, "run_to_end", lambda command, **_: run(command).returncode)
     return commands
 
 
@@ -69,7 +70,7 @@ def test_a_failure_of_dvc_is_one_line(monkeypatch, params, fails, message):
 def test_encoders_are_not_trained_if_they_are_not_asked_for(monkeypatch, params):
     commands = dvc(monkeypatch)
     missing_trainings(params, Store(None), encoders=False)
-    assert commands[0] == ["dvc", "repro", "preprocess"]
+    assert commands[0] == [sys.executable, "-m", "dvc", "repro", "preprocess"]
 
 
 def test_seconds_of_the_last_training_of_a_block_tell_those_of_the_next(tmp_path, training):

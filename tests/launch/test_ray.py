@@ -227,6 +227,14 @@ def test_a_project_is_unpacked_once_a_node(tmp_path, monkeypatch):
         folder = node.unpacked(sha256, lambda: asked.append(1) or content)
         assert (folder / "src/module.py").read_bytes() == b"a = 1" and (folder / ".dvc").is_dir()
     assert len(asked) == 1 and len(list(folder.parent.iterdir())) == 1
+    shutil.rmtree(folder)
+
+    def while_another_job_is_faster() -> bytes:
+        (folder / "src").mkdir(parents=True)
+        return content
+
+    assert node.unpacked(sha256, while_another_job_is_faster) == folder
+    assert list(folder.parent.iterdir()) == [folder]  # no second copy
 
 
 def test_ray_that_is_not_there_is_said(monkeypatch):

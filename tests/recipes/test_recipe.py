@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from thumbnets import paths
+from thumbnets.recipes.pages import all_results_page
 from thumbnets.recipes.recipe import Goal, find_recipes, read_recipe
 from thumbnets.yaml_files import read_yaml
 
@@ -75,7 +76,11 @@ def test_own_images_are_found_from_the_workspace_as_well(project):
             "metrik: error",
             "goals.1.metric is missing; Unknown key 'goals.1.metrik'",
         ),
-        ("- {of: lenet5, ", "- 5\n- {of: lenet5, ", "goals.0 must be a map with the keys of, metric, value"),
+        (
+            "- {of: lenet5, ",
+            "- 5\n- {of: lenet5, ",
+            "goals.0 must be a map with the keys of, metric, value",
+        ),
         ("seeds: [3, 5]", "seeds: [3, x]", "seeds.1 must be a whole number, got 'x'"),
         ("model: lenet5", "model: [lenet5", "line 8: not valid YAML"),
     ],
@@ -106,6 +111,24 @@ def test_a_wrong_recipe_is_told_in_one_line(project, old, new, message):
 def test_what_could_not_run_is_told_before_it_does(project, old, new, message):
     recipe = read_recipe(changed(project, old, new), project)
     with pytest.raises(ValueError, match=message):
+        recipe.params(read_yaml(paths.PARAMS))
+
+
+def test_a_recipe_may_leave_the_name_of_its_data_set_to_params(project):
+    path = changed(project, "data: {name: digits}", "data: {duplicates: drop}")
+    base = read_yaml(paths.PARAMS)
+    base["data"]["name"] = "digits"
+    recipe = read_recipe(path, project)
+    assert recipe.params(base).data.duplicates == "drop"
+    assert "## Digits (scikit-learn)" in all_results_page({recipe: None})
+
+
+@pytest.mark.parametrize("given", ["", "3", "[a]"])
+def test_a_path_that_is_none_is_one_line(project, given):
+    recipe = read_recipe(
+        changed(project, "{name: digits}", f"{{name: digits, path: {given}}}"), project
+    )
+    with pytest.raises(ValueError, match="data.path must be a string"):
         recipe.params(read_yaml(paths.PARAMS))
 
 

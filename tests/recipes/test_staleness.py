@@ -147,3 +147,11 @@ def test_verified_code_counts_as_far_as_it_was_verified(students, params, result
     assert judge(students, result, params).states == [said]
     result["verified"]["code"]["tiny_cnn_distilled"] = "older"
     assert judge(students, result, params).states[-1] == "code changed (tiny_cnn_distilled)"
+
+
+def test_code_of_another_project_is_told(params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match="thumbnets runs from .*, not from this project: run `make"
+    ):
+        basis(params)

@@ -6,6 +6,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from thumbnets import paths
 from thumbnets.artifacts import read_json
 from thumbnets.recipes import verify
 from thumbnets.recipes.record import record
@@ -20,6 +21,7 @@ from thumbnets.recipes.verify import (
     mark_verified,
     verify_recipe,
 )
+from thumbnets.yaml_files import read_yaml
 
 OLD = {"lenet5": "old", "lenet_300_100": "as now", "stage evaluate": "old", "stage teach": "old"}
 NOW = {"lenet5": "new", "lenet_300_100": "as now", "stage evaluate": "new", "stage teach": "new"}
@@ -65,6 +67,16 @@ def test_bytes_of_another_type_of_device_are_not_compared(recipe, result, monkey
     monkeypatch.setattr(verify, "prepared", Mock(side_effect=InterruptedError))
     with pytest.raises(InterruptedError):
         verify_recipe(recipe, 1, 0.01)
+
+
+def test_a_result_of_models_that_the_recipe_has_lost_is_refused(recipe, result, monkeypatch):
+    models = {**result["models"], "cnn_a": result["models"]["lenet5"]}
+    write_result(recipe, {**result, "models": models})
+    prepared = ({}, recipe.params(read_yaml(paths.PARAMS)))
+    monkeypatch.setattr(verify, "prepared", lambda *_: prepared)
+    monkeypatch.setattr(verify, "committed", lambda *_: "c" * 40)
+    with pytest.raises(ValueError, match="try.json is also of cnn_a, which the recipe no longer"):
+        verify_recipe(recipe, 1, None)
 
 
 @pytest.fixture

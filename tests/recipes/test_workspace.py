@@ -165,3 +165,18 @@ def test_a_recipe_that_is_not_committed_is_refused(project):
     git(project, "add", "-A")
     git(project, "commit", "-qm", "recipe")
     assert committed(project, "recipes/new.yaml") == commit_of(project, "HEAD")
+
+
+def test_a_project_below_the_root_of_its_repository_is_refused(project):
+    with pytest.raises(ValueError, match="The project is src/ of a larger git repository"):
+        committed(project / "src")
+
+
+def test_only_an_unknown_commit_is_told_as_one(project, monkeypatch):
+    with pytest.raises(ValueError, match="'nothing' is not a commit of this repository: fetch"):
+        commit_of(project, "nothing")
+    said = b"fatal: detected dubious ownership in repository\nTo add an exception, call:\n"
+    done = subprocess.CompletedProcess([], 128, b"", said)
+    monkeypatch.setattr("thumbnets.git.subprocess.run", lambda *_, **__: done)
+    with pytest.raises(ValueError, match="^git rev-parse: fatal: detected dubious ownership"):
+        commit_of(project, "main")

@@ -136,6 +136,12 @@ def test_a_folder_below_the_repository(project, monkeypatch):
     assert [p.commit.subject for p in history(project.root / "below", [])[0].points] == ["moved"]
 
 
+def test_a_subject_may_have_odd_line_ends(project):
+    run(project, 100, "first\u2028half \x0b second\x85third")
+    found = history(project.root, [])[0].points
+    assert [p.commit.subject[:5] for p in found] == ["first"]
+
+
 def test_pages(project):
     run(project, 100, "first <b>@team</b> | x")
     run(project, 50, "second")

@@ -60,7 +60,9 @@ def list_images(rule: FolderRule, target: Path) -> None:
     """
     folder, kinds = Path(rule.path), Counter[str]()
     if not folder.is_dir():
-        raise ValueError(f"data.path: {folder} is no folder.")
+        raise ValueError(
+            f"data.path: {folder} is no folder: name one that holds a folder per class."
+        )
     if rule.list is None:
         parts = list(roots(folder))
         for place in dict.fromkeys([folder, *(root for _, root in parts)]):
@@ -171,7 +173,10 @@ def _check_classes(rule: FolderRule, listed: list[Listed]) -> None:
             f"two classes or more, got {', '.join(sorted(trains)) or 'none'}."
         )
     if unseen := sorted({row.label for row in listed} - trains):
-        raise ValueError(f"{folder}: {unseen[0]} has test images, but no training images.")
+        raise ValueError(
+            f"{folder}: class {shown(unseen[0])} has test images, but no training images: add "
+            "some, or take the class out."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -152,7 +152,7 @@ def _opened(file: Path | IO[bytes], max_pixels: int) -> Iterator[Image.Image]:
 def _plain(image: Image.Image, mode: str, depth: int) -> Image.Image:
     """The image upright, opaque and with 8 bits per channel, mode L or RGB."""
     if image.mode in ("I", "F"):
-        raise ValueError("32 bits per pixel have no known range")
+        raise ValueError("32 bits per pixel have no known range: save it with 8 or 16")
     if is_deep(image):
         return _upright(to_eight_bits(image, depth)).convert(mode)
     image = _upright(image)

@@ -1,5 +1,6 @@
 """Comparisons of classifiers: McNemar's test, and tests paired over test images and seeds."""
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -42,9 +43,29 @@ def paired_test(a: np.ndarray, b: np.ndarray) -> float:
         a: bool or float [S, N], score of each seed and image.
         b: bool or float [S, N], the same for the other; same seeds and images.
 
+    Returns:
+        The p-value; NaN if only the mean is known: for one image or group, or few that gain alike.
+
     Source: see `TwoWay`.
     """
-    return TwoWay.of(a.astype(float) - b).p_value()
+    return math.nan if _alike(a, b) else TwoWay.of(a.astype(float) - b).p_value()
+
+
+def gain_of(a: np.ndarray, b: np.ndarray) -> Estimate:
+    """Mean gain with its interval, from `paired_gain`; NaN bounds where `paired_test` has no p."""
+    found = paired_gain(a, b)
+    return Estimate(found.mean, math.nan, math.nan) if _alike(a, b) else found
+
+
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether all of a few images or groups show the same gain of two classifiers that differ.
+
+    The estimated variance is then zero, which says nothing: so few could not reach `ALPHA` by their
+    signs alone.
+    """
+    gain = a.astype(float) - b
+    few = 2.0 ** (1 - gain.shape[1]) > ALPHA
+    return few and np.ptp(gain) < 10.0**-_DECIMALS and not np.array_equal(a, b)
 
 
 def pair_p(a: np.ndarray, b: np.ndarray) -> float:
@@ -125,7 +146,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
         Comparison(
             a=a,
             b=b,
-            gain=paired_gain(*of_pair),
+            gain=gain_of(*of_pair),
             p=adjusted,
             mcnemar=alone,
             superiority=superiority(*of_pair),

@@ -54,11 +54,15 @@ def joined(runs: list[Predictions]) -> Predictions:
     )
 
 
-def over_folds(runs: list[Predictions], metric: str) -> np.ndarray:
-    """Mean score of each seed on its own fold, float [1, S]: the folds are what is sampled.
+def over_folds(runs: list[Predictions], folds: list[int], metric: str) -> np.ndarray:
+    """Mean score on each fold, float [1, F]: the folds are what is sampled.
 
     Args:
         runs: Predictions of each seed.
+        folds: Fold that each seed was validated on; seeds that share one count by their mean.
         metric: Name of the score, a key of `SCORES`.
     """
-    return np.array([[scores_to_compare(run, metric).mean() for run in runs]])
+    of_folds: dict[int, list[float]] = {}
+    for run, fold in zip(runs, folds, strict=True):
+        of_folds.setdefault(fold, []).append(scores_to_compare(run, metric).mean())
+    return np.array([[np.mean(scores) for scores in of_folds.values()]])

@@ -26,7 +26,8 @@ class _Followed:
 
     def last(self, training: Training) -> str | None:
         """The line of a training's last epoch."""
-        lines = [line for line in self.epochs if line.startswith(training.title)]
+        begins = (f"{training.title}:", f"{training.title},")
+        lines = [line for line in self.epochs if line.startswith(begins)]
         return lines[-1] if lines else None
 
     @property

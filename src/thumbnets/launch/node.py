@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,15 +125,18 @@ def unpacked(sha256: str, archive: Callable[[], bytes]) -> Path:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError("the project that was sent is damaged (SHA-256)")
     for other in own.iterdir():
-        if time.time() - other.stat().st_mtime > _KEPT:
-            shutil.rmtree(other, ignore_errors=True)
+        with suppress(OSError):  # another job on this node may have renamed or removed it
+            if time.time() - other.stat().st_mtime > _KEPT:
+                shutil.rmtree(other, ignore_errors=True)
     made = Path(tempfile.mkdtemp(dir=own))
-    with tarfile.open(fileobj=io.BytesIO(content)) as files:
-        files.extractall(made, filter="data")
-    (made / _ADDED).mkdir()
     try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as files:
+            files.extractall(made, filter="data")
+        (made / _ADDED).mkdir()
         made.rename(folder)
-    except OSError:  # another job on this node was faster
+    except OSError:  # another job was faster, or the disk is full
         if not folder.is_dir():
             raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)  # unless it was renamed
     return folder

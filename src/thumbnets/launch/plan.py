@@ -3,13 +3,14 @@
 import json
 import math
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from thumbnets.artifacts import write_json
 from thumbnets.launch.base import Bundle, Training
 from thumbnets.params import Params
-from thumbnets.processes import run_to_end
+from thumbnets.processes import environment, run_to_end
 from thumbnets.store import Store, training_key
 
 _JOB_SECONDS = 180  # a job takes minutes, so that a cluster's overhead per job is small
@@ -30,10 +31,11 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
     Raises:
         ValueError: DVC failed; it has printed why.
     """
-    if run_to_end(["dvc", "repro", "pretrain" if encoders else "preprocess"]):
+    dvc = [sys.executable, "-m", "dvc"]
+    if run_to_end([*dvc, "repro", "pretrain" if encoders else "preprocess"], env=environment()):
         raise ValueError("Images or encoders could not be prepared: see above.")
-    status = ["dvc", "status", "--json", "train", "train-headline"]
-    done = subprocess.run(status, stdout=subprocess.PIPE, text=True)
+    status = [*dvc, "status", "--json", "train", "train-headline"]
+    done = subprocess.run(status, stdout=subprocess.PIPE, text=True, env=environment())
     if done.returncode:
         raise ValueError("`dvc status` failed: see above.")
     found: dict[str, Training] = {}

@@ -44,7 +44,8 @@ def distill(
         teacher: File of stage `teach`, in `pretrained/`.
         temperature: Divisor of both networks' logits, the teacher's before the softmax; the loss is
             multiplied by its square, which keeps the gradient's size.
-        share: Share of the teacher's probabilities in the target; the rest is the label.
+        share: Share of the teacher's probabilities in the target; the rest is the label, at the
+            same temperature (in Hinton et al. at 1, which makes the label count less).
 
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2; Beyer et al. 2022, arXiv:2106.05237
     (the same view for both, a long schedule).

@@ -28,7 +28,14 @@ def basis(params: Params) -> Basis:
         Checksums: `code`, of each model and encoder, and of each of `STAGES` (as `stage NAME`);
         `settings`, of each model and encoder, and of the run; `files`, of those that trainings
         begin with, None if missing; `own_images`, of the list of the user's images.
+
+    Raises:
+        ValueError: The code that runs is that of another project.
     """
+    if not PACKAGE.is_relative_to(Path.cwd()):
+        raise ValueError(
+            f"thumbnets runs from {PACKAGE.parent}, not from this project: run `make install` here."
+        )
     source = PACKAGE.parent.relative_to(Path.cwd())
     code, settings, files = {}, {}, {}
     for name in [*params.run, *params.encoders]:

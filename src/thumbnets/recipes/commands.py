@@ -143,7 +143,7 @@ def _committed_params(root: Path) -> dict[str, Any]:
     known = parse_yaml(content, f"{paths.PARAMS} of HEAD")
     if known != there:
         print(
-            f"note: {paths.PARAMS} has uncommitted changes, which recipes do not use.",
+            f"note: {paths.PARAMS} has uncommitted changes, which are not looked at.",
             file=sys.stderr,
         )
     return known

@@ -78,7 +78,7 @@ def readme_table(results: Mapping[RecipeFile, Result | None]) -> str:
         of_quick = _measured(quick[1], name)
         of_best = _measured(best[1], longer.get(name, name))
         parameters = (of_quick or of_best or {}).get("parameters")
-        published = find_published(quick[0].recipe.data["name"], name, patches=False, block=name)
+        published = find_published(quick[0].dataset, name, patches=False, block=name)
         lines.append(
             f"| {name if name != ENSEMBLE else 'ensemble selected on validation data'} "
             f"| {_NONE if parameters is None or name == ENSEMBLE else f'{parameters:,}'} "
@@ -195,7 +195,7 @@ def write_pages(results: Mapping[RecipeFile, Result | None], root: Path) -> list
 
 
 def _title(file: RecipeFile) -> str:
-    return get_dataset(file.recipe.data["name"]).title
+    return get_dataset(file.dataset).title
 
 
 def _render(template: str, **values: Any) -> str:

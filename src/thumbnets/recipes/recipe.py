@@ -111,6 +111,11 @@ class RecipeFile:
         return recipe_id(self.path)
 
     @property
+    def dataset(self) -> str:
+        """Name of its data set, that of its folder."""
+        return self.path.parent.name
+
+    @property
     def result(self) -> Path:
         """Path of its result: the JSON file beside it."""
         return self.path.with_suffix(".json")
@@ -146,8 +151,8 @@ class RecipeFile:
         if seeds is not None:
             content["seeds"] = seeds
         data = content["data"]
-        if "path" in self.recipe.data:
-            content["data"] = {**data, "path": str((self.root / data["path"]).resolve())}
+        if isinstance(path := self.recipe.data.get("path"), str):
+            content["data"] = {**data, "path": str((self.root / path).resolve())}
         return content
 
     def params(self, base: Mapping[str, Any], seeds: list[int] | None = None) -> Params:
@@ -157,10 +162,10 @@ class RecipeFile:
             ValueError: The recipe is invalid; one line says why.
         """
         params = check_params(self.content(base, seeds), str(self.path))
-        if params.data.name != self.path.parent.name:
+        if params.data.name != self.dataset:
             raise ValueError(
-                f"{self.path}: data.name must be that of its folder, {self.path.parent.name!r}, "
-                f"got {params.data.name!r}."
+                f"{self.path}: data.name must be that of its folder, {self.dataset!r}, got "
+                f"{params.data.name!r}."
             )
         for goal in self.recipe.goals:
             known = [*params.run, ENSEMBLE]

@@ -9,6 +9,7 @@ from typing import Any
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import read_json
+from thumbnets.messages import listed
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.basis import basis
 from thumbnets.recipes.files import locked
@@ -108,6 +109,11 @@ def verify_recipe(file: RecipeFile, trainings: int, tolerance: float | None) -> 
         for row in result["trainings"]
     ]
     (content, params), commit = prepared(file, seeds), committed(file.root)
+    if gone := [name for name in result["models"] if name not in params.run]:
+        raise ValueError(
+            f"{file.result} is also of {listed(gone)}, which the recipe no longer has: run "
+            f"`thumbnets recipe {file.path}` anew."
+        )
     with workspace(f"verify-{workspace_of(file)}", commit, file.root) as place:
         place.write_params(content)
         found = _train_anew(place, params, expected, trainings, tolerance)

@@ -21,7 +21,7 @@ from thumbnets import paths, runtime
 from thumbnets.doctor.commands import mend_locks
 from thumbnets.git import commit_of, git
 from thumbnets.messages import listed
-from thumbnets.processes import run_to_end
+from thumbnets.processes import environment, run_to_end
 
 PROFILE = "launch.toml"  # says where trainings run; not in git
 FOLDER = Path(".dvc/tmp/recipes")
@@ -37,8 +37,14 @@ def committed(root: Path, *files: Path | str) -> str:
         *files: Recipes that the result rests on as well.
 
     Raises:
-        ValueError: Some of the code or a recipe is not committed, but a result names a commit.
+        ValueError: Some of the code or a recipe is not committed, but a result names a commit; or
+            the project lies below the root of its repository.
     """
+    if below := git(root, "rev-parse", "--show-prefix").decode().strip():
+        raise ValueError(
+            f"The project is {below} of a larger git repository: recipes run in a checkout of its "
+            "own, so they need a project that is the root of its repository."
+        )
     there = [name for name in (*_CODE, *map(str, files)) if (root / name).exists()]
     changed = git(root, "status", "--porcelain", "--", *there).decode().splitlines()
     if changed:
@@ -74,7 +80,7 @@ class Workspace:
         status = run_to_end(
             [sys.executable, "-m", *command],
             cwd=self.folder,
-            env={**_environment(), **(env or {})},
+            env={**environment(), "PYTHONPATH": "src", "DVC_NO_ANALYTICS": "1", **(env or {})},
             pass_fds=[self.lock],  # a killed run's children may still write here
         )
         if status:
@@ -94,16 +100,6 @@ class Workspace:
     def remove(self) -> None:
         """Remove the worktree and git's record of it."""
         _remove(self.folder, self.root)
-
-
-def _environment() -> dict[str, str]:
-    """Variables for stages, which call `python` and `dvc` by name: those of this Python first."""
-    return {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": "src",
-        "DVC_NO_ANALYTICS": "1",
-    }
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def comparison_table(comparisons: list[Comparison], metric: str) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-# Explanation of p-values where each seed was validated on a fold of its own (`over_folds`).
+# Explanation of p-values where seeds were validated on different folds (`over_folds`).
 # Source: Dietterich 1998, Neural Computation 10, section 3.4.
 FOLDS = (
     "p: Student's paired test over folds. They share training images, so that p is somewhat too "

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from thumbnets.evaluation.comparisons import holm, pair_p, verdict
+from thumbnets.evaluation.comparisons import gain_of, holm, pair_p, verdict
 from thumbnets.evaluation.correctness import (
     Correctness,
     parse_correctness,
@@ -14,7 +14,6 @@ from thumbnets.evaluation.correctness import (
     why_not_paired,
 )
 from thumbnets.evaluation.statistics import Estimate
-from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.git import git, read_blobs
 from thumbnets.paths import ENSEMBLE, HEADLINE, LOCK
 from thumbnets.review.scores import SUMMARY, is_locked
@@ -112,7 +111,7 @@ def _commits(root: Path) -> list[Commit]:
     """
     order = ["--reverse", "--first-parent", "--format=%H%x00%cs%x00%s"]
     lines = git(root, "log", *order, "HEAD", "--", "metrics").decode(errors="replace")
-    return [Commit(*line.split("\0", 2)) for line in lines.splitlines() if line]
+    return [Commit(*line.split("\0", 2)) for line in lines.split("\n") if line]
 
 
 def _experiments(root: Path) -> list[Commit]:
@@ -175,7 +174,7 @@ def _judged(
                 result[i] = replace(points[i], verdict=reason.partition(" (")[0])
     corrected = holm([pair_p(*pair) for pair in pairs.values()])
     for (i, pair), p in zip(pairs.items(), corrected, strict=True):
-        gain = paired_gain(*pair)
+        gain = gain_of(*pair)
         result[i] = replace(points[i], gain=gain, verdict=verdict(gain.mean, p))
     return result
 

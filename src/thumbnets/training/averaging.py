@@ -143,6 +143,9 @@ def ema(network: nn.Module, *, steps: int, decay: Probability = 0.999, every: Co
 def swa(network: nn.Module, *, steps: int, start: Probability = 0.75, every: Count = 1) -> Average:
     """Plain mean of the weights from the share `start` of the run on; batch norms are refreshed.
 
+    With early stopping at or before `start` nothing is averaged: the weights are those of the
+    training itself.
+
     Source: Izmailov et al. 2018, arXiv:1803.05407; there one step per epoch is averaged.
     """
 

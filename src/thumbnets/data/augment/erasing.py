@@ -15,6 +15,8 @@ from thumbnets.registry import AUGMENTATIONS
 def cutout(images: Tensor, *, generator: Generator, size: Pixels = 8) -> Tensor:
     """Blank one square of every image; its centre is any pixel, so it may reach over the edge.
 
+    Blank is black. The source blanks after normalisation, so with the mean of the images.
+
     Args:
         images: uint8 [N, C, H, W].
         generator: Source of randomness, on the device of `images`.

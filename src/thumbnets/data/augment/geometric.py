@@ -81,6 +81,9 @@ def mirror(images: Tensor, chosen: Tensor) -> Tensor:
 def alternating_flip(images: Tensor, *, generator: Generator, epoch: int, index: Tensor) -> Tensor:
     """Mirror each image in every other epoch: a random half in the first, the others in the next.
 
+    Seed, image and epoch decide alone: both views of SimCLR, the members of an ensemble and repeats
+    of an image in an epoch are mirrored alike.
+
     Args:
         images: uint8 [N, C, H, W].
         generator: Generator whose seed (not its state) decides which half begins, so that a resumed
