@@ -174,7 +174,7 @@ def basis(options: Options) -> str:
     return (
         f"{_cpu()}, {cores} of its cores; load before {os.getloadavg()[0]:.1f}.{without} "
         f"{', '.join(versions)}. Commit {_git('rev-parse', '--short', 'HEAD')}"
-        f"{' with changes' if _git('status', '--porcelain', '-uno') else ''}. "
+        f"{' with changes' if _git('status', '--porcelain', '-uno', '--', ':!benchmarks/results') else ''}. "
         f"{measured if options.repeats > 1 else 'Measured once.'}"
     )
 
