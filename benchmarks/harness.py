@@ -171,10 +171,11 @@ def basis(options: Options) -> str:
         f"{options.repeats} rounds, every contender once in each, in random order, each in a "
         "process of its own. Ratios are taken within a round. Given are medians (least – greatest)."
     )
+    changed = _git("status", "--porcelain", "-uno", "--", ":!benchmarks/results")
     return (
         f"{_cpu()}, {cores} of its cores; load before {os.getloadavg()[0]:.1f}.{without} "
         f"{', '.join(versions)}. Commit {_git('rev-parse', '--short', 'HEAD')}"
-        f"{' with changes' if _git('status', '--porcelain', '-uno', '--', ':!benchmarks/results') else ''}. "
+        f"{' with changes' if changed else ''}. "
         f"{measured if options.repeats > 1 else 'Measured once.'}"
     )
 

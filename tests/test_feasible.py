@@ -1,5 +1,6 @@
 """What is refused before anything runs since its network was built: on 8x8 grey images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from thumbnets.feasible import check_feasible, measure
 from thumbnets.methods.base import Method
 from thumbnets.models import create_model
 from thumbnets.params import Params, check_params
-from thumbnets.registry import METHODS, PACKAGE
+from thumbnets.registry import METHODS, NETWORKS, PACKAGE
 from thumbnets.yaml_files import read_yaml
 
 SHAPE = {"in_channels": 1, "image_size": 8, "num_classes": 3}
@@ -58,7 +59,7 @@ def test_what_can_not_be_trained(model_settings, arch, train, message):
             r"\[2, 3\] for 2 images, got \[2, 5\]",
         ),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(65, 3)), "does not take images of 8 pixels"),
-        (lambda: nn.Module(), 'missing the required "forward" function'),
+        (lambda: nn.Module(), "must return a module that has a method forward"),
     ],
 )
 def test_a_network_that_gives_no_logits(model_settings, monkeypatch, made, message):
@@ -131,6 +132,7 @@ def test_a_loss_of_ones_own(model_settings, monkeypatch, train):
         (lambda loss, correct: (loss[None], correct), r"got float32 \[1\], int64 \[\]\."),
         (lambda loss, correct: (loss.double(), correct), r"got float64 \[\], int64 \[\]\."),
         (lambda loss, correct: (loss, 1), r"got float32 \[\], int\."),
+        (lambda loss, correct: (loss, correct / 16), r"got float32 \[\], float32 \[\]\."),
         (lambda loss, correct: None, "got NoneType"),
         (lambda loss, correct: (loss.detach(), correct), "it has no gradient"),
     ],
@@ -247,6 +249,15 @@ def test_a_network_that_needs_values_to_be_built_is_refused(model_settings):
     """Regnets compute their widths by what torch's meta device does not have."""
     with pytest.raises(ValueError, match="regnet_y_400mf computes with tensors while it is built"):
         measure(model_settings("torchvision/regnet_y_400mf"), **{**SHAPE, "image_size": 64})
+
+
+def test_a_network_must_take_what_it_is_given(model_settings, monkeypatch):
+    entry = replace(NETWORKS["lenet5"], parameters={"in_channels": ("int", ...)})
+    monkeypatch.setitem(NETWORKS.entries, "lenet5", entry)
+    with pytest.raises(
+        ValueError, match="lenet5 in thumbnets.models.lenet5 must take image_size, n"
+    ):
+        measure(model_settings("lenet5"), **SHAPE)
 
 
 class NeedsValues(nn.Linear):

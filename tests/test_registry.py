@@ -126,6 +126,7 @@ def test_what_is_no_literal_is_one_clear_line(zoo, text, said):
         ("width: Optional[int] = None", "has the type Optional[int], must have bool"),
         ("width=8", "has no type, must have bool"),
         ("width: torch.Tensor = 1", "has the type torch.Tensor"),
+        ("width: 'Tensor' = 1", "has the type 'Tensor'"),
     ],
 )
 def test_an_option_of_unknown_type_is_one_clear_line(zoo, option, given):
@@ -133,6 +134,35 @@ def test_an_option_of_unknown_type_is_one_clear_line(zoo, option, given):
     (registry.PACKAGE / "zoo" / "two.py").write_text(text)
     with pytest.raises(ValueError, match=re.escape(f"zoo.two: option width of two {given}")):
         zoo.options("two")
+
+
+@pytest.mark.parametrize("hint", ["'Count'", "options.Count", "'options.Count'"])
+def test_types_may_be_quoted_or_qualified(zoo, hint):
+    text = NETWORK.format(name="two").replace("width: Count = 8", f"width: {hint} = 8")
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    assert zoo.options("two")().width == 8
+    with pytest.raises(ValidationError):
+        zoo.options("two")(width=0)
+
+
+@pytest.mark.parametrize("hint", ['list["Foo"]', 'Annotated[float, Field(ge="x")]'])
+def test_types_that_pydantic_refuses_are_one_clear_line(zoo, hint):
+    text = NETWORK.format(name="two").replace("width: Count = 8", f"width: {hint} = 8")
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"^package\.zoo\.two: types of options of two: "
+    ) as caught:
+        zoo.options("two")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_option_that_is_not_keyword_only_is_one_clear_line(zoo):
+    text = NETWORK.format(name="two").replace("(*, image_size: int,", "(image_size: int,")
+    (registry.PACKAGE / "zoo" / "two.py").write_text(text.replace("image_size: int,", "a=1,"))
+    with pytest.raises(
+        ValueError, match=r"two\.py, line 6: kind has a default, so it is an option"
+    ):
+        _ = zoo.entries
 
 
 def test_register_of_others_and_hidden_files_are_passed_over(zoo):

@@ -19,6 +19,7 @@ from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.inputs import training_inputs
 from thumbnets.params import Params
+from thumbnets.registry import NETWORKS
 from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings
 
@@ -29,6 +30,7 @@ _VALUE_BYTES = 4  # of a float32
 _GIB = 2**30
 # Tensors of a parameter's shape that an optimizer keeps. (Others, as of Adadelta, are small.)
 _STATES = {"adam": 2, "adamw": 2, "lamb": 2, "adadelta": 2, "rmsprop": 1}
+_NO_FORWARD = 'missing the required "forward"'  # what torch says
 _COLOUR = {"in_channels": 3, "num_classes": 2}  # of images of the user's own, before they are read
 
 
@@ -222,7 +224,7 @@ def _check_loss(settings: ModelSettings, meta: Meta) -> None:
         raise
     parts = found if isinstance(found, tuple) else (found,)
     described = [_described(part) for part in parts]
-    if len(parts) != 2 or described[0] != "float32 []" or not described[1].endswith(" []"):
+    if described != ["float32 []", "int64 []"]:
         raise ValueError(
             f"{learns}: loss must return two tensors, the mean loss, float32 [], and the number "
             f"of correct predictions, int64 [], got {', '.join(described)}."
@@ -260,7 +262,11 @@ def check_network(
     from thumbnets.models import create_model
 
     shape = {"in_channels": in_channels, "image_size": image_size, "num_classes": num_classes}
-    network = None
+    entry, network = NETWORKS[arch], None
+    if missing := [name for name in NETWORKS.given if name not in entry.parameters]:
+        raise ValueError(
+            f"{arch} in {entry.module} must take {', '.join(missing)} as keyword-only arguments."
+        )
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -290,7 +296,7 @@ def check_network(
 
 def _needs_values(error: RuntimeError) -> bool:
     """Whether a network failed for want of values, which the meta device does not hold."""
-    return "meta" in str(error).lower() and 'required "forward"' not in str(error)
+    return "meta" in str(error).lower() and _NO_FORWARD not in str(error)
 
 
 def _tell_mistake(what: str, error: Exception) -> None:
@@ -312,6 +318,8 @@ def _tell_mistake(what: str, error: Exception) -> None:
 
 def _refusal(arch: str, side: int, error: RuntimeError) -> str:
     reason = " ".join(str(error).split())[:200]
+    if _NO_FORWARD in reason:
+        return f"{arch} must return a module that has a method forward."
     return f"{arch} does not take images of {side} pixels: {reason}"
 
 

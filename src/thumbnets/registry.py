@@ -31,6 +31,7 @@ _ANNOTATION_NAMES = {
     "Annotated": Annotated,
     "Field": Field,
     "Literal": Literal,
+    "options": option_types,
 }
 
 
@@ -128,7 +129,8 @@ class Entry:
         """
         annotation, _ = self.parameters[option]
         try:
-            return eval(annotation, dict(_ANNOTATION_NAMES))
+            kind = eval(annotation, dict(_ANNOTATION_NAMES))
+            return eval(kind, dict(_ANNOTATION_NAMES)) if isinstance(kind, str) else kind
         except (NameError, AttributeError, TypeError, SyntaxError):
             given = f"the type {annotation}" if annotation else "no type"
             raise ValueError(
@@ -228,7 +230,14 @@ class Registry:
             for key, (_, default) in entry.parameters.items()
             if key not in self.given
         }
-        return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields)
+        strict = ConfigDict(extra="forbid", strict=True)
+        try:
+            model = create_model(name, __config__=strict, **fields)
+            model.model_rebuild()  # or types with names in quotes fail only when they are used
+        except Exception as error:  # pydantic has a dozen types of them
+            why = shorten(str(error).partition("\n")[0])
+            raise ValueError(f"{entry.module}: types of options of {name}: {why}") from None
+        return model
 
     def load(self, name: str) -> Callable:
         """Import the module of `name`, and only that, and return the function."""
@@ -325,6 +334,12 @@ def _keyword_only(node: ast.FunctionDef | ast.ClassDef, path: Path) -> dict[str,
     if node is None:
         return {}
     arguments = node.args
+    if arguments.defaults:
+        last = (arguments.posonlyargs + arguments.args)[-1]
+        raise ValueError(
+            f"{path}, line {last.lineno}: {last.arg} has a default, so it is an option: write `*,` "
+            "before it."
+        )
     return {
         a.arg: (
             ast.unparse(a.annotation) if a.annotation else "",

@@ -247,7 +247,18 @@ def test_an_ensemble_of_several_seeds_is_compared_with_their_mean():
     means = np.stack([models[:2].mean(0), models[2:].mean(0)])
     assert found.gain == paired_gain(ensembles, means)
     assert found.p == pytest.approx(paired_test(ensembles, means))
-    assert found.superiority == superiority(ensembles, means) and found.mcnemar is None
+    assert found.mcnemar is None
+    expected = superiority(ensembles, means)
+    assert (expected.mean, expected.low, expected.high) == (1, 1, 1)
+    assert found.superiority.mean == 1 and np.isnan(found.superiority.low)  # two seeds say little
+
+
+@pytest.mark.parametrize("seeds", [4, 5])
+def test_a_few_seeds_that_agree_have_no_interval_of_superiority(seeds):
+    """Of four seeds each, all are ordered by chance in 2 of 70 ways; of five in 2 of 252."""
+    better, worse = np.ones((seeds, 50), bool), np.zeros((seeds, 50), bool)
+    found = compare({"a": better, "b": worse})[0].superiority
+    assert found.mean == 1 and np.isnan(found.low) == (seeds == 4)
 
 
 def test_groups_of_one_image_are_images():

@@ -8,7 +8,7 @@ from thumbnets import paths
 from thumbnets.recipes.basis import basis
 from thumbnets.recipes.pages import read_results
 from thumbnets.recipes.recipe import RecipeFile, find_recipes
-from thumbnets.recipes.staleness import judge
+from thumbnets.recipes.staleness import differences, judge
 from thumbnets.yaml_files import read_yaml
 
 
@@ -147,6 +147,17 @@ def test_verified_code_counts_as_far_as_it_was_verified(students, params, result
     assert judge(students, result, params).states == [said]
     result["verified"]["code"]["tiny_cnn_distilled"] = "older"
     assert judge(students, result, params).states[-1] == "code changed (tiny_cnn_distilled)"
+
+
+def test_models_that_came_and_went_are_named_as_such(params):
+    then = basis(params)
+    first, *_ = params.run
+    now = {
+        **then,
+        **{of: {k: v for k, v in then[of].items() if k != first} for of in ("code", "settings")},
+    }
+    assert differences(then, now) == [f"no longer of {first}"]
+    assert differences(now, then) == [f"not yet of {first}"]
 
 
 def test_code_of_another_project_is_told(params, tmp_path, monkeypatch):

@@ -45,6 +45,15 @@ def test_no_change(project, capsys):
     assert not found.fails("worse") and not found.fails("unshown")
 
 
+def test_the_tree_of_a_folder_below_the_root_of_its_repository(project):
+    project.commit()
+    below = project.root / "below"
+    below.mkdir()
+    (below / "params.yaml").write_text("other: 1\n")  # and one of that name lies above
+    found = Snapshot(below, TREE).objects
+    assert found == {"params.yaml": project.git("hash-object", "below/params.yaml")}
+
+
 def test_one_model_changed(project):
     base = project.commit()
     project.params["models"]["two"]["lr"] = 0.05

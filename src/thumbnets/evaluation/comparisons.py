@@ -105,7 +105,7 @@ class Comparison:
             scores other than accuracy, and for the mean accuracy of an ensemble's seeds. It is
             about these trainings, not about new ones.
         superiority: Probability that a training of a scores better than one of b; None for a
-            single seed, or a single ensemble.
+            single seed, or a single ensemble. Without bounds if a few seeds (up to four) all agree.
     """
 
     a: str
@@ -149,10 +149,19 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
             gain=gain_of(*of_pair),
             p=adjusted,
             mcnemar=alone,
-            superiority=superiority(*of_pair),
+            superiority=_superiority(*of_pair),
         )
         for (a, b), of_pair, adjusted, alone in zip(pairs, paired, p, mcnemars, strict=True)
     ]
+
+
+def _superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
+    """As `superiority`, but without an interval of zero width that a few seeds leave."""
+    found, seeds = superiority(a, b), len(a)
+    if found is None or found.low < found.high or np.array_equal(a, b):
+        return found
+    by_chance = 2 / math.comb(2 * seeds, seeds)  # that all seeds of one are ahead
+    return Estimate(found.mean, math.nan, math.nan) if by_chance > ALPHA else found
 
 
 def _adjusted(paired: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:

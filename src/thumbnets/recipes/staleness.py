@@ -11,6 +11,7 @@ from thumbnets.recipes.recipe import RecipeFile
 
 CURRENT, NOT_RUN = "current", "not run"
 _NAMED = 4  # models named in a line
+_KINDS = {"code": "code", "settings": "params"}  # of a basis, and what they are called
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,17 @@ def _other_seeds(file: RecipeFile, result: Mapping[str, Any]) -> list[str]:
 
 
 def differences(then: Basis, now: Basis) -> list[str]:
-    """Code, params and data that changed, with the models and stages concerned."""
+    """Models, code, params and data that changed, with the models and stages concerned."""
     found = []
-    if names := _changed(then["code"], now["code"]):
-        found.append(f"code changed ({listed(names, _NAMED)})")
-    if names := _changed(then["settings"], now["settings"]):
-        found.append(f"params changed ({listed(names, _NAMED)})")
+    gone, new = (_missing(*pair) for pair in ((then, now), (now, then)))
+    if gone:
+        found.append(f"no longer of {listed(gone, _NAMED)}")
+    if new:
+        found.append(f"not yet of {listed(new, _NAMED)}")
+    for kind in ("code", "settings"):
+        names = [n for n in _changed(then[kind], now[kind]) if n not in gone and n not in new]
+        if names:
+            found.append(f"{_KINDS[kind]} changed ({listed(names, _NAMED)})")
     # A file that is not here, such as a teacher, counts as unchanged.
     here = {path: checksum for path, checksum in now["files"].items() if checksum}
     if names := [path for path in here if then["files"].get(path) not in (None, here[path])]:
@@ -97,6 +103,11 @@ def differences(then: Basis, now: Basis) -> list[str]:
     if then.get("own_images") != now.get("own_images"):
         found.append("data changed (own images)")
     return found
+
+
+def _missing(of: Basis, other: Basis) -> list[str]:
+    """Models and encoders of one basis that another one does not have."""
+    return [name for name in of["settings"] if name not in other["settings"]]
 
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -62,6 +62,14 @@ def point_interval(bounds: Any, digits: int = 2) -> str:
     return f"{points(max(low, -1), digits)} to {points(min(high, 1), digits)}"
 
 
+def plain_interval(bounds: Any, digits: int) -> str:
+    """An interval as 0.62 – 0.91."""
+    low, high = _bounds(bounds)
+    if low is None or math.isnan(low):  # unknown if a few seeds agree
+        return NONE
+    return f"{decimals(low, digits)} – {decimals(high, digits)}"
+
+
 def _bounds(bounds: Any) -> tuple[float | None, float | None]:
     if isinstance(bounds, dict):
         prefix = "ci_" if "ci_low" in bounds else ""
@@ -158,6 +166,7 @@ FILTERS = {
         points,
         interval,
         point_interval,
+        plain_interval,
         decimals,
         p_value,
         probability,

@@ -4,6 +4,7 @@ import math
 
 from thumbnets.evaluation.comparisons import Comparison
 from thumbnets.evaluation.cost import Description, LayerCost
+from thumbnets.evaluation.statistics import Estimate
 from thumbnets.report.filters import p_value, sides
 
 # The gain in each score: its unit, a factor, the number of decimals, and the largest there can be.
@@ -30,12 +31,18 @@ def comparison_table(comparisons: list[Comparison], metric: str) -> str:
         if any(pair.mcnemar is not None for pair in comparisons):
             row["McNemar"] = p_value(found.mcnemar)
         if any(pair.superiority for pair in comparisons):
-            s = found.superiority
-            row["P(A > B)"] = f"{s.mean:.2f} ({s.low:.2f} to {s.high:.2f})" if s else "–"
+            row["P(A > B)"] = _probability(found.superiority)
         rows.append(row | {"verdict": _in_words(found)})
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _probability(found: Estimate | None) -> str:
+    if found is None:
+        return "–"
+    bounds = "" if math.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
+    return f"{found.mean:.2f}{bounds}"
 
 
 # Explanation of p-values where seeds were validated on different folds (`over_folds`).
@@ -48,7 +55,7 @@ FOLDS = (
 # Explanation of the column that only pairs of trainings have.
 SUPERIORITY = (
     "P(A > B): probability that a training of A scores better than one of B; its interval is too "
-    "narrow with few seeds."
+    "narrow with few seeds, and left out where they all agree."
 )
 
 

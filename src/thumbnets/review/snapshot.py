@@ -36,7 +36,9 @@ class Snapshot:
             )
             found = {path for path in listed.decode().split("\0") if path}
             paths = sorted(path for path in found if (self.root / path).is_file())
-            hashed = git(self.root, "hash-object", "--stdin-paths", text="\n".join(paths))
+            # Whole paths: git reads these as below the root of the repository, not as from here.
+            whole = "\n".join(str(self.root.absolute() / path) for path in paths)
+            hashed = git(self.root, "hash-object", "--stdin-paths", text=whole)
             return dict(zip(paths, hashed.decode().split(), strict=True))
         listed = git(self.root, "ls-tree", "-r", "-z", self.name, "--", *self._LOOKED_AT).decode()
         entries = (line.split("\t", 1) for line in listed.split("\0") if line)
