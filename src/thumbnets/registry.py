@@ -272,9 +272,9 @@ def library_names(library: str) -> list[str]:
 def unknown(kind: str, name: object, known: Any) -> str:
     """The message for a name that is not among `known`, with the nearest known names first."""
     names = list(known)
-    folded = {known.casefold(): known for known in reversed(names)}
+    folded = {one.casefold(): one for one in reversed(names)}
     near = difflib.get_close_matches(shorten(str(name)).casefold(), folded, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(repr(folded[name]) for name in near)}?" if near else ""
+    hint = f" Did you mean {' or '.join(repr(folded[one]) for one in near)}?" if near else ""
     said = f"Known: {listed(names)}." if names else "There is none."
     return f"Unknown {kind} {quote(name)}.{hint} {said}"
 
