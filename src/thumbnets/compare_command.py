@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from thumbnets import paths
 from thumbnets.artifacts import read_array, read_json
 from thumbnets.doctor.state import warn_of_other_run
-from thumbnets.model_commands import check_headline, require, slot_of
+from thumbnets.model_commands import check_headline, check_trained, require, slot_of
 from thumbnets.params import Params, load_params
 from thumbnets.registry import unknown
 
@@ -120,10 +120,8 @@ def _validation(names: list[str], params: Params) -> dict[str, list["Predictions
     for name, of_name in files.items():
         for file in of_name:
             require(file, f"{name} has no validation predictions of all seeds")
-    if paths.HEADLINE in slots.values():
-        from thumbnets.trained import block_of  # here, since it imports torch
-
-        check_headline(params, block_of(paths.weights(paths.HEADLINE, params.seeds[0])))
+    for slot in slots.values():
+        check_trained(slot, paths.weights(slot, params.seeds[0]), params)
     warn_of_other_run(*(file for of_name in files.values() for file in of_name))
     for name, slot in slots.items():
         if watches := params.slot_settings[slot].train.watches:

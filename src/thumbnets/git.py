@@ -46,7 +46,7 @@ def commit_of(root: Path, revision: str) -> str:
             root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
         )
     except ValueError as error:
-        if not str(error).endswith(_SILENT):  # git itself can't work here
+        if str(error) != f"git rev-parse: {_SILENT}":  # git itself can't work here
             raise
         if ".." in revision:  # no commit's name has two dots
             raise ValueError(

@@ -57,6 +57,14 @@ def check_headline(params: Params, found: str) -> None:
         raise ValueError(f"{paths.HEADLINE}/ holds {found}, not {params.model}: run `dvc repro`.")
 
 
+def check_trained(slot: str, weights: Path, params: Params) -> None:
+    """Refuse weights in the slot `headline` that are still those of the previous `model`."""
+    if slot == paths.HEADLINE:
+        from thumbnets.trained import block_of  # here, since it imports torch
+
+        check_headline(params, block_of(weights))
+
+
 def model_argument(text: str) -> str | Path:
     """What `--model` names: a path of weights, or a name."""
     if Path(text).suffix in _SUFFIXES.values():
@@ -73,10 +81,7 @@ def _weights(model: str, seed: int, params: Params) -> Path:
     if seed not in params.seeds and not path.is_file():
         raise ValueError(f"seed {seed} is not in this run, {params.seeds}: add it to `seeds`.")
     require(path, f"{path} not found")
-    if slot == paths.HEADLINE:
-        from thumbnets.trained import block_of  # here, since it imports torch
-
-        check_headline(params, block_of(path))
+    check_trained(slot, path, params)
     warn_of_other_run(path)
     return path
 

@@ -143,5 +143,10 @@ def correct(slot: str) -> Path:
     return CORRECT / f"{slot}.json"
 
 
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """Files of a folder in order, without hidden ones: editors' locks, copies of macOS."""
+    return [path for path in sorted(folder.glob(pattern)) if not path.name.startswith(".")]
+
+
 def _folder(slot: str, of_pool: Path, name: str) -> Path:
     return Path(HEADLINE, name) if slot == HEADLINE else of_pool / slot

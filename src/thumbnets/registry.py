@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from thumbnets import options as option_types
+from thumbnets import paths
 from thumbnets.messages import listed, quote, shorten
 
 PACKAGE = Path(__file__).parent
@@ -248,10 +249,7 @@ class Registry:
 
     def _files(self) -> list[Path]:
         place = PACKAGE / self.place
-        if not place.is_dir():
-            return [place]
-        # Hidden ones are editors' locks and copies of macOS.
-        return [path for path in sorted(place.glob("*.py")) if not path.name.startswith(".")]
+        return paths.visible(place, "*.py") if place.is_dir() else [place]
 
 
 @cache

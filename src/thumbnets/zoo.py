@@ -30,7 +30,7 @@ def families(folder: Path) -> dict[str, str]:
 
 def _with_files(folder: Path) -> dict[str, tuple[Block, Path]]:
     found: dict[str, tuple[Block, Path]] = {}
-    for path in _files(folder):
+    for path in paths.visible(folder, "*.yaml"):
         for name, block in read_yaml(path).items():
             if name in found:
                 raise ValueError(
@@ -48,12 +48,8 @@ def file_of(name: str, folder: Path) -> Path | None:
     Raises:
         ValueError: A file is not valid.
     """
-    return next((path for path in _files(folder) if name in read_yaml(path)), None)
-
-
-def _files(folder: Path) -> list[Path]:
-    """The files of a folder in order, without hidden ones: editors' locks, copies of macOS."""
-    return [path for path in sorted(folder.glob("*.yaml")) if not path.name.startswith(".")]
+    files = paths.visible(folder, "*.yaml")
+    return next((path for path in files if name in read_yaml(path)), None)
 
 
 def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:

@@ -227,7 +227,7 @@ def find_recipes(root: Path) -> list[RecipeFile]:
 
 def recipe_paths(root: Path) -> list[Path]:
     """Paths of all recipe files of the project, by data set and name."""
-    return sorted((root / FOLDER).glob("*/*.yaml"))
+    return paths.visible(root / FOLDER, "*/*.yaml")
 
 
 def recipe_id(path: Path) -> str:

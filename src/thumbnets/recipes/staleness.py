@@ -11,7 +11,6 @@ from thumbnets.recipes.recipe import RecipeFile
 
 CURRENT, NOT_RUN = "current", "not run"
 _NAMED = 4  # models named in a line
-_KINDS = {"code": "code", "settings": "params"}  # of a basis, and what they are called
 
 
 @dataclass(frozen=True)
@@ -87,15 +86,15 @@ def _other_seeds(file: RecipeFile, result: Mapping[str, Any]) -> list[str]:
 def differences(then: Basis, now: Basis) -> list[str]:
     """Models, code, params and data that changed, with the models and stages concerned."""
     found = []
-    gone, new = (_missing(*pair) for pair in ((then, now), (now, then)))
+    gone, new = _missing(then, now), _missing(now, then)
     if gone:
         found.append(f"no longer of {listed(gone, _NAMED)}")
     if new:
         found.append(f"not yet of {listed(new, _NAMED)}")
-    for kind in ("code", "settings"):
-        names = [n for n in _changed(then[kind], now[kind]) if n not in gone and n not in new]
+    for key, called in (("code", "code"), ("settings", "params")):
+        names = [name for name in _changed(then[key], now[key]) if name not in (*gone, *new)]
         if names:
-            found.append(f"{_KINDS[kind]} changed ({listed(names, _NAMED)})")
+            found.append(f"{called} changed ({listed(names, _NAMED)})")
     # A file that is not here, such as a teacher, counts as unchanged.
     here = {path: checksum for path, checksum in now["files"].items() if checksum}
     if names := [path for path in here if then["files"].get(path) not in (None, here[path])]:

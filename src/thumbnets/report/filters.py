@@ -57,7 +57,7 @@ def interval(bounds: Any, digits: int = 2) -> str:
 def point_interval(bounds: Any, digits: int = 2) -> str:
     """An interval of differences of shares as +0.36 to +0.88, in percentage points; clipped too."""
     low, high = _bounds(bounds)
-    if low is None or math.isnan(low):  # unknown for a single group of images
+    if low is None:
         return NONE
     return f"{points(max(low, -1), digits)} to {points(min(high, 1), digits)}"
 
@@ -65,16 +65,19 @@ def point_interval(bounds: Any, digits: int = 2) -> str:
 def plain_interval(bounds: Any, digits: int) -> str:
     """An interval as 0.62 – 0.91."""
     low, high = _bounds(bounds)
-    if low is None or math.isnan(low):  # unknown if a few seeds agree
+    if low is None:
         return NONE
     return f"{decimals(low, digits)} – {decimals(high, digits)}"
 
 
-def _bounds(bounds: Any) -> tuple[float | None, float | None]:
+def _bounds(bounds: Any) -> tuple[float, float] | tuple[None, None]:
+    """Both ends of an interval; None where they are not known, as for a single group of images."""
     if isinstance(bounds, dict):
         prefix = "ci_" if "ci_low" in bounds else ""
-        return bounds[f"{prefix}low"], bounds[f"{prefix}high"]
-    return bounds.low, bounds.high
+        low, high = bounds[f"{prefix}low"], bounds[f"{prefix}high"]
+    else:
+        low, high = bounds.low, bounds.high
+    return (None, None) if low is None or math.isnan(low) else (low, high)
 
 
 def decimals(value: float | None, digits: int) -> str:
