@@ -39,6 +39,18 @@ def objects(store: Store) -> list[Path]:
     return sorted(path for path in (store.cache / "files").rglob("*") if path.is_file())
 
 
+def test_who_may_write_to_the_cache_may_write_to_all_its_folders(files, tmp_path):
+    cache = tmp_path / "shared"
+    cache.mkdir()
+    cache.chmod(0o2775)
+    store = Store(cache)
+    with store.claim(KEY):
+        store.put(KEY, files)
+    store.remember("costs", KEY, dict)
+    folders = [path for path in cache.rglob("*") if path.is_dir()]
+    assert len(folders) == 8 and {path.stat().st_mode & 0o7777 for path in folders} == {0o2775}
+
+
 def test_what_was_put_is_taken_under_other_paths(store, files, tmp_path):
     assert store.has(KEY) and store.take(KEY, elsewhere(tmp_path))
     for name, path in elsewhere(tmp_path).items():

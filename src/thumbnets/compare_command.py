@@ -51,8 +51,14 @@ def _tell_images(predictions: dict[str, "Predictions"], metric: str, image: str)
         images += f" in {plural(int(first.group.max()) + 1, 'group')}"
     what = f"{images}, {plural(len(seeds), 'seed')}"
     _tell(scores, metric, what, explanation(metric, len(seeds), f"{image}s", grouped=grouped))
-    if (ensembles := min(map(len, scores.values()))) < len(seeds):
-        of_each = plural(len(seeds) // ensembles, "seed")
+    ensembles = min(map(len, scores.values()))
+    of_each = plural(len(seeds) // ensembles, "seed")
+    if ensembles == 1 < len(seeds):
+        print(
+            f"There is one ensemble, of the trainings of {of_each}, compared with their mean: p of "
+            f"its pairs covers only the sample of {image}s, no new trainings."
+        )
+    elif ensembles < len(seeds):
         print(f"Each ensemble joins the trainings of {of_each} and is compared with their mean.")
 
 

@@ -1,5 +1,6 @@
 """git: its commands, and files of commits, read from its objects in a few calls."""
 
+import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +22,7 @@ def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
     """
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", "-c", f"core.hooksPath={os.devnull}", *arguments],  # DVC's hooks change files
             cwd=root,
             input=None if text is None else text.encode(),
             capture_output=True,
@@ -42,9 +43,9 @@ def commit_of(root: Path, revision: str) -> str:
         ValueError: There is no such commit here.
     """
     try:
-        found = git(
-            root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
-        )
+        if revision.startswith("-"):  # an option: no commit's name
+            raise ValueError(f"git rev-parse: {_SILENT}")
+        found = git(root, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except ValueError as error:
         if str(error) != f"git rev-parse: {_SILENT}":  # git itself can't work here
             raise

@@ -14,6 +14,7 @@ INPUTS = Path("build/inputs")
 STAGE_INPUTS = INPUTS / "stages"
 CHECKPOINTS = Path("build/checkpoints")
 LAUNCH = Path("build/launch")  # jobs and their logs
+WORKSPACES = Path(".dvc/tmp/recipes")  # checkouts in which recipes run
 RAW = Path("data/raw")
 DATASET = RAW / "dataset"  # a fixed name: DVC empties it before anything checks data.name
 TRAIN = Path("data/processed/train")

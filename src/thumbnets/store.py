@@ -11,8 +11,9 @@ Work done on a GPU has a record of its own, since its bytes differ from those of
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,13 @@ class Store:
             found[name], sums[name] = _md5(content), hashlib.sha256(content).hexdigest()
             target = self._object(found[name])
             if not target.is_file() or _md5(target.read_bytes()) != found[name]:  # none, or damaged
+                make_folder(self.cache, target.parent)
                 write_bytes(target, content)
                 os.chmod(target, 0o444)  # as DVC protects its objects
         record = {"format": _FORMAT, "files": found, "sha256": sums, "about": about or {}}
-        write_json(self._record(key, self.device), record)
+        target = self._record(key, self.device)
+        make_folder(self.cache, target.parent)
+        write_json(target, record)
 
     @contextmanager
     def kept(self, key: str) -> Iterator[None]:
@@ -134,6 +138,7 @@ class Store:
             pass
         found = json.loads(json.dumps(find()))  # the same types whether it was known or not
         content = {"format": _FORMAT, "sha256": _digest(found), "found": found}
+        make_folder(self.cache, record.parent)
         write_json(record, content, exact=True)
         return found
 
@@ -149,6 +154,8 @@ class Store:
         Raises:
             ValueError: It is ours, and the code is no longer that of the key.
         """
+        if self.cache:
+            make_folder(self.cache, self._claim(key).parent)
         with claim(self._claim(key)) if self.cache else nullcontext() as held_by:
             if held_by is None:
                 _check_code(key)
@@ -181,7 +188,7 @@ class Store:
         return contents
 
     def _object(self, md5: str) -> Path:
-        return self.cache / "files" / "md5" / md5[:2] / md5[2:]
+        return object_path(self.cache, md5)
 
     def _record(self, key: str, device: str, suffix: str = ".json") -> Path:
         of_device = "" if device == "cpu" else f".{device}"
@@ -189,6 +196,24 @@ class Store:
 
     def _claim(self, key: str) -> Path:
         return self._record(key, self.device, ".claim")
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    """Path of an object in DVC's cache."""
+    return cache / "files" / "md5" / md5[:2] / md5[2:]
+
+
+def make_folder(cache: Path, folder: Path) -> None:
+    """Create a folder of the cache; whoever may write to the cache may write there too.
+
+    A cache that a group shares (DVC's `cache.shared`) has folders that the group may write to.
+    """
+    missing = [one for one in (folder, *folder.parents) if one.is_relative_to(cache)]
+    for one in reversed([one for one in missing if not one.is_dir()]):
+        one.mkdir(parents=True, exist_ok=True)
+        if one != cache:
+            with suppress(OSError):  # another process made it
+                os.chmod(one, stat.S_IMODE(one.parent.stat().st_mode))
 
 
 def project_store(device: str | None = None) -> Store:

@@ -27,6 +27,7 @@ def run(tmp_path_factory):
     return done, out
 
 
+@pytest.mark.slow
 def test_every_line_is_measured(run):
     done, out = run
     assert done.returncode == 0, done.stdout + done.stderr
@@ -37,6 +38,7 @@ def test_every_line_is_measured(run):
     assert not list(out.glob("*.checkpoint"))
 
 
+@pytest.mark.slow
 def test_what_must_be_so_on_a_cpu_is_so(run):
     log = (run[1] / "gpu.log").read_text()
     for bits in ("of two processes", "with the gradients as a CUDA graph"):

@@ -25,6 +25,7 @@ def _spinning(python, monkeypatch, imports: str) -> set[str]:
     return {line.strip() for line in shown.splitlines() if "GOMP_SPINCOUNT" in line}
 
 
+@pytest.mark.slow
 def test_peers_keep_the_settings_that_their_threads_have_by_themselves(python, monkeypatch):
     bare = _spinning(python, monkeypatch, "torch, sklearn.neural_network")
     if not bare:

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from thumbnets.doctor import commands, files, machine, state
 from thumbnets.doctor.findings import Finding
 from thumbnets.params import load_params
+from thumbnets.store import object_path
 
 LOCK = "schema: '2.0'\nstages:\n  train@one-0:\n    cmd: work\n    outs:\n"
 
@@ -118,6 +119,13 @@ def test_a_dvc_lock_that_is_cut_off_is_taken_from_git(root, content):
     assert found.remedy == "git checkout HEAD -- dvc.lock && dvc repro"
     found.mend()
     assert (root / "dvc.lock").read_bytes() == whole
+
+
+def test_a_stage_of_several_commands_is_whole(root):
+    lock = (root / "dvc.lock").read_text().replace("cmd: work\n", "cmd:\n    - work\n    - rest\n")
+    COMPILED_LOCKFILE_SCHEMA(YAML(typ="safe").load(lock))
+    write(root / "dvc.lock", lock)
+    assert not state.lock_file(root)
 
 
 def test_a_dvc_lock_that_no_commit_has_is_removed(root):
@@ -275,7 +283,7 @@ def test_a_run_that_did_not_come_to_its_end(root, monkeypatch, capsys):
 
 def test_altered_weights_and_cache_objects(root):
     cache = root / ".dvc" / "cache"
-    object_ = files.cached(cache, hashlib.md5(b"weights").hexdigest())
+    object_ = object_path(cache, hashlib.md5(b"weights").hexdigest())
     write(object_, b"weights")
     assert not files.artifacts(root, cache)
     write(object_, b"weighty")
@@ -290,7 +298,7 @@ def test_altered_weights_and_cache_objects(root):
 
 def test_whole_objects_are_never_to_be_removed(root):
     cache, weights = root / ".dvc" / "cache", root / "weights/one/0.safetensors"
-    write(files.cached(cache, hashlib.md5(b"weights").hexdigest()), b"weights")
+    write(object_path(cache, hashlib.md5(b"weights").hexdigest()), b"weights")
     write(weights, b"damaged")
     [found] = files.artifacts(root, cache)
     assert "is altered" in found.problem
@@ -298,7 +306,7 @@ def test_whole_objects_are_never_to_be_removed(root):
         found.remedy == "rm -f weights/one/0.safetensors && dvc checkout weights/one/0.safetensors"
     )
     # As after a git checkout of another branch: the bytes are those of another run.
-    write(files.cached(cache, hashlib.md5(b"other").hexdigest()), b"other")
+    write(object_path(cache, hashlib.md5(b"other").hexdigest()), b"other")
     write(weights, b"other")
     [found] = files.artifacts(root, cache)
     assert "not from the run" in found.problem and found.remedy == "dvc checkout, or else dvc repro"
@@ -344,9 +352,9 @@ def test_room_tells_what_other_runs_take(root):
     cache = root / ".dvc" / "cache"
     listed = b'[{"md5": "' + b"a" * 32 + b'", "relpath": "x"}]'
     folder = "f" * 32 + ".dir"
-    write(files.cached(cache, folder), listed)
-    write(files.cached(cache, "a" * 32), b"x" * 5_000_000)  # in the folder
-    write(files.cached(cache, "b" * 32), b"x" * 3_000_000)  # of another run
+    write(object_path(cache, folder), listed)
+    write(object_path(cache, "a" * 32), b"x" * 5_000_000)  # in the folder
+    write(object_path(cache, "b" * 32), b"x" * 3_000_000)  # of another run
     lock = f"{LOCK}    - path: data\n      hash: md5\n      md5: {folder}\n"
     write(root / "dvc.lock", lock)
     [room] = files.room(root, cache)

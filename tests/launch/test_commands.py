@@ -1,6 +1,7 @@
 """`thumbnets train` and `thumbnets jobs` with a back end that finishes what it is told to."""
 
 import argparse
+import contextlib
 import os
 from dataclasses import replace
 from types import SimpleNamespace
@@ -103,7 +104,7 @@ def test_what_was_detached_is_picked_up_and_not_submitted_again(
 ):
     run("--on", "slurm", "--bundle", "2", "--detach")
     assert [len(job.trainings) for job in backend.submitted] == [2, 2] and not backend.ends
-    assert read_jobs() == backend.submitted
+    assert read_jobs() == [replace(job, device="cpu") for job in backend.submitted]
     monkeypatch.setattr(following.time, "sleep", lambda _: backend.ends.update({"0": "", "1": ""}))
     capsys.readouterr()
     run()  # goes where the jobs are
@@ -152,6 +153,30 @@ def test_jobs_are_shown_and_ended(backend, missing, capsys):
     ]
     show("--cancel")
     assert backend.cancelled == ["0", "1"] and read_jobs() == []
+
+
+def test_jobs_of_recipes_are_shown_and_ended_too(backend, missing, store, capsys):
+    place = paths.WORKSPACES / "digits-try"
+    place.mkdir(parents=True)
+    with contextlib.chdir(place):
+        run("--on", "slurm", "--bundle", "4", "--detach")
+    capsys.readouterr()
+    show()
+    assert f"  {place}/build/launch/slurm/0.log\n" in capsys.readouterr().out
+    show("--cancel")
+    assert backend.cancelled == ["0"]
+    with contextlib.chdir(place):
+        assert read_jobs() == []
+
+
+def test_a_command_for_another_device_does_not_wait_for_jobs(backend, missing):
+    run("--on", "slurm", "--gpus", "1", "--bundle", "4", "--detach")
+    with pytest.raises(ValueError, match="1 jobs were submitted to train on cuda, this command is"):
+        run()
+    assert len(backend.submitted) == 1 and len(read_jobs()) == 1
+    backend.ends["0"] = ""
+    run("--gpus", "1")
+    assert len(backend.submitted) == 1 and read_jobs() == []
 
 
 def test_a_job_that_died_is_told_and_trained_by_the_next_command(backend, missing):

@@ -56,9 +56,11 @@ def test_own_images_are_found_from_the_workspace_as_well(project):
     (project / "photos").mkdir()
     path = project / "recipes/folder/try.yaml"
     path.parent.mkdir()
-    path.write_text(text.replace("{name: digits}", "{name: folder, path: photos}"))
-    content = read_recipe(path, project).content(read_yaml(paths.PARAMS))
-    assert content["data"]["path"] == str(project / "photos")
+    base = read_yaml(paths.PARAMS)
+    for data, folder in (("{name: folder, path: photos}", "photos"), ("{name: folder}", "images")):
+        path.write_text(text.replace("{name: digits}", data))
+        content = read_recipe(path, project).content(base)
+        assert content["data"]["path"] == str(project / folder)
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,32 @@ def test_the_second_of_two_runs_is_told(project):
         pass
 
 
+def test_hooks_of_git_do_not_run(project):
+    """Those of `dvc install` would check out files before the workspace has its cache."""
+    hook = project / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    with workspace("try", committed(project), project) as place:
+        assert (place.folder / "src/code.py").is_file()
+
+
+def test_a_profile_that_was_removed_is_gone(project):
+    (project / "launch.toml").write_text("[slurm]\n")
+    with workspace("try", committed(project), project) as place:
+        assert (place.folder / "launch.toml").is_file()
+    (project / "launch.toml").unlink()
+    with workspace("try", committed(project), project) as place:
+        assert not (place.folder / "launch.toml").exists()
+
+
+def test_new_code_is_refused_whatever_git_is_told_to_show(project):
+    git(project, "config", "status.showUntrackedFiles", "no")
+    (project / "src/new.py").write_text("b = 1\n")
+    with pytest.raises(ValueError, match="uncommitted changes"):
+        committed(project)
+
+
 @pytest.mark.parametrize("name", ["src/code.py", "src/new.py", "params.yaml"])
 def test_uncommitted_code_is_refused(project, name):
     (project / name).write_text("b = 1\n")

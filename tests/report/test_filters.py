@@ -26,6 +26,8 @@ GAP = "\u202f"
         (filters.point_interval(Estimate(0, -0.0036, 0.0088)), "−0.36 to +0.88"),
         (filters.point_interval(Estimate(0, -1.3, 1.2)), "−100.00 to +100.00"),
         (filters.decimals(None, 3), "–"),
+        (filters.place(2.0), "2"),
+        (filters.place(1.5), "1.5"),
         (filters.decimals(0.23456, 3), "0.235"),
         (filters.p_value(0.00001), "< 0.0001"),
         (filters.p_value(0.0001), "0.0001"),

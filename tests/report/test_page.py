@@ -173,8 +173,11 @@ def test_several_seeds_may_make_one_ensemble(make_run):
     # Two of each model; right on 36 of 40, with Wilson's interval alone.
     assert "| cnn_c | 2 | 50.0 % | −5.00 |" in markdown
     assert "| ensemble | 90.00 % | – | 76.95 – 96.04 |" in markdown
-    text, _ = told(make_run, seeds=[0, 1, 2, 3], ensemble={"seeds": 2})
+    single = "The trainings of all seeds make one ensemble: its interval is Wilson's"
+    assert text.count(single) == markdown.count(single) == 2  # of scores, and of comparisons
+    text, markdown = told(make_run, seeds=[0, 1, 2, 3], ensemble={"seeds": 2})
     assert "to the trainings of 2 seeds at a time (2 ensembles)" in text
+    assert single not in text + markdown
 
 
 def test_headline_outside_the_pool_is_marked(make_run):
@@ -286,6 +289,10 @@ def test_cross_validation_is_told_where_folds_rotate(make_run):
     text, markdown = told(make_run, split=rotating)
     assert "this is stratified 2-fold cross-validation of every model" in text
     assert "Runs were validated on 2 of 2 stratified folds." in markdown
+    assert "| mlp4 | 85.00 % | 7.07 % | 21.47 – 100.00 |" in markdown
+
+    # Four seeds on two folds: the folds count, not the seeds.
+    _, markdown = told(make_run, split=rotating, seeds=[0, 1, 2, 3])
     assert "| mlp4 | 85.00 % | 7.07 % | 21.47 – 100.00 |" in markdown
 
     text, markdown = told(make_run, split=rotating, seeds=[1, 3])

@@ -154,8 +154,9 @@ def test_an_ensemble_of_several_seeds(compare):
     assert "-5.00" in lines[2] and "+5.00" in lines[3] and "+10.00" in lines[4]
     assert lines[2].split()[-4:] == ["–", "no", "difference", "shown"]
     assert "P(A > B)" in lines[1] and "1.00" in lines[4]
-    assert (
-        lines[-1] == "Each ensemble joins the trainings of 2 seeds and is compared with their mean."
+    assert lines[-1] == (
+        "There is one ensemble, of the trainings of 2 seeds, compared with their mean: p of its "
+        "pairs covers only the sample of test images, no new trainings."
     )
     assert lines[-2].startswith("P(A > B): ")
     # Without a pair of trainings there is no such column, and nothing to explain.

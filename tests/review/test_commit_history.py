@@ -77,6 +77,19 @@ def test_a_value_that_the_run_did_not_give_is_told(project):
     ]
 
 
+def test_a_value_without_its_recognised_images_is_told(project):
+    run(project, 100, "first")
+    bits = (project.root / "metrics/correct/headline.json").read_text()
+    run(project, 300, "second")
+    project.write("metrics/correct/headline.json", bits)  # that was not committed
+    path = "metrics/correct/headline.json"
+    project.write("dvc.lock", f"    outs:\n    - path: {path}\n      md5: {'0' * 32}")
+    project.git("add", "-A")
+    project.git("commit", "-q", "--amend", "-m", "second")
+    headline, _ = history(project.root, [])
+    assert headline.points[-1].verdict == "differs from dvc.lock"
+
+
 def test_a_merged_branch_counts_by_its_merge_alone(project):
     run(project, 100, "base")
     project.git("checkout", "-qb", "other")

@@ -1,7 +1,9 @@
 """Verdicts between two commits, as the pull request's comment shows them."""
 
 import argparse
+import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ def test_no_change(project, capsys):
     assert set(verdicts(found).values()) == {"no difference shown"}
     assert all(row.unchanged and row.equal and row.p == 1 for row in found.rows)
     assert not (found.changes or found.code or found.new or found.removed or found.retrained)
-    assert "same predictions" in markdown(found)
+    assert "same images recognised" in markdown(found)
     assert not found.fails("worse") and not found.fails("unshown")
 
 
@@ -216,6 +218,10 @@ def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
     )
     found = {row.name: row.reason for row in between(project, base).rows}
     assert "does not match dvc.lock" in found["one"]
+    bits = "metrics/correct/one.json"
+    project.write("dvc.lock", f"    outs:\n    - path: {bits}\n      md5: {'0' * 32}")
+    found = {row.name: row.reason for row in between(project, base).rows}
+    assert f"{bits} does not match dvc.lock" in found["one"]
     project.write("metrics/summary.json", "{}")
     project.write("dvc.lock", f"    outs:\n    - path: metrics/summary.json\n      md5: {'0' * 32}")
     found = {row.name: row.reason for row in between(project, base).rows}
@@ -223,13 +229,28 @@ def test_metrics_of_another_run_than_the_bits_or_the_lock(project):
         assert "metrics/summary.json does not match dvc.lock" in found[name]
 
 
-def lock_of(project, code: str = "a") -> str:
-    """A dvc.lock as after a run with the present params."""
+def checksum(path: Path) -> str | None:
+    """DVC's checksum of a file or folder, by DVC's own code; None if there is none."""
+    if path.is_file():
+        return hashlib.md5(path.read_bytes()).hexdigest()
+    tree = Tree()
+    for file in filter(Path.is_file, path.rglob("*")):
+        if file.name == ".gitignore":  # .dvcignore names it
+            continue
+        md5 = hashlib.md5(file.read_bytes()).hexdigest()
+        tree.add(file.relative_to(path).parts, None, HashInfo("md5", md5))
+    tree.digest()
+    return tree.hash_info.value if path.is_dir() else None
+
+
+def lock_of(project) -> str:
+    """A dvc.lock as after a run with the present params and code."""
     project.save()
     params = (project.root / "params.yaml").read_text()
     folders = "".join(
-        f"    - path: {path}\n      hash: md5\n      md5: {code * 32}.dir\n"
-        for path in ("src/thumbnets", "stages", "zoo")
+        f"    - path: {path}\n      hash: md5\n      md5: {md5}\n"
+        for path in ("corrections", "requirements.lock", "src/thumbnets", "stages", "zoo")
+        if (md5 := checksum(project.root / path))
     )
     inside = "".join(f"        {line}\n" for line in params.splitlines())
     return (
@@ -243,23 +264,54 @@ def unrun(project, base: str) -> set[str | None]:
     return {row.reason for row in review(Snapshot(project.root, base), head, 0.3).rows}
 
 
-@pytest.mark.parametrize("what", ["params.yaml", "zoo/", "the code"])
-def test_what_changed_and_was_not_run_is_not_comparable(project, what):
+@pytest.mark.parametrize("ran_before", [False, True])
+@pytest.mark.parametrize(
+    ("what", "file", "content"),
+    [
+        ("params.yaml", None, None),
+        ("zoo/", "zoo/a.yaml", "three: {arch: cnn_a, lr: 0.3}\n"),
+        ("the code", "src/thumbnets/x.py", "x = 2\n"),
+        ("requirements.lock", "requirements.lock", "torch==2.13.0\n"),
+        ("corrections/a.csv", "corrections/a.csv", "1,one\n2,two\n"),
+    ],
+)
+def test_what_changed_and_was_not_run_is_not_comparable(project, what, file, content, ran_before):
     project.params["models"]["two"] = {"base": "three"}
-    project.write("zoo/a.yaml", "three: {arch: cnn_a, lr: 0.2}\n")
-    project.write("src/thumbnets/x.py", "x = 1\n")
+    project.params["data"]["corrections"] = "corrections/a.csv"
+    for name, text in {
+        "zoo/a.yaml": "three: {arch: cnn_a, lr: 0.2}\n",
+        "zoo/.gitignore": "*.tmp\n",
+        "src/thumbnets/x.py": "x = 1\n",
+        "src/thumbnets/data/y.css": "b { }\n",
+        "requirements.lock": "torch==2.12.1\n",
+        "corrections/a.csv": "1,one\n",
+    }.items():
+        project.write(name, text)
     project.write("dvc.lock", lock_of(project))
     base = project.commit()
-    if what == "params.yaml":
-        project.params["models"]["one"]["epochs"] = 3
-    elif what == "zoo/":
-        project.write("zoo/a.yaml", "three: {arch: cnn_a, lr: 0.3}\n")
+    if ran_before:  # something else that the branch has run
+        project.write("zoo/b.yaml", "four: {arch: cnn_b}\n")
+        project.write("src/thumbnets/z.py", "z = 1\n")
+        project.write("dvc.lock", lock_of(project))
+        assert unrun(project, base) == {None}
+    if file:
+        project.write(file, content)
     else:
-        project.write("src/thumbnets/x.py", "x = 2\n")
+        project.params["models"]["one"]["epochs"] = 3
     (reason,) = unrun(project, base)
     assert f"{what} of " in reason and "was changed but not run: run `dvc repro`" in reason
-    project.write("dvc.lock", lock_of(project, "b"))
+    project.write("dvc.lock", lock_of(project))
     assert unrun(project, base) == {None}
+
+
+def test_params_that_the_base_has_not_run_are_no_change_of_the_head(project):
+    project.write("dvc.lock", lock_of(project))
+    project.params["models"]["two"]["lr"] = 0.3
+    base = project.commit()
+    project.score("two", 500)
+    project.write("dvc.lock", lock_of(project))
+    (reason,) = unrun(project, base)
+    assert reason.startswith(f"params.yaml of {base[:10]} was changed but not run")
 
 
 def run_lock(project, *, inputs: dict, seen: dict, data: str = "d" * 32) -> str:

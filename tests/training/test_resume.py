@@ -72,6 +72,7 @@ def check(model_settings, run, tmp_path):
     def compare(**changes):
         arch, epochs = changes.pop("arch", "cnn_c"), changes.setdefault("epochs", EPOCHS)
         options = {"dropout": 0.3} if arch in ("cnn_c", "mlp4", "mlp") else {}
+        options |= {"width": 64} if arch == "mlp" else {}
         settings = model_settings(arch, options, **{"augment": ["shift"], **changes})
         through = run(settings)
         checkpoint = Checkpoint(tmp_path / "0.pt", "key", every=0)

@@ -1,6 +1,7 @@
 """Weights, predictions and cached files against their checksums, and the space that they take."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from thumbnets.doctor.findings import Finding
 from thumbnets.doctor.state import OTHER_RUN, locked, md5
 from thumbnets.messages import listed
 from thumbnets.params import Params
+from thumbnets.store import object_path
 
 _LITTLE = 1 << 30  # bytes of free disk space below which the disk is nearly full
 
@@ -25,22 +27,23 @@ def artifacts(root: Path, cache: Path) -> list[Finding]:
     for path, expected in sorted(locked(root).items()):
         if not path.endswith((".safetensors", ".npz")):
             continue
-        copy = cached(cache, expected)
+        copy = object_path(cache, expected)
+        quoted = shlex.quote(str(copy))  # the cache may be elsewhere
         own, of_copy = (md5(file) if file.is_file() else None for file in (root / path, copy))
         again = f"dvc pull {path}, or make it again: dvc repro"
         if own not in (None, expected):
             # If the cache is elsewhere, the checksum in the file itself has to do.
-            if _is_whole(cached(cache, own)) or (of_copy is None and _is_verified(root / path)):
+            known = _is_whole(object_path(cache, own))
+            if known or (of_copy is None and _is_verified(root / path)):
                 others.append(path)
             elif of_copy == expected:
                 found.append(_altered(path, f"rm -f {path} && dvc checkout {path}"))
             else:
-                found.append(_altered(path, f"rm -f {path} {copy} && {again}"))
+                found.append(_altered(path, f"rm -f {path} {quoted} && {again}"))
         if of_copy not in (None, expected):
             name = copy.relative_to(root) if copy.is_relative_to(root) else copy
-            remedy = (
-                f"cp -f {path} {copy}" if own == expected else f"rm -f {path} {copy} && {again}"
-            )
+            without = f"rm -f {path} {quoted} && {again}"
+            remedy = f"cp -f {path} {quoted}" if own == expected else without
             found.append(_altered(f"{name}, the cached copy of {path},", remedy))
     if others:
         remedy = "dvc checkout, or else dvc repro"
@@ -85,11 +88,6 @@ def missing(root: Path, params: Params) -> list[Finding]:
     return [Finding(f"{gone[0]}{more} missing", "dvc checkout, or else dvc repro", broken=False)]
 
 
-def cached(cache: Path, md5: str) -> Path:
-    """Path of an object in DVC's cache."""
-    return cache / "files" / "md5" / md5[:2] / md5[2:]
-
-
 def room(root: Path, cache: Path) -> list[Finding]:
     """Whether the disk is nearly full, with the size of the cache and what `dvc gc` would free."""
     objects = {
@@ -97,8 +95,8 @@ def room(root: Path, cache: Path) -> list[Finding]:
         for file in sorted((cache / "files" / "md5").glob("??/*"))
         if file.is_file()
     }
-    used = {cached(cache, md5) for md5 in _in_use(root, cache)}
-    free = shutil.disk_usage(root).free
+    used = {object_path(cache, md5) for md5 in _in_use(root, cache)}
+    free = min(shutil.disk_usage(disk).free for disk in (root, cache) if disk.is_dir())
     spare = sum(size for file, size in objects.items() if file not in used)
     told = (
         f"DVC's cache holds {_megabytes(sum(objects.values()))}, of which {_megabytes(spare)} are "
@@ -113,7 +111,7 @@ def _in_use(root: Path, cache: Path) -> Iterator[str]:
     """Checksums that the run of the working tree needs, including those inside folders."""
     for checksum in locked(root).values():
         yield checksum
-        listing = cached(cache, checksum)
+        listing = object_path(cache, checksum)
         if checksum.endswith(".dir") and listing.is_file():
             try:
                 yield from (entry["md5"] for entry in json.loads(listing.read_bytes()))

@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -11,17 +10,13 @@ from thumbnets.doctor.findings import Finding
 from thumbnets.params import Params
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "dvc")
-_LEAST_PYTHON = (3, 11)
 
 
 def libraries(root: Path) -> list[Finding]:
-    """Versions of Python or libraries that differ from those pinned in requirements.lock."""
+    """Versions of libraries that differ from those pinned in requirements.lock."""
     lock = root / paths.REQUIREMENTS
     text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
     found = []
-    if sys.version_info < _LEAST_PYTHON:
-        release = sys.version.split()[0]
-        found.append(Finding(f"Python is {release}, not 3.11 or later", "make install"))
     for name in _LIBRARIES:
         pinned = re.findall(rf"^{name}==([^\s;\\]+)", text, re.MULTILINE)
         try:

@@ -111,7 +111,7 @@ def _is_lock(text: str) -> bool:
     try:
         content = YAML(typ="safe").load(text)
         return content["schema"] == "2.0" and all(
-            isinstance(stage["cmd"], str)
+            isinstance(stage["cmd"], str | list)  # a stage may have several commands
             and all(_is_entry(entry) for key in _LISTS for entry in stage.get(key, []))
             and all(isinstance(values, dict) for values in stage.get("params", {}).values())
             for stage in content["stages"].values()

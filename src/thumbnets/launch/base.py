@@ -85,12 +85,14 @@ class Job:
         id: Id in the back end.
         trainings: Its trainings, in order.
         log: File with all its output.
+        device: Type of the device it trains on; None: not recorded.
     """
 
     backend: str
     id: str
     trainings: Bundle
     log: Path
+    device: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The commands `thumbnets train` and `thumbnets jobs`."""
 
 import argparse
+import contextlib
 import math
 import re
 import shutil
@@ -44,7 +45,7 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         choices=list(BACKENDS),
-        help="where to train (default: local, or where jobs still run)",
+        help="where to train (default: local, or where jobs were submitted before)",
     )
     parser.add_argument("--minutes", type=int, help="time limit of a Slurm job (default: 60)")
     parser.add_argument(
@@ -85,7 +86,9 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.detach and not backend.detaches:
         raise ValueError(f"--detach: trainings of --on {name} end with the command.")
     bundle = arguments.bundle or (1 if name == "local" else None)
-    store = project_store(request.environment.get("THUMBNETS_DEVICE"))
+    device = request.environment.get("THUMBNETS_DEVICE")
+    _check_same_device(device, [job for job in known if job.backend == name])
+    store = project_store(device)
     mend_locks(Path.cwd())
     if arguments.dry_run:
         _tell_plan(params, store, backend, request, bundle)
@@ -101,14 +104,17 @@ def train(arguments: argparse.Namespace) -> None:
     rest = [one for one in missing if one.key not in under_way]
     elsewhere = [one for one in rest if store.holder(one.key)]
     rest = [one for one in rest if one not in elsewhere]
-    jobs = picked + _submit(backend, bundled(rest, backend.jobs, bundle))
+    jobs = picked + _submit(backend, bundled(rest, backend.jobs, bundle), device)
     if arguments.detach:
-        print(f"{len(jobs)} jobs; `thumbnets jobs` shows them, `thumbnets train` waits for them")
+        print(
+            f"{len(jobs)} jobs; `thumbnets jobs` shows them, the same command without --detach "
+            "waits for them"
+        )
         return
     try:
         failed, lost = follow(backend, jobs, store, elsewhere)
         while lost:  # another process was running these, and has ended without finishing them
-            jobs += (more := _submit(backend, bundled(lost, backend.jobs, bundle)))
+            jobs += (more := _submit(backend, bundled(lost, backend.jobs, bundle), device))
             its_failed, lost = follow(backend, more, store)
             failed += its_failed
     except KeyboardInterrupt:
@@ -136,9 +142,23 @@ def _remove_logs_of_killed_runs() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _submit(backend: Backend, bundles: Sequence[Bundle]) -> list[Job]:
+def _check_same_device(device: str | None, known: Sequence[Job]) -> None:
+    """Refuse to wait for jobs on another type of device: their work would not be found.
+
+    Raises:
+        ValueError: Jobs that were submitted before train on another one.
+    """
+    if others := [job for job in known if job.device not in (device, None)]:
+        raise ValueError(
+            f"{len(others)} jobs were submitted to train on {others[0].device}, this command is "
+            f"for {device}: give the options that they were submitted with, such as --gpus, or "
+            "end them by `thumbnets jobs --cancel`."
+        )
+
+
+def _submit(backend: Backend, bundles: Sequence[Bundle], device: str | None) -> list[Job]:
     """Submit jobs, if any, and keep a record of those that outlive this process."""
-    jobs = backend.submit(bundles) if bundles else []
+    jobs = [replace(job, device=device) for job in backend.submit(bundles)] if bundles else []
     keep_jobs(jobs if backend.detaches else ())
     return jobs
 
@@ -287,14 +307,22 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
 
 
 def jobs(arguments: argparse.Namespace) -> None:
-    """Show submitted jobs (id, state, last epoch, log file), or end them."""
-    found = read_jobs()
+    """Show submitted jobs (id, state, last epoch, log file), or end them; those of recipes too."""
+    found = False
+    for folder in (Path(), *sorted(paths.WORKSPACES.glob("*/"))):
+        with contextlib.chdir(folder):
+            if known := read_jobs():
+                found = True
+                _show_or_cancel(known, folder, cancel=arguments.cancel)
     if not found:
         print("No jobs were submitted from here.")
+
+
+def _show_or_cancel(found: Sequence[Job], folder: Path, *, cancel: bool) -> None:
     for name in dict.fromkeys(job.backend for job in found):
         mine = [job for job in found if job.backend == name]
         backend = create_backend(name, Request(options=_profile(name)))
-        if arguments.cancel:
+        if cancel:
             backend.cancel(mine)
             forget_jobs(mine)
             print(f"{len(mine)} jobs on {name} ended")
@@ -304,7 +332,7 @@ def jobs(arguments: argparse.Namespace) -> None:
             titles = "; ".join(one.title for one in job.trainings)
             last = epochs[-1] if epochs else titles
             reason = f" ({state.reason})" if state.reason else ""
-            print(f"{job.id}  {state.phase}{reason}  {last}  {job.log}")
+            print(f"{job.id}  {state.phase}{reason}  {last}  {folder / job.log}")
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -9,11 +9,11 @@ from typing import Any
 from tqdm import tqdm
 
 from thumbnets import paths
-from thumbnets.doctor.files import cached
 from thumbnets.doctor.state import md5
 from thumbnets.messages import listed
 from thumbnets.params import load_params
 from thumbnets.recipes.workspace import cache_of
+from thumbnets.store import object_path
 from thumbnets.yaml_files import read_yaml
 
 Checksums = dict[str, str]  # MD5 by path
@@ -47,7 +47,7 @@ def check_files(root: Path) -> Checked:
     cache, outputs = cache_of(root), _outputs(root)
     places, faults = [], []
     for path, checksum in _checksums(outputs).items():
-        copy = cached(cache, checksum)
+        copy = object_path(cache, checksum)
         places.append((copy, checksum.removesuffix(".dir"), f"the cached copy of {path}"))
         if not checksum.endswith(".dir"):
             places.append((root / path, checksum, path))
@@ -55,7 +55,7 @@ def check_files(root: Path) -> Checked:
             for inside, of_file in _listed(copy):
                 name = f"{path}/{inside}"
                 places.append((root / path / inside, of_file, name))
-                places.append((cached(cache, of_file), of_file, f"the cached copy of {name}"))
+                places.append((object_path(cache, of_file), of_file, f"the cached copy of {name}"))
     there = [place for place in places if place[0].is_file()]
     for file, checksum, name in tqdm(there, "hashing", unit="file", leave=False, disable=None):
         if md5(file) != checksum:

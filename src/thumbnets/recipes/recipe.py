@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from thumbnets import paths
 from thumbnets.choices import Checked, explain
+from thumbnets.data.datasets import DATASETS, OwnImages
 from thumbnets.messages import quote
 from thumbnets.options import Positive
 from thumbnets.params import Params, check_params
@@ -150,10 +151,7 @@ class RecipeFile:
             content[key] = _laid_over(base.get(key), value)
         if seeds is not None:
             content["seeds"] = seeds
-        data = content["data"]
-        if isinstance(path := self.recipe.data.get("path"), str):
-            content["data"] = {**data, "path": str((self.root / path).resolve())}
-        return content
+        return with_absolute_path(content, self.root)
 
     def params(self, base: Mapping[str, Any], seeds: list[int] | None = None) -> Params:
         """The validated params of a run, with the zoo of the working folder.
@@ -191,6 +189,20 @@ def _laid_over(below: Any, value: Any) -> Any:
     for key in value:
         below = {**below, **merged({key: below.get(key)}, {key: value[key]})}
     return dict(below)
+
+
+def with_absolute_path(content: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """Params that find the user's own images from any folder.
+
+    Args:
+        content: Content of params.yaml, whose `data.path` may be relative to the project's root.
+        root: Root of the project.
+    """
+    data = content["data"]
+    own = isinstance(DATASETS.get(data.get("name")), OwnImages)
+    if not own or not isinstance(path := data.get("path"), str):
+        return dict(content)
+    return {**content, "data": {**data, "path": str((root / path).resolve())}}
 
 
 def read_recipe(path: Path, root: Path) -> RecipeFile:

@@ -13,10 +13,11 @@ from thumbnets.messages import listed
 from thumbnets.params import Params, load_params
 from thumbnets.recipes.basis import basis
 from thumbnets.recipes.files import locked
-from thumbnets.recipes.recipe import RecipeFile
+from thumbnets.recipes.recipe import RecipeFile, with_absolute_path
 from thumbnets.recipes.run import prepared, workspace_of, write_result
 from thumbnets.recipes.workspace import Workspace, committed, workspace
 from thumbnets.store import project_store, training_key
+from thumbnets.yaml_files import read_yaml
 
 SAME, WITHIN, OTHER = "same bytes", "within the tolerance", "other"
 _SDS = 3  # standard deviations over seeds that a new training may differ by
@@ -150,8 +151,10 @@ def verify_default(root: Path, trainings: int, tolerance: float | None) -> list[
     commit = committed(root)
     with contextlib.chdir(root):
         params = load_params()
+    content = with_absolute_path(read_yaml(root / paths.PARAMS), root)
     expected = _expected_by_lock(root, params)
     with workspace("verify-default", commit, root) as place:
+        place.write_params(content)
         found = _train_anew(place, params, expected, trainings, tolerance)
         place.remove()
     return found

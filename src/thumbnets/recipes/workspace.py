@@ -20,11 +20,10 @@ from ruamel.yaml import YAML
 from thumbnets import paths, runtime
 from thumbnets.doctor.commands import mend_locks
 from thumbnets.git import commit_of, git
+from thumbnets.launch.commands import PROFILE
 from thumbnets.messages import listed
 from thumbnets.processes import environment, run_to_end
 
-PROFILE = "launch.toml"  # says where trainings run; not in git
-FOLDER = Path(".dvc/tmp/recipes")
 # What results rest on, besides data and the recipe.
 _CODE = ("src", "stages", "zoo", "corrections", "params.yaml", "dvc.yaml", "requirements.lock")
 
@@ -46,8 +45,8 @@ def committed(root: Path, *files: Path | str) -> str:
             "own, so they need a project that is the root of its repository."
         )
     there = [name for name in (*_CODE, *map(str, files)) if (root / name).exists()]
-    changed = git(root, "status", "--porcelain", "--", *there).decode().splitlines()
-    if changed:
+    status = git(root, "status", "--porcelain", "--untracked-files=all", "--", *there).decode()
+    if changed := status.splitlines():
         names = listed((line.split(maxsplit=1)[1] for line in changed), 3)
         raise ValueError(
             f"{names}: uncommitted changes; a result names a commit, so commit or stash them."
@@ -77,10 +76,13 @@ class Workspace:
         Raises:
             ValueError: The command failed; it has printed why.
         """
+        set_here = {"PYTHONPATH": "src", "DVC_NO_ANALYTICS": "1", **(env or {})}
+        if mirror := runtime.mirror():  # a relative one is that of the project
+            set_here["THUMBNETS_MIRROR"] = str(self.root / mirror)
         status = run_to_end(
             [sys.executable, "-m", *command],
             cwd=self.folder,
-            env={**environment(), "PYTHONPATH": "src", "DVC_NO_ANALYTICS": "1", **(env or {})},
+            env={**environment(), **set_here},
             pass_fds=[self.lock],  # a killed run's children may still write here
         )
         if status:
@@ -114,7 +116,7 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
     Raises:
         ValueError: Another run has it, or git or DVC failed.
     """
-    folder = root / FOLDER / name
+    folder = root / paths.WORKSPACES / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{name}.lock").open("w") as lock:
         try:
@@ -129,6 +131,7 @@ def workspace(name: str, commit: str, root: Path) -> Iterator[Workspace]:
         _share_cache(folder, root)
         _share_pretrained(folder, root)
         mend_locks(folder)
+        (folder / PROFILE).unlink(missing_ok=True)  # that of an earlier run
         if (root / PROFILE).is_file():
             shutil.copy(root / PROFILE, folder / PROFILE)
         yield Workspace(folder, root, lock.fileno(), new)

@@ -20,6 +20,7 @@ from thumbnets.report.findings import (
     class_counts,
     ensemble_row,
     model_rows,
+    of_one_ensemble,
     published_weights,
 )
 from thumbnets.report.panels import worst_mistake
@@ -73,6 +74,7 @@ def render_card(results: Results, quality: Mapping[str, Any] | None = None) -> s
         found=results.found,
         dataset=dataset,
         licence=params.report.licence if params.data.own else dataset.licence,
+        one_ensemble=of_one_ensemble(params),
         classifiers=[
             _classifier(results, headline, sizes["model"], 1),
             _classifier(

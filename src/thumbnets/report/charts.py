@@ -29,6 +29,7 @@ from thumbnets.report.results import Curve
 INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
 ACCENT, HIGHLIGHT, REFERENCE = "#3b6fd6", "#d9480f", "#8a94a3"
 # Distinguishable on white, on black, and with most kinds of colour blindness.
+_WIDTHS = {"train": 1.1, "validation": 2}  # of the lines of a curve, in points
 MODEL_COLOURS = ("#3b6fd6", "#e8890c", "#0f9d8a", "#d6336c", "#8f5bd0", "#7a8b1e", "#8b5e3c")
 
 _TICKS = (0.25, 0.5, 0.75)  # not at the ends, where panels meet
@@ -195,10 +196,11 @@ def curves_chart(curves: dict[str, Curve]) -> Figure:
             for number, curve in enumerate(curves.values()):
                 colour = MODEL_COLOURS[number % len(MODEL_COLOURS)]
                 epochs = [row["epoch"] for row in curve]
-                for part, dashes, width in (("train", (3, 2), 1.1), ("validation", (), 2)):
+                marker = "o" if len(curve) == 1 else None
+                for part, dashes in _dashes(number).items():
                     values = [row[f"{part}_{score}"] for row in curve]
-                    marker = "o" if len(curve) == 1 else None
-                    axis.plot(epochs, values, color=colour, marker=marker, lw=width, dashes=dashes)
+                    lines = {"lw": _WIDTHS[part], "dashes": dashes}
+                    axis.plot(epochs, values, color=colour, marker=marker, **lines)
             axis.set_title(score.capitalize())
             axis.set_xlabel("epoch")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -260,12 +262,22 @@ def in_percent(share: float, _: int) -> str:
     return f"{100 * share:g} %"
 
 
+def _dashes(number: int) -> dict[str, tuple[int, ...]]:
+    """Dashes of a model's two lines: the eighth model has the colour of the first."""
+    if number < len(MODEL_COLOURS):
+        return {"train": (3, 2), "validation": ()}
+    return {"train": (1, 2), "validation": (6, 1, 1, 1)}
+
+
 def _legend(figure: Figure, models: list[str]) -> None:
     """One legend for both panels: a colour for each model, dashes for training."""
-    colours = (MODEL_COLOURS[n % len(MODEL_COLOURS)] for n in range(len(models)))
-    entries = {name: Line2D([], [], color=c, lw=2) for name, c in zip(models, colours, strict=True)}
-    entries["validation"] = Line2D([], [], color=MUTED, lw=2)
-    entries["training"] = Line2D([], [], color=MUTED, lw=1.1, dashes=(3, 2))
+    entries = {}
+    for number, name in enumerate(models):
+        line = {"lw": _WIDTHS["validation"], "dashes": _dashes(number)["validation"]}
+        entries[name] = Line2D([], [], color=MODEL_COLOURS[number % len(MODEL_COLOURS)], **line)
+    for label, part in (("validation", "validation"), ("training", "train")):
+        line = {"lw": _WIDTHS[part], "dashes": _dashes(0)[part]}
+        entries[label] = Line2D([], [], color=MUTED, **line)
     figure.legend(
         entries.values(), entries.keys(), loc="outside upper left", ncols=8, frameon=False
     )

@@ -85,6 +85,11 @@ def decimals(value: float | None, digits: int) -> str:
     return NONE if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
+def place(rank: float) -> str:
+    """A rank: 2, or 1.5 where two classifiers tie."""
+    return f"{rank:.1f}".removesuffix(".0")
+
+
 def p_value(p: float | None) -> str:
     """0.03141 as 0.031; very small ones as < 0.0001."""
     if p is None or math.isnan(p):
@@ -171,6 +176,7 @@ FILTERS = {
         point_interval,
         plain_interval,
         decimals,
+        place,
         p_value,
         probability,
         thousands,

@@ -101,6 +101,16 @@ def ensemble_row(results: Results) -> Row:
     )
 
 
+def of_one_ensemble(params: Params) -> str | None:
+    """What holds of an ensemble that all seeds of the run make together; None if there are more."""
+    if not params.ensemble.seeds == len(params.seeds) > 1:
+        return None
+    return (
+        f"The trainings of all seeds make one ensemble: its interval is Wilson's, and its "
+        f"comparisons cover only the sample of test {params.example}s, no new trainings."
+    )
+
+
 def member_verdicts(results: Results) -> dict[str, str]:
     """Verdict on the ensemble compared with each of its members."""
     members = results.ensemble["members"]

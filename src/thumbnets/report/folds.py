@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thumbnets.evaluation.comparisons import gain_of
-from thumbnets.evaluation.statistics import Estimate, of_groups
-from thumbnets.report.findings import validation_accuracy
+from thumbnets.evaluation.statistics import Estimate, of_groups, summarise
 from thumbnets.report.results import Results
 
 
@@ -70,7 +69,7 @@ class CrossValidation:
     Attributes:
         folds: Number of folds.
         covered: Number of folds that were used for validation.
-        scores: Mean, sd and t-interval of the accuracy of each model over its runs.
+        scores: Mean, sd and t-interval of the accuracy of each model over the folds.
     """
 
     folds: int
@@ -86,8 +85,18 @@ def cross_validation(results: Results) -> CrossValidation | None:
     return CrossValidation(
         folds=_folds(results),
         covered=len(set(_folds_of_seeds(results))),
-        scores={model: validation_accuracy(results, model) for model in params.run},
+        scores={model: _over_folds(results, model) for model in params.run},
     )
+
+
+def _over_folds(results: Results, model: str) -> dict[str, float | None]:
+    """Scores over folds; seeds that share one count by their mean."""
+    of_folds: dict[int, list[float]] = {}
+    for fold, (logits, labels) in zip(
+        _folds_of_seeds(results), results.validation[model], strict=True
+    ):
+        of_folds.setdefault(fold, []).append(float(np.mean(logits.argmax(1) == labels)))
+    return summarise(np.array([np.mean(of_fold) for of_fold in of_folds.values()]))
 
 
 def _folds(results: Results) -> int:

@@ -32,6 +32,7 @@ from thumbnets.report.findings import (
     ensemble_row,
     member_verdicts,
     model_rows,
+    of_one_ensemble,
     patchings,
     published_weights,
     ranking,
@@ -118,6 +119,7 @@ def _context(results: Results) -> dict[str, Any]:
         "headline": by_name[params.model],
         "best": max(models, key=lambda row: row.validation["mean"]),  # not by its test score
         "ensemble": ensemble_row(results),
+        "one_ensemble": of_one_ensemble(params),
         "details": results.ensemble,
         "verdicts": member_verdicts(results),
         "alpha": ALPHA,

@@ -12,10 +12,9 @@ from thumbnets.review.code import code_changes, other_trainings
 from thumbnets.review.scores import Scores, read_scores
 from thumbnets.review.settings import Change, changes, read_run
 from thumbnets.review.snapshot import Snapshot
-from thumbnets.review.stale import cut_short, why_stale
+from thumbnets.review.stale import not_run, why_stale
 
 NOT_COMPARABLE = "not comparable"
-FAILURES = ("worse", "unshown", "never")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Review:
         """Whether a verdict is `worse`, or, with `unshown`, neither better nor equal.
 
         Args:
-            on: One of `FAILURES`.
+            on: `worse`, `unshown` or `never`.
         """
         if on == "worse":
             return any(row.verdict == "worse" for row in self.rows)
@@ -107,11 +106,11 @@ def review(base: Snapshot, head: Snapshot, margin: float) -> Review:
     both = [name for name in new.pool if name in old.pool]
     different, code = changes(old, new), code_changes(base, head)
     stale = why_stale(base, head, settings=bool(different), code=bool(code))
-    unfinished = cut_short(base)
+    unrun = not_run(base)
     rows = [
         Row(
             name,
-            read_scores(base, name, old.model, unfinished),
+            read_scores(base, name, old.model, unrun),
             read_scores(head, name, new.model, stale),
         )
         for name in [HEADLINE, ENSEMBLE, *both]

@@ -206,8 +206,14 @@ def _of_metrics(commit: str, name: str, blobs: dict[str, bytes]) -> tuple[str, b
 def _doubt(commit: str, name: str, blobs: dict[str, bytes]) -> str | None:
     """Why a value is not from the run of its commit; None if it is, or if that is unknown."""
     lock = blobs.get(f"{commit}:./{LOCK}", b"").decode(errors="replace")
-    path, content = _of_metrics(commit, name, blobs)
-    return None if is_locked(path, content, lock) else f"differs from {LOCK}"
+    files = [_of_metrics(commit, name, blobs), _of_bits(commit, name, blobs)]
+    return None if all(is_locked(*file, lock) for file in files) else f"differs from {LOCK}"
+
+
+def _of_bits(commit: str, name: str, blobs: dict[str, bytes]) -> tuple[str, bytes | None]:
+    """The file of the recognised images of a commit, and its content."""
+    path = _correct(name)
+    return path, blobs.get(f"{commit}:./{path}")
 
 
 def _json(content: bytes) -> dict[str, Any]:
@@ -225,7 +231,7 @@ def _number(found: Any, key: str) -> float | None:
 
 
 def _bits(commit: str, name: str, blobs: dict[str, bytes]) -> Correctness | None:
-    content = blobs.get(f"{commit}:./{_correct(name)}")
+    _, content = _of_bits(commit, name, blobs)
     try:
         return parse_correctness(content.decode(), name) if content else None
     except ValueError:

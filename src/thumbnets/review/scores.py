@@ -152,6 +152,7 @@ def _correct(snapshot: Snapshot, path: str, problems: list[str]) -> Correctness 
     if path not in snapshot.files:
         problems.append(_missing(path, snapshot))
         return None
+    _check_locked(snapshot, path, problems)
     try:
         return parse_correctness(snapshot.files[path], f"{path} in {snapshot.short}")
     except ValueError as error:

@@ -24,8 +24,8 @@ class Snapshot:
     name: str
 
     # Paths that a review looks at; all else stays unread.
-    _LOOKED_AT = ("params.yaml", "zoo", "metrics", str(LOCK), "src", "stages", "requirements.lock")
     _READ = ("params.yaml", "zoo/", "metrics/", str(LOCK), "requirements.lock")
+    _LOOKED_AT = (*_READ, "src", "stages", "corrections")
 
     @cached_property
     def objects(self) -> dict[str, str]:
@@ -50,12 +50,17 @@ class Snapshot:
         return self.read(path for path in self.objects if path.startswith(self._READ))
 
     def read(self, paths: Iterable[str]) -> dict[str, str]:
-        """Contents of some files, such as code; those that it does not have are left out."""
+        """Texts of some files, such as code; those that it does not have are left out."""
+        found = self.contents(paths)
+        return {path: text.decode("utf-8", errors="replace") for path, text in found.items()}
+
+    def contents(self, paths: Iterable[str]) -> dict[str, bytes]:
+        """Contents of some files; those that it does not have are left out."""
         wanted = [path for path in paths if path in self.objects]
         if self.name == TREE:
-            return {path: _text((self.root / path).read_bytes()) for path in wanted}
+            return {path: (self.root / path).read_bytes() for path in wanted}
         blobs = read_blobs(self.root, [self.objects[path] for path in wanted])
-        return {path: _text(blobs[self.objects[path]]) for path in wanted}
+        return {path: blobs[self.objects[path]] for path in wanted}
 
     @property
     def short(self) -> str:
@@ -72,7 +77,3 @@ class Snapshot:
         """What to do if its results are missing or are those of something else."""
         commit = "" if self.name == TREE else f" there and commit {LOCK} and metrics/"
         return f"run `dvc repro`{commit}"
-
-
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", errors="replace")

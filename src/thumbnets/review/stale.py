@@ -4,15 +4,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
-from thumbnets.paths import INPUTS, LOCK, PARAMS, items
+from thumbnets.paths import CORRECTIONS, INPUTS, LOCK, PARAMS, REQUIREMENTS, items
 from thumbnets.review.code import checksums
 from thumbnets.review.snapshot import Snapshot
 from thumbnets.yaml_files import parse_yaml
 
 _PARAMS = str(PARAMS)
 _CODE = ("src/thumbnets", "stages")
+_IGNORED = (".gitignore", ".DS_Store")  # as in .dvcignore, of what git may track
 
 # A stage in dvc.lock; a YAML parser takes a second for the whole file.
 _STAGE = re.compile(r"^  (\S+):\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
@@ -21,26 +23,44 @@ _STAGE = re.compile(r"^  (\S+):\n((?:(?: {4}.*)?\n)+)", re.MULTILINE)
 def why_stale(base: Snapshot, head: Snapshot, *, settings: bool, code: bool) -> str | None:
     """Why the results of a head do not come from its params and code; None if no sign says so.
 
-    A file counts if it changed and `dvc repro` has not seen that: its checksum in dvc.lock is the
-    same as in the base.
-
     Args:
         base: An earlier commit.
         head: The commit.
         settings: Whether blocks of the two commits have different settings.
-        code: Whether the code of the two commits differs.
+        code: Whether code or libraries of the two commits differ.
     """
-    lock = head.lock
-    if not were_run(parse_yaml(head.files[_PARAMS].encode(), _PARAMS), lock):
-        return _told(_PARAMS, head)
-    if settings and _unseen(base, head, ["zoo"]):
+    if reason := not_run(head):
+        return reason
+    if _unseen(base, head, ["zoo"], settings):
         return _told("zoo/", head)
-    if code and _unseen(base, head, _CODE):
+    if _unseen(base, head, _CODE, code):
         return _told("the code", head)
-    return cut_short(head)
+    if _unseen(base, head, [str(REQUIREMENTS)], code):
+        return _told(str(REQUIREMENTS), head)
+    if (mended := _corrections(head)) and _unseen(base, head, [str(CORRECTIONS)], True):
+        return _told(mended, head)
+    return None
 
 
-def cut_short(snapshot: Snapshot) -> str | None:
+def not_run(snapshot: Snapshot) -> str | None:
+    """Why nothing of a commit can be compared if its params were not run, or not to the end."""
+    if not were_run(_params(snapshot), snapshot.lock):
+        return _told(_PARAMS, snapshot)
+    return _cut_short(snapshot)
+
+
+def _params(snapshot: Snapshot) -> dict[str, Any]:
+    return parse_yaml(snapshot.files[_PARAMS].encode(), _PARAMS)
+
+
+def _corrections(snapshot: Snapshot) -> str | None:
+    """The list of corrected labels that the params name, if any."""
+    data = _params(snapshot).get("data")
+    name = data.get("corrections") if isinstance(data, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _cut_short(snapshot: Snapshot) -> str | None:
     """Why nothing of a commit can be compared if its run did not finish; None if it did."""
     if is_whole(snapshot.lock):
         return None
@@ -102,16 +122,43 @@ def _as_text(params: Any) -> str:
     return json.dumps(params, sort_keys=True, default=str)
 
 
-def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str]) -> bool:
-    """Whether files under the paths differ while their checksums in dvc.lock are the same."""
+def _unseen(base: Snapshot, head: Snapshot, paths: Iterable[str], matters: bool) -> bool:
+    """Whether files or folders of the head are not those that its run has seen.
+
+    Args:
+        base: An earlier commit.
+        head: The commit.
+        paths: Files and folders; those that dvc.lock does not have are passed over.
+        matters: Whether what differs between the two commits is more than comments. If nothing was
+            run between them, only that was not seen; else what was not seen is unknown.
+    """
     old, new = (checksums(of.lock) for of in (base, head))
-    inside = tuple(f"{path}/" for path in paths)
+    return any(
+        matters and _files(base, path) != _files(head, path)
+        if old.get(path) == new[path]
+        else _checksum(head, path) != new[path]
+        for path in paths
+        if path in new
+    )
 
-    def files(snapshot: Snapshot) -> dict[str, str]:
-        return {name: of for name, of in snapshot.objects.items() if name.startswith(inside)}
 
-    same = all(path in new and old.get(path) == new[path] for path in paths)
-    return same and files(base) != files(head)
+def _files(snapshot: Snapshot, path: str) -> dict[str, str]:
+    """The object of a file, or of each file in a folder, as DVC lists them."""
+    return {
+        name: of
+        for name, of in snapshot.objects.items()
+        if (name == path or name.startswith(f"{path}/"))
+        and PurePosixPath(name).name not in _IGNORED
+    }
+
+
+def _checksum(snapshot: Snapshot, path: str) -> str:
+    """DVC's checksum of a file or folder of a commit."""
+    md5 = {
+        name: hashlib.md5(content).hexdigest()
+        for name, content in snapshot.contents(_files(snapshot, path)).items()
+    }
+    return md5.get(path) or _of_folder((name[len(path) + 1 :], of) for name, of in md5.items())
 
 
 def _told(what: str, snapshot: Snapshot) -> str:

@@ -34,9 +34,9 @@ def _cells(row: Row, margin: float) -> list[str]:
 
 
 def in_words(row: Row, margin: float) -> str:
-    """The verdict, with `equal` or `same predictions` where these hold."""
+    """The verdict, with `equal` or `same images recognised` where these hold."""
     if row.unchanged:
-        return "no difference shown (same predictions)"
+        return "no difference shown (same images recognised)"
     return f"{row.verdict}, equal within ±{margin:g} points" if row.equal else row.verdict
 
 
@@ -58,7 +58,7 @@ def headline(review: Review) -> str:
 def basis(review: Review) -> str:
     """What was compared, and what the verdicts rest on."""
     said = f"Head {review.head}, compared with {review.base}."
-    seeds = [len(row.after.correct.correct) for row in review.rows if row.gain]
+    seeds = [_seeds(row) for row in review.rows if row.gain]
     if not seeds:
         return said
     grouped = any(
@@ -67,14 +67,22 @@ def basis(review: Review) -> str:
         for of in (row.before, row.after)
     )
     sample = "groups of test images" if grouped else "test images"
+    alone = f"Student's paired test over {sample}" if grouped else "McNemar's exact test"
+    alone += " for one training of each (a new training may turn out differently)"
     test = f"paired test over {sample} and seeds"
     if max(seeds) == 1:
-        alone = f"Student's paired test over {sample}" if grouped else "McNemar's exact test"
-        test = f"{alone} for one training of each (a new training may turn out differently)"
+        test = alone
+    elif min(seeds) == 1:  # an ensemble of all seeds
+        single = [row.name for row in review.rows if row.gain and _seeds(row) == 1]
+        test += f"; of {listed(single, 3)}, {alone}"
     return (
         f"{said} Gains have paired 95 % intervals; p: {test}, after Holm's correction for the rows "
         "whose predictions differ. Better and worse mean p below 0.01."
     )
+
+
+def _seeds(row: Row) -> int:
+    return len(row.after.correct.correct)
 
 
 def reasons(review: Review) -> list[str]:
