@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -396,6 +397,14 @@ def test_a_branch_that_is_behind_is_compared_with_where_it_began(project, capsys
     project.git("merge", "-q", "--no-edit", branch)
     code, out = command(capsys, "HEAD^1", "HEAD", "--json")
     assert {row["name"]: row["verdict"] for row in json.loads(out)["rows"]} == by_name
+
+
+def test_a_pipe_has_each_row_on_one_line(project, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.chdir(project.root)
+    base = project.commit()
+    _, said = command(capsys, base)
+    assert re.search(r"^two .* no difference shown \(same images recognised\)", said, re.M)
 
 
 def test_the_command(project, capsys):

@@ -3,17 +3,20 @@
 import argparse
 import json
 import math
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from thumbnets.git import commit_of, merge_base
 from thumbnets.review.snapshot import TREE, Snapshot
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def review(arguments: argparse.Namespace) -> None:
     """Say whether each model is better or worse than in another commit, and what changed."""
-    from rich.console import Console
-
     from thumbnets.review.comparing import review
     from thumbnets.review.markdown import markdown
     from thumbnets.review.terminal import show
@@ -30,9 +33,16 @@ def review(arguments: argparse.Namespace) -> None:
     elif arguments.md:
         print(markdown(found), end="")
     else:
-        show(found, Console())
+        show(found, _console())
     if found.fails(arguments.fail_on):
         sys.exit(1)
+
+
+def _console() -> "Console":
+    """Standard output; a file or a pipe has lines of any length, not the 80 characters of rich."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 
 
 def add_review(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +65,6 @@ def add_review(parser: argparse.ArgumentParser) -> None:
 
 def history(arguments: argparse.Namespace) -> None:
     """Show accuracies over the commits of the branch and over experiments, with verdicts."""
-    from rich.console import Console
-
     from thumbnets.review.history import history
     from thumbnets.review.history_pages import markdown, page, show
 
@@ -70,7 +78,7 @@ def history(arguments: argparse.Namespace) -> None:
     elif arguments.md or arguments.html:
         print((markdown if arguments.md else page)(found), end="")
     else:
-        show(found, Console())
+        show(found, _console())
 
 
 def add_history(parser: argparse.ArgumentParser) -> None:
