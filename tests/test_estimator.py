@@ -1,6 +1,7 @@
 """`thumbnets.fit`: scikit-learn's rules, the engine's numbers, and what is refused."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -129,6 +130,19 @@ def test_torch_is_left_as_it_was(digits):
     assert (torch.get_rng_state() == state).all() and torch.get_num_threads() == 2
     assert torch.get_deterministic_debug_mode() == mode
     torch.set_num_threads(threads)
+
+
+def test_threads_give_the_same_weights(digits):
+    def train(seed: int) -> np.ndarray:
+        fitted = thumbnets.fit(digits[0][:40], digits[1][:40], epochs=2, seed=seed, **flat())
+        return fitted.predict_proba(digits[0][:9])
+
+    mode = torch.get_deterministic_debug_mode()
+    with ThreadPoolExecutor(3) as threads:
+        side_by_side = list(threads.map(train, range(3)))
+    assert torch.get_deterministic_debug_mode() == mode
+    for seed, found in enumerate(side_by_side):
+        np.testing.assert_array_equal(found, train(seed))
 
 
 def test_numbers_of_another_kind_than_in_training_are_refused(digits):

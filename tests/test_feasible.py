@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from thumbnets import feasible, runtime
-from thumbnets.artifacts import write_json
+from thumbnets.artifacts import write_json, write_text
 from thumbnets.feasible import check_feasible, measure
+from thumbnets.fingerprint import forget
 from thumbnets.methods.base import Method
 from thumbnets.models import create_model
 from thumbnets.params import Params, check_params
@@ -110,6 +111,87 @@ def test_a_method_that_is_none(model_settings, monkeypatch, made, said):
     monkeypatch.setattr(METHODS, "load", lambda _: made)
     with pytest.raises(ValueError, match=f"^models.toy: .*{said}"):
         measure(model_settings("lenet_300_100"), **SHAPE)
+
+
+class Frozen(nn.Sequential):
+    """A network whose first layer does not learn."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 9), nn.Linear(9, 3))
+        self[1].requires_grad_(False)
+
+
+class Unused(nn.Sequential):
+    """A network with a layer that gives nothing."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 3), nn.Linear(9, 3))
+
+    def forward(self, images):
+        return self[1](self[0](images))
+
+
+class Constant(nn.Sequential):
+    """A network whose output has no gradient."""
+
+    @torch.no_grad()
+    def forward(self, images):
+        return super().forward(images)
+
+
+class Auxiliary(nn.Sequential):
+    """A network with two outputs in training."""
+
+    def forward(self, images):
+        logits = super().forward(images)
+        return (logits, logits) if self.training else logits
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (Frozen, "lenet_300_100: 1.weight, 1.bias would get no gradient"),
+        (Unused, "lenet_300_100: 2.weight, 2.bias would get no gradient"),
+        (lambda: Constant(nn.Flatten(), nn.Linear(64, 3)), "1.weight, 1.bias would get no"),
+        (
+            lambda: Auxiliary(nn.Flatten(), nn.Linear(64, 3)),
+            "a tensor of logits in training as well, got tuple",
+        ),
+    ],
+)
+def test_a_network_that_does_not_learn_as_a_whole(model_settings, monkeypatch, made, said):
+    for module in ("models", "models.patches"):
+        monkeypatch.setattr(f"thumbnets.{module}.create_model", lambda *_, **__: made())
+    with pytest.raises(ValueError, match=f"models.toy: .*{said}"):
+        measure(model_settings("lenet_300_100"), **SHAPE)
+
+
+def test_a_loss_for_as_many_classes_as_there_are_is_not_refused_for_guessed_ones(
+    model_settings, monkeypatch
+):
+    class Own(Method):
+        def loss(self, module, images, targets):
+            loss, correct = super().loss(module, images, targets)
+            return loss + module(images).topk(4).values.mean(), correct
+
+    monkeypatch.setattr(METHODS, "load", lambda _: Own)
+    measure(model_settings("lenet_300_100"), **SHAPE, guessed=True)
+    with pytest.raises(ValueError, match="selected index k out of range"):
+        measure(model_settings("lenet_300_100"), **SHAPE)
+
+
+def test_a_training_module_that_is_no_network(model_settings, monkeypatch):
+    class Own(Method):
+        def training_module(self, network, seed):
+            return nn.ModuleDict({"network": network, "head": nn.Linear(3, 3)})
+
+        def loss(self, module, images, targets):
+            return super().loss(nn.Sequential(*module.values()), images, targets)
+
+    monkeypatch.setattr(METHODS, "load", lambda _: Own)
+    settings = model_settings("lenet_300_100")
+    plain = 64 * 300 + 300 + 300 * 100 + 100 + 100 * 3 + 3
+    assert measure(settings, **SHAPE).parameters == plain + 12
 
 
 @pytest.mark.parametrize("train", [{}, {"mix": "mixup"}, {"precision": "bf16"}])
@@ -217,6 +299,26 @@ def test_another_setting_or_a_damaged_record_is_built_again(params, monkeypatch)
     content["train"]["batch_size"] = 64
     check_feasible(check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml"))
     assert len(built) == 4
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("src/mylab/sizes.py", "from mylab.sizes import HIDDEN"),
+        ("mylab/sizes.py", "import mylab.sizes"),
+        ("sizes.py", "from sizes import *"),
+    ],
+)
+def test_code_that_dvc_does_not_watch_is_refused(params, file, line):
+    path = Path("src/thumbnets/models/mlp4.py")
+    text, doc = path.read_text(), '"""\n'
+    at = text.index(doc, 3) + len(doc) if doc in text[3:] else 0
+    path.write_text(f"{text[:at]}\n{line}\n{text[at:]}")
+    write_text(Path(file), "HIDDEN = 32\n")
+    forget()
+    with pytest.raises(ValueError, match=f"models.mlp4: {path} imports {file}, whose edits would"):
+        check_feasible(params)
+    forget()
 
 
 def test_a_network_larger_than_memory_and_what_to_do(params, monkeypatch):

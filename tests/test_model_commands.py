@@ -106,6 +106,11 @@ def test_a_file_is_written_whole_beside_heat_maps(photos, command):
     assert not out and len(Path("said.txt").read_text().splitlines()) == 4
     command("predict", "photos", "photos/b.png", "--model", "ensemble", "--heatmap", "heat")
     assert sorted(path.name for path in Path("heat").iterdir()) == ["=1+1.png", "b-2.png", "b.png"]
+    long = Path("one") / f"{'ä' * 120}.png"
+    long.parent.mkdir()
+    long.write_bytes((photos / "b.png").read_bytes())
+    command("predict", "one", *WEIGHTS, "--heatmap", "long")
+    assert [path.name for path in Path("long").iterdir()] == [f"{'ä' * 100}.png"]
     _, error = command("predict", "photos", *WEIGHTS, "--heatmap", "photos")
     assert error.startswith("error: --heatmap photos holds the images themselves")
     _, error = command("predict", "photos", *WEIGHTS, "--output", "no/said.txt")

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import hashlib
 import math
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
@@ -51,6 +52,8 @@ DEFAULTS: Mapping[str, Any] = {
     "precision": "fp32",
     "threads": 1,
 }
+
+_ONE_AT_A_TIME = threading.Lock()  # trainings in threads would share torch's generators
 
 
 def fit(
@@ -107,7 +110,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Train the network.
 
         Args:
-            X: Square images [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3, or grey ones
+            X: Square images [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 to 4, or grey ones
                 as rows of pixels [N, H * W].
                 uint8 is used as it is; other numbers are scaled so that the least and the greatest
                 of all images become 0 and 255.
@@ -131,7 +134,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if self.range_ and not math.isfinite(float(self.range_[1]) - float(self.range_[0])):
             raise ValueError("X spans more than a float can hold: divide it by its largest value.")
         split, settings = _split(self._images(values), labels, self.classes_), self._settings()
-        with _torch_restored():
+        with _ONE_AT_A_TIME, _torch_restored():
             runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has its own
             method, bar = build_method(settings, split.meta), Progress(settings.name, lines=False)
             images = method.build_examples(Images.of(split, runtime.device()), "train", self.seed)

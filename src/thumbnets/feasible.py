@@ -8,7 +8,7 @@ a key of all that they depend on, and torch is imported only for what was not se
 import json
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from thumbnets import paths, registry, runtime
 from thumbnets.data.arrays import Meta, read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
+from thumbnets.fingerprint import beside
 from thumbnets.inputs import training_inputs
+from thumbnets.messages import listed
 from thumbnets.params import Params
 from thumbnets.registry import NETWORKS
 from thumbnets.store import key_of, project_store
@@ -26,12 +28,15 @@ from thumbnets.training.settings import ModelSettings
 if TYPE_CHECKING:
     from torch import nn
 
+    from thumbnets.methods.base import Method
+
 _VALUE_BYTES = 4  # of a float32
 _GIB = 2**30
 # Tensors of a parameter's shape that an optimizer keeps. (Others, as of Adadelta, are small.)
 _STATES = {"adam": 2, "adamw": 2, "lamb": 2, "adadelta": 2, "rmsprop": 1}
 _NO_FORWARD = 'missing the required "forward"'  # what torch says
-_COLOUR = {"in_channels": 3, "num_classes": 2}  # of images of the user's own, before they are read
+# Of images of the user's own, before they are read.
+_GUESSED = {"in_channels": 3, "num_classes": 2, "guessed": True}
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,10 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
     shape, store = _shape(params), project_store()
     for name in [*params.run, *params.encoders]:
         settings = params.settings[name]
+        rests_on = (inputs or {}).get(name) or training_inputs(params, name)
+        _check_imports(name, rests_on.get("modules", ()))
         if settings.encoder:  # its network is that of the encoder, which is checked
             continue
-        rests_on = (inputs or {}).get(name) or training_inputs(params, name)
         key = key_of("feasible", json.dumps([shape, rests_on], sort_keys=True))
         find = partial(_measured, settings, shape)
         extent = Extent(**store.remember("feasible", key, find))
@@ -83,6 +89,20 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
                 "choose a smaller network or batch, or set $THUMBNETS_MEMORY to the GiB of memory "
                 "of the machine that trains."
             )
+
+
+def _check_imports(name: str, modules: Iterable[str]) -> None:
+    """Refuse code of a block that DVC does not watch, so that edits would retrain nothing.
+
+    Raises:
+        ValueError: A module imports a file of the project that is not in src/thumbnets/.
+    """
+    package = paths.SOURCE / registry.PACKAGE.name
+    for file, imported in beside(modules, paths.SOURCE, package):
+        raise ValueError(
+            f"models.{name}: {file} imports {imported}, whose edits would retrain nothing: move it "
+            f"into {package}/."
+        )
 
 
 def _check_folds(params: Params) -> None:
@@ -106,9 +126,9 @@ def _check_folds(params: Params) -> None:
 
 
 def _shape(params: Params) -> dict[str, int]:
-    """Channels, side in pixels and classes of the images, as far as the params tell."""
+    """Channels, side in pixels and classes of the images, and whether some of it is guessed."""
     dataset = get_dataset(params.data.name)
-    shape = _COLOUR if isinstance(dataset, OwnImages) else dataset.shape
+    shape = _GUESSED if isinstance(dataset, OwnImages) else dataset.shape
     return {**shape, "image_size": params.data.image_size}
 
 
@@ -117,7 +137,12 @@ def _measured(settings: ModelSettings, shape: Mapping[str, int]) -> dict[str, in
 
 
 def measure(
-    settings: ModelSettings, *, in_channels: int, image_size: int, num_classes: int
+    settings: ModelSettings,
+    *,
+    in_channels: int,
+    image_size: int,
+    num_classes: int,
+    guessed: bool = False,
 ) -> Extent:
     """Build all that a block trains, pass a batch through it, and count.
 
@@ -126,6 +151,7 @@ def measure(
         in_channels: Channels of the images.
         image_size: Height and width of the images in pixels.
         num_classes: Number of classes.
+        guessed: Whether channels and classes are guessed, so that a loss may fail by them.
 
     Raises:
         ValueError: The network can't be built for the images, or can't learn by the method; or a
@@ -153,11 +179,13 @@ def measure(
             if settings.train.weights and settings.train.weights != "imagenet":  # not fetched yet
                 take_weights(network, Path(settings.train.weights))
             module = method.training_module(network, 0)
-        images = torch.empty(settings.train.batch_size, in_channels, side, side, device="meta")
-        held = _held_by_backward(module.train(), images)
-        if type(method).gradients is not Method.gradients:  # may free what is held part by part
-            held = 0
-        _check_loss(settings, meta)
+        held = 0
+        if not _changed(method, "gradients", "training_module"):  # else it is not known
+            images = torch.empty(settings.train.batch_size, in_channels, side, side, device="meta")
+            logits, held = _held_by_backward(module.train(), images)
+            if not _changed(method, "loss"):
+                _check_gradients(settings.arch, module, logits)
+        _check_loss(settings, meta, guessed)
     except ValueError as error:
         text = str(error)
         raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from error
@@ -193,7 +221,45 @@ def _check_augmentation(settings: ModelSettings, channels: int, side: int) -> No
             raise ValueError(f"augmentation {choice.name} must return {wanted}, got {found}.")
 
 
-def _check_loss(settings: ModelSettings, meta: Meta) -> None:
+def _changed(method: "Method", *names: str) -> list[str]:
+    """Those of the functions of a method that are its own."""
+    from thumbnets.methods.base import Method
+
+    return [name for name in names if getattr(type(method), name) is not getattr(Method, name)]
+
+
+def _check_gradients(arch: str, module: "nn.Module", logits: Any) -> None:
+    """Refuse a network of which a parameter gets no gradient from its logits in training.
+
+    Raises:
+        ValueError: It is refused.
+    """
+    import torch
+
+    if not isinstance(logits, torch.Tensor):
+        raise ValueError(
+            f"{arch} must return a tensor of logits in training as well, got "
+            f"{type(logits).__name__}."
+        )
+    named = dict(module.named_parameters())
+    left = [name for name, parameter in named.items() if not parameter.requires_grad]
+    if not left and logits.requires_grad:
+        try:
+            found = torch.autograd.grad(logits.sum(), list(named.values()), allow_unused=True)
+        except RuntimeError:  # a layer whose backward pass the meta device does not have
+            return
+        left = [name for name, of in zip(named, found, strict=True) if of is None]
+    elif not left:
+        left = list(named)  # under no_grad
+    if left:
+        raise ValueError(
+            f"{arch}: {listed(left, 3)} would get no gradient: a parameter must require one and "
+            "take part in the output. What does not learn belongs into a buffer "
+            "(register_buffer) or out of the network."
+        )
+
+
+def _check_loss(settings: ModelSettings, meta: Meta, guessed: bool) -> None:
     """Refuse a loss of another form than that of `Method.loss`.
 
     Only of methods that change nothing else: others may learn from more than images and labels. It
@@ -204,12 +270,10 @@ def _check_loss(settings: ModelSettings, meta: Meta) -> None:
     """
     import torch
 
-    from thumbnets.methods.base import Method, build_method
+    from thumbnets.methods.base import build_method
 
     method = build_method(settings, meta)
-    decides = ("loss", "batches", "build_examples", "gradients")
-    own = [name for name in decides if getattr(type(method), name) is not getattr(Method, name)]
-    if own != ["loss"]:
+    if _changed(method, "loss", "batches", "build_examples", "gradients") != ["loss"]:
         return
     module = method.training_module(method.network(), 0).train()
     images = torch.zeros(2, meta.channels, meta.image_size, meta.image_size)
@@ -220,6 +284,8 @@ def _check_loss(settings: ModelSettings, meta: Meta) -> None:
     try:
         found = method.loss(module, images, targets)
     except Exception as error:
+        if guessed:  # it may be for the images that there are
+            return
         _tell_mistake(learns, error)
         raise
     parts = found if isinstance(found, tuple) else (found,)
@@ -328,8 +394,8 @@ def _count(module: "nn.Module | None") -> int:
     return sum(p.numel() for p in module.parameters()) if module else 0
 
 
-def _held_by_backward(module: "nn.Module", images: Any) -> int:
-    """Bytes that a forward pass keeps for the backward one, without the parameters."""
+def _held_by_backward(module: "nn.Module", images: Any) -> tuple[Any, int]:
+    """What a forward pass returns, and bytes kept for the backward one, without the parameters."""
     import torch
 
     parameters = {p.untyped_storage()._cdata for p in module.parameters()}
@@ -342,5 +408,5 @@ def _held_by_backward(module: "nn.Module", images: Any) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        module(images)
-    return sum(storage.nbytes() for storage in storages.values())
+        found = module(images)
+    return found, sum(storage.nbytes() for storage in storages.values())

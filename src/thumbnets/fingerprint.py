@@ -8,7 +8,7 @@ the libraries they import. Modules are found by reading import statements; nothi
 import ast
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -79,6 +79,27 @@ def changed(modules: Mapping[str, str], source: Path) -> list[str]:
     """
     forget()
     return [name for name, expected in modules.items() if not _has_hash(name, expected, source)]
+
+
+def beside(modules: Iterable[str], source: Path, package: Path) -> Iterator[tuple[Path, Path]]:
+    """Files of the project that modules of a package import from outside of it.
+
+    Args:
+        modules: Names of the modules.
+        source: As for `fingerprint`.
+        package: Folder of the package; the working folder is the root of the project.
+
+    Yields:
+        The file that imports, and the imported one.
+    """
+    for name in modules:
+        for file in files_of(name, source):
+            imported = {
+                found
+                for of_name in _imports(file, source)
+                for found in (*files_of(of_name, source), *files_of(of_name, Path()))
+            }
+            yield from ((file, found) for found in sorted(imported) if package not in found.parents)
 
 
 def forget() -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # torch takes seconds to import
 _SUFFIXES = {"onnx": ".onnx", "torchscript": ".pt"}  # of exported files, by their format
 # Help of options that commands share.
 _MODEL = "a trained block, `ensemble` or a weights file"
+_LONGEST_STEM = 200  # bytes: a file name has 255, some of them for a number and a temporary name
 _SEED = "seed of its training (default: the first in params.yaml)"
 HERE = Path()  # the user's folder: `cli` makes it absolute where it enters the project's root
 
@@ -306,7 +307,8 @@ def _heat_writer(model: "ImageClassifier", folder: Path | None) -> Callable:
     def write(answer) -> None:
         if answer.pixels is None:
             return
-        stem, number = shown(answer.file.stem), 1
+        stem = shown(answer.file.stem).encode()[:_LONGEST_STEM].decode(errors="ignore")
+        number = 1
         name = stem
         while name.casefold() in used:
             number += 1

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from thumbnets.artifacts import write_json
 from thumbnets.review import commands
+from thumbnets.review.commands import _commit
 from thumbnets.review.history import history
 from thumbnets.review.history_pages import chart, drawing, markdown, page, show
 
@@ -120,6 +121,9 @@ def test_an_experiment_is_compared_with_its_baseline(project):
         ("later", "better"),
         ("brisk-owl", "worse"),
     ]
+    assert _commit(project.root, "brisk-owl") == tried
+    with pytest.raises(ValueError, match="'brisk-own' is not a commit of this repository"):
+        _commit(project.root, "brisk-own")
 
 
 def test_models_in_old_and_new_places_and_what_is_no_number(project):

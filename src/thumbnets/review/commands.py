@@ -24,8 +24,8 @@ def review(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.margin < math.inf:  # nan neither
         raise ValueError(f"--margin must be points, 0 or more, got {arguments.margin:g}.")
     root = Path.cwd()
-    base = commit_of(root, arguments.base)
-    head = commit_of(root, arguments.head) if arguments.head else TREE
+    base = _commit(root, arguments.base)
+    head = _commit(root, arguments.head) if arguments.head else TREE
     base = merge_base(root, base, commit_of(root, "HEAD") if head == TREE else head)
     found = review(Snapshot(root, base), Snapshot(root, head), arguments.margin)
     if arguments.json:
@@ -38,6 +38,23 @@ def review(arguments: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def _commit(root: Path, name: str) -> str:
+    """The full name of a commit, or of an experiment by the name that DVC gave it.
+
+    Raises:
+        ValueError: There is no such commit or experiment here.
+    """
+    try:
+        return commit_of(root, name)
+    except ValueError:
+        from thumbnets.review.history import experiments
+
+        found = [one.name for one in experiments(root) if one.subject == name]
+        if not found:
+            raise
+        return found[-1]  # the last of that name
+
+
 def _console() -> "Console":
     """Standard output; a file or a pipe has lines of any length, not the 80 characters of rich."""
     from rich.console import Console
@@ -47,8 +64,10 @@ def _console() -> "Console":
 
 def add_review(parser: argparse.ArgumentParser) -> None:
     """Add the options of `review`."""
-    parser.add_argument("base", metavar="BASE", help="commit or branch to compare with")
-    parser.add_argument("head", metavar="HEAD", nargs="?", help="commit (default: working tree)")
+    parser.add_argument("base", metavar="BASE", help="commit, branch or experiment to compare with")
+    parser.add_argument(
+        "head", metavar="HEAD", nargs="?", help="commit or experiment (default: working tree)"
+    )
     parser.add_argument(
         "--margin", type=float, default=0.3, help="points that count as equal (default 0.3)"
     )

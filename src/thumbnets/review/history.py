@@ -96,7 +96,7 @@ def history(root: Path, models: list[str]) -> list[Series]:
         root: Folder of the project.
         models: Names of blocks, beside the headline and the ensemble.
     """
-    commits = _commits(root) + _experiments(root)
+    commits = _commits(root) + experiments(root)
     names = [HEADLINE, ENSEMBLE, *models]
     at = {c.name for c in commits} | {c.baseline for c in commits if c.baseline}
     paths = [str(LOCK), *(path for name in names for path in (*_metrics(name), _correct(name)))]
@@ -114,8 +114,8 @@ def _commits(root: Path) -> list[Commit]:
     return [Commit(*line.split("\0", 2)) for line in lines.split("\n") if line]
 
 
-def _experiments(root: Path) -> list[Commit]:
-    """Experiments of DVC: refs/exps/<two digits>/<rest of the baseline>/<name>."""
+def experiments(root: Path) -> list[Commit]:
+    """Experiments of DVC, the oldest first: refs/exps/<two digits>/<rest of baseline>/<name>."""
     format_ = "--format=%(objectname)%00%(committerdate:short)%00%(refname)"
     lines = git(root, "for-each-ref", "--sort=committerdate", format_, _EXPERIMENTS).decode()
     found = []
