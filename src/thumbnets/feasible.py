@@ -179,11 +179,12 @@ def measure(
             if settings.train.weights and settings.train.weights != "imagenet":  # not fetched yet
                 take_weights(network, Path(settings.train.weights))
             module = method.training_module(network, 0)
-        held = 0
-        if not _changed(method, "gradients", "training_module"):  # else it is not known
-            images = torch.empty(settings.train.batch_size, in_channels, side, side, device="meta")
+        images = torch.empty(settings.train.batch_size, in_channels, side, side, device="meta")
+        own, held = _changed(method, "gradients", "training_module", "loss"), 0
+        # Own gradients may free what is held part by part; parts need not be called as one module.
+        if "gradients" not in own and type(module).forward is not torch.nn.Module.forward:
             logits, held = _held_by_backward(module.train(), images)
-            if not _changed(method, "loss"):
+            if not own:
                 _check_gradients(settings.arch, module, logits)
         _check_loss(settings, meta, guessed)
     except ValueError as error:

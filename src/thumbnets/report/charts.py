@@ -28,8 +28,8 @@ from thumbnets.report.results import Curve
 
 INK, MUTED, LINE, PAPER = "#1d2430", "#66707f", "#d9dee6", "#ffffff"
 ACCENT, HIGHLIGHT, REFERENCE = "#3b6fd6", "#d9480f", "#8a94a3"
-# Distinguishable on white, on black, and with most kinds of colour blindness.
 _WIDTHS = {"train": 1.1, "validation": 2}  # of the lines of a curve, in points
+# Distinguishable on white, on black, and with most kinds of colour blindness.
 MODEL_COLOURS = ("#3b6fd6", "#e8890c", "#0f9d8a", "#d6336c", "#8f5bd0", "#7a8b1e", "#8b5e3c")
 
 _TICKS = (0.25, 0.5, 0.75)  # not at the ends, where panels meet

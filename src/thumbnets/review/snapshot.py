@@ -23,8 +23,8 @@ class Snapshot:
     root: Path
     name: str
 
-    # Paths that a review looks at; all else stays unread.
     _READ = ("params.yaml", "zoo/", "metrics/", str(LOCK), "requirements.lock")
+    # Paths that a review looks at; all else stays unread.
     _LOOKED_AT = (*_READ, "src", "stages", "corrections")
 
     @cached_property
