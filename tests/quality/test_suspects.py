@@ -63,11 +63,24 @@ def test_suggestions_are_corrections_that_apply(images, tmp_path):
 def test_own_images_go_by_their_files(images):
     rows = [{"file": f"x/{n}.png", "checksum": f"{n:064x}"} for n in range(12)]
     write_csv(paths.FLAWS / FILES, rows)
-    [suspect] = find_suspects([held_out(*range(12))], CLASSES).found
+    both = [held_out(*range(6)), held_out(*range(6, 12))]
+    [suspect] = find_suspects(both, CLASSES).found
     assert (suspect.name, suspect.checksum) == ("x/4.png", f"{4:064x}")
     write_csv(paths.FLAWS / FILES, rows[:5])
     with pytest.raises(ValueError, match="files.csv is damaged .*12 rows are needed, got 5"):
-        find_suspects([held_out(*range(12))], CLASSES)
+        find_suspects(both, CLASSES)
+
+
+def test_classes_that_were_not_learned_are_not_judged(images):
+    """Whole groups validate, and with them all images of a class: none of its labels is wrong."""
+    of_class, others = np.flatnonzero(LABELS == 1), np.flatnonzero(LABELS == 0)
+    for held in (of_class, np.concatenate([of_class, others[:2]])):
+        untaught = held, logits_of(np.zeros(len(held), int))  # all are taken for the other class
+        found = find_suspects([untaught], CLASSES)
+        if len(held) == len(of_class):
+            assert found is None  # nothing is left to judge
+        else:
+            assert found.judged == 2 and not found.found
 
 
 def test_no_suspects_leave_a_header(tmp_path):

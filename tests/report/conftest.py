@@ -135,9 +135,10 @@ def make_run(
 
 def write_training_images() -> None:
     """Training images whose labels are those of `toy_logits`, and flaws: none."""
-    write_array(paths.TRAIN / "images.npy", np.zeros((N, 1, 8, 8), np.uint8))
-    write_array(paths.TRAIN / "labels.npy", np.arange(N) % 3)
-    write_array(paths.TRAIN / "fold.npy", np.arange(N, dtype=np.int16) % 3)
+    images = sum(EVEN["train"])  # the first N of them validate
+    write_array(paths.TRAIN / "images.npy", np.zeros((images, 1, 8, 8), np.uint8))
+    write_array(paths.TRAIN / "labels.npy", np.arange(images) % 3)
+    write_array(paths.TRAIN / "fold.npy", np.arange(images, dtype=np.int16) % 3)
     counts = ("across", "other_label", "training_images", "within_test", "within_train")
     copies = dict.fromkeys(counts, 0) | {"examples": []}
     mended = {"corrected": 0, "dropped": 0}

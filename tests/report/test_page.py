@@ -322,6 +322,10 @@ def test_any_number_of_classes(make_run, classes):
             replace(
                 results,
                 found=results.found | {"train": [20] * classes},
+                validation={
+                    name: [(logits, labels % classes) for logits, labels in runs]
+                    for name, runs in results.validation.items()
+                },
                 meta=replace(results.meta, classes=names, counts=[5] * classes),
                 classes=names,
                 metrics={name: scores | by_class for name, scores in results.metrics.items()},
@@ -396,6 +400,16 @@ def test_groups_of_test_images_are_told_and_are_the_sample(make_run):
     assert accuracy["accuracy_interval"] == "Wilson over groups of test images"
     make_run(seeds=[0])
     assert read_json(paths.SUMMARY)["model"]["accuracy_ci_low"] > accuracy["accuracy_ci_low"]
+
+
+def test_a_class_that_was_not_learned_is_told(make_run):
+    results = read_results(make_run())
+    assert "validates" not in text_of(render_pages(results).html)
+    validating = int(np.sum(results.validation["mlp4"][0][1] == 1))
+    few = replace(results, found=results.found | {"train": [20, validating, 20]})
+    both = render_pages(few)
+    assert "Every training image of A & B validates" in text_of(both.html)
+    assert re.search(r"\*\*Every training image of A .* B validates", both.markdown)
 
 
 def test_duplicates_and_broken_files_are_told(make_run):

@@ -1,7 +1,7 @@
 """Training labels that are likely wrong, by predictions for images that networks held out."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from csv import writer
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +78,8 @@ class Suspects:
         }
 
 
-def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects:
-    """Find suspects among the training images in data/processed.
+def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects | None:
+    """Find suspects among the training images in data/processed; None if none can be judged.
 
     Args:
         held_out: Predictions of each training for its validation fold. Probabilities are averaged
@@ -90,7 +90,9 @@ def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects:
         ValueError: A file of data/processed is missing or damaged.
     """
     labels = read_array(paths.TRAIN / "labels.npy")
-    probabilities, judged = average(held_out, len(labels), len(classes))
+    probabilities, judged = average(_learned(held_out, labels), len(labels), len(classes))
+    if not len(judged):
+        return None
     errors = find_label_errors(probabilities[judged], labels[judged])
     places = judged[errors.places]
     images = read_array(paths.TRAIN / "images.npy", mapped=True)
@@ -118,6 +120,15 @@ def find_suspects(held_out: Iterable[HeldOut], classes: list[str]) -> Suspects:
         else np.empty((0, *shape), np.uint8),
         confused=_confused(labels[places], errors.suggested, classes),
     )
+
+
+def _learned(held_out: Iterable[HeldOut], labels: np.ndarray) -> Iterator[HeldOut]:
+    """Without images of classes of which a training held out every image: it can't know them."""
+    counts = np.bincount(labels)
+    for places, logits in held_out:
+        whole = np.bincount(labels[places], minlength=len(counts)) == counts
+        known = ~whole[labels[places]]
+        yield places[known], logits[known]
 
 
 def average(

@@ -308,6 +308,17 @@ def class_counts(results: Results) -> list[ClassCount]:
     return sorted(counts, key=lambda row: -row.train)
 
 
+def unlearned_classes(results: Results) -> list[str]:
+    """Classes of which every training image validates some training: it can't learn them."""
+    if results.params.example != "image":
+        return []
+    totals = np.array(list(results.class_counts.values()))
+    held = np.zeros(len(totals), bool)
+    for _, labels in results.validation[results.params.model]:
+        held |= np.bincount(labels, minlength=len(totals)) == totals
+    return [name for name, whole in zip(results.class_counts, held, strict=True) if whole]
+
+
 def weighted_models(results: Results) -> list[str]:
     """Models of the run that weight the classes in training, or sample them evenly."""
     of = {name: results.params.settings[name].train for name in results.params.run}

@@ -36,6 +36,7 @@ from thumbnets.report.findings import (
     patchings,
     published_weights,
     ranking,
+    unlearned_classes,
     weighted_models,
 )
 from thumbnets.report.folds import cross_validation, view_scores
@@ -120,6 +121,7 @@ def _context(results: Results) -> dict[str, Any]:
         "best": max(models, key=lambda row: row.validation["mean"]),  # not by its test score
         "ensemble": ensemble_row(results),
         "one_ensemble": of_one_ensemble(params),
+        "unlearned": unlearned_classes(results),
         "details": results.ensemble,
         "verdicts": member_verdicts(results),
         "alpha": ALPHA,
