@@ -21,6 +21,7 @@ def script() -> str:
         (["export", "--form"], ["--format"]),
         (["export", "--format", "on"], ["onnx"]),
         (["predict", "photo_"], ["photo_1.jpg", "photo_2.jpg"]),
+        (["export", "photo_"], ["photo_1.jpg", "photo_2.jpg"]),
     ],
 )
 def test_what_is_offered(script, tmp_path, typed, offered):

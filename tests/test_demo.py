@@ -3,9 +3,11 @@
 import base64
 import io
 import json
+import shutil
 import threading
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import numpy as np
@@ -14,6 +16,8 @@ from PIL import Image
 
 import thumbnets
 from tests.browser import BROWSER, run_in_browser
+from thumbnets import paths
+from thumbnets.demo import commands
 from thumbnets.demo.commands import _models
 from thumbnets.demo.server import LARGEST, DemoServer
 
@@ -79,6 +83,34 @@ def test_a_length_that_is_too_long_is_not_read(server):
 def test_which_models_can_be_chosen(tmp_path):
     with pytest.raises(ValueError, match=r"none.safetensors not found: name a weights file"):
         _models(tmp_path / "none.safetensors")
+
+
+def test_models_are_those_that_the_run_has_trained(small_run, monkeypatch):
+    """With their first seed, as `predict` takes it; weights of an earlier headline are not."""
+    slots = {"a": "a", "b": "b", "c": "headline"}
+    params = SimpleNamespace(seeds=[7, 0], slots=slots)
+    monkeypatch.setattr(commands, "load_params", lambda: params)
+    for name in ("a", "b"):
+        shutil.copy(paths.weights(name, 0), paths.weights(name, 7))
+    paths.weights("headline", 7).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(paths.weights("b", 0), paths.weights("headline", 7))
+    found = _models(None)
+    assert [*found] == ["a", "b", "ensemble"]
+    assert found["a"] == paths.weights("a", 7)
+
+
+@pytest.mark.skipif(not BROWSER, reason="Chromium is not installed")
+def test_a_picture_that_is_too_large_is_told(server, tmp_path):
+    script = """(async () => {
+        const of = id => document.getElementById(id);
+        const until = async done => { while (!done()) await new Promise(r => setTimeout(r, 20)); };
+        await until(() => of("model").options.length);
+        classify(new Blob([new Uint8Array(65 * 2 ** 20)]));
+        await until(() => of("status").className === "error");
+        return of("status").textContent;
+    })()"""
+    told = run_in_browser(server.address, script, tmp_path / "profile")
+    assert told == "A picture may have at most 64 MiB."
 
 
 DROP = """(async () => {

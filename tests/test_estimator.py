@@ -9,6 +9,7 @@ import torch
 from ruamel.yaml import YAML
 from sklearn.base import clone
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -130,6 +131,14 @@ def test_torch_is_left_as_it_was(digits):
     assert (torch.get_rng_state() == state).all() and torch.get_num_threads() == 2
     assert torch.get_deterministic_debug_mode() == mode
     torch.set_num_threads(threads)
+
+
+def test_a_fit_that_fails_leaves_no_network_of_the_one_before(digits):
+    network = thumbnets.fit(digits[0][:40], digits[1][:40], epochs=1, **flat())
+    with pytest.raises(ValueError, match="lr must be"):
+        network.set_params(settings={"lr": "no"}).fit(digits[0][:40], digits[1][:40] % 2)
+    with pytest.raises(NotFittedError):
+        network.predict(digits[0][:3])
 
 
 def test_threads_give_the_same_weights(digits):

@@ -155,8 +155,8 @@ def test_a_file_of_weights_needs_no_params_of_ours(photos, command):
 def test_a_file_is_called_after_its_folder(photos, command, monkeypatch):
     monkeypatch.chdir("weights/a")
     for path in ("0.safetensors", "../a/0.safetensors"):
-        out, _ = command("export", path, "--format", "torchscript")
-        assert out.startswith("a-0.pt: ")
+        out, told = command("export", path, "--format", "torchscript")
+        assert out.startswith("a-0.pt: "), told
     assert thumbnets.load("../b/0.safetensors").calibrated
     _, error = command("export", "0.safetensors", "--output", "../a/0.safetensors")
     assert "--output" in error and "is the file of weights itself" in error

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import shtab
 
+from thumbnets.model_commands import model_argument
+
 
 def completion(arguments: argparse.Namespace) -> None:
     """Print a script that makes a shell complete commands, options and files of `thumbnets`."""
@@ -22,7 +24,7 @@ def add_completion(parser: argparse.ArgumentParser, whole: argparse.ArgumentPars
     parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
     parser.set_defaults(parser=whole)
     for action in _arguments(whole):
-        if action.type is Path:
+        if action.type in (Path, model_argument):
             action.complete = shtab.FILE
 
 

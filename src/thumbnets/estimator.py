@@ -110,7 +110,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """Train the network.
 
         Args:
-            X: Square images [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 to 4, or grey ones
+            X: Square images [N, H, W], [N, H, W, C] or [N, C, H, W] with C of 1 or 3, or grey ones
                 as rows of pixels [N, H * W].
                 uint8 is used as it is; other numbers are scaled so that the least and the greatest
                 of all images become 0 and 255.
@@ -124,6 +124,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         from thumbnets.training.loop import fit
         from thumbnets.training.progress import Progress
 
+        self.__dict__.pop("classifier_", None)  # it would not fit to what this call finds
         values, y = validate_data(self, X, y, allow_nd=True)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -170,7 +171,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return softmax(self._logits(X).astype(np.float64), axis=1)
 
     def _logits(self, X: ArrayLike) -> np.ndarray:
-        check_is_fitted(self)
+        check_is_fitted(self, "classifier_")
         import torch  # not before: it takes seconds
 
         given = tuple(getattr(X, "shape", None) or np.asarray(X).shape)[1:]

@@ -266,7 +266,7 @@ def _answer(
             heat(answer)
             output.write(lines.line(answer))
             if answer.reason is None and is_dim(answer.file, model.trained.meta.depth):
-                dim.append(str(as_given(answer.file, arguments.here)))
+                dim.append(shown(as_given(answer.file, arguments.here)))
     if dim:
         _tell_dim(dim, model)
     return failed

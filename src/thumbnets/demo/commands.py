@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from thumbnets import paths
+from thumbnets.doctor.state import warn_of_other_run
 from thumbnets.params import load_params
 from thumbnets.paths import ENSEMBLE
 
@@ -47,12 +48,14 @@ def _models(file: Path | None) -> dict[str, str | Path]:
                 "out: the page then offers all models of the run."
             )
         return {file.name: file}
+    from thumbnets.trained import block_of  # here, since it imports torch
+
     params = load_params()
+    files = {name: paths.weights(slot, params.seeds[0]) for name, slot in params.slots.items()}
     models: dict[str, str | Path] = {
-        name: name
-        for name, slot in params.slots.items()
-        if paths.weights(slot, params.seeds[0]).is_file()
+        name: file for name, file in files.items() if file.is_file() and block_of(file) == name
     }
+    warn_of_other_run(*models.values())
     if paths.SELECTION.is_file():
         models[ENSEMBLE] = ENSEMBLE
     if not models:

@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             self._send(_PAGE.read_bytes(), "text/html; charset=utf-8")
         elif self.path == "/models":
-            self._send_json({"models": list(self.server.models)})
+            self._send_json({"models": list(self.server.models), "largest": LARGEST})
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 
@@ -99,13 +99,14 @@ class _Handler(BaseHTTPRequestHandler):
         content = self.rfile.read(int(length))
         try:
             found = self.server.classify(unquote(self.path.removeprefix("/classify/")), content)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
             found = {"error": str(error)}
         self._send_json(found)
 
     def _is_ours(self) -> bool:
         """Whether the request is from our page, not another one, however it names this machine."""
-        ours = f"{HOST}:{self.server.server_port}"
+        port = self.server.server_port
+        ours = f"{HOST}:{port}" if port != 80 else HOST  # browsers leave the default port out
         if self.headers.get("Host") == ours and self.headers.get("Origin") in (
             None,
             f"http://{ours}",

@@ -1,6 +1,6 @@
 """`python -m thumbnets.review BASE [HEAD]`: `thumbnets review` where little is installed.
 
-It needs numpy, scipy, ruamel.yaml and rich.
+It needs numpy, scipy, ruamel.yaml, rich and tqdm.
 """
 
 import argparse
