@@ -100,13 +100,10 @@ class Store:
             found[name], sums[name] = _md5(content), hashlib.sha256(content).hexdigest()
             target = self._object(found[name])
             if not target.is_file() or _md5(target.read_bytes()) != found[name]:  # none, or damaged
-                make_folder(self.cache, target.parent)
-                write_bytes(target, content)
+                write_bytes(self._ready(target), content)
                 os.chmod(target, 0o444)  # as DVC protects its objects
         record = {"format": _FORMAT, "files": found, "sha256": sums, "about": about or {}}
-        target = self._record(key, self.device)
-        make_folder(self.cache, target.parent)
-        write_json(target, record)
+        write_json(self._ready(self._record(key, self.device)), record)
 
     @contextmanager
     def kept(self, key: str) -> Iterator[None]:
@@ -138,8 +135,7 @@ class Store:
             pass
         found = json.loads(json.dumps(find()))  # the same types whether it was known or not
         content = {"format": _FORMAT, "sha256": _digest(found), "found": found}
-        make_folder(self.cache, record.parent)
-        write_json(record, content, exact=True)
+        write_json(self._ready(record), content, exact=True)
         return found
 
     def about(self, key: str) -> dict[str, Any]:
@@ -154,9 +150,7 @@ class Store:
         Raises:
             ValueError: It is ours, and the code is no longer that of the key.
         """
-        if self.cache:
-            make_folder(self.cache, self._claim(key).parent)
-        with claim(self._claim(key)) if self.cache else nullcontext() as held_by:
+        with claim(self._ready(self._claim(key))) if self.cache else nullcontext() as held_by:
             if held_by is None:
                 _check_code(key)
             yield held_by
@@ -187,6 +181,19 @@ class Store:
             contents[name] = content
         return contents
 
+    def _ready(self, path: Path) -> Path:
+        """The path of a file; who may write to the cache may write to its folder, made if need be.
+
+        A cache that a group shares (DVC's `cache.shared`) has folders that the group may write to.
+        """
+        above = [one for one in path.parents if one.is_relative_to(self.cache)]
+        for folder in reversed([one for one in above if not one.is_dir()]):
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder != self.cache:
+                with suppress(OSError):  # another process made it
+                    os.chmod(folder, stat.S_IMODE(folder.parent.stat().st_mode))
+        return path
+
     def _object(self, md5: str) -> Path:
         return object_path(self.cache, md5)
 
@@ -201,19 +208,6 @@ class Store:
 def object_path(cache: Path, md5: str) -> Path:
     """Path of an object in DVC's cache."""
     return cache / "files" / "md5" / md5[:2] / md5[2:]
-
-
-def make_folder(cache: Path, folder: Path) -> None:
-    """Create a folder of the cache; whoever may write to the cache may write there too.
-
-    A cache that a group shares (DVC's `cache.shared`) has folders that the group may write to.
-    """
-    missing = [one for one in (folder, *folder.parents) if one.is_relative_to(cache)]
-    for one in reversed([one for one in missing if not one.is_dir()]):
-        one.mkdir(parents=True, exist_ok=True)
-        if one != cache:
-            with suppress(OSError):  # another process made it
-                os.chmod(one, stat.S_IMODE(one.parent.stat().st_mode))
 
 
 def project_store(device: str | None = None) -> Store:

@@ -56,10 +56,15 @@ def _table(of_seeds: list[np.ndarray], folds: list[int]) -> np.ndarray:
     """Scores [S, V] of seeds that share a fold; else seed means of all folds in one row [1, V]."""
     if len(set(folds)) == 1:
         return np.stack(of_seeds)
-    of_folds = {fold: [] for fold in folds}
+    return np.concatenate(_means_of_folds(of_seeds, folds))[None]
+
+
+def _means_of_folds(of_seeds: list[np.ndarray], folds: list[int]) -> list[np.ndarray]:
+    """The mean over the seeds that share a fold, for each fold."""
+    of_folds: dict[int, list[np.ndarray]] = {}
     for fold, of_seed in zip(folds, of_seeds, strict=True):
-        of_folds[fold].append(of_seed)
-    return np.concatenate([np.mean(of_fold, axis=0) for of_fold in of_folds.values()])[None]
+        of_folds.setdefault(fold, []).append(of_seed)
+    return [np.mean(of_fold, axis=0) for of_fold in of_folds.values()]
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,8 @@ def cross_validation(results: Results) -> CrossValidation | None:
 
 def _over_folds(results: Results, model: str) -> dict[str, float | None]:
     """Scores over folds; seeds that share one count by their mean."""
-    of_folds: dict[int, list[float]] = {}
-    for fold, (logits, labels) in zip(
-        _folds_of_seeds(results), results.validation[model], strict=True
-    ):
-        of_folds.setdefault(fold, []).append(float(np.mean(logits.argmax(1) == labels)))
-    return summarise(np.array([np.mean(of_fold) for of_fold in of_folds.values()]))
+    scores = [np.mean(logits.argmax(1) == labels) for logits, labels in results.validation[model]]
+    return summarise(np.array(_means_of_folds(scores, _folds_of_seeds(results))))
 
 
 def _folds(results: Results) -> int:
