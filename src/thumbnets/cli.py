@@ -83,10 +83,10 @@ def describe(arguments: argparse.Namespace) -> None:
     import torch
 
     from thumbnets.evaluation.cost import describe
-    from thumbnets.feasible import check_network
     from thumbnets.methods.base import build_method
     from thumbnets.models import create_model
     from thumbnets.report.terminal import field_table, layer_table
+    from thumbnets.trial import check_network
 
     params, name = load_params(), arguments.model
     # Names of a library's networks are left to the registry, which knows the nearest ones.
