@@ -10,11 +10,14 @@ from sklearn.datasets import load_digits
 
 from stages.pretrain import main
 from thumbnets import paths, pretraining
-from thumbnets.artifacts import read_arrays, read_csv, sha256, write_json
+from thumbnets.artifacts import read_arrays, read_csv, read_json, sha256, write_json
 from thumbnets.data.arrays import Meta, Split, write_split
-from thumbnets.inputs import stage_inputs
+from thumbnets.inputs import stage_inputs, training_inputs
+from thumbnets.launch import plan, worker
+from thumbnets.launch.plan import missing_encoders
 from thumbnets.methods.weights import read_key
 from thumbnets.params import load_params
+from thumbnets.store import project_store
 
 
 class Stage:
@@ -23,15 +26,15 @@ class Stage:
     def __init__(self, monkeypatch, params: Path) -> None:
         self.trained: list[str] = []
         self.params = params
-        self.code = {"modules": {"loop": "1"}}
-        self.own_code = {"modules": {"embedding": "1"}}
-        train = pretraining._train
+        self.code = {"torch": "1"}  # releases, since what modules say is compared with the files
+        self.own_code = {"embedding": "1"}
+        train = pretraining.train_encoder
 
-        def noted(settings, data, seed, key):
+        def noted(settings, seed, *to):
             self.trained.append(f"{settings.name} {seed}")
-            train(settings, data, seed, key)
+            train(settings, seed, *to)
 
-        monkeypatch.setattr(pretraining, "_train", noted)
+        monkeypatch.setattr(pretraining, "train_encoder", noted)
         # It prepares torch for a process of its own, and this one has other tests to run.
         monkeypatch.setattr(pretraining.runtime, "prepare", lambda **_: None)
 
@@ -43,10 +46,10 @@ class Stage:
     def run(self, *encoders: str) -> list[str]:
         """Run it for a run that needs these encoders; returns what it trained."""
         params = load_params(self.params)
-        inputs = stage_inputs(params, "pretrain") | {"modules": self.own_code}
+        inputs = stage_inputs(params, "pretrain") | {"libraries": self.own_code}
         assert [*inputs["encoders"]] == [*encoders]
         for rests_on in inputs["encoders"].values():
-            rests_on["modules"] = self.code
+            rests_on["libraries"] = self.code
         write_json(paths.stage_inputs("pretrain"), inputs, exact=True)
         self.trained.clear()
         main()
@@ -122,7 +125,7 @@ def test_a_seed_more_trains_one_and_a_seed_less_removes_it(stage):
 def test_other_code_or_images_train_it_anew(stage):
     stage.run("simclr_mnist")
     first = read_key(paths.encoder("simclr_mnist", 0))
-    stage.code = {"modules": {"loop": "2"}}
+    stage.code = {"torch": "2"}
     assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
     assert read_key(paths.encoder("simclr_mnist", 0)) not in (first, None)
     meta = paths.TRAIN / "meta.json"
@@ -140,7 +143,7 @@ def test_other_code_of_the_stage_draws_the_map_anew_and_keeps_the_encoder(stage,
     path.write_bytes(path.read_bytes() + b"kept")
     stage.run("simclr_mnist")
     assert path.read_bytes().endswith(b"kept")
-    stage.own_code = {"modules": {"embedding": "2"}}
+    stage.own_code = {"embedding": "2"}
     assert stage.run("simclr_mnist") == []
     again = read_arrays(path)
     assert again.pop("key") != drawn.pop("key")
@@ -149,21 +152,46 @@ def test_other_code_of_the_stage_draws_the_map_anew_and_keeps_the_encoder(stage,
     assert begins("headline") == checksum
 
 
-def test_an_encoder_that_was_taken_away_is_back_at_once_with_the_same_bytes(
-    stage, monkeypatch, capsys
-):
-    stage.run("simclr_mnist")
-    checksum = sha256(paths.encoder("simclr_mnist", 0))
+def test_an_encoder_that_was_taken_away_is_found_by_its_inputs(stage, copied, capsys):
+    (copied / ".dvc").mkdir()
+    assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+    encoder, curve = (paths.ENCODERS / f"simclr_mnist/0.{end}" for end in ("safetensors", "csv"))
+    checksum, rows = sha256(encoder), curve.read_bytes()
+    assert not [*paths.CHECKPOINTS.iterdir()]
     shutil.rmtree(paths.ENCODERS)
     capsys.readouterr()
-    stage.run("simclr_mnist")
-    assert "epoch" not in capsys.readouterr().out
-    assert sha256(paths.encoder("simclr_mnist", 0)) == checksum
+    assert stage.run("simclr_mnist") == []
+    assert capsys.readouterr().out == "simclr_mnist, seed 0: trained before, found by its inputs\n"
+    assert sha256(encoder) == checksum and curve.read_bytes() == rows
     shutil.rmtree(paths.ENCODERS)
-    shutil.rmtree(paths.CHECKPOINTS)
+    shutil.rmtree(".dvc/cache")
+    assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+    assert sha256(encoder) == checksum
+
+
+def test_a_job_trains_an_encoder_that_the_stage_then_takes(stage, copied, monkeypatch):
     stage.run("simclr_mnist")
-    assert "epoch 1/1" in capsys.readouterr().out
-    assert sha256(paths.encoder("simclr_mnist", 0)) == checksum
+    (copied / ".dvc").mkdir()
+    alone = sha256(paths.encoder("simclr_mnist", 0))
+    shutil.rmtree(paths.ENCODERS)
+    params, store = load_params(stage.params), project_store()
+    monkeypatch.setattr(plan, "run_to_end", lambda *_, **__: 0)  # the images are there
+    [training] = missing_encoders(params, store)
+    assert (training.slot, training.title) == ("encoders/simclr_mnist", "simclr_mnist, seed 0")
+    assert training.epochs == 1 and not store.has(training.key)
+    written = read_json(paths.stage_inputs("pretrain"))
+    encoders = {"simclr_mnist": training_inputs(params, "simclr_mnist")}  # with no code of a test
+    write_json(paths.stage_inputs("pretrain"), written | {"encoders": encoders}, exact=True)
+    [training] = missing_encoders(params, store)
+    with pytest.raises(SystemExit):
+        worker.work([training.argument.replace(training.key, "0" * 64)])
+    worker.work([training.argument])
+    assert store.has(training.key) and not paths.encoder("simclr_mnist", 0).exists()
+    stage.trained.clear()
+    main()
+    assert stage.trained == [] and missing_encoders(params, store) == []
+    assert read_key(paths.encoder("simclr_mnist", 0)) is not None
+    assert sha256(paths.encoder("simclr_mnist", 0)) != alone  # the fingerprint in it is another
 
 
 def test_a_run_without_probes_has_no_encoders_and_needs_no_torch(stage, python):

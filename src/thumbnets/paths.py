@@ -47,7 +47,8 @@ PLOTS = Path("plots")
 
 
 # A slot is the name of a block in the pool, or HEADLINE. The headline's files lie in a folder of
-# their own, so that another headline makes nothing stale that depends on the pool alone.
+# their own, so that another headline makes nothing stale that depends on the pool alone. Encoders
+# are trained in slots as well, `encoders/NAME`.
 
 
 def items(pool: Iterable[str], seeds: Iterable[int]) -> set[str]:
@@ -59,14 +60,28 @@ def items(pool: Iterable[str], seeds: Iterable[int]) -> set[str]:
     return {"", *slots, *(f"{slot}-{seed}" for slot in slots for seed in seeds)}
 
 
+def encoder_slot(block: str) -> str:
+    """The slot in which the encoder of a block is trained."""
+    return f"{ENCODERS}/{block}"
+
+
+def encoder_of_slot(slot: str) -> str | None:
+    """The block whose encoder is trained in a slot; None for a slot of a model."""
+    folder, _, block = slot.rpartition("/")
+    return block if folder == str(ENCODERS) else None
+
+
 def fetched(dataset: str) -> Path:
     """Files of a data set that `thumbnets fetch` has fetched."""
     return RAW / dataset
 
 
 def training_inputs(slot: str) -> Path:
-    """What the training of a slot depends on: settings, a fingerprint of its code, files."""
-    return INPUTS / f"{slot}.json"
+    """What the training of a slot depends on: settings, a fingerprint of its code, files.
+
+    That of an encoder is one entry of the file of stage `pretrain`.
+    """
+    return stage_inputs("pretrain") if encoder_of_slot(slot) else INPUTS / f"{slot}.json"
 
 
 def stage_inputs(stage: str) -> Path:

@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,13 +18,14 @@ from thumbnets.evaluation.embedding import MAX_IMAGES, embedding
 from thumbnets.methods.base import build_method
 from thumbnets.methods.simclr import pretraining_images
 from thumbnets.methods.weights import load_weights, read_key, save_weights
+from thumbnets.store import project_store, training_files, training_inputs, training_key
 from thumbnets.training.checkpoint import Checkpoint
 from thumbnets.training.loop import fit
 from thumbnets.training.progress import Progress
 from thumbnets.training.settings import ModelSettings
 
 
-def check_probes(probes: list[ModelSettings], seeds: list[int]) -> None:
+def check_probes(probes: Iterable[ModelSettings], seeds: list[int]) -> None:
     """Refuse probes that could not be trained, before their encoders are trained.
 
     Args:
@@ -37,47 +42,68 @@ def check_probes(probes: list[ModelSettings], seeds: list[int]) -> None:
             probe.chosen(data.labels[~settings.validates(data.fold, seed)], seed)
 
 
-def pretrain(settings: ModelSettings, seeds: list[int], code: dict[str, Any]) -> None:
-    """Train the encoder of a block for each seed, unless it is there and up to date.
+def missing_seeds(block: str, seeds: Iterable[int]) -> list[int]:
+    """The seeds whose encoder of a block is not there, or is not up to date."""
+    key = _key(block, read_split(paths.TRAIN))
+    return [seed for seed in seeds if read_key(paths.encoder(block, seed)) != key]
 
-    The checkpoint of a finished training stays: if DVC removes the encoder (another run, another
-    commit), the next run that needs it gets it at once.
+
+def pretrain(settings: ModelSettings, seeds: list[int]) -> None:
+    """Train the encoder of a block for each seed, unless it is up to date or found by its inputs.
 
     Args:
         settings: The block.
         seeds: Seeds of the run, one training each.
-        code: Inputs of the training besides the images, from stage `code`.
     """
-    data = read_split(paths.TRAIN)
-    key = _key(code, data)
-    missing = [seed for seed in seeds if read_key(paths.encoder(settings.name, seed)) != key]
-    for seed in missing:
-        with runtime.gpu_memory(f"{settings.name}, seed {seed}"):
-            _train(settings, data, seed, key)
-    _show(settings, data, seeds[0])
+    store, slot = project_store(), paths.encoder_slot(settings.name)
+    for seed in missing_seeds(settings.name, seeds):
+        key, files = training_key(slot, seed), training_files(slot, seed)
+        work = partial(_train_timed, settings, seed, key, files)
+        store.finish(key, files, f"{settings.name}, seed {seed}", work)
+    _show(settings, read_split(paths.TRAIN), seeds[0])
 
 
-def _train(settings: ModelSettings, data: Split, seed: int, key: str) -> None:
+def _train_timed(
+    settings: ModelSettings, seed: int, key: str, files: Mapping[str, Path]
+) -> dict[str, Any]:
+    started = time.monotonic()
+    train_encoder(settings, seed, key, files)
+    return {"machine": runtime.machine(), "seconds": round(time.monotonic() - started, 3)}
+
+
+def train_encoder(settings: ModelSettings, seed: int, key: str, files: Mapping[str, Path]) -> None:
+    """Train an encoder and write its weights and learning curve.
+
+    Args:
+        settings: Its block.
+        seed: Seed of every generator.
+        key: Hash of all inputs of the training: a checkpoint of other inputs is not resumed.
+        files: Paths of `weights` and `history`.
+
+    Raises:
+        ValueError: The training images are missing, or the loss is no longer finite.
+    """
     runtime.prepare(threads=settings.train.threads, precision=settings.train.precision)
-    device = runtime.device()
-    images, validation = pretraining_images(data, settings, seed, device)
-    progress = Progress(f"{settings.name}, seed {seed}")
-    classifier, curve = fit(
-        build_method(settings, data.meta),
-        images,
-        validation,
-        seed=seed,
-        watcher=progress,
-        checkpoint=Checkpoint(
-            paths.checkpoint(f"{settings.name}-{seed}", "encoder"),
-            f"{key} {device.type}",
-            runtime.checkpoint_seconds(),
-        ),
+    data, device = read_split(paths.TRAIN), runtime.device()
+    name = f"{settings.name}, seed {seed}"
+    progress = Progress(name)
+    checkpoint = Checkpoint(
+        paths.checkpoint(key, "encoder"), f"{key} {device.type}", runtime.checkpoint_seconds()
     )
+    with runtime.gpu_memory(name):
+        images, validation = pretraining_images(data, settings, seed, device)
+        classifier, curve = fit(
+            build_method(settings, data.meta),
+            images,
+            validation,
+            seed=seed,
+            watcher=progress,
+            checkpoint=checkpoint,
+        )
     progress.close()
-    weights = paths.encoder(settings.name, seed)
-    write_csv(weights.with_suffix(".csv"), (row.as_row() for row in curve))
-    save_weights(weights, classifier, settings, key=key)
+    write_csv(files["history"], (row.as_row() for row in curve))
+    save_weights(files["weights"], classifier, settings, key=_key(settings.name, data))
+    checkpoint.remove()
 
 
 def _show(settings: ModelSettings, data: Split, seed: int) -> None:
@@ -98,7 +124,7 @@ def _show(settings: ModelSettings, data: Split, seed: int) -> None:
     write_arrays(path, key=np.array(key), **embedding(features, images, labels))
 
 
-def _key(code: dict[str, Any], data: Split) -> str:
-    """All that the trained bytes rest on, but for the seed: settings, code, images and folds."""
-    rests_on = json.dumps(code, sort_keys=True).encode()
+def _key(block: str, data: Split) -> str:
+    """What the bytes of an encoder rest on, except its seed: settings, code, images, folds."""
+    rests_on = json.dumps(training_inputs(paths.encoder_slot(block)), sort_keys=True).encode()
     return hashlib.sha256(rests_on + data.identity).hexdigest()

@@ -12,13 +12,14 @@ import hashlib
 import json
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from thumbnets import paths, runtime
-from thumbnets.artifacts import read_json, write_bytes, write_json
+from thumbnets.artifacts import read_json, sha256, write_bytes, write_json
 from thumbnets.claims import claim, holder
 from thumbnets.fingerprint import changed
 from thumbnets.messages import listed
@@ -30,10 +31,10 @@ class Key(str):
     """A hash of inputs.
 
     Attributes:
-        code: Those of the inputs that list code, as stage `code` wrote them.
+        modules: The code among the inputs, as stage `code` has read it: see `fingerprint`.
     """
 
-    code: tuple[Path, ...] = ()
+    modules: Mapping[str, str] = {}
 
 
 class Store:
@@ -138,6 +139,31 @@ class Store:
         write_json(self._ready(record), content, exact=True)
         return found
 
+    def finish(
+        self, key: str, files: Mapping[str, Path], title: str, work: Callable[[], Any]
+    ) -> None:
+        """Write the files of work that is found, or else done now; never by two at once.
+
+        Args:
+            key: Hash of all inputs of the work.
+            files: Place of each file, by a name.
+            title: How the work is named where it is found, or under way elsewhere.
+            work: Function that does it and writes the files; what it returns is for `about`.
+        """
+        told = None
+        while True:
+            with self.claim(key) as held_by:
+                if held_by is None:
+                    if self.take(key, files):
+                        print(f"{title}: trained before, found by its inputs", flush=True)
+                    else:
+                        self.put(key, files, work())
+                    return
+            if told != held_by:
+                told = held_by
+                print(f"{title}: under way in {held_by}, waiting", flush=True)
+            time.sleep(1)
+
     def about(self, key: str) -> dict[str, Any]:
         """How finished work was done: its machine and seconds; empty if that is not known."""
         records = self._records(key)
@@ -224,11 +250,28 @@ def project_store(device: str | None = None) -> Store:
 
 def training_files(slot: str, seed: int) -> dict[str, Path]:
     """Files that a training writes, by the names under which the store has them."""
+    if block := paths.encoder_of_slot(slot):
+        weights = paths.encoder(block, seed)
+        return {"weights": weights, "history": weights.with_suffix(".csv")}
     return {
         "weights": paths.weights(slot, seed),
         "validation": paths.validation_predictions(slot, seed),
         "history": paths.history(slot, seed),
     }
+
+
+def training_inputs(slot: str) -> dict[str, Any]:
+    """What the training of a slot depends on, as stage `code` has written it.
+
+    Raises:
+        ValueError: Stage `code` has not run, or not for this slot.
+    """
+    content, block = read_json(paths.training_inputs(slot)), paths.encoder_of_slot(slot)
+    if block is None:
+        return content
+    if block not in content["encoders"]:
+        raise ValueError(f"{block} is no encoder of the last run: run `dvc repro`.")
+    return content["encoders"][block]
 
 
 def training_key(slot: str, seed: int) -> Key:
@@ -237,14 +280,25 @@ def training_key(slot: str, seed: int) -> Key:
     Raises:
         ValueError: An input is missing: the stages before `train` have not run.
     """
-    files = [
-        paths.training_inputs(slot),
-        paths.encoder_of(slot, seed),
+    groups = paths.TRAIN / "group.npy"
+    of_images = [
         paths.TRAIN / "meta.json",  # has the checksum of images and labels
         paths.TRAIN / "fold.npy",
+        *[groups] * groups.is_file(),
     ]
-    groups = paths.TRAIN / "group.npy"
-    return key_of("train", str(seed), *files, *[groups] * groups.is_file())
+    if not paths.encoder_of_slot(slot):
+        inputs = [paths.training_inputs(slot), paths.encoder_of(slot, seed)]
+        return key_of("train", str(seed), *inputs, *of_images)
+    rests_on = training_inputs(slot)
+    key = key_of("pretrain", str(seed), json.dumps(rests_on, sort_keys=True), *of_images)
+    key.modules = rests_on["modules"]
+    return key
+
+
+def note_encoder(slot: str, seed: int, block: str | None) -> None:
+    """Note for a training which encoder it begins with: that of a block, or none."""
+    of_encoder = {block: sha256(paths.encoder(block, seed))} if block else {}
+    write_json(paths.encoder_of(slot, seed), of_encoder)
 
 
 def key_of(*parts: str | Path) -> Key:
@@ -253,15 +307,17 @@ def key_of(*parts: str | Path) -> Key:
     Raises:
         ValueError: A file is missing.
     """
-    digest = hashlib.sha256()
+    digest, modules = hashlib.sha256(), {}
     for part in parts:
         try:
             content = part.read_bytes() if isinstance(part, Path) else part.encode()
         except FileNotFoundError:
             raise ValueError(f"{part} is missing: run `dvc repro`.") from None
         digest.update(hashlib.sha256(content).digest())
+        if isinstance(part, Path) and part.is_relative_to(paths.INPUTS):
+            modules |= read_json(part).get("modules", {})
     key = Key(digest.hexdigest())
-    key.code = tuple(p for p in parts if isinstance(p, Path) and p.is_relative_to(paths.INPUTS))
+    key.modules = modules
     return key
 
 
@@ -271,12 +327,11 @@ def _check_code(key: str) -> None:
     Raises:
         ValueError: It was.
     """
-    for file in key.code if isinstance(key, Key) else ():
-        if names := changed(read_json(file).get("modules", {}), paths.SOURCE):
-            raise ValueError(
-                f"{listed(names, 3)}: changed since stage `code` ran, so what it does "
-                "would be kept as work of other code: run the same command again."
-            )
+    if isinstance(key, Key) and (names := changed(key.modules, paths.SOURCE)):
+        raise ValueError(
+            f"{listed(names, 3)}: changed since stage `code` ran, so what it does "
+            "would be kept as work of other code: run the same command again."
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -79,12 +79,21 @@ def backend(store, monkeypatch):
 def missing(training, monkeypatch, model_settings):
     """The trainings that DVC misses, to be changed."""
     missing = [training(seed=seed) for seed in range(4)]
-    params = SimpleNamespace(settings={"good": model_settings()}, run=["good"])
+    params = SimpleNamespace(settings={"good": model_settings()}, run=["good"], encoders=[])
     monkeypatch.setattr(commands, "load_params", lambda: params)
     for name in ("mend_locks", "check_watched", "check_feasible"):
         monkeypatch.setattr(commands, name, lambda _: None)
+    monkeypatch.setattr(commands, "missing_encoders", lambda *_: [])
     monkeypatch.setattr(commands, "missing_trainings", lambda *_, **__: list(missing))
     return missing
+
+
+@pytest.fixture
+def encoders(missing, training, monkeypatch):
+    """The encoders that are missing, to be changed."""
+    encoders = [training("encoders/good", seed=seed) for seed in range(2)]
+    monkeypatch.setattr(commands, "missing_encoders", lambda *_: list(encoders))
+    return encoders
 
 
 def run(*options: str) -> None:
@@ -115,6 +124,34 @@ def test_what_was_detached_is_picked_up_and_not_submitted_again(
     assert not backend.folder.exists()
     run("--on", "slurm")
     assert len(backend.submitted) == 2
+
+
+def test_encoders_are_trained_before_what_begins_with_them(backend, missing, encoders, monkeypatch):
+    def sleep(seconds):
+        backend.ends |= {job.id: "" for job in backend.submitted}
+
+    monkeypatch.setattr(following.time, "sleep", sleep)
+    asked = []
+    found = commands.missing_trainings
+    monkeypatch.setattr(
+        commands, "missing_trainings", lambda *_: asked.append([*backend.ends]) or found()
+    )
+    run("--on", "slurm", "--bundle", "2")
+    assert asked == [["0"]]
+    trainings = [job.trainings for job in backend.submitted]
+    assert trainings == [tuple(encoders), tuple(missing[:2]), tuple(missing[2:])]
+    assert read_jobs() == []
+
+
+def test_encoders_are_detached_first_and_end_no_other_job(backend, missing, encoders, capsys):
+    waiting, encoders[:] = [*encoders], []
+    run("--on", "slurm", "--bundle", "4", "--detach")
+    encoders[:] = waiting
+    capsys.readouterr()
+    run("--on", "slurm", "--bundle", "2", "--detach")
+    assert capsys.readouterr().out.startswith("1 jobs that train encoders; the same command subm")
+    assert [job.trainings for job in read_jobs()] == [tuple(missing), tuple(encoders)]
+    assert not backend.cancelled
 
 
 def test_the_last_line_of_a_training_is_not_that_of_another_seed():

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from thumbnets import paths
-from thumbnets.artifacts import write_json
+from thumbnets.artifacts import read_json, write_json
 from thumbnets.launch import plan
 from thumbnets.launch.plan import (
     bundled,
@@ -67,10 +68,20 @@ def test_a_failure_of_dvc_is_one_line(monkeypatch, params, fails, message):
         missing_trainings(params, Store(None))
 
 
-def test_encoders_are_not_trained_if_they_are_not_asked_for(monkeypatch, params):
-    commands = dvc(monkeypatch)
-    missing_trainings(params, Store(None), encoders=False)
+def test_encoders_are_not_trained_if_they_are_not_asked_for(tmp_path, monkeypatch, params):
+    monkeypatch.chdir(tmp_path)
+    params.settings["probe"] = SimpleNamespace(encoder="simclr")
+    params.block_of = {"cnn_c": "cnn_c", "probe": "probe"}.get
+    commands = dvc(monkeypatch, json.dumps({"train@cnn_c-1": [], "train@probe-1": []}))
+    for path in (
+        paths.TRAIN / "meta.json",
+        paths.TRAIN / "fold.npy",
+        Path("build/inputs/cnn_c.json"),
+    ):
+        write_json(path, {})
+    [found] = missing_trainings(params, Store(None), encoders=False)
     assert commands[0] == [sys.executable, "-m", "dvc", "repro", "preprocess"]
+    assert found.slot == "cnn_c" and read_json(paths.encoder_of("cnn_c", 1)) == {}
 
 
 def test_seconds_of_the_last_training_of_a_block_tell_those_of_the_next(tmp_path, training):

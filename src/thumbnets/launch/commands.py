@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ from thumbnets.doctor.commands import mend_locks
 from thumbnets.feasible import check_feasible
 from thumbnets.launch.base import BACKENDS, Backend, Bundle, Job, Request, Training, create_backend
 from thumbnets.launch.following import epoch_lines, follow
-from thumbnets.launch.plan import bundled, device_hours, missing_trainings, note_seconds
+from thumbnets.launch.plan import (
+    bundled,
+    device_hours,
+    missing_encoders,
+    missing_trainings,
+    note_seconds,
+)
 from thumbnets.launch.records import forget_jobs, keep_jobs, read_jobs
 from thumbnets.params import Params, load_params
 from thumbnets.registry import unknown
@@ -96,21 +103,66 @@ def train(arguments: argparse.Namespace) -> None:
     backend.check()
     check_watched(params)
     check_feasible(params)
+    start = partial(_finish, backend, store, bundle, device, detach=arguments.detach)
+    encoders = missing_encoders(params, store)
+    submitted = start(encoders, ends_others=False) if encoders else 0
+    if submitted and arguments.detach:
+        print(
+            f"{submitted} jobs that train encoders; the same command submits what begins with "
+            "them, once they are finished"
+        )
+        return
     trainings = missing_trainings(params, store)
-    alive = _alive(backend, known)  # before the store is read: a job may end meanwhile
+    submitted = start(trainings, ends_others=True)
+    if arguments.detach:
+        print(
+            f"{submitted} jobs; `thumbnets jobs` shows them, the same command without --detach "
+            "waits for them"
+        )
+        return
+    _tell_machines([*encoders, *trainings], store)
+    if all(job.backend != name for job in read_jobs()):
+        shutil.rmtree(backend.folder, ignore_errors=True)
+    _remove_logs_of_killed_runs()
+
+
+def _finish(
+    backend: Backend,
+    store: Store,
+    bundle: int | None,
+    device: str | None,
+    trainings: Sequence[Training],
+    *,
+    detach: bool,
+    ends_others: bool,
+) -> int:
+    """Train what the store does not have, in jobs that earlier commands submitted or in new ones.
+
+    Args:
+        backend: Back end of the jobs.
+        store: Store that gets the trainings.
+        bundle: Trainings per job; None: as many as take minutes.
+        device: Device type of the jobs; None: that of this machine.
+        trainings: The trainings.
+        detach: Whether to return without waiting.
+        ends_others: Whether jobs of other trainings are no longer wanted.
+
+    Returns:
+        Number of jobs.
+
+    Raises:
+        ValueError: Some trainings failed.
+    """
+    alive = _alive(backend, read_jobs())  # before the store is read: a job may end meanwhile
     missing = [one for one in trainings if not store.has(one.key)]
-    picked = _picked_up(backend, alive, missing)
+    picked = _picked_up(backend, alive, missing, ends_others)
     under_way = {one.key for job in picked for one in job.trainings}
     rest = [one for one in missing if one.key not in under_way]
     elsewhere = [one for one in rest if store.holder(one.key)]
     rest = [one for one in rest if one not in elsewhere]
     jobs = picked + _submit(backend, bundled(rest, backend.jobs, bundle), device)
-    if arguments.detach:
-        print(
-            f"{len(jobs)} jobs; `thumbnets jobs` shows them, the same command without --detach "
-            "waits for them"
-        )
-        return
+    if detach:
+        return len(jobs)
     try:
         failed, lost = follow(backend, jobs, store, elsewhere)
         while lost:  # another process was running these, and has ended without finishing them
@@ -123,13 +175,10 @@ def train(arguments: argparse.Namespace) -> None:
         print(going_on if backend.detaches else stopped, file=sys.stderr)
         raise
     note_seconds(trainings, store)
-    _tell_machines(trainings, store)
     if failed:
         raise ValueError(f"{len(failed)} of {len(missing)} failed: {'; '.join(failed)}")
     forget_jobs(jobs)
-    if all(job.backend != name for job in read_jobs()):
-        shutil.rmtree(backend.folder, ignore_errors=True)
-    _remove_logs_of_killed_runs()
+    return len(jobs)
 
 
 def _remove_logs_of_killed_runs() -> None:
@@ -184,7 +233,8 @@ def check_launch_options(arguments: argparse.Namespace) -> None:
 def _request(name: str, arguments: argparse.Namespace, params: Params) -> Request:
     if arguments.minutes and name != "slurm":
         raise ValueError(f"--minutes: jobs of --on {name} have no time limit.")
-    threads = max(params.settings[model].train.threads for model in params.run)
+    trained = [*params.run, *params.encoders]
+    threads = max(params.settings[name].train.threads for name in trained)
     device = launched_device(name, arguments)
     return Request(
         jobs=arguments.jobs,
@@ -247,13 +297,16 @@ def _alive(backend: Backend, known: Sequence[Job]) -> list[Job]:
     return [job for job, phase in zip(mine, phases, strict=True) if phase != "ended"]
 
 
-def _picked_up(backend: Backend, alive: Sequence[Job], missing: Sequence[Training]) -> list[Job]:
-    """The jobs that train something missing, with only that; other jobs, now stale, are ended."""
+def _picked_up(
+    backend: Backend, alive: Sequence[Job], missing: Sequence[Training], ends_others: bool
+) -> list[Job]:
+    """The jobs that train something missing, with only that; others, if now stale, are ended."""
     keys = {one.key for one in missing}
     wanted = [tuple(one for one in job.trainings if one.key in keys) for job in alive]
-    others = [job for job, trainings in zip(alive, wanted, strict=True) if not trainings]
-    backend.cancel(others)
-    forget_jobs(others)
+    if ends_others:
+        others = [job for job, trainings in zip(alive, wanted, strict=True) if not trainings]
+        backend.cancel(others)
+        forget_jobs(others)
     return [
         replace(job, trainings=trainings)
         for job, trainings in zip(alive, wanted, strict=True)
@@ -265,8 +318,8 @@ def _tell_plan(
     params: Params, store: Store, backend: Backend, request: Request, bundle: int | None
 ) -> None:
     """Say what would be trained."""
-    encoders = any(params.settings[name].encoder for name in params.run)
-    trainings = missing_trainings(params, store, encoders=not encoders)
+    encoders = missing_encoders(params, store)
+    trainings = [*encoders, *missing_trainings(params, store, encoders=not encoders)]
     left = []
     for one in trainings:
         holder = None if store.has(one.key) else store.holder(one.key)
@@ -279,7 +332,7 @@ def _tell_plan(
     hours, unknown = device_hours(left, request.threads if on_cores else request.gpus or 1)
     unit = "core hours" if on_cores else "GPU hours"
     time = f"about {hours:.2f} {unit}" + (f" and {unknown} of unknown length" if unknown else "")
-    after = ", without those that start from an encoder" if encoders else ""
+    after = ", without those that begin with an encoder that is not there yet" * bool(encoders)
     print(f"{len(left)} of {len(trainings)} trainings to do in {len(jobs)} jobs, {time}{after}")
 
 

@@ -7,13 +7,45 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from thumbnets import paths
 from thumbnets.artifacts import write_json
 from thumbnets.launch.base import Bundle, Training
 from thumbnets.params import Params
 from thumbnets.processes import environment, run_to_end
-from thumbnets.store import Store, training_key
+from thumbnets.store import Store, note_encoder, training_key
 
+_DVC = [sys.executable, "-m", "dvc"]
 _JOB_SECONDS = 180  # a job takes minutes, so that a cluster's overhead per job is small
+
+
+def missing_encoders(params: Params, store: Store) -> list[Training]:
+    """What stage `pretrain` would have to train or take; brings images up to date.
+
+    Args:
+        params: Params of the run.
+        store: Store that knows how long trainings took; it may have some of them.
+
+    Raises:
+        ValueError: DVC failed; it has printed why. Or a probe could not be trained.
+    """
+    if not params.encoders:
+        return []
+    _repro("preprocess")
+    from thumbnets.pretraining import check_probes, missing_seeds  # imports torch: takes seconds
+
+    check_probes(filter(lambda block: block.encoder, params.slot_settings.values()), params.seeds)
+    found = []
+    for name in params.encoders:
+        slot, epochs = paths.encoder_slot(name), params.settings[name].train.epochs
+        for seed in missing_seeds(name, params.seeds):
+            training = Training(slot, seed, training_key(slot, seed), name, epochs)
+            found.append(with_seconds(training, store))
+    return found
+
+
+def _repro(stage: str) -> None:
+    if run_to_end([*_DVC, "repro", stage], env=environment()):
+        raise ValueError("Images or encoders could not be prepared: see above.")
 
 
 def missing_trainings(params: Params, store: Store, *, encoders: bool = True) -> list[Training]:
@@ -31,10 +63,8 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
     Raises:
         ValueError: DVC failed; it has printed why.
     """
-    dvc = [sys.executable, "-m", "dvc"]
-    if run_to_end([*dvc, "repro", "pretrain" if encoders else "preprocess"], env=environment()):
-        raise ValueError("Images or encoders could not be prepared: see above.")
-    status = [*dvc, "status", "--json", "train", "train-headline"]
+    _repro("pretrain" if encoders else "preprocess")
+    status = [*_DVC, "status", "--json", "train", "train-headline"]
     done = subprocess.run(status, stdout=subprocess.PIPE, text=True, env=environment())
     if done.returncode:
         raise ValueError("`dvc status` failed: see above.")
@@ -42,8 +72,10 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
     for name in json.loads(done.stdout):
         slot, seed = name.split("@")[1].rsplit("-", 1)
         settings = params.settings[params.block_of(slot)]
-        if settings.encoder and not encoders:
-            continue
+        if not encoders:
+            if settings.encoder:
+                continue
+            note_encoder(slot, int(seed), None)  # as stage `pretrain` will
         key, epochs = training_key(slot, int(seed)), settings.train.epochs
         epochs *= 1 + settings.train.refit
         training = Training(slot, int(seed), key, params.block_of(slot), epochs)

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from thumbnets import paths, runtime
-from thumbnets.artifacts import read_json
 from thumbnets.launch import node
 from thumbnets.launch.base import Bundle, Job, Request, State, Training
 from thumbnets.launch.parcel import put_parcel
 from thumbnets.launch.queued import Queued
 from thumbnets.launch.worker import OUT_OF_MEMORY
 from thumbnets.messages import shorten
-from thumbnets.store import project_store, training_files
+from thumbnets.store import project_store, training_files, training_inputs
 from thumbnets.training.imagenet import IMAGENET, file_of
 from thumbnets.training.settings import ModelSettings
 
@@ -250,9 +249,9 @@ def archive(trainings: Iterable[Training]) -> bytes:
     files = dict.fromkeys(file for place in (*_CODE, paths.TRAIN) for file in _files(place))
     for one in trainings:
         files[paths.training_inputs(one.slot)] = None
-        files[paths.encoder_of(one.slot, one.seed)] = None
-        content = read_json(paths.training_inputs(one.slot))["settings"]
-        settings = ModelSettings.model_validate(content)
+        if not paths.encoder_of_slot(one.slot):
+            files[paths.encoder_of(one.slot, one.seed)] = None
+        settings = ModelSettings.model_validate(training_inputs(one.slot)["settings"])
         files.update(dict.fromkeys(path for path, _ in settings.files.values()))
         if settings.train.weights == IMAGENET:
             files[file_of(settings.arch)] = None

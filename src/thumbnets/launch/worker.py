@@ -10,18 +10,16 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from thumbnets import paths, runtime
-from thumbnets.artifacts import read_json
+from thumbnets import inputs, paths, runtime
 from thumbnets.fingerprint import forget
-from thumbnets.inputs import training_inputs
 from thumbnets.params import load_params
 from thumbnets.stage import one_line, run_stage
-from thumbnets.store import Store, project_store, training_files, training_key
+from thumbnets.store import Store, project_store, training_files, training_inputs, training_key
 from thumbnets.training.settings import ModelSettings
 
 UNDER_WAY = "under way in"  # `following.failures` looks for it in the log
@@ -86,7 +84,7 @@ def train_ahead(slot: str, seed: int, key: str, store: Store) -> None:
         ValueError: Code, params or data do not match the key, or the training failed.
     """
     check_unchanged(slot, seed, key)
-    settings = ModelSettings.model_validate(read_json(paths.training_inputs(slot))["settings"])
+    settings = ModelSettings.model_validate(training_inputs(slot)["settings"])
     title = f"{settings.name}, seed {seed}"
     if store.has(key):
         print(f"{title}: trained before, found by its inputs", flush=True)
@@ -95,15 +93,23 @@ def train_ahead(slot: str, seed: int, key: str, store: Store) -> None:
         if holder:
             print(f"{title}: {UNDER_WAY} {holder}", flush=True)
             return
-        from thumbnets.trainings import train_model  # not before: importing torch takes seconds
-
+        train = _training(slot)
         with TemporaryDirectory() as folder:
             files = {k: Path(folder, path.name) for k, path in training_files(slot, seed).items()}
             started = time.monotonic()
-            train_model(settings, seed, key, files)
+            train(settings, seed, key, files)
             seconds = time.monotonic() - started
             check_unchanged(slot, seed, key)  # a module may be imported late
             store.put(key, files, {"machine": runtime.machine(), "seconds": round(seconds, 3)})
+
+
+def _training(slot: str) -> Callable[..., None]:
+    """The function that trains what belongs into a slot."""
+    if paths.encoder_of_slot(slot):  # imported here, since importing torch takes seconds
+        from thumbnets.pretraining import train_encoder as train
+    else:
+        from thumbnets.trainings import train_model as train
+    return train
 
 
 def check_unchanged(slot: str, seed: int, key: str) -> None:
@@ -114,11 +120,11 @@ def check_unchanged(slot: str, seed: int, key: str) -> None:
     """
     forget()
     params = load_params()
-    there = slot in [*params.pool, paths.HEADLINE]
+    encoders = [paths.encoder_slot(name) for name in params.encoders]
+    block = paths.encoder_of_slot(slot) or params.block_of(slot)
     if (
-        not there
-        or _as_read(training_inputs(params, params.block_of(slot)))
-        != read_json(paths.training_inputs(slot))
+        slot not in [*params.pool, paths.HEADLINE, *encoders]
+        or _as_read(inputs.training_inputs(params, block)) != training_inputs(slot)
         or _key_now(slot, seed) != key
     ):
         raise ValueError(

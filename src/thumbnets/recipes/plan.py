@@ -3,10 +3,11 @@
 import contextlib
 from dataclasses import dataclass
 
+from thumbnets.params import Params
 from thumbnets.recipes.recipe import RecipeFile
 from thumbnets.recipes.run import prepared, workspace_of
 from thumbnets.recipes.workspace import committed, workspace
-from thumbnets.store import project_store, training_key
+from thumbnets.store import Store, note_encoder, project_store, training_key
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,11 @@ def planned(file: RecipeFile, seeds: list[int] | None, device: str | None = None
     content, params = prepared(file, seeds)
     with workspace(workspace_of(file), committed(file.root), file.root) as place:
         place.write_params(content)
-        # Without encoders, stage `pretrain` only says that there are none.
-        place.run("dvc", "repro", "--quiet", "preprocess" if params.encoders else "pretrain")
+        place.run("dvc", "repro", "--quiet", "preprocess")
         with contextlib.chdir(place.folder):
             store = project_store(device)
             trainings = [
-                Planned(
-                    name,
-                    seed,
-                    None
-                    if params.settings[name].encoder
-                    else store.has(training_key(params.slots[name], seed)),
-                )
+                Planned(name, seed, _is_cached(params, name, seed, store))
                 for name in params.run
                 for seed in params.seeds
             ]
@@ -77,3 +71,11 @@ def planned(file: RecipeFile, seeds: list[int] | None, device: str | None = None
     hours = file.recipe.core_hours
     of_these = len(params.seeds) / len(file.recipe.seeds)
     return Plan(trainings, None if hours is None else hours * share * of_these)
+
+
+def _is_cached(params: Params, name: str, seed: int, store: Store) -> bool | None:
+    if params.settings[name].encoder:
+        return None
+    slot = params.slots[name]
+    note_encoder(slot, seed, None)  # as stage `pretrain` will
+    return store.has(training_key(slot, seed))
