@@ -94,11 +94,13 @@ def describe(arguments: argparse.Namespace) -> None:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))
     meta = _meta_of(arguments.dataset or params.data.name)
-    block = params.settings.get(name)
+    block, device = params.settings.get(name), "meta"  # where nothing is computed
     if not (block and block.train.patches):  # the network may see single patches
         arch, options = (block.arch, block.options) if block else (name, {})
-        check_network(arch, options, meta.channels, meta.image_size, len(meta.classes))
-    with torch.device("meta"):  # nothing is computed
+        shape = (meta.channels, meta.image_size, len(meta.classes))
+        if not check_network(arch, options, *shape):  # it looks at values
+            device = "cpu"
+    with torch.device(device):
         network = build_method(block, meta).network() if block else create_model(name, **meta.shape)
     found = describe(network, (meta.channels, meta.image_size, meta.image_size))
     if arguments.json:

@@ -222,7 +222,7 @@ def _described(value: Any) -> str:
 
 def check_network(
     arch: str, options: Mapping[str, Any], in_channels: int, image_size: int, num_classes: int
-) -> None:
+) -> bool:
     """Refuse a network that does not give a logit for each class of each image.
 
     Args:
@@ -231,6 +231,9 @@ def check_network(
         in_channels: Channels of the images.
         image_size: Height and width of the images in pixels.
         num_classes: Number of classes.
+
+    Returns:
+        Whether it was tried: a network that looks at values can't be, on the meta device.
 
     Raises:
         ValueError: It does not, or can't be built for such images.
@@ -261,7 +264,7 @@ def check_network(
                 "its weights could be saved, but not loaded. Use another network, or compute with "
                 "numpy or math there."
             ) from None
-        return
+        return False
     except Exception as error:
         _tell_mistake(arch, error)
         raise
@@ -270,6 +273,7 @@ def check_network(
         raise ValueError(
             f"{arch} must return a logit per class, [2, {num_classes}] for 2 images, got {found}."
         )
+    return True
 
 
 def _needs_values(error: RuntimeError) -> bool:

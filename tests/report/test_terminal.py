@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from torch import nn
 
 from thumbnets import cli, compare_command, paths
 from thumbnets.artifacts import read_arrays
@@ -222,6 +223,16 @@ def test_describe_counts_all_members_of_an_ensemble(describe):
     assert five["parameters"] == 5 * alone["parameters"] == 5 * 7_496 and not five["not_counted"]
     macs = [of["total"]["multiply_accumulates"] for of in (alone, five)]
     assert macs[1] == 5 * macs[0]
+
+
+def test_describe_computes_where_a_network_looks_at_values(describe, monkeypatch):
+    class Looks(nn.Linear):
+        def forward(self, images):
+            return super().forward(images.flatten(1)) * (1 if images.sum() > 0 else 2)
+
+    for module in ("models", "models.patches"):
+        monkeypatch.setattr(f"thumbnets.{module}.create_model", lambda *_, **__: Looks(784, 10))
+    assert json.loads(describe("sprint_cnn", "--json"))["parameters"] == 7_850
 
 
 def test_describe_takes_blocks_networks_and_data_sets(describe):
