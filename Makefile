@@ -41,8 +41,8 @@ repro: install ## run the pipeline: whatever is out of date, and nothing else (J
 	thumbnets train $(addprefix --jobs ,$(JOBS))
 	dvc repro
 
-# Tests that run DVC take as long as all others: in parallel both need half the time.
-RUNS := tests/test_pipeline.py tests/faults/test_kills.py tests/recipes tests/launch tests/test_merging.py
+# Most tests that run DVC; they take as long as all others: in parallel both need half the time.
+RUNS := tests/test_pipeline.py tests/faults/test_kills.py tests/recipes tests/launch
 
 # ALL=1: also the slow tests.
 ALL ?=

@@ -50,6 +50,9 @@ def test_another_setting_or_a_damaged_record_is_built_again(params, monkeypatch)
     write_json(record, {"format": 0})
     check_feasible(params)
     content = read_yaml(Path("params.yaml"))
+    content["models"]["mlp4"]["lr"] = content["train"]["weight_decay"] = 0.01  # need no trial
+    check_feasible(check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml"))
+    assert len(built) == 3
     content["train"]["batch_size"] = 64
     check_feasible(check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml"))
     assert len(built) == 4

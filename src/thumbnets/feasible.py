@@ -21,6 +21,8 @@ from thumbnets.training.settings import ModelSettings
 from thumbnets.trial import Extent, measure
 
 _GIB = 2**30
+# Keys of `train` that only scale a step: a new value, as most experiments have, needs no trial.
+_UNTRIED = ("lr", "weight_decay")
 # Of images of the user's own, before they are read.
 _GUESSED = {"in_channels": 3, "num_classes": 2, "guessed": True}
 
@@ -43,7 +45,7 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
         _check_imports(name, rests_on.get("modules", ()))
         if settings.encoder:  # its network is that of the encoder, which is checked
             continue
-        key = key_of("feasible", json.dumps([shape, rests_on], sort_keys=True))
+        key = key_of("feasible", json.dumps([shape, _tried(rests_on)], sort_keys=True))
         find = partial(_measured, settings, shape)
         extent = Extent(**store.remember("feasible", key, find))
         needed, memory = extent.bytes(settings), runtime.host_memory()
@@ -55,6 +57,13 @@ def check_feasible(params: Params, inputs: Mapping[str, Mapping[str, Any]] | Non
                 "choose a smaller network or batch, or set $THUMBNETS_MEMORY to the GiB of memory "
                 "of the machine that trains."
             )
+
+
+def _tried(rests_on: Mapping[str, Any]) -> dict[str, Any]:
+    """What the trial of a block rests on: what its training does, except `_UNTRIED`."""
+    settings = rests_on["settings"]
+    train = {key: value for key, value in settings["train"].items() if key not in _UNTRIED}
+    return {**rests_on, "settings": {**settings, "train": train}}
 
 
 def _check_imports(name: str, modules: Iterable[str]) -> None:
