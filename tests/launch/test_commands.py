@@ -11,6 +11,7 @@ import pytest
 from thumbnets import paths
 from thumbnets.launch import commands, following
 from thumbnets.launch.base import Job, State
+from thumbnets.launch.options import PROFILE, add_launch_options
 from thumbnets.launch.records import read_jobs
 from thumbnets.recipes.commands import recipe
 from thumbnets.store import Store
@@ -338,7 +339,7 @@ def test_options_are_those_of_the_profile_and_of_the_command(store, missing, mon
 
     monkeypatch.setattr(commands, "create_backend", create)
     profile = '[slurm]\npartition = "cpu"\nmodules = ["python"]\n[ray]\naddress = "x"\n'
-    commands.PROFILE.write_text(profile)
+    PROFILE.write_text(profile)
     with pytest.raises(ValueError, match="enough"):
         run("--on", "slurm", "--option", "partition=gpu", "--option", "gres=a=b", "--gpus", "0.5")
     ((name, request),) = asked
@@ -377,7 +378,7 @@ def test_wrong_numbers_are_told(backend, missing, options, message):
     ],
 )
 def test_a_wrong_profile_is_one_line(backend, missing, text, message):
-    commands.PROFILE.write_text(text)
+    PROFILE.write_text(text)
     with pytest.raises(ValueError, match=message):
         run("--on", "slurm")
 
@@ -398,7 +399,7 @@ def test_a_recipe_passes_them_on_and_is_judged_by_its_own_params(monkeypatch, ca
     monkeypatch.setattr("thumbnets.recipes.commands._judged", lambda file, params: f"by {params}")
     monkeypatch.setattr("thumbnets.recipes.run.run_recipe", run_recipe)
     parser = argparse.ArgumentParser()
-    commands.add_launch_options(parser)
+    add_launch_options(parser)
     options = ["--on", "slurm", "--minutes", "5", "--option", "qos=low", "--jobs", "3"]
     arguments = parser.parse_args(options)
     file = SimpleNamespace(page="x")

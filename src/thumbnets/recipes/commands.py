@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thumbnets import paths
-from thumbnets.launch.commands import (
+from thumbnets.launch.options import (
     add_launch_options,
     check_launch_options,
     launch_options,

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from thumbnets import paths, runtime
 from thumbnets.doctor.commands import mend_locks
 from thumbnets.git import commit_of, git
-from thumbnets.launch.commands import PROFILE
+from thumbnets.launch.options import PROFILE
 from thumbnets.messages import listed
 from thumbnets.processes import environment, run_to_end
 
