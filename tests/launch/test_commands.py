@@ -326,8 +326,20 @@ def test_states_of_gpus_are_named_to_a_machine_without(backend, missing, store, 
     run("--on", "slurm", "--bundle", "4", "--gpus", "1")
     assert capsys.readouterr().out.splitlines()[-1] == (
         "These were trained on cuda, but `dvc repro` accepts only cpu: set "
-        "THUMBNETS_ACCEPT=cuda for it."
+        "THUMBNETS_ACCEPT=cuda, for both commands."
     )
+
+
+def test_encoders_that_would_not_be_taken_are_not_trained(backend, encoders, store, monkeypatch):
+    params = commands.load_params()
+    params.encoders = ["good"]
+    store.device, store.devices = "cuda", ("cuda",)
+    with pytest.raises(ValueError, match="^Encoders would be trained on cuda, but `dvc repro` acc"):
+        run("--on", "slurm", "--gpus", "1")
+    assert not backend.submitted
+    monkeypatch.setenv("THUMBNETS_ACCEPT", "cuda")
+    run("--on", "slurm", "--gpus", "1", "--bundle", "2", "--detach")
+    assert [job.trainings for job in backend.submitted] == [tuple(encoders)]
 
 
 def test_options_are_those_of_the_profile_and_of_the_command(store, missing, monkeypatch):

@@ -59,6 +59,8 @@ def train(arguments: argparse.Namespace) -> None:
     check_watched(params)
     check_feasible(params)
     submission, detach = Submission(backend, store, bundle, device), arguments.detach
+    if params.encoders and (sentence := _not_accepted(store)):
+        raise ValueError(f"Encoders would be trained on {store.device}, but {sentence}")
     encoders = missing_encoders(params, store)
     submitted = submission.finish(encoders, detach=detach, ends_others=False) if encoders else 0
     if submitted and detach:
@@ -137,12 +139,18 @@ def _tell_machines(trainings: Sequence[Training], store: Store) -> None:
     if len(found) > 1:
         each = "; ".join(f"{count} on {name}" for name, count in sorted(found.items()))
         print(f"Trained on machines of {len(found)} kinds, whose bytes may differ: {each}")
+    if trainings and (sentence := _not_accepted(store)):
+        print(f"These were trained on {store.device}, but {sentence}")
+
+
+def _not_accepted(store: Store) -> str | None:
+    """A sentence if `dvc repro` here would not take what the store has."""
     here = runtime.accepted_device()
-    if trainings and store.device not in (here, runtime.device_type()):
-        print(
-            f"These were trained on {store.device}, but `dvc repro` accepts only {here}: set "
-            f"THUMBNETS_ACCEPT={store.device} for it."
-        )
+    if store.device in (here, runtime.device_type()):
+        return None
+    return (
+        f"`dvc repro` accepts only {here}: set THUMBNETS_ACCEPT={store.device}, for both commands."
+    )
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
