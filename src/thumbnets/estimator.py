@@ -4,6 +4,7 @@ import contextlib
 import copy
 import hashlib
 import math
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -53,6 +54,7 @@ DEFAULTS: Mapping[str, Any] = {
     "threads": 1,
 }
 
+_COMPILER = "torch._dynamo"
 _ONE_AT_A_TIME = threading.Lock()  # trainings in threads would share torch's generators
 
 
@@ -239,9 +241,10 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
 @contextlib.contextmanager
 def _torch_restored() -> Iterator[None]:
-    """Restore torch's threads, generators and determinism checks to those of the caller."""
+    """Restore torch's threads, generators, determinism checks and compiler for the caller."""
     import torch  # not before: it takes seconds
 
+    compiles = _COMPILER in sys.modules
     deterministic = torch.utils.deterministic
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     fills = deterministic.fill_uninitialized_memory
@@ -252,6 +255,9 @@ def _torch_restored() -> Iterator[None]:
             torch.set_num_threads(threads)
             torch.set_deterministic_debug_mode(mode)
             deterministic.fill_uninitialized_memory = fills
+            # The placeholder of `runtime.prepare` has no spec. Tracing a network would fail by it.
+            if not compiles and getattr(sys.modules.get(_COMPILER), "__spec__", True) is None:
+                del sys.modules[_COMPILER], torch._dynamo
 
 
 def _plain(value: Any) -> Any:
