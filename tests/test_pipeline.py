@@ -350,8 +350,6 @@ def test_an_empty_cache_ends_with_the_same_bytes(project: Project, tmp_path: Pat
             "batch_sise: 128",
             "Unknown key 'train.batch_sise'. Did you mean 'batch_size'",
         ),
-        ("  lr: 0.1\n", "  lr: -1\n", "train.lr must be greater than 0, got -1"),
-        ("model: mlp4", "model: mlp44", "Did you mean 'mlp4'"),
         ("name: digits", "name: digitz", "Did you mean digits"),
     ],
 )
