@@ -18,7 +18,7 @@ def main() -> None:
     seeds, encoders, begins = inputs["params"]["seeds"], inputs["encoders"], inputs["begins"]
     if encoders:
         # Not before: importing torch takes seconds.
-        from thumbnets.pretraining import check_probes, pretrain
+        from thumbnets.encoders import check_probes, pretrain
 
         check_probes([ModelSettings.model_validate(probe) for probe in inputs["probes"]], seeds)
         for block, rests_on in encoders.items():

@@ -16,6 +16,7 @@ from thumbnets.yaml_files import read_yaml
 def params(root, copied, monkeypatch) -> Params:
     """Params of one network, in a project with a cache."""
     monkeypatch.chdir(copied)
+    forget()  # code of other folders
     (copied / ".dvc").mkdir()
     content = read_yaml(Path("params.yaml"))
     return check_params({**content, "pool": ["mlp4"], "model": "mlp4"}, "params.yaml")

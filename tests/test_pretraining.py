@@ -9,9 +9,10 @@ import pytest
 from sklearn.datasets import load_digits
 
 from stages.pretrain import main
-from thumbnets import paths, pretraining
+from thumbnets import encoders, paths, pretraining
 from thumbnets.artifacts import read_arrays, read_csv, read_json, sha256, write_json
 from thumbnets.data.arrays import Meta, Split, write_split
+from thumbnets.fingerprint import forget
 from thumbnets.inputs import stage_inputs, training_inputs
 from thumbnets.launch import plan, worker
 from thumbnets.launch.plan import missing_encoders
@@ -28,13 +29,13 @@ class Stage:
         self.params = params
         self.code = {"torch": "1"}  # releases, since what modules say is compared with the files
         self.own_code = {"embedding": "1"}
-        train = pretraining.train_encoder
+        train = encoders.train_encoder
 
         def noted(settings, seed, *to):
             self.trained.append(f"{settings.name} {seed}")
             train(settings, seed, *to)
 
-        monkeypatch.setattr(pretraining, "train_encoder", noted)
+        monkeypatch.setattr(encoders, "train_encoder", noted)
         # It prepares torch for a process of its own, and this one has other tests to run.
         monkeypatch.setattr(pretraining.runtime, "prepare", lambda **_: None)
 
@@ -43,11 +44,11 @@ class Stage:
         assert old in text
         self.params.write_text(text.replace(old, new, 1))
 
-    def run(self, *encoders: str) -> list[str]:
+    def run(self, *names: str) -> list[str]:
         """Run it for a run that needs these encoders; returns what it trained."""
         params = load_params(self.params)
         inputs = stage_inputs(params, "pretrain") | {"libraries": self.own_code}
-        assert [*inputs["encoders"]] == [*encoders]
+        assert [*inputs["encoders"]] == [*names]
         for rests_on in inputs["encoders"].values():
             rests_on["libraries"] = self.code
         write_json(paths.stage_inputs("pretrain"), inputs, exact=True)
@@ -133,6 +134,33 @@ def test_other_code_or_images_train_it_anew(stage):
     assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
     paths.encoder("simclr_mnist", 0).write_bytes(b"damaged")
     assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+
+
+def test_other_code_that_trains_it_trains_it_anew_and_is_not_found_by_the_former(stage, copied):
+    (copied / ".dvc").mkdir()
+    stage.run("simclr_mnist")
+    file = copied / "src/thumbnets/pretraining.py"
+    text = file.read_text()
+    file.write_text(text.replace("seed=seed,", "seed=seed + 1,"))
+    forget()
+    assert stage.run("simclr_mnist") == ["simclr_mnist 0"]
+    file.write_text(text)
+    forget()
+    assert stage.run("simclr_mnist") == []  # found
+    forget()
+
+
+def test_files_that_are_missing_or_damaged_are_written_again(stage, copied):
+    (copied / ".dvc").mkdir()
+    stage.run("simclr_mnist")
+    before = {path: path.read_bytes() for path in (paths.ENCODERS / "simclr_mnist").iterdir()}
+    assert len(before) == 3
+    for path in before:
+        path.unlink()
+        assert stage.run("simclr_mnist") == []
+        path.write_bytes(b"damaged")
+        assert stage.run("simclr_mnist") == []
+        assert {path: path.read_bytes() for path in before} == before
 
 
 def test_other_code_of_the_stage_draws_the_map_anew_and_keeps_the_encoder(stage, monkeypatch):

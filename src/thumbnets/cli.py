@@ -86,7 +86,7 @@ def describe(arguments: argparse.Namespace) -> None:
     from thumbnets.methods.base import build_method
     from thumbnets.models import create_model
     from thumbnets.report.terminal import field_table, layer_table
-    from thumbnets.trial import check_network
+    from thumbnets.trial import check_block, check_network
 
     params, name = load_params(), arguments.model
     # Names of a library's networks are left to the registry, which knows the nearest ones.
@@ -94,13 +94,9 @@ def describe(arguments: argparse.Namespace) -> None:
         known = dict.fromkeys([*params.models, *NETWORKS.entries])
         raise ValueError(unknown("model or network", name, known))
     meta = _meta_of(arguments.dataset or params.data.name)
-    block, device = params.settings.get(name), "meta"  # where nothing is computed
-    if not (block and block.train.patches):  # the network may see single patches
-        arch, options = (block.arch, block.options) if block else (name, {})
-        shape = (meta.channels, meta.image_size, len(meta.classes))
-        if not check_network(arch, options, *shape):  # it looks at values
-            device = "cpu"
-    with torch.device(device):
+    block, shape = params.settings.get(name), (meta.channels, meta.image_size, len(meta.classes))
+    tried = check_block(block, *shape) if block else check_network(name, {}, *shape)
+    with torch.device("meta" if tried else "cpu"):  # on meta nothing is computed
         network = build_method(block, meta).network() if block else create_model(name, **meta.shape)
     found = describe(network, (meta.channels, meta.image_size, meta.image_size))
     if arguments.json:

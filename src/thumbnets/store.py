@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from thumbnets import paths, runtime
@@ -25,6 +26,7 @@ from thumbnets.fingerprint import changed
 from thumbnets.messages import listed
 
 _FORMAT = 1  # of the records; another one is not read
+_TRAINS_ENCODERS = "thumbnets.pretraining"
 
 
 class Key(str):
@@ -54,10 +56,7 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Whether all files of that key are there; their content is not looked at."""
-        return any(
-            objects and all(path.is_file() for path in objects.values())
-            for objects in map(self._objects, self._records(key))
-        )
+        return self._whole(key) is not None
 
     def take(self, key: str, files: Mapping[str, Path]) -> bool:
         """Write the files of finished work to their places.
@@ -148,7 +147,11 @@ class Store:
             key: Hash of all inputs of the work.
             files: Place of each file, by a name.
             title: How the work is named where it is found, or under way elsewhere.
-            work: Function that does it and writes the files; what it returns is for `about`.
+            work: Function that does it and writes the files to the paths that it is given; what it
+                returns is for `about`.
+
+        Raises:
+            ValueError: The code is no longer that of the key; no file is written.
         """
         told = None
         while True:
@@ -157,12 +160,23 @@ class Store:
                     if self.take(key, files):
                         print(f"{title}: trained before, found by its inputs", flush=True)
                     else:
-                        self.put(key, files, work())
+                        self._do(key, files, work)
                     return
             if told != held_by:
                 told = held_by
                 print(f"{title}: under way in {held_by}, waiting", flush=True)
             time.sleep(1)
+
+    def _do(self, key: str, files: Mapping[str, Path], work: Callable[..., Any]) -> None:
+        with TemporaryDirectory() as folder:  # until it is certain that the code is that of the key
+            made = {name: Path(folder, path.name) for name, path in files.items()}
+            self.put(key, made, work(made))
+            for name, path in made.items():
+                write_bytes(files[name], path.read_bytes())
+
+    def sha256_of(self, key: str, name: str) -> str | None:
+        """SHA-256 of a file of finished work; None if some of its files are not there."""
+        return (self._whole(key) or {}).get("sha256", {}).get(name)
 
     def about(self, key: str) -> dict[str, Any]:
         """How finished work was done: its machine and seconds; empty if that is not known."""
@@ -190,6 +204,14 @@ class Store:
         if self.cache is None:
             return []
         return list(filter(None, (_read(self._record(key, device)) for device in self.devices)))
+
+    def _whole(self, key: str) -> dict[str, Any] | None:
+        """The first record of a key whose files are all there; their content is not looked at."""
+        for record in self._records(key):
+            objects = self._objects(record).values()
+            if objects and all(path.is_file() for path in objects):
+                return record
+        return None
 
     def _objects(self, record: Mapping[str, Any]) -> dict[str, Path]:
         """The object of each file of a record."""
@@ -267,11 +289,25 @@ def training_inputs(slot: str) -> dict[str, Any]:
         ValueError: Stage `code` has not run, or not for this slot.
     """
     content, block = read_json(paths.training_inputs(slot)), paths.encoder_of_slot(slot)
-    if block is None:
-        return content
+    return content if block is None else encoder_inputs(content, block)
+
+
+def encoder_inputs(content: Mapping[str, Any], block: str) -> dict[str, Any]:
+    """What the training of an encoder depends on, as part of what stage `pretrain` does.
+
+    Args:
+        content: What the stage depends on.
+        block: The encoder's block.
+
+    Raises:
+        ValueError: The stage does not train it.
+    """
     if block not in content["encoders"]:
         raise ValueError(f"{block} is no encoder of the last run: run `dvc repro`.")
-    return content["encoders"][block]
+    inputs = content["encoders"][block]
+    # The code of a block does not have it: trainings of models begin with another module.
+    trains = {_TRAINS_ENCODERS: content["modules"][_TRAINS_ENCODERS]}
+    return {**inputs, "modules": {**inputs["modules"], **trains}}
 
 
 def training_key(slot: str, seed: int) -> Key:
@@ -295,9 +331,16 @@ def training_key(slot: str, seed: int) -> Key:
     return key
 
 
-def note_encoder(slot: str, seed: int, block: str | None) -> None:
-    """Note for a training which encoder it begins with: that of a block, or none."""
-    of_encoder = {block: sha256(paths.encoder(block, seed))} if block else {}
+def note_encoder(slot: str, seed: int, block: str | None, checksum: str | None = None) -> None:
+    """Note for a training which encoder it begins with.
+
+    Args:
+        slot: Slot of the training.
+        seed: Its seed.
+        block: Block of the encoder; None: it begins with none.
+        checksum: SHA-256 of the encoder; None: that of the file in its place.
+    """
+    of_encoder = {block: checksum or sha256(paths.encoder(block, seed))} if block else {}
     write_json(paths.encoder_of(slot, seed), of_encoder)
 
 

@@ -75,10 +75,8 @@ def measure(
 
     name, side, network = settings.name, image_size, None
     meta = Meta(name, [""] * num_classes, in_channels, side, [0.0], [1.0], [], "")
-    patches = settings.train.patches
-    of_network = patches.size if patches and patches.mode == "shared" else side
     try:
-        check_network(settings.arch, settings.options, in_channels, of_network, num_classes)
+        check_block(settings, in_channels, side, num_classes)
         _check_augmentation(settings, in_channels, side)
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # copying into a tensor of no memory does nothing
@@ -218,6 +216,13 @@ def _described(value: Any) -> str:
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     return f"{value.dtype} {list(value.shape)}".removeprefix("torch.")
+
+
+def check_block(settings: ModelSettings, in_channels: int, side: int, num_classes: int) -> bool:
+    """As `check_network`, for the network of a block, which may see single patches of images."""
+    patches = settings.train.patches
+    seen = patches.size if patches and patches.mode == "shared" else side
+    return check_network(settings.arch, settings.options, in_channels, seen, num_classes)
 
 
 def check_network(

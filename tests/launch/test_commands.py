@@ -150,9 +150,19 @@ def test_encoders_are_detached_first_and_end_no_other_job(backend, missing, enco
     encoders[:] = waiting
     capsys.readouterr()
     run("--on", "slurm", "--bundle", "2", "--detach")
-    assert capsys.readouterr().out.startswith("1 jobs that train encoders; the same command subm")
+    assert capsys.readouterr().out.startswith("1 jobs of this project train encoders; the same co")
     assert [job.trainings for job in read_jobs()] == [tuple(missing), tuple(encoders)]
     assert not backend.cancelled
+
+
+def test_a_detached_command_does_not_wait_for_the_encoders_of_another(
+    backend, encoders, store, monkeypatch, capsys
+):
+    monkeypatch.setattr(commands, "missing_trainings", lambda *_: pytest.fail("waits for them"))
+    with store.claim(encoders[0].key), store.claim(encoders[1].key):
+        run("--on", "slurm", "--detach")
+    assert capsys.readouterr().out.startswith("0 jobs of this project train encoders; ")
+    assert not backend.submitted
 
 
 def test_the_last_line_of_a_training_is_not_that_of_another_seed():
@@ -331,8 +341,6 @@ def test_states_of_gpus_are_named_to_a_machine_without(backend, missing, store, 
 
 
 def test_encoders_that_would_not_be_taken_are_not_trained(backend, encoders, store, monkeypatch):
-    params = commands.load_params()
-    params.encoders = ["good"]
     store.device, store.devices = "cuda", ("cuda",)
     with pytest.raises(ValueError, match="^Encoders would be trained on cuda, but `dvc repro` acc"):
         run("--on", "slurm", "--gpus", "1")

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,7 +79,7 @@ def test_encoders_are_not_trained_if_they_are_not_asked_for(tmp_path, monkeypatc
     ):
         write_json(path, {})
     [found] = missing_trainings(params, Store(None), encoders=False)
-    assert commands[0] == [sys.executable, "-m", "dvc", "repro", "preprocess"]
+    assert not any("repro" in command for command in commands)
     assert found.slot == "cnn_c" and read_json(paths.encoder_of("cnn_c", 1)) == {}
 
 

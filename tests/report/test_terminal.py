@@ -232,7 +232,8 @@ def test_describe_computes_where_a_network_looks_at_values(describe, monkeypatch
 
     for module in ("models", "models.patches"):
         monkeypatch.setattr(f"thumbnets.{module}.create_model", lambda *_, **__: Looks(784, 10))
-    assert json.loads(describe("sprint_cnn", "--json"))["parameters"] == 7_850
+    for name in ("sprint_cnn", "mlp4_permuted"):
+        assert json.loads(describe(name, "--json"))["parameters"] == 7_850
 
 
 def test_describe_takes_blocks_networks_and_data_sets(describe):

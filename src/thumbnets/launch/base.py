@@ -24,7 +24,7 @@ class Training:
     """One training.
 
     Attributes:
-        slot: Its slot, a block of the pool or the headline.
+        slot: Its slot, a block of the pool, the headline, or an encoder: see `paths`.
         seed: Its seed.
         key: Hash of all its inputs, under which the store has it once it is finished.
         name: Name of its block, with which its lines in a log begin.

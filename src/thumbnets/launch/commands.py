@@ -59,14 +59,14 @@ def train(arguments: argparse.Namespace) -> None:
     check_watched(params)
     check_feasible(params)
     submission, detach = Submission(backend, store, bundle, device), arguments.detach
-    if params.encoders and (sentence := _not_accepted(store)):
-        raise ValueError(f"Encoders would be trained on {store.device}, but {sentence}")
     encoders = missing_encoders(params, store)
+    if encoders and (sentence := _not_accepted(store)):
+        raise ValueError(f"Encoders would be trained on {store.device}, but {sentence}")
     submitted = submission.finish(encoders, detach=detach, ends_others=False) if encoders else 0
-    if submitted and detach:
+    if detach and not all(store.has(one.key) for one in encoders):
         print(
-            f"{submitted} jobs that train encoders; the same command submits what begins with "
-            "them, once they are finished"
+            f"{submitted} jobs of this project train encoders; the same command submits what "
+            "begins with them, once they are finished"
         )
         return
     trainings = missing_trainings(params, store)
@@ -123,8 +123,9 @@ def _tell_plan(
     jobs = bundled(left, backend.jobs, bundle)
     on_cores = store.device == "cpu"
     hours, unknown = device_hours(left, request.threads if on_cores else request.gpus or 1)
-    unit = "core hours" if on_cores else "GPU hours"
-    time = f"about {hours:.2f} {unit}" + (f" and {unknown} of unknown length" if unknown else "")
+    known = [f"about {hours:.2f} {'core' if on_cores else 'GPU'} hours"]
+    others = [f"{unknown} of unknown length"] if unknown else []
+    time = " and ".join(others if unknown == len(left) and left else known + others)
     after = ", without those that begin with an encoder that is not there yet" * bool(encoders)
     print(f"{len(left)} of {len(trainings)} trainings to do in {len(jobs)} jobs, {time}{after}")
 

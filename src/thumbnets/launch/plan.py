@@ -31,7 +31,7 @@ def missing_encoders(params: Params, store: Store) -> list[Training]:
     if not params.encoders:
         return []
     _repro("preprocess")
-    from thumbnets.pretraining import check_probes, missing_seeds  # imports torch: takes seconds
+    from thumbnets.encoders import check_probes, missing_seeds  # imports torch: takes seconds
 
     check_probes(filter(lambda block: block.encoder, params.slot_settings.values()), params.seeds)
     found = []
@@ -44,6 +44,11 @@ def missing_encoders(params: Params, store: Store) -> list[Training]:
 
 
 def _repro(stage: str) -> None:
+    """Bring a stage up to date, and all before it.
+
+    Raises:
+        ValueError: DVC failed; it has printed why.
+    """
     if run_to_end([*_DVC, "repro", stage], env=environment()):
         raise ValueError("Images or encoders could not be prepared: see above.")
 
@@ -54,8 +59,8 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
     Args:
         params: Params of the run.
         store: Store that knows how long trainings took.
-        encoders: Whether to bring encoders up to date too; if not, trainings that begin with one
-            are left out.
+        encoders: Whether to bring encoders up to date too; if not, images are up to date, and
+            trainings that begin with an encoder are left out.
 
     Returns:
         Each training once, even if the headline is in the pool; the store may have some of them.
@@ -63,7 +68,8 @@ def missing_trainings(params: Params, store: Store, *, encoders: bool = True) ->
     Raises:
         ValueError: DVC failed; it has printed why.
     """
-    _repro("pretrain" if encoders else "preprocess")
+    if encoders:
+        _repro("pretrain")
     status = [*_DVC, "status", "--json", "train", "train-headline"]
     done = subprocess.run(status, stdout=subprocess.PIPE, text=True, env=environment())
     if done.returncode:

@@ -52,7 +52,8 @@ class Submission:
             failed = self._follow(jobs, elsewhere)
             note_seconds(trainings, self.store)
             if failed:
-                raise ValueError(f"{len(failed)} of {len(missing)} failed: {'; '.join(failed)}")
+                each = "; ".join(sentence.rstrip(".") for sentence in failed)
+                raise ValueError(f"{len(failed)} of {len(missing)} failed: {each}")
             forget_jobs(jobs)
         return len(jobs)
 

@@ -17,9 +17,16 @@ from typing import Any
 
 from thumbnets import inputs, paths, runtime
 from thumbnets.fingerprint import forget
-from thumbnets.params import load_params
+from thumbnets.params import Params, load_params
 from thumbnets.stage import one_line, run_stage
-from thumbnets.store import Store, project_store, training_files, training_inputs, training_key
+from thumbnets.store import (
+    Store,
+    encoder_inputs,
+    project_store,
+    training_files,
+    training_inputs,
+    training_key,
+)
 from thumbnets.training.settings import ModelSettings
 
 UNDER_WAY = "under way in"  # `following.failures` looks for it in the log
@@ -121,16 +128,22 @@ def check_unchanged(slot: str, seed: int, key: str) -> None:
     forget()
     params = load_params()
     encoders = [paths.encoder_slot(name) for name in params.encoders]
-    block = paths.encoder_of_slot(slot) or params.block_of(slot)
     if (
         slot not in [*params.pool, paths.HEADLINE, *encoders]
-        or _as_read(inputs.training_inputs(params, block)) != training_inputs(slot)
+        or _as_read(_inputs_now(params, slot)) != training_inputs(slot)
         or _key_now(slot, seed) != key
     ):
         raise ValueError(
-            "code, params or data have changed since it was submitted, so it is not trained: run "
-            "`thumbnets train` again."
+            "code, params or data have changed since it was submitted, so this training is not "
+            "kept: run `thumbnets train` again."
         )
+
+
+def _inputs_now(params: Params, slot: str) -> dict[str, Any]:
+    """What the training of a slot depends on now."""
+    if block := paths.encoder_of_slot(slot):
+        return encoder_inputs(inputs.stage_inputs(params, "pretrain"), block)
+    return inputs.training_inputs(params, params.block_of(slot))
 
 
 def _key_now(slot: str, seed: int) -> str | None:

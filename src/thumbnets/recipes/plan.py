@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 
+from thumbnets import paths
 from thumbnets.params import Params
 from thumbnets.recipes.recipe import RecipeFile
 from thumbnets.recipes.run import prepared, workspace_of
@@ -15,7 +16,7 @@ class Planned:
     """One training of a recipe.
 
     Attributes:
-        model: Its block.
+        model: Its block, of a model or of an encoder.
         seed: Seed of the training.
         cached: Whether it is finished; None if that is known only when its encoder is trained.
     """
@@ -30,7 +31,7 @@ class Plan:
     """All trainings of a recipe.
 
     Attributes:
-        trainings: Model by model.
+        trainings: Model by model, after the encoders that they begin with.
         core_hours: Estimated hours that the rest takes on one core; None if unknown.
     """
 
@@ -62,7 +63,7 @@ def planned(file: RecipeFile, seeds: list[int] | None, device: str | None = None
             store = project_store(device)
             trainings = [
                 Planned(name, seed, _is_cached(params, name, seed, store))
-                for name in params.run
+                for name in [*params.encoders, *params.run]
                 for seed in params.seeds
             ]
         if place.new:
@@ -74,8 +75,15 @@ def planned(file: RecipeFile, seeds: list[int] | None, device: str | None = None
 
 
 def _is_cached(params: Params, name: str, seed: int, store: Store) -> bool | None:
-    if params.settings[name].encoder:
-        return None
-    slot = params.slots[name]
-    note_encoder(slot, seed, None)  # as stage `pretrain` will
+    """Whether a model or an encoder is trained; None for a model whose encoder is not."""
+    if name in params.encoders:
+        return store.has(training_key(paths.encoder_slot(name), seed))
+    slot, encoder = params.slots[name], params.settings[name].encoder
+    checksum = None
+    if encoder:
+        key = training_key(paths.encoder_slot(encoder), seed)
+        checksum = store.sha256_of(key, "weights")
+        if checksum is None:
+            return None
+    note_encoder(slot, seed, encoder, checksum)  # as stage `pretrain` will
     return store.has(training_key(slot, seed))
