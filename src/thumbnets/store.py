@@ -139,7 +139,7 @@ class Store:
         return found
 
     def finish(
-        self, key: str, files: Mapping[str, Path], title: str, work: Callable[[], Any]
+        self, key: str, files: Mapping[str, Path], title: str, work: Callable[..., Any]
     ) -> None:
         """Write the files of work that is found, or else done now; never by two at once.
 
