@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -64,17 +62,9 @@ def pretrain(settings: ModelSettings, seeds: list[int]) -> None:
     store, slot = project_store(), paths.encoder_slot(settings.name)
     for seed in missing_seeds(settings.name, seeds):
         key = training_key(slot, seed)
-        work = partial(_train, settings, seed, key)
+        work = partial(train_encoder, settings, seed, key)
         store.finish(key, training_files(slot, seed), f"{settings.name}, seed {seed}", work)
     _show(settings, seeds[0])
-
-
-def _train(
-    settings: ModelSettings, seed: int, key: str, files: Mapping[str, Path]
-) -> dict[str, Any]:
-    started = time.monotonic()
-    train_encoder(settings, seed, key, files)
-    return {"machine": runtime.machine(), "seconds": round(time.monotonic() - started, 3)}
 
 
 def _show(settings: ModelSettings, seed: int) -> None:

@@ -139,7 +139,11 @@ class Store:
         return found
 
     def finish(
-        self, key: str, files: Mapping[str, Path], title: str, work: Callable[..., Any]
+        self,
+        key: str,
+        files: Mapping[str, Path],
+        title: str,
+        work: Callable[[Mapping[str, Path]], None],
     ) -> None:
         """Write the files of work that is found, or else done now; never by two at once.
 
@@ -147,8 +151,7 @@ class Store:
             key: Hash of all inputs of the work.
             files: Place of each file, by a name.
             title: How the work is named where it is found, or under way elsewhere.
-            work: Function that does it and writes the files to the paths that it is given; what it
-                returns is for `about`.
+            work: Function that does it, and writes the files to the paths that it is given.
 
         Raises:
             ValueError: The code is no longer that of the key; no file is written.
@@ -167,10 +170,15 @@ class Store:
                 print(f"{title}: under way in {held_by}, waiting", flush=True)
             time.sleep(1)
 
-    def _do(self, key: str, files: Mapping[str, Path], work: Callable[..., Any]) -> None:
+    def _do(
+        self, key: str, files: Mapping[str, Path], work: Callable[[Mapping[str, Path]], None]
+    ) -> None:
         with TemporaryDirectory() as folder:  # until it is certain that the code is that of the key
             made = {name: Path(folder, path.name) for name, path in files.items()}
-            self.put(key, made, work(made))
+            started = time.monotonic()
+            work(made)
+            seconds = round(time.monotonic() - started, 3)
+            self.put(key, made, {"machine": runtime.machine(), "seconds": seconds})
             for name, path in made.items():
                 write_bytes(files[name], path.read_bytes())
 

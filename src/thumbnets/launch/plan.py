@@ -33,8 +33,8 @@ def missing_encoders(params: Params, store: Store) -> list[Training]:
     _repro("preprocess")
     from thumbnets.encoders import check_probes, missing_seeds  # imports torch: takes seconds
 
-    begin = [block for block in params.slot_settings.values() if block.encoder]
-    check_probes(begin, params.seeds)
+    blocks = (params.settings[name] for name in params.run)
+    check_probes((block for block in blocks if block.encoder), params.seeds)
     found = []
     for name in params.encoders:
         slot, epochs = paths.encoder_slot(name), params.settings[name].train.epochs
