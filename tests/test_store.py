@@ -8,7 +8,7 @@ import pytest
 
 from thumbnets import paths, runtime
 from thumbnets.artifacts import sha256, write_json
-from thumbnets.fingerprint import forget, tree_hash
+from thumbnets.fingerprint import fingerprint, forget
 from thumbnets.store import Store, key_of, training_key
 
 KEY, OTHER = "a" * 64, "b" * 64
@@ -204,9 +204,10 @@ def test_work_by_code_that_was_changed_is_not_kept(store, files, tmp_path, monke
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(f"a = {number}\n")
     forget()
-    modules = {name: tree_hash(Path(file)) for name, file in names.items()}
+    paths.REQUIREMENTS.touch()
+    roots = [Path(file) for file in names.values()]
     inputs = paths.training_inputs("a")
-    write_json(inputs, {"modules": modules})
+    write_json(inputs, fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS))
     key = key_of("train", inputs)
     store.put(key, files)
     for name, file in names.items():

@@ -18,7 +18,7 @@ import torch
 from thumbnets import paths, runtime, trainings
 from thumbnets.artifacts import read_arrays, read_csv, read_json, write_json
 from thumbnets.data.arrays import Split, write_split
-from thumbnets.fingerprint import forget, tree_hash
+from thumbnets.fingerprint import fingerprint, forget
 from thumbnets.inputs import stage_inputs
 from thumbnets.launch import worker
 from thumbnets.methods.base import build_method
@@ -84,8 +84,9 @@ def block(stage, split, model_settings):
         settings = model_settings("mlp4", {"dropout": 0.3}, **changes)
         (paths.SOURCE / "code.py").write_text(f"code = {code}\n")
         forget()
-        modules = {"code": tree_hash(paths.SOURCE / "code.py")}
-        about = {"settings": settings.model_dump(), "modules": modules}
+        paths.REQUIREMENTS.touch()
+        code = fingerprint([paths.SOURCE / "code.py"], paths.SOURCE, paths.REQUIREMENTS)
+        about = {"settings": settings.model_dump(), **code}
         write_json(paths.training_inputs("toy"), about, exact=True)
         for seed in (0, 1):
             write_json(paths.encoder_of("toy", seed), {})

@@ -1,18 +1,31 @@
 """Fingerprints of code: what a stage or a training depends on, as fine-grained as the params.
 
-A fingerprint lists the project's modules that a root imports, directly or not, each with a hash
-of its syntax tree (comments, docstrings and texts of errors left out), and the pinned releases of
-the libraries they import. Modules are found by reading import statements; nothing is imported.
+A fingerprint lists the project's modules that a root imports, directly or not, each with a hash of
+those of its functions, classes and constants that are used (comments, docstrings and texts of
+errors left out), and the pinned releases of the libraries they import. All is found by reading
+source; nothing is imported.
+
+What is used: all of a root; of other modules what is named there or in what is used itself, and
+statements that act when the module is imported, such as a registration. Classes count as a whole.
 """
 
-import ast
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-Fingerprint = dict[str, dict[str, str]]
+from thumbnets.statements import (
+    Imported,
+    Module,
+    Statement,
+    imported_names,
+    read_module,
+    read_tree,
+)
+
+Fingerprint = dict[str, Any]
 
 # Modules that can't change a number: where files lie (dvc.yaml says it too), where finished work is
 # found and what it depends on, how errors and progress are shown, and how params.yaml and zoo/ are
@@ -29,6 +42,7 @@ WITHOUT_EFFECT = {
     "thumbnets.paths",
     "thumbnets.registry",
     "thumbnets.stage",
+    "thumbnets.statements",
     "thumbnets.store",
     "thumbnets.training.progress",
     "thumbnets.yaml_files",
@@ -38,47 +52,60 @@ WITHOUT_EFFECT = {
 # Import names whose distribution has another name.
 _RELEASED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "ruamel": "ruamel-yaml"}
 
+# A statement, by its module and its number in it.
+_Place = tuple[str, int]
 
-def fingerprint(roots: list[Path], source: Path, requirements: Path) -> Fingerprint:
+
+def fingerprint(
+    roots: list[Path], source: Path, requirements: Path, unused: Collection[str] = ()
+) -> Fingerprint:
     """What `roots` depend on.
 
     Args:
         roots: Python files to begin with.
         source: Folder that holds the project's package(s), `src`.
         requirements: The lock file with the pinned releases.
+        unused: Modules that are imported, but never called with the params at hand.
 
     Returns:
-        `modules`: module or script name to SHA-256 of its syntax tree; `libraries`: import name
-        to pinned release(s).
+        `modules`: module or script name to SHA-256 of what is used of it; `libraries`: import name
+        to pinned release(s); `roots` and `unused` as given.
 
     Raises:
         ValueError: A file is not valid Python.
     """
-    files = [
-        file
-        for file in sorted(_closure(roots, source))
-        if _module_name(file, source) not in WITHOUT_EFFECT
-    ]
-    modules = {_module_name(file, source): tree_hash(file) for file in files}
-    imported = {name.split(".")[0] for file in files for name in _imports(file, source)}
+    files = _closure(roots, source, frozenset(unused))
+    counted = [file for file in files if _module_name(file, source) not in WITHOUT_EFFECT]
+    imported = {name.split(".")[0] for file in counted for name in _imports(file, source)}
     pins = _pins(requirements)
     libraries = {
         name: pins[release]
         for name in sorted(imported)
         if (release := _normal(_RELEASED_AS.get(name, name))) in pins
     }
-    return {"modules": modules, "libraries": libraries}
+    return {
+        "modules": _hashes(_used(roots, files, source), source),
+        "libraries": libraries,
+        "roots": [root.as_posix() for root in roots],
+        "unused": sorted(unused),
+    }
 
 
-def changed(modules: Mapping[str, str], source: Path) -> list[str]:
+def changed(code: Mapping[str, Any], source: Path) -> list[str]:
     """Modules whose code no longer matches a fingerprint; files are read anew.
 
     Args:
-        modules: `modules` of a fingerprint, made in this working folder.
+        code: The fingerprint, made in this working folder.
         source: As for `fingerprint`.
     """
     forget()
-    return [name for name, expected in modules.items() if not _has_hash(name, expected, source)]
+    before, roots = code["modules"], [Path(root) for root in code["roots"]]
+    try:
+        files = _closure(roots, source, frozenset(code["unused"]))
+        now = _hashes(_used(roots, files, source), source)
+    except (ValueError, OSError):  # a file is gone, or no longer valid Python
+        return [name for name in before if not _is_readable(name, source)]
+    return [name for name in {**before, **now} if before.get(name) != now.get(name)]
 
 
 def beside(modules: Iterable[str], source: Path, package: Path) -> Iterator[tuple[Path, Path]]:
@@ -104,77 +131,123 @@ def beside(modules: Iterable[str], source: Path, package: Path) -> Iterator[tupl
 
 def forget() -> None:
     """Read files anew from now on: they may have changed since this process read them."""
-    for function in (tree_hash, _tree, _imports, _imported_files, files_of, _pins):
+    for function in (read_tree, _module, _reached_from, _imports, _imported_files, files_of, _pins):
         function.cache_clear()
 
 
-def _has_hash(name: str, expected: str, source: Path) -> bool:
+def _is_readable(name: str, source: Path) -> bool:
     for file in (*files_of(name, source), *files_of(name, Path())):  # scripts are in no package
         if _module_name(file, source) == name:
             try:
-                return tree_hash(file) == expected
-            except ValueError:  # no longer valid Python
+                return bool(read_tree(file))
+            except ValueError:
                 return False
     return False
 
 
-@cache
-def tree_hash(file: Path) -> str:
-    """SHA-256 of a file's syntax tree without comments, bare strings and texts of errors."""
-    return hashlib.sha256(code_of(_tree(file)).encode()).hexdigest()
-
-
-@cache
-def _tree(file: Path) -> ast.Module:
-    try:
-        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-    except SyntaxError as error:
-        raise ValueError(f"{file}, line {error.lineno}: {error.msg}") from None
-
-
-def code_of(node: object, *, raised: bool = False) -> str:
-    """A syntax tree as text, without what is only read by people: bare strings, texts of errors.
-
-    It is the same for every Python release from 3.11 on: `ast.dump` prints fields that newer
-    releases added; here empty fields are left out.
-
-    Args:
-        node: A node, a list of nodes, or a value.
-        raised: Whether it is in a `raise` statement, whose strings are texts of errors.
-    """
-    if raised and (_is_string(node) or isinstance(node, ast.JoinedStr)):
-        return "text"
-    if isinstance(node, ast.AST):
-        raised = raised or isinstance(node, ast.Raise)
-        fields = [
-            f"{name}={code_of(value, raised=raised)}"
-            for name in node._fields
-            if (value := getattr(node, name, None)) is not None and value != []
-        ]
-        return f"{type(node).__name__}({','.join(fields)})"
-    if isinstance(node, list):
-        items = [code_of(item, raised=raised) for item in node if not _is_bare_string(item)]
-        return f"[{','.join(items)}]"
-    return repr(node)
-
-
-def _is_string(node: object) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
-def _is_bare_string(node: object) -> bool:
-    return isinstance(node, ast.Expr) and _is_string(node.value)
-
-
-def _closure(roots: list[Path], source: Path) -> set[Path]:
+def _closure(roots: list[Path], source: Path, unused: frozenset[str]) -> list[Path]:
+    """Files that importing the roots runs, but for those that only unused modules import."""
     found: set[Path] = set()
     waiting = list(roots)
     while waiting:
         file = waiting.pop()
-        if file not in found:
+        if file not in found and _module_name(file, source) not in unused:
             found.add(file)
             waiting.extend(_imported_files(file, source))
-    return found
+    return sorted(found)
+
+
+def _used(roots: list[Path], files: list[Path], source: Path) -> set[_Place]:
+    """The statements of these files that the roots use."""
+    modules = {module.name: module for module in (_module(file, source) for file in files)}
+    waiting = [
+        (name, number)
+        for name, module in modules.items()
+        for number, statement in enumerate(module.statements)
+        if statement.acts
+    ]
+    waiting += (place for root in roots for place in _all_of(_module(root, source)))
+    used: set[_Place] = set()
+    while waiting:
+        name, number = waiting.pop()
+        if (name, number) in used or name not in modules:
+            continue
+        used.add((name, number))
+        waiting += _reached_from(name, number, source)
+        if modules[name].statements[number].searches:  # then all that is imported may be used
+            return {place for module in modules.values() for place in _all_of(module)}
+    return used
+
+
+def _all_of(module: Module) -> list[_Place]:
+    return [(module.name, number) for number in range(len(module.statements))]
+
+
+@cache
+def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
+    """The statements that a statement names."""
+    module = _named(name, source)
+    statement = module.statements[number]
+    found: list[_Place] = []
+    for dotted in statement.reads:
+        first, *rest = dotted.split(".")
+        own = module.binding.get(first, [])
+        found += ((name, one) for one in own)
+        for one in (statement, *(module.statements[one] for one in own)):
+            for imported in one.imports.get(first, ()):
+                found += _follow(imported, rest, source)
+    for imported in statement.imports.get("*", ()):
+        found += _follow((imported[0], None), [], source)
+    return tuple(found)
+
+
+def _follow(imported: Imported, rest: list[str], source: Path) -> Iterator[_Place]:
+    """The statements behind `imported.rest`; none if it is of a library."""
+    name, of_it = imported
+    path = [*([of_it] if of_it else []), *rest]
+    while (module := _named(name, source)) and path and path[0] not in module.binding:
+        if not _named(f"{name}.{path[0]}", source):
+            break
+        name = f"{name}.{path.pop(0)}"
+    if module is None:
+        return
+    numbers = module.binding.get(path[0]) if path else None
+    if numbers is None:  # the module itself, or a name that its `__getattr__` finds
+        yield from _all_of(module)
+        return
+    for number in numbers:
+        yield name, number
+        for further in module.statements[number].imports.get(path[0], ()):
+            yield from _follow(further, path[1:], source)
+
+
+def _named(name: str, source: Path) -> Module | None:
+    """A module of the project by its name; scripts are in no package."""
+    for file in reversed((*files_of(name, Path()), *files_of(name, source))):
+        if _module_name(file, source) == name:
+            return _module(file, source)
+    return None
+
+
+@cache
+def _module(file: Path, source: Path) -> Module:
+    return read_module(file, _module_name(file, source))
+
+
+def _hashes(used: set[_Place], source: Path) -> dict[str, str]:
+    """SHA-256 of the used statements of each module, in the order of the source."""
+    of_module: dict[str, list[int]] = {}
+    for name, number in sorted(used):
+        if name not in WITHOUT_EFFECT:
+            of_module.setdefault(name, []).append(number)
+    return {
+        name: _hash(_named(name, source).statements[number] for number in numbers)
+        for name, numbers in of_module.items()
+    }
+
+
+def _hash(statements: Iterable[Statement]) -> str:
+    return hashlib.sha256("\n".join(one.code for one in statements).encode()).hexdigest()
 
 
 @cache
@@ -186,27 +259,8 @@ def _imported_files(file: Path, source: Path) -> frozenset[Path]:
 @cache
 def _imports(file: Path, source: Path) -> list[str]:
     """Dotted names that a file imports, wherever the statement stands; `from a import b` is a.b."""
-    found: list[str] = []
-    for node in _statements(_tree(file)):
-        if isinstance(node, ast.Import):
-            found += (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = _module_name(file, source).split(".")
-                keep = len(package) - node.level + (file.name == "__init__.py")
-                base = ".".join([*package[:keep], *([base] if base else [])])
-            found += (f"{base}.{alias.name}" for alias in node.names)
-    return found
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """All statements below a node, however deep; expressions hold none, and are most of a tree."""
-    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-        below = getattr(node, name, None)
-        for child in below if isinstance(below, list) else ():
-            yield child
-            yield from _statements(child)
+    name = _module_name(file, source)
+    return imported_names(file, name if file.name == "__init__.py" else name.rpartition(".")[0])
 
 
 @cache

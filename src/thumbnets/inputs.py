@@ -38,6 +38,9 @@ READS = {
     ],
 }
 
+# Modules that only images of the user's own need.
+_OF_OWN_IMAGES = ("thumbnets.data.folder",)
+
 
 def stage_params(stage: str) -> Params:
     """The params that a stage reads; others are missing.
@@ -56,14 +59,15 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
         stage: Name of the stage's script.
 
     Returns:
-        `params`: the values that it reads; `modules` and `libraries`: see `fingerprint`. `download`
-        may have `weights`: networks whose published weights blocks of the run begin with.
-        `preprocess` may have `files`: the checksum of the corrections. `report` has `templates`:
-        their checksums. `pretrain` has `encoders`: what the training of each depends on; `probes`:
-        settings of the blocks that begin with one; `begins`: by slot, its encoder or null.
+        `params`: the values that it reads; its code: see `fingerprint`. `download` may have
+        `weights`: networks whose published weights blocks of the run begin with. `preprocess` may
+        have `files`: the checksum of the corrections. `report` has `templates`: their checksums.
+        `pretrain` has `encoders`: what the training of each depends on; `probes`: settings of the
+        blocks that begin with one; `begins`: by slot, its encoder or null.
     """
     roots = stage_roots(params, stage, paths.SOURCE)
-    code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS)
+    unused = () if params.data.own else _OF_OWN_IMAGES
+    code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS, unused)
     if stage == "pretrain":
         return {
             **code,
@@ -131,11 +135,15 @@ def overridden(params: Params) -> list[str]:
 
 
 def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
-    """Files that the training of a block begins with: the stage, and what the block names."""
+    """Files that the training of a block begins with: what trains it, and what the block names."""
     train = settings.train
+    if METHODS[train.method.name].metadata.pretrains:
+        begins = source / "thumbnets" / "pretraining.py"
+    else:
+        begins = paths.STAGES / "train.py"
     augmentations = [AUGMENTATIONS[choice.name] for choice in train.augment]
     named = [NETWORKS[settings.arch], METHODS[train.method.name], *augmentations]
-    return [paths.STAGES / "train.py", *_files(named, source)]
+    return [begins, *_files(named, source)]
 
 
 def stage_roots(params: Params, stage: str, source: Path) -> list[Path]:

@@ -26,17 +26,16 @@ from thumbnets.fingerprint import changed
 from thumbnets.messages import listed
 
 _FORMAT = 1  # of the records; another one is not read
-_TRAINS_ENCODERS = "thumbnets.pretraining"
 
 
 class Key(str):
     """A hash of inputs.
 
     Attributes:
-        modules: The code among the inputs, as stage `code` has read it: see `fingerprint`.
+        code: The fingerprints among the inputs, as stage `code` has made them.
     """
 
-    modules: Mapping[str, str] = {}
+    code: list[Mapping[str, Any]]
 
 
 class Store:
@@ -297,25 +296,11 @@ def training_inputs(slot: str) -> dict[str, Any]:
         ValueError: Stage `code` has not run, or not for this slot.
     """
     content, block = read_json(paths.training_inputs(slot)), paths.encoder_of_slot(slot)
-    return content if block is None else encoder_inputs(content, block)
-
-
-def encoder_inputs(content: Mapping[str, Any], block: str) -> dict[str, Any]:
-    """What the training of an encoder depends on, as part of what stage `pretrain` does.
-
-    Args:
-        content: What the stage depends on.
-        block: The encoder's block.
-
-    Raises:
-        ValueError: The stage does not train it.
-    """
+    if block is None:
+        return content
     if block not in content["encoders"]:
         raise ValueError(f"{block} is no encoder of the last run: run `dvc repro`.")
-    inputs = content["encoders"][block]
-    # The code of a block does not have it: trainings of models begin with another module.
-    trains = {_TRAINS_ENCODERS: content["modules"][_TRAINS_ENCODERS]}
-    return {**inputs, "modules": {**inputs["modules"], **trains}}
+    return content["encoders"][block]
 
 
 def training_key(slot: str, seed: int) -> Key:
@@ -335,7 +320,7 @@ def training_key(slot: str, seed: int) -> Key:
         return key_of("train", str(seed), *inputs, *of_images)
     rests_on = training_inputs(slot)
     key = key_of("pretrain", str(seed), json.dumps(rests_on, sort_keys=True), *of_images)
-    key.modules = rests_on["modules"]
+    key.code = [rests_on]
     return key
 
 
@@ -358,7 +343,7 @@ def key_of(*parts: str | Path) -> Key:
     Raises:
         ValueError: A file is missing.
     """
-    digest, modules = hashlib.sha256(), {}
+    digest, code = hashlib.sha256(), []
     for part in parts:
         try:
             content = part.read_bytes() if isinstance(part, Path) else part.encode()
@@ -366,9 +351,9 @@ def key_of(*parts: str | Path) -> Key:
             raise ValueError(f"{part} is missing: run `dvc repro`.") from None
         digest.update(hashlib.sha256(content).digest())
         if isinstance(part, Path) and part.is_relative_to(paths.INPUTS):
-            modules |= read_json(part).get("modules", {})
+            code.append(read_json(part))
     key = Key(digest.hexdigest())
-    key.modules = modules
+    key.code = [content for content in code if "modules" in content]
     return key
 
 
@@ -378,7 +363,8 @@ def _check_code(key: str) -> None:
     Raises:
         ValueError: It was.
     """
-    if isinstance(key, Key) and (names := changed(key.modules, paths.SOURCE)):
+    fingerprints = key.code if isinstance(key, Key) else ()
+    if names := {name: None for code in fingerprints for name in changed(code, paths.SOURCE)}:
         raise ValueError(
             f"{listed(names, 3)}: changed since stage `code` ran, so what it does "
             "would be kept as work of other code: run the same command again."

@@ -21,7 +21,6 @@ from thumbnets.params import Params, load_params
 from thumbnets.stage import one_line, run_stage
 from thumbnets.store import (
     Store,
-    encoder_inputs,
     project_store,
     training_files,
     training_inputs,
@@ -141,9 +140,7 @@ def check_unchanged(slot: str, seed: int, key: str) -> None:
 
 def _inputs_now(params: Params, slot: str) -> dict[str, Any]:
     """What the training of a slot depends on now."""
-    if block := paths.encoder_of_slot(slot):
-        return encoder_inputs(inputs.stage_inputs(params, "pretrain"), block)
-    return inputs.training_inputs(params, params.block_of(slot))
+    return inputs.training_inputs(params, paths.encoder_of_slot(slot) or params.block_of(slot))
 
 
 def _key_now(slot: str, seed: int) -> str | None:

@@ -4,8 +4,8 @@ import ast
 import re
 from pathlib import PurePosixPath
 
-from thumbnets.fingerprint import code_of
 from thumbnets.review.snapshot import Snapshot
+from thumbnets.statements import code_of
 
 _LOCK = "requirements.lock"
 

@@ -1,0 +1,304 @@
+"""The statements of a module, with the names that each binds and reads; nothing is imported.
+
+Fingerprints follow these names, so that a stage depends on the functions that it uses and not on
+all that stands beside them.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+# Decorators that only wrap what they decorate. Others may keep it, as those of a registry do, so
+# that it is used without being named.
+_WRAPPERS = {
+    "cache",
+    "checked_dataclass",
+    "contextmanager",
+    "dataclass",
+    "lru_cache",
+    "no_grad",
+    "runtime_checkable",
+    "wrap",
+}
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+
+# What finds code without naming it.
+_SEARCHES = ("__init_subclass__", "__subclasses__", "globals")
+
+# What an import binds a name to: a module, or (of `from a import b`) a module and a name in it.
+Imported = tuple[str, str | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """A statement of a module, outside of functions and classes; one for each name of an import.
+
+    Attributes:
+        node: Its syntax tree.
+        binds: Names that it gives to the module.
+        acts: Whether it does something when the module is imported, besides binding its names.
+        package: The package that its relative imports begin with.
+    """
+
+    node: ast.stmt
+    binds: frozenset[str]
+    acts: bool
+    package: str
+
+    @cached_property
+    def code(self) -> str:
+        """Its code as text: see `code_of`."""
+        return code_of(self.node)
+
+    @cached_property
+    def imports(self) -> dict[str, list[Imported]]:
+        """What the import statements in it bind names to."""
+        found: dict[str, list[Imported]] = {}
+        for node in ast.walk(self.node):
+            if isinstance(node, _IMPORTS):
+                for alias in node.names:
+                    name, imported = _imported(node, alias, self.package)
+                    found.setdefault(name, []).append(imported)
+        return found
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Dotted names that occur in it, as `a.b` of `a.b(c)`, and strings that may be a name."""
+        return frozenset(_dotted_names(self.node))
+
+    @cached_property
+    def searches(self) -> bool:
+        """Whether it may find code that it does not name, as a class that knows its subclasses."""
+        return any(
+            getattr(part, field, None) in _SEARCHES
+            for part in ast.walk(self.node)
+            for field in ("id", "attr", "name")
+        )
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the project.
+
+    Attributes:
+        name: Its dotted name.
+        statements: What it consists of, in order; docstrings are left out.
+    """
+
+    name: str
+    statements: list[Statement]
+
+    @cached_property
+    def binding(self) -> dict[str, list[int]]:
+        """Numbers of the statements that bind a name."""
+        found: dict[str, list[int]] = {}
+        for number, statement in enumerate(self.statements):
+            for name in statement.binds:
+                found.setdefault(name, []).append(number)
+        return found
+
+
+def read_module(file: Path, name: str) -> Module:
+    """A module with its statements.
+
+    Args:
+        file: Its file.
+        name: Its dotted name.
+
+    Raises:
+        ValueError: The file is not valid Python.
+    """
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
+    return Module(name, list(_statements(read_tree(file), package)))
+
+
+@cache
+def read_tree(file: Path) -> ast.Module:
+    """The syntax tree of a file, read once.
+
+    Raises:
+        ValueError: The file is not valid Python.
+    """
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except SyntaxError as error:
+        raise ValueError(f"{file}, line {error.lineno}: {error.msg}") from None
+
+
+def code_of(node: object, *, raised: bool = False) -> str:
+    """A syntax tree as text, without what is only read by people: bare strings, texts of errors.
+
+    It is the same for every Python release from 3.11 on: `ast.dump` prints fields that newer
+    releases added; here empty fields are left out.
+
+    Args:
+        node: A node, a list of nodes, or a value.
+        raised: Whether it is in a `raise` statement, whose strings are texts of errors.
+    """
+    if raised and (_is_string(node) or isinstance(node, ast.JoinedStr)):
+        return "text"
+    if isinstance(node, ast.AST):
+        raised = raised or isinstance(node, ast.Raise)
+        fields = [
+            f"{name}={code_of(value, raised=raised)}"
+            for name in node._fields
+            if (value := getattr(node, name, None)) is not None and value != []
+        ]
+        return f"{type(node).__name__}({','.join(fields)})"
+    if isinstance(node, list):
+        items = [code_of(item, raised=raised) for item in node if not _is_bare_string(item)]
+        return f"[{','.join(items)}]"
+    return repr(node)
+
+
+def imported_names(file: Path, package: str) -> list[str]:
+    """Dotted names that a file imports, wherever the statement stands; `from a import b` is a.b.
+
+    Args:
+        file: The file.
+        package: The package that its relative imports begin with.
+    """
+    found: list[str] = []
+    for node in _below(read_tree(file)):
+        if isinstance(node, _IMPORTS):
+            for alias in node.names:
+                if isinstance(node, ast.Import):
+                    found.append(alias.name)
+                else:
+                    found.append(f"{_base(node, package)}.{alias.name}")
+    return found
+
+
+def _below(node: ast.AST) -> Iterator[ast.stmt]:
+    """All statements below a node, however deep; expressions hold none, and are most of a tree."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        below = getattr(node, name, None)
+        for child in below if isinstance(below, list) else ():
+            yield child
+            yield from _below(child)
+
+
+def _statements(tree: ast.Module, package: str) -> Iterator[Statement]:
+    for node in tree.body:
+        # An assertion can stop a run, but not change what it finds.
+        if _is_bare_string(node) or isinstance(node, ast.Assert):
+            continue
+        if isinstance(node, _IMPORTS):
+            for alias in node.names:
+                one = ast.copy_location(_of_one_name(node, alias), node)
+                name, _ = _imported(node, alias, package)
+                yield Statement(one, frozenset([name]), name == "*", package)
+        else:
+            yield Statement(node, frozenset(_bound(node)), _acts(node), package)
+
+
+def _of_one_name(node: ast.stmt, alias: ast.alias) -> ast.stmt:
+    if isinstance(node, ast.ImportFrom):
+        return ast.ImportFrom(node.module, [alias], node.level)
+    return ast.Import([alias])
+
+
+def _imported(node: ast.stmt, alias: ast.alias, package: str) -> tuple[str, Imported]:
+    """The name that an import binds, and what it binds it to."""
+    if isinstance(node, ast.ImportFrom):
+        return alias.asname or alias.name, (_base(node, package), alias.name)
+    if alias.asname:
+        return alias.asname, (alias.name, None)
+    first = alias.name.partition(".")[0]
+    return first, (first, None)
+
+
+def _base(node: ast.ImportFrom, package: str) -> str:
+    """The module that `from … import` names."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")
+    above = parts[: len(parts) - node.level + 1]
+    return ".".join([*above, *([node.module] if node.module else [])])
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    """Names that a statement other than an import gives to its module."""
+    if isinstance(node, _DEFINITIONS):
+        yield node.name
+        return
+    for part in ast.walk(node):  # more than it binds, if it holds functions: that does no harm
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            yield part.id
+        elif isinstance(part, _DEFINITIONS):
+            yield part.name
+        elif isinstance(part, _IMPORTS):
+            yield from (_imported(part, alias, "")[0] for alias in part.names)
+
+
+def _acts(node: ast.stmt) -> bool:
+    """Whether a statement may do more than bind its names."""
+    if isinstance(node, _DEFINITIONS):
+        plain = all(_last_name(one) in _WRAPPERS for one in node.decorator_list)
+        return not plain or bool(getattr(node, "keywords", ()))  # such as a metaclass
+    if isinstance(node, ast.Assign):
+        targets = [part for target in node.targets for part in _targets(target)]
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    else:
+        return True
+    return not all(isinstance(target, ast.Name) for target in targets)
+
+
+def _targets(target: ast.expr) -> list[ast.expr]:
+    if isinstance(target, ast.Tuple | ast.List):
+        return [part for one in target.elts for part in _targets(one)]
+    return [target]
+
+
+def _last_name(decorator: ast.expr) -> str:
+    """`c` of `@a.b.c(d)`."""
+    of = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ""
+
+
+def _dotted_names(node: ast.AST, *, raised: bool = False) -> Iterator[str]:
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and (name := _dotted(node)):
+        yield name
+    elif _is_string(node):
+        if not raised:
+            yield from _names_in(node.value)
+    else:
+        raised = raised or isinstance(node, ast.Raise)
+        for child in ast.iter_child_nodes(node):
+            if not _is_bare_string(child):
+                yield from _dotted_names(child, raised=raised)
+
+
+def _dotted(node: ast.expr) -> str | None:
+    """`a.b.c` of an attribute of a name; None of another expression's."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (above := _dotted(node.value)):
+        return f"{above}.{node.attr}"
+    return None
+
+
+def _names_in(text: str) -> Iterator[str]:
+    """Names in a string that may be an annotation, such as `list[Meta]`."""
+    if text.isidentifier():
+        yield text
+    elif "[" in text or "|" in text or "." in text:
+        try:
+            yield from _dotted_names(ast.parse(text, mode="eval").body)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return
+
+
+def _is_string(node: object) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _is_bare_string(node: object) -> bool:
+    return isinstance(node, ast.Expr) and _is_string(node.value)
