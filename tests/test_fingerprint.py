@@ -1,17 +1,14 @@
 """Fingerprints: what changes a number changes them, and nothing else does."""
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from thumbnets import fingerprint as fingerprints
-from thumbnets.choices import Choice
-from thumbnets.fingerprint import WITHOUT_EFFECT, fingerprint
+from thumbnets.fingerprint import WITHOUT_EFFECT, changed, fingerprint, forget
 from thumbnets.params import load_params
-from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS
 
 TREE = {
     "stages/run.py": "from package.main import go\n\ngo()\n",
@@ -38,24 +35,16 @@ def take(tmp_path, monkeypatch):
                 path.unlink(missing_ok=True)
             else:
                 path.write_text(content)
-        _forget()
+        forget()  # a file is read once a process
         return fingerprint([Path("stages/run.py")], Path("src"), Path("requirements.lock"))
 
     monkeypatch.chdir(tmp_path)
     return of
 
 
-def _forget() -> None:
-    """A file is read once a process; here it changes."""
-    for name in ("tree_hash", "_tree", "_imports", "_imported_files", "_pins"):
-        getattr(fingerprints, name).cache_clear()
-
-
-def test_names_all_that_is_imported_directly_or_not(take):
+def test_names_all_that_is_used_directly_or_not(take):
     found = take()
     assert list(found["modules"]) == [
-        "package",
-        "package.deep",
         "package.deep.leaf",
         "package.far",
         "package.helper",
@@ -63,6 +52,7 @@ def test_names_all_that_is_imported_directly_or_not(take):
         "stages.run",
     ]
     assert found["libraries"] == {"numpy": "2.1.0"}
+    assert (found["roots"], found["unused"]) == (["stages/run.py"], [])
 
 
 @pytest.mark.parametrize(
@@ -144,26 +134,105 @@ def test_a_renamed_module_is_another(take):
     assert "package.near" in moved and "package.far" not in moved
 
 
+BESIDE = "z = 1\n\n\ndef beside():\n    return 2\n"
+
+
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "body"),
     [
-        "import package.unused",
-        "import package.unused as u",
-        "from package import unused",
-        "from package.unused import z",
-        "from package.unused import *",
-        "from . import unused",
-        "from .unused import z",
-        "def later():\n    from package import unused",
-        "if True:\n    import package.unused",
+        ("import package.unused", "return package.unused.z"),
+        ("import package.unused as u", "return u.z"),
+        ("from package import unused", "return unused.z + 1"),
+        ("from package import unused as u", "return [u.z for _ in ()]"),
+        ("from package.unused import z", "return z"),
+        ("from package.unused import z as a", "return f'{a}'"),
+        ("from . import unused", "return unused.z"),
+        ("from .unused import z", "return lambda: z"),
+        ("", "from package import unused\n    return unused.z"),
+        ("", "import package.unused\n    return package.unused.z.real"),
+        ("if go:\n    from package.unused import z\nelse:\n    z = 0", "return z"),
+        ("from package.unused import z\n\na = b = z", "return b"),
+        ("from package.unused import z\n\na, (b, c) = z", "return c"),
+        ("from package.unused import z\n\na: int = z", "return a"),
+        ("from package.unused import z\n\n\nclass A:\n    b: 'z'", "return A"),
+        ("from package.unused import z\n\n\nclass A:\n    b: 'list[z]'", "return A"),
+        ("from package.unused import z\n\n\n@keep\ndef a():\n    return z", "return"),
+        ("from package.unused import z\n\nsome.thing = z", "return"),
+        ("from package.unused import z\n\nhelper.append(z)", "return"),
     ],
 )
-def test_every_form_of_import_is_seen(take, statement):
-    assert "package.unused" in take({"src/package/main.py": statement + "\n"})["modules"]
+def test_what_is_used_of_a_module_counts_and_what_stands_beside_it_does_not(take, statement, body):
+    main = f"{statement}\n\n\ndef go():\n    {body}\n"
+    tree = {"src/package/main.py": main, "src/package/unused.py": BESIDE}
+    plain = take(tree)
+    other = take({**tree, "src/package/unused.py": BESIDE.replace("1", "3")})
+    assert plain["modules"].pop("package.unused") != other["modules"].pop("package.unused")
+    assert plain == other
+    assert take({**tree, "src/package/unused.py": BESIDE.replace("2", "3")}) == take(tree)
+    without = take({**tree, "src/package/main.py": f"{statement}\n\n\ndef go():\n    return\n"})
+    acts = "@keep" in statement or "some" in statement or "helper" in statement
+    assert ("package.unused" in without["modules"]) == acts
+
+
+@pytest.mark.parametrize(
+    ("main", "unused"),
+    [
+        ("from package.unused import *\n\n\ndef go():\n    return z\n", BESIDE),
+        ("from package import unused\n\n\ndef go():\n    return vars(unused)\n", BESIDE),
+        (
+            "from package.unused import found\n\n\ndef go():\n    return found\n",
+            BESIDE + "\n\ndef __getattr__(name):\n    return z\n",
+        ),
+        (
+            "from package.unused import Base\n\n\ndef go():\n    return Base()\n",
+            BESIDE + "\n\nclass Base:\n    def __init_subclass__(cls):\n        print(cls)\n",
+        ),
+        (
+            "from package.unused import Base\n\n\ndef go():\n    return Base.__subclasses__()\n",
+            BESIDE + "\n\nclass Base:\n    pass\n",
+        ),
+        (
+            "from package.unused import of\n\n\ndef go():\n    return of('z')\n",
+            BESIDE + "\n\ndef of(name):\n    return globals()[name]\n",
+        ),
+    ],
+)
+def test_all_of_a_module_counts_where_names_do_not_say_what_is_used(take, main, unused):
+    tree = {"src/package/main.py": main, "src/package/unused.py": unused}
+    assert take(tree) != take({**tree, "src/package/unused.py": unused.replace("2", "3", 1)})
+
+
+def test_a_name_is_followed_through_the_module_that_passes_it_on(take):
+    tree = {
+        "src/package/__init__.py": "from package.unused import z as y, beside\n",
+        "src/package/main.py": "import package\n\n\ndef go():\n    return package.y\n",
+    }
+    plain = take({**tree, "src/package/unused.py": BESIDE})
+    assert plain != take({**tree, "src/package/unused.py": BESIDE.replace("1", "3")})
+    assert plain == take({**tree, "src/package/unused.py": BESIDE.replace("2", "3")})
+
+
+def test_an_assertion_of_a_module_does_not_count(take):
+    plain = take({"src/package/far.py": "y = 1\n"})
+    assert take({"src/package/far.py": "y = 1\nassert y == 1, 'y'\n"}) == plain
+
+
+def test_unused_modules_are_left_out_with_what_only_they_import(take):
+    whole = take()["modules"]
+    roots, lock = [Path("stages/run.py")], Path("requirements.lock")
+    found = fingerprint(roots, Path("src"), lock, ["package.deep.leaf"])
+    assert whole.keys() - found["modules"].keys() == {"package.deep.leaf", "package.far"}
+    assert found["unused"] == ["package.deep.leaf"]
+    assert changed(found, Path("src")) == []
+    Path("src/package/far.py").write_text("y = 2\n")
+    assert changed(found, Path("src")) == []
+    Path("src/package/main.py").write_text("def go():\n    return 0\n")
+    assert changed(found, Path("src")) == ["package.helper", "package.main"]
 
 
 def test_imports_inside_a_package_file_are_relative_to_it(take):
-    found = take({"src/package/deep/__init__.py": "from . import leaf\nfrom ..unused import z\n"})
+    content = "from . import leaf\nfrom ..unused import z\n\nprint(leaf.x, z)\n"
+    found = take({"src/package/deep/__init__.py": content})
     assert {"package.deep.leaf", "package.unused"} <= set(found["modules"])
 
 
@@ -193,7 +262,7 @@ def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint
     from thumbnets.inputs import READS, stage_roots, training_roots
 
     monkeypatch.chdir(root)
-    _forget()
+    forget()
     source, lock = Path("src"), Path("requirements.lock")
     params = load_params()
     stages = [*READS, "pretrain"]
@@ -204,6 +273,8 @@ def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint
         found[f"model:{name}"] = fingerprint(training_roots(settings, source), source, lock)
     return found
 
+
+ADDED = "\nprint()\n"  # which acts when the module is imported
 
 _KNOWN: dict[bytes, dict] = {}  # fingerprints of a project, by its content
 
@@ -222,7 +293,7 @@ def _changed(root: Path, monkeypatch, *files: str) -> set[str]:
     for file in files:
         path = root / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text((path.read_text() if path.exists() else "") + "\nadded = 1\n")
+        path.write_text((path.read_text() if path.exists() else "") + ADDED)
     after = _fingerprints(root, monkeypatch)
     return {name for name in before if before[name] != after[name]}
 
@@ -300,39 +371,6 @@ def test_metrics_change_what_scores_and_not_what_prepares(copied, monkeypatch):
     changed = _changed(copied, monkeypatch, "src/thumbnets/evaluation/metrics.py")
     assert {"evaluate", "ensemble_select", "evaluate_ensemble"} <= changed
     assert not {"download", "preprocess"} & changed
-
-
-IMPORTED = """
-import importlib, json, os, sys
-import matplotlib.figure, sklearn.model_selection, scipy.stats, torchvision, pydantic  # for all
-for name in sys.argv[1:]:
-    if os.fork() == 0:
-        for module in name.split("+"):
-            importlib.import_module(module)
-        ours = sorted(m for m in sys.modules if m.split(".")[0] == "thumbnets")
-        os.write(1, (json.dumps([name, ours]) + "\\n").encode())
-        os._exit(0)
-    assert os.wait()[1] == 0, name
-"""
-
-
-@pytest.mark.slow
-def test_fingerprints_cover_all_that_really_is_imported(root, python, monkeypatch):
-    found = _fingerprints(root, monkeypatch)
-    roots, params = {name: f"stages.{name}" for name in found if ":" not in name}, load_params()
-    roots["preprocess"] += _augmentations(params.train.augment)
-    for name, settings in params.settings.items():
-        named = NETWORKS[settings.arch], METHODS[settings.train.method.name]
-        modules = "+".join(["stages.train", *(entry.module for entry in named)])
-        roots[f"model:{name}"] = modules + _augmentations(settings.train.augment)
-    imported = dict(map(json.loads, python(IMPORTED, *{*roots.values()}).splitlines()))
-    for name, modules in roots.items():
-        missing = set(imported[modules]) - set(found[name]["modules"]) - WITHOUT_EFFECT
-        assert not missing, f"{name} does not cover {missing}"
-
-
-def _augmentations(choices: list[Choice]) -> str:
-    return "".join(f"+{AUGMENTATIONS[choice.name].module}" for choice in choices)
 
 
 def _module(file: Path) -> str:

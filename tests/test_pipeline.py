@@ -108,6 +108,82 @@ def restored(project: Project):
     project.run("dvc", "checkout", "-q")
 
 
+# Runs a stage, and names functions of the project that it called but its fingerprints do not cover.
+CALLED = """
+import json, os, runpy, sys, threading
+from pathlib import Path
+
+stage, *arguments = sys.argv[1:]
+project, called = f"{Path.cwd()}/", set()
+
+def is_import(code):
+    return code.co_name == "<module>" and code.co_filename.startswith(project + "src")
+
+def note(frame, event, _):
+    code = frame.f_code
+    if event != "call" or code in called or not code.co_flags & 1:  # the body of a class
+        return
+    if code.co_filename.startswith(project):
+        above = frame.f_back
+        while above and not is_import(above.f_code):
+            above = above.f_back
+        if not above:  # not a constant that is computed at import
+            called.add(code)
+
+def leave(status):
+    sys.setprofile(None)
+    from thumbnets import fingerprint as of
+    covered = {}
+    for name in (f"stages/{stage}", *arguments[:1]):
+        if (inputs := Path(f"build/inputs/{name}.json")).is_file():
+            content, source = json.loads(inputs.read_text()), Path("src")
+            roots = [Path(root) for root in content["roots"]]
+            files = of._closure(roots, source, frozenset(content["unused"]))
+            for module, number in of._used(roots, files, source):
+                node = of._named(module, source).statements[number].node
+                first = min([node, *getattr(node, "decorator_list", [])], key=lambda n: n.lineno)
+                covered.setdefault(module, []).append((first.lineno, node.end_lineno))
+    for code in called:
+        name = of._module_name(Path(code.co_filename).relative_to(project), Path("src"))
+        lines = covered.get(name, [])
+        if name not in of.WITHOUT_EFFECT and not any(
+            first <= code.co_firstlineno <= last for first, last in lines
+        ):
+            print("missing", name, code.co_name)
+    print(len(called), "called")
+    sys.stdout.flush()
+    exit_at_once(status)
+
+exit_at_once, os._exit = os._exit, leave
+sys.argv = sys.argv[1:]
+threading.setprofile(note)
+sys.setprofile(note)
+runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "least"),
+    [
+        ("preprocess", 50),
+        ("train mlp4 0", 100),
+        ("evaluate cnn_c", 100),
+        ("ensemble_select", 50),
+        ("evaluate_ensemble", 50),
+    ],
+)
+def test_fingerprints_cover_every_function_that_a_stage_calls(restored, stage, least):
+    command = [sys.executable, "-c", CALLED, *stage.split()]
+    retrains = {"THUMBNETS_RETRAIN": "1", "PYTHONPATH": "src"}
+    done = subprocess.run(
+        command, cwd=restored.folder, env=environment() | retrains, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *_, last = lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("missing")] == []
+    assert int(last.split()[0]) >= least
+
+
 def trainings(printed: str) -> list[str]:
     """What was trained, and not found: model and seed, sorted, since DVC's order is not fixed."""
     return sorted(re.findall(r"^(\w+, seed \d+): epoch 1/", printed, flags=re.M))

@@ -218,6 +218,8 @@ def _follow(imported: Imported, rest: list[str], source: Path) -> Iterator[_Plac
     for number in numbers:
         yield name, number
         for further in module.statements[number].imports.get(path[0], ()):
+            if further == (name, path[0]):  # a package that imports a module of its own
+                further = (f"{name}.{path[0]}", None)
             yield from _follow(further, path[1:], source)
 
 

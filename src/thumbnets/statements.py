@@ -238,6 +238,8 @@ def _bound(node: ast.stmt) -> Iterator[str]:
 def _acts(node: ast.stmt) -> bool:
     """Whether a statement may do more than bind its names."""
     if isinstance(node, _DEFINITIONS):
+        if node.name == "__getattr__":  # of the module: called for names that it does not have
+            return True
         plain = all(_last_name(one) in _WRAPPERS for one in node.decorator_list)
         return not plain or bool(getattr(node, "keywords", ()))  # such as a metaclass
     if isinstance(node, ast.Assign):
@@ -263,7 +265,8 @@ def _last_name(decorator: ast.expr) -> str:
 
 def _dotted_names(node: ast.AST, *, raised: bool = False) -> Iterator[str]:
     if isinstance(node, ast.Name):
-        yield node.id
+        if isinstance(node.ctx, ast.Load):
+            yield node.id
     elif isinstance(node, ast.Attribute) and (name := _dotted(node)):
         yield name
     elif _is_string(node):
