@@ -11,7 +11,6 @@ from scipy import integrate, special, stats
 
 from thumbnets.evaluation.comparisons import (
     compare,
-    gain_of,
     holm,
     mcnemar,
     pair_p,
@@ -328,7 +327,7 @@ def test_few_groups_that_gain_alike_show_nothing(groups):
     b = np.tile(np.arange(10) < 7, groups)[None]
     a = b | np.tile(np.arange(10) == 8, groups)
     tables = of_groups(a, group), of_groups(b, group)
-    gain, p = gain_of(*tables), paired_test(*tables)
+    gain, p = paired_gain(*tables), paired_test(*tables)
     assert gain.mean == pytest.approx(0.1)
     if groups < 8:  # 2^-6 is more than ALPHA
         assert np.isnan([p, gain.low, gain.high]).all()
@@ -341,9 +340,9 @@ def test_few_groups_that_gain_alike_show_nothing(groups):
 def test_what_is_equal_gains_nothing_for_sure():
     scores = np.array([[0.2, 0.5]])
     assert paired_test(scores, scores) == 1
-    assert astuple(gain_of(scores, scores)) == (0, 0, 0)
+    assert astuple(paired_gain(scores, scores)) == (0, 0, 0)
 
 
 def test_few_images_that_gain_alike_have_no_interval():
     a, b = np.ones((1, 4), bool), np.zeros((1, 4), bool)
-    assert np.isnan(gain_of(a, b).low) and pair_p(a, b) == mcnemar(a[0], b[0]) == 0.125
+    assert np.isnan(paired_gain(a, b).low) and pair_p(a, b) == mcnemar(a[0], b[0]) == 0.125

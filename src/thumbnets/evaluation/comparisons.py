@@ -6,11 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from thumbnets.evaluation.statistics import Estimate, superiority
-from thumbnets.evaluation.two_way import TwoWay, paired_gain
-
-ALPHA = 0.01  # level of significance, after Holm's correction
-_DECIMALS = 9  # of log-likelihoods: beyond them is the rounding of an ensemble of one member
+from thumbnets.evaluation.statistics import ALPHA, Estimate, superiority
+from thumbnets.evaluation.two_way import DECIMALS, TwoWay, gains_equally, paired_gain
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> float:
@@ -48,24 +45,7 @@ def paired_test(a: np.ndarray, b: np.ndarray) -> float:
 
     Source: see `TwoWay`.
     """
-    return math.nan if _alike(a, b) else TwoWay.of(a.astype(float) - b).p_value()
-
-
-def gain_of(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """Mean gain with its interval, from `paired_gain`; NaN bounds where `paired_test` has no p."""
-    found = paired_gain(a, b)
-    return Estimate(found.mean, math.nan, math.nan) if _alike(a, b) else found
-
-
-def _alike(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether all of a few images or groups show the same gain of two classifiers that differ.
-
-    The estimated variance is then zero, which says nothing: so few could not reach `ALPHA` by their
-    signs alone.
-    """
-    gain = a.astype(float) - b
-    few = 2.0 ** (1 - gain.shape[1]) > ALPHA
-    return few and np.ptp(gain) < 10.0**-_DECIMALS and not np.array_equal(a, b)
+    return math.nan if gains_equally(a, b) else TwoWay.of(a.astype(float) - b).p_value()
 
 
 def pair_p(a: np.ndarray, b: np.ndarray) -> float:
@@ -136,7 +116,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
             ensemble of several seeds has fewer rows.
     """
     scores = {
-        name: of if of.dtype == bool else np.round(of, _DECIMALS) for name, of in scores.items()
+        name: of if of.dtype == bool else np.round(of, DECIMALS) for name, of in scores.items()
     }
     pairs = list(combinations(scores, 2))
     paired = [_paired(scores[a], scores[b]) for a, b in pairs]
@@ -146,7 +126,7 @@ def compare(scores: dict[str, np.ndarray]) -> list[Comparison]:
         Comparison(
             a=a,
             b=b,
-            gain=gain_of(*of_pair),
+            gain=paired_gain(*of_pair),
             p=adjusted,
             mcnemar=alone,
             superiority=_superiority(*of_pair),

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 LEVEL = 0.95
+ALPHA = 0.01  # level of significance, after Holm's correction
 _RESAMPLES = 10_000
 _MAX_CELLS = 4_000_000  # values of a table of draws that are held at once
 

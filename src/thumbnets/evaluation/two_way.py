@@ -7,7 +7,9 @@ from functools import cache
 import numpy as np
 from scipy import special  # not stats, whose import takes most of a second
 
-from thumbnets.evaluation.statistics import LEVEL, Estimate
+from thumbnets.evaluation.statistics import ALPHA, LEVEL, Estimate
+
+DECIMALS = 9  # of log-likelihoods: beyond them is the rounding of an ensemble of one member
 
 # From this many images on, their variance counts as known: Student's quantiles are within 0.2 % of
 # normal ones.
@@ -123,8 +125,9 @@ class TwoWay:
 def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
     """Mean score of a minus that of b, with a 95 % interval over images and seeds.
 
-    The interval holds the gains that `comparisons.paired_test` would not reject at 5 %. A single
-    seed says nothing about new trainings: the interval is then over images alone.
+    The interval holds the gains that `comparisons.paired_test` would not reject at 5 %; its ends
+    are NaN where that has no p-value. A single seed says nothing about new trainings: the interval
+    is then over images alone.
 
     Args:
         a: bool or float [S, N], score of each seed and image, the higher the better: whether the
@@ -134,8 +137,23 @@ def paired_gain(a: np.ndarray, b: np.ndarray) -> Estimate:
     Source: see `TwoWay`. `docs/statistics.md` has its coverage by simulation.
     """
     table = TwoWay.of(a.astype(float) - b)
-    half = table.half_width(LEVEL)
+    half = math.nan if gains_equally(a, b) else table.half_width(LEVEL)
     return Estimate(table.mean, table.mean - half, table.mean + half)
+
+
+def gains_equally(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether all of a few images or groups show the same gain of two classifiers that differ.
+
+    The estimated variance is then zero, which says nothing: so few could not reach `ALPHA` by their
+    signs alone.
+
+    Args:
+        a: bool or float [S, N], as for `paired_gain`.
+        b: bool or float [S, N], the same for the other.
+    """
+    gain = a.astype(float) - b
+    few = 2.0 ** (1 - gain.shape[1]) > ALPHA
+    return few and np.ptp(gain) < 10.0**-DECIMALS and not np.array_equal(a, b)
 
 
 @cache

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from thumbnets.evaluation.calibration import Calibration, calibrate
-from thumbnets.evaluation.comparisons import Comparison, gain_of, verdict
+from thumbnets.evaluation.comparisons import Comparison, verdict
 from thumbnets.evaluation.metrics import BY_CLASS, UNEVEN
 from thumbnets.evaluation.statistics import Estimate, Interval, summarise
 from thumbnets.evaluation.summaries import Scores, accuracy_interval, interval_of
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.params import Params
 from thumbnets.paths import ENSEMBLE
 from thumbnets.report.published import Published, find_published
@@ -209,7 +210,7 @@ def patchings(results: Results) -> list[Patching]:
                     whole=twin,
                     size=patches.size,
                     mode=patches.mode,
-                    gain=gain_of(results.correct[name], results.correct[twin]),
+                    gain=paired_gain(results.correct[name], results.correct[twin]),
                     p=_p_value(results, name, twin),
                     other=_other_settings(params, name, twin),
                     published=_published_effect(params, name),

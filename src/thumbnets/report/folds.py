@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from thumbnets.evaluation.comparisons import gain_of
 from thumbnets.evaluation.statistics import Estimate, of_groups, summarise
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.report.results import Results
 
 
@@ -46,7 +46,7 @@ def _by_views(
     return {
         name: ViewScore(
             accuracy=float(np.mean([np.mean(of_seed) for of_seed in of_seeds])),
-            gain=None if name == "none" else gain_of(rows[name], rows["none"]),
+            gain=None if name == "none" else paired_gain(rows[name], rows["none"]),
         )
         for name, of_seeds in correct.items()
     }

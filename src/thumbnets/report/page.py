@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from thumbnets.data.datasets import get_dataset
 from thumbnets.evaluation.calibration import Calibration
-from thumbnets.evaluation.comparisons import ALPHA
+from thumbnets.evaluation.statistics import ALPHA
 from thumbnets.report.attention import attention
 from thumbnets.report.charts import (
     accuracy_chart,

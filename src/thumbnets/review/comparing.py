@@ -4,9 +4,10 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from thumbnets.evaluation.comparisons import gain_of, holm, pair_p, verdict
+from thumbnets.evaluation.comparisons import holm, pair_p, verdict
 from thumbnets.evaluation.correctness import tables_to_compare, why_not_paired
 from thumbnets.evaluation.statistics import Estimate
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import code_changes, other_trainings
 from thumbnets.review.scores import Scores, read_scores
@@ -158,7 +159,7 @@ def _with_gain(row: Row, margin: float) -> Row:
     if reason := why_not(row.before, row.after):
         return replace(row, reason=reason)
     before, after = row.before.correct.table, row.after.correct.table
-    gain = gain_of(*tables_to_compare(row.after.correct, row.before.correct))
+    gain = paired_gain(*tables_to_compare(row.after.correct, row.before.correct))
     return replace(
         row,
         gain=gain,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from thumbnets.evaluation.comparisons import gain_of, holm, pair_p, verdict
+from thumbnets.evaluation.comparisons import holm, pair_p, verdict
 from thumbnets.evaluation.correctness import (
     Correctness,
     parse_correctness,
@@ -14,6 +14,7 @@ from thumbnets.evaluation.correctness import (
     why_not_paired,
 )
 from thumbnets.evaluation.statistics import Estimate
+from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.git import git, read_blobs
 from thumbnets.paths import ENSEMBLE, HEADLINE, LOCK
 from thumbnets.review.scores import SUMMARY, is_locked
@@ -174,7 +175,7 @@ def _judged(
                 result[i] = replace(points[i], verdict=reason.partition(" (")[0])
     corrected = holm([pair_p(*pair) for pair in pairs.values()])
     for (i, pair), p in zip(pairs.items(), corrected, strict=True):
-        gain = gain_of(*pair)
+        gain = paired_gain(*pair)
         result[i] = replace(points[i], gain=gain, verdict=verdict(gain.mean, p))
     return result
 
