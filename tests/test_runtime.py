@@ -85,3 +85,18 @@ def test_a_machine_is_its_device_instructions_and_torch(monkeypatch):
     assert found["kind"].split()[0] == __import__("platform").machine()
     if torch.backends.cpu.get_cpu_capability() == "AVX512":
         assert "avx512f" in found["kind"].split()
+
+
+def test_a_question_about_the_compiler_does_not_import_it(python):
+    """`inspect` asks every module for `__file__` and `__wrapped__`; the import takes a second."""
+    asks = """
+import inspect, sys
+from thumbnets import runtime
+runtime.prepare(threads=1)
+inspect.getmodule(runtime)
+compiler = sys.modules["torch._dynamo"]
+assert not hasattr(compiler, "__wrapped__") and sys.modules["torch._dynamo"] is compiler
+compiler.config
+assert sys.modules["torch._dynamo"] is not compiler
+"""
+    python(asks)

@@ -290,7 +290,7 @@ def test_what_another_process_has_under_way_is_waited_for(stage, block, store, c
         claim.close()
 
     with contextlib.ExitStack() as claim, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(stage.time, "sleep", finish)
+        patched.setattr("thumbnets.store.time.sleep", finish)
         assert claim.enter_context(store.claim(key)) is None
         ahead("toy", 0)
         stage.main("toy", "0")

@@ -80,6 +80,8 @@ class _Compiler(ModuleType):
     """Placeholder for torch._dynamo that imports it once anything but two functions is used."""
 
     def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):  # asked of any module, as by `inspect`
+            raise AttributeError(name)
         import torch
 
         if sys.modules[self.__name__] is self:
