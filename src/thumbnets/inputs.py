@@ -39,7 +39,7 @@ READS = {
 }
 
 # Modules that only images of the user's own need.
-_OF_OWN_IMAGES = ("thumbnets.data.folder",)
+_OF_OWN_IMAGES = ("thumbnets.data.few", "thumbnets.data.folder")
 
 
 def stage_params(stage: str) -> Params:

@@ -11,12 +11,12 @@ from sklearn.model_selection import StratifiedKFold
 from thumbnets.data.division import (
     class_folds,
     divide,
-    fitting_folds,
     groups_in_both,
     numbered,
     stratified_folds,
     with_groups,
 )
+from thumbnets.data.few import fitting_folds
 from thumbnets.data.listed import FolderRule, Listed
 
 RULE = FolderRule("images", size=8)
@@ -120,6 +120,32 @@ def test_at_most_as_many_folds_as_the_rarest_class_allows(capsys):
     np.testing.assert_array_equal(enough, stratified_folds(labels, folds=3, seed=0))
     with pytest.raises(ValueError, match="class 10 has only one training image: two or more are"):
         fitting_folds(labels[:17], folds=12, seed=0, classes=["1", "10", "2"])
+
+
+def test_a_class_whose_groups_would_all_validate_gets_one_to_train_on():
+    """scikit-learn puts both groups of class 1 into one of two folds."""
+    labels = np.array([0] * 40 + [1] * 4)
+    groups = [f"p{n // 4}" for n in range(40)] + ["p0", "q", "q", "q"]
+    for seed in range(20):
+        fold = fitting_folds(labels, folds=12, seed=seed, classes=["a", "b"], groups=groups)
+        assert set(fold[labels == 1]) == {0, 1}
+        assert all(len(set(fold[np.array(groups) == group])) == 1 for group in groups)
+
+
+@given(st.data(), st.integers(0, 9))
+def test_folds_divide_no_group_and_every_class_trains_or_is_named(data, seed):
+    groups = data.draw(st.lists(st.integers(0, 5), min_size=6, max_size=30))
+    size = len(groups)
+    labels = np.array(data.draw(st.lists(st.integers(0, 2), min_size=size, max_size=size)))
+    names = [f"p{group}" for group in groups]
+    try:
+        fold = fitting_folds(labels, folds=4, seed=seed, classes=list("abc"), groups=names)
+    except ValueError as error:
+        told = "has only one group", "would have no images to train on"
+        assert any(words in str(error) for words in told)
+        return
+    assert all(len(set(fold[np.array(groups) == group])) == 1 for group in groups)
+    assert set(labels[fold != 0]) == set(labels) and (fold == 0).any()
 
 
 @given(

@@ -241,6 +241,27 @@ def test_broken_files_are_refused_or_left_out(folder, capsys):
         read(folder, replace(RULE, broken="skip"))
 
 
+def test_broken_files_take_no_part_in_the_draw(folder):
+    """The test images are those that would be drawn if the broken ones were not there."""
+    fill(folder, "a", "b", each=10)
+    drawn = read(folder).test.files
+    for file in drawn:
+        (folder / file).write_bytes(b"no image")
+    content = read(folder, replace(RULE, broken="skip"))
+    assert sorted(content.broken) == [f"{file} (cannot identify image file)" for file in drawn]
+    for file in drawn:
+        (folder / file).unlink()
+    without = read(folder)
+    assert len(content.test.files) == 4 and content.test.files == without.test.files
+    np.testing.assert_array_equal(content.train.images, without.train.images)
+    np.testing.assert_array_equal(content.train.sides, without.train.sides)
+
+
+def test_words_that_need_a_joiner_may_be_classes(folder):
+    fill(folder, "می\u200cخواهم", "क्\u200dष")
+    assert read(folder).classes == ("می\u200cخواهم", "क्\u200dष")
+
+
 def test_a_file_that_has_changed_since_is_refused(folder):
     fill(folder, "a", "b")
     list_images(RULE, Path("raw/folder"))
@@ -273,7 +294,9 @@ def test_parts_in_any_case_are_no_classes(folder):
     [
         (["train/a/1.png", "train/b/1.png", "test/1.png"], "images/test has no class folders"),
         (["p/train/a/1.png", "p/train/b/1.png"], "give data.path: images/p"),
-        (["Cat/1.png", "cat/1.png"], "Cat and cat differ in case or Unicode form alone"),
+        (["Cat/1.png", "cat/1.png"], "Cat and cat differ in case, Unicode form or invisible"),
+        (["a/1.png", "a\u200d/1.png"], r"classes a and a\\u200d differ in case, Unicode form or"),
+        (["a/1.png", "b/2\r.png"], r"images/b/2\\r.png has a carriage return in its name"),
         (["train/1.png", "test/1.png"], "has only test/, train/, which are parts"),
         (["a/1.png", "b\n/1.png"], r"character in its name that can't be seen"),
         (["train/a/1.png", "train/b/1.png", "7.png"], "7.png lies in no class folder"),
@@ -341,6 +364,10 @@ def test_depth_is_found_and_kept(folder, capsys):
     assert "values up to 2,120 in 8 files of 16 bits, read as 12 bits" in capsys.readouterr().out
     shades = {int(v) for part in content.parts.values() for v in part.images[:, 0, 0, 0]}
     assert shades == {(2000 * k + n * 40) >> 4 for k in (0, 1) for n in range(4)}
+    assert read(folder, replace(RULE, depth=11)).depth == 11
+    assert "read as 11 bits (data.depth): higher values, in 2 of them, become white" in (
+        capsys.readouterr().out
+    )
 
 
 def test_links_out_of_the_folder_are_refused_and_dangling_ones_broken(folder):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from thumbnets.data.formats import SUFFIXES
-from thumbnets.data.images import FITS, highest_value, read_image
+from thumbnets.data.images import FITS, highest_value, read_image, read_sides
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (8, 8, 3), np.uint8)  # [H, W, C]
@@ -70,6 +70,16 @@ def test_stands_as_the_camera_says():
     exif[0x0112] = 6  # turned by 90 degrees
     got = read(saved(Image.fromarray(PIXELS), exif=exif))
     np.testing.assert_array_equal(got.transpose(1, 2, 0), np.rot90(PIXELS, -1))
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "webp", "tiff"])
+@pytest.mark.parametrize(("turn", "sides"), [(1, (8, 5)), (3, (8, 5)), (6, (5, 8)), (8, (5, 8))])
+def test_sides_are_those_of_the_image_upright(form, turn, sides):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    how = {"tiffinfo": {0x0112: turn}} if form == "tiff" else {"exif": exif}
+    assert read_sides(saved(Image.new("RGB", (8, 5)), form, **how)) == sides
+    assert read_sides(saved(Image.new("RGB", (8, 5)), form)) == (8, 5)
 
 
 @pytest.mark.parametrize("turned", [1, 3, 6, 8])

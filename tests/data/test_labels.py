@@ -49,6 +49,18 @@ def test_labels_and_paths_are_those_of_the_list(capsys):
     assert "4 files passed over: 4 that the list does not name" in capsys.readouterr().out
 
 
+def test_empty_rows_of_a_spreadsheet_are_no_images():
+    write("file,label\n../pool/0.png,a\n,\n../pool/1.png,b\n ,\n,,\n")
+    assert [file for *_, file, _ in listed()] == ["pool/0.png", "pool/1.png"]
+
+
+def test_a_name_in_another_unicode_form_is_found():
+    """A list from a spreadsheet has é as one character, the disk of a Mac as two."""
+    Path("images/pool/0.png").rename("images/pool/cafe\u0301.png")
+    write("file,label\n../pool/caf\u00e9.png,a\n../pool/1.png,b\n")
+    assert [file for *_, file, _ in listed()] == ["pool/cafe\u0301.png", "pool/1.png"]
+
+
 @pytest.mark.parametrize(
     ("splits", "parts"),
     [

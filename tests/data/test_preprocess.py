@@ -16,13 +16,12 @@ from thumbnets.data.arrays import Meta, Split, read_split, write_split
 from thumbnets.data.datasets import DATASETS, Dataset
 from thumbnets.data.division import stratified_folds
 from thumbnets.data.download import download
+from thumbnets.data.few import few_groups, few_images
 from thumbnets.data.folder import list_images
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.preprocess import (
     Findings,
     channel_statistics,
-    few_groups,
-    few_images,
     preprocess,
     read_dataset,
 )

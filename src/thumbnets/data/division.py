@@ -158,8 +158,8 @@ def stratified_folds(
     Raises:
         ValueError: A class has fewer images or groups than there are folds.
     """
-    units = _units(groups) if groups else np.arange(len(labels))
-    rare, count = _rarest(labels, units)
+    units = units_of(groups) if groups else np.arange(len(labels))
+    rare, count = rarest(labels, units)
     if count < folds:
         name = classes[rare] if classes else rare
         plural = "s" * (count != 1)
@@ -205,58 +205,24 @@ def class_folds(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
     return fold
 
 
-def fitting_folds(
-    labels: np.ndarray,
-    *,
-    folds: int,
-    seed: int,
-    classes: list[str],
-    groups: list[str] | None = None,
-) -> np.ndarray:
-    """As `stratified_folds`, but in fewer folds, with a message, if a class is too rare.
-
-    Raises:
-        ValueError: A class has a single training image or group, so that two folds are too many.
-    """
-    rare, count = _rarest(labels, _units(groups) if groups else np.arange(len(labels)))
-    if count < 2:
-        unit = "group of training images" if groups else "training image"
-        raise ValueError(
-            f"class {shown(classes[rare])} has only one {unit}: two or more are needed, some of "
-            "which validate. Add some, take the class out, or lower data.test if it is high."
-        )
-    for fewer in range(min(folds, count), 1, -1):
-        fold = stratified_folds(labels, folds=fewer, seed=seed, classes=classes, groups=groups)
-        # Whole groups may leave a fold without a class; two such folds are better than none.
-        if fewer == 2 or all(len(set(fold[labels == c])) == fewer for c in set(labels.tolist())):
-            break
-    if fewer < folds:
-        unit = "groups" if groups else "training images"
-        print(
-            f"{fewer} folds instead of {folds} (split.folds): class {shown(classes[rare])} has "
-            f"only {count} {unit}"
-        )
-    return fold
-
-
 def numbered(groups: list[str]) -> np.ndarray | None:
     """Numbers of groups in the order of their first images; an image without one counts as one.
 
     Returns:
         int64 [N]; None if no two images share a group.
     """
-    units = _units(groups)
+    units = units_of(groups)
     first, inverse = np.unique(units, return_index=True, return_inverse=True)[1:]
     return np.argsort(np.argsort(first))[inverse] if len(first) < len(groups) else None
 
 
-def _units(groups: list[str]) -> np.ndarray:
+def units_of(groups: list[str]) -> np.ndarray:
     """A number for each group; images without one have numbers of their own."""
     names = [group or f"/{number}" for number, group in enumerate(groups)]
     return np.unique(names, return_inverse=True)[1]
 
 
-def _rarest(labels: np.ndarray, units: np.ndarray) -> tuple[int, int]:
+def rarest(labels: np.ndarray, units: np.ndarray) -> tuple[int, int]:
     """The class with the fewest images or groups, and how many it has."""
     counts = {int(label): len(set(units[labels == label])) for label in np.unique(labels)}
     return min(counts.items(), key=lambda item: (item[1], item[0]))

@@ -143,12 +143,14 @@ def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
                 f"{shown(path)}: a class has a character in its name that can't be seen, or a file "
                 "a name that is not UTF-8: rename it."
             )
+        if "\r" in str(path):
+            raise ValueError(f"{shown(path)} has a carriage return in its name: rename it.")
         if path.is_symlink() and path.exists() and folder.resolve() not in path.resolve().parents:
             refuse_link(path)
     if same := alike(sorted({label for label, _ in places})):
         raise ValueError(
-            f"{folder}: classes {same[0]} and {same[1]} differ in case or Unicode form alone: "
-            "give them one name, or two that differ."
+            f"{folder}: classes {shown(same[0])} and {shown(same[1])} differ in case, Unicode form "
+            "or invisible characters alone: give them one name, or two that differ."
         )
 
 
@@ -199,7 +201,8 @@ class OwnContent(Content):
 def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
     """Read the images that are listed.
 
-    They are grey if every pixel of every image is, otherwise RGB.
+    They are grey if every pixel of every image is, otherwise RGB. Files that can't be read take no
+    part in the draw of test images.
 
     Args:
         raw: Where the list lies.
@@ -209,41 +212,29 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
         ValueError: A file has changed since it was listed, or can't be read, or a class has too
             few images.
     """
-    rows = divide(read_list(raw / LIST), rule)
-    both = groups_in_both(rows, rule)
-    deep = sum(bool(row.highest) for row in rows)
-    rule = replace(rule, depth=rule.depth or _found_depth(rows, rule))
-    classes = tuple(sorted({row.label for row in rows}))
-    kept: list[Listed] = []
-    broken: list[str] = []
-    sides: list[tuple[int, int]] = []
-    coloured = False
-
-    def decoded() -> Iterator[np.ndarray]:
-        nonlocal coloured
-        for some, found in _in_chunks(lambda row: _decode(row, rule), rows, "reading"):
-            broken.extend(problem for problem in found if isinstance(problem, str))
-            read = [pair for pair in zip(some, found, strict=True) if not isinstance(pair[1], str)]
-            if read:
-                kept.extend(row for row, _ in read)
-                pixels = np.stack([image for _, (image, _) in read])
-                sides.extend(shape for _, (_, shape) in read)
-                coloured |= bool((pixels[:, :1] != pixels[:, 1:]).any())
-                yield pixels
-        if not kept:
-            raise ValueError(f"{rule.path}: no image can be read, the first is {broken[0]}.")
-
-    images = on_disk(decoded(), raw.parent)
-    _report_broken(broken, rule, len(rows))
+    listed = read_list(raw / LIST)
+    classes = tuple(sorted({row.label for row in listed}))
+    rows = divide(listed, rule)
+    both, deep = groups_in_both(rows, rule), sum(bool(row.highest) for row in rows)
+    rule = replace(rule, depth=_found_depth(rows, rule))
+    read = _read(rows, rule, raw.parent)
+    broken = read.broken
+    _report_broken(broken, rule, len(listed))
+    if broken:
+        whole = {row.file for row in read.rows}
+        drawn = divide([row for row in listed if row.file in whole], rule)
+        if drawn != read.rows:
+            read = _read(drawn, rule, raw.parent)
+    kept = read.rows
     trains = sum(row.part == "train" for row in kept)
-    pixels = images if coloured else images[:, :1]
+    pixels = read.images if read.coloured else read.images[:, :1]
     labels = np.array([classes.index(row.label) for row in kept])
     groups = [row.group for row in kept]
 
     def part(which: slice) -> Part:
         rows = kept[which]
         files, checksums = [row.file for row in rows], [row.sha256 for row in rows]
-        return Part(pixels[which], labels[which], files, checksums, np.array(sides[which]))
+        return Part(pixels[which], labels[which], files, checksums, np.array(read.sides[which]))
 
     missing = set(range(len(classes))) - set(labels[:trains].tolist())
     if missing or trains == len(kept):
@@ -268,14 +259,61 @@ def read_folder(raw: Path, rule: FolderRule) -> OwnContent:
     )
 
 
+@dataclass(eq=False)
+class _Read:
+    """What was read of listed files.
+
+    Attributes:
+        images: uint8 [N, 3, H, W], those that can be read, on disk.
+        rows: Their rows of the list.
+        sides: Width and height of each file.
+        coloured: Whether a pixel of any image is not grey.
+        broken: Files that can't be read, with the reason.
+    """
+
+    images: np.ndarray
+    rows: list[Listed]
+    sides: list[tuple[int, int]]
+    coloured: bool
+    broken: list[str]
+
+
+def _read(rows: list[Listed], rule: FolderRule, folder: Path) -> _Read:
+    """Read files in their order; `folder` is on a disk that takes the images.
+
+    Raises:
+        ValueError: None can be read, or one has changed since it was listed.
+    """
+    read = _Read(np.empty(0), [], [], False, [])
+
+    def decoded() -> Iterator[np.ndarray]:
+        for some, found in _in_chunks(lambda row: _decode(row, rule), rows, "reading"):
+            read.broken.extend(problem for problem in found if isinstance(problem, str))
+            pairs = [pair for pair in zip(some, found, strict=True) if not isinstance(pair[1], str)]
+            if pairs:
+                read.rows.extend(row for row, _ in pairs)
+                pixels = np.stack([image for _, (image, _) in pairs])
+                read.sides.extend(sides for _, (_, sides) in pairs)
+                read.coloured |= bool((pixels[:, :1] != pixels[:, 1:]).any())
+                yield pixels
+        if not read.rows:
+            raise ValueError(f"{rule.path}: no image can be read, the first is {read.broken[0]}.")
+
+    read.images = on_disk(decoded(), folder)
+    return read
+
+
 def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
-    """Bits that the values in 16-bit files use, with a message if there are such files."""
+    """Bits that the values in 16-bit files are read as, with a message if there are such files."""
     highest = [int(row.highest) for row in rows if row.highest]
-    depth = depth_of(highest)
+    depth = rule.depth or depth_of(highest)
     if highest:
+        above = sum(value >> depth > 0 for value in highest)
         print(
             f"{rule.path}: values up to {max(highest):,} in {len(highest):,} files of 16 bits, "
             f"read as {depth} bits (data.depth)"
+            + f": higher values, in {above:,} of them, become white"
+            * (above > 0)
         )
     return depth
 

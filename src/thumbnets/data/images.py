@@ -15,6 +15,7 @@ from thumbnets.data.formats import openable
 
 MAX_PIXELS = 50_000_000  # of an image, by default
 MOST_PIXELS = 178_000_000  # largest limit: Pillow refuses more
+_ORIENTATION = 274  # a tag of EXIF
 _STRIP = 1 << 20  # pixels that are converted together
 _ROOM = 600_000_000  # bytes that all readers may decode to at once
 
@@ -115,13 +116,23 @@ def highest_value(file: Path | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> in
 
 
 def read_sides(file: Path | IO[bytes], *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
-    """Width and height of an image as it is stored, pixels; nothing is decoded.
+    """Width and height of an image that stands upright, pixels; nothing is decoded.
 
     Raises:
         ValueError: It can't be read, in a few words.
     """
     with _opened(file, max_pixels) as image:
-        return image.size
+        width, height = image.size
+        return (height, width) if _lies(image) else (width, height)
+
+
+def _lies(image: Image.Image) -> bool:
+    """Whether an image that was opened, not loaded, is to be turned by a quarter."""
+    if image.format == "TIFF":  # Pillow says its size upright
+        return False
+    exif = Image.Exif()
+    exif.load(image.info.get("exif", b""))  # not by `getexif`, which decodes a PNG
+    return exif.get(_ORIENTATION) in (5, 6, 7, 8)
 
 
 @contextmanager

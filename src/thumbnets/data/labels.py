@@ -1,6 +1,7 @@
 """A list of labels beside the images, `data.list`: a CSV file with columns file and label."""
 
 import csv
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
         )
     seen, found = set[Path](), []
     for number, row in rows:
-        path = place.parent / row["file"]
+        path = _on_disk(place.parent, row["file"])
         where = f"{place}, line {number}: {shown(row['file'])}"
         if not row["label"]:
             raise ValueError(f"{where} has no label: give it one, or remove the line.")
@@ -65,12 +66,20 @@ def read_labels(rule: FolderRule, kinds: Counter[str]) -> list[Named]:
     return found
 
 
+def _on_disk(folder: Path, name: str) -> Path:
+    """The path of a file, whose name may be there in another Unicode form, as a Mac writes it."""
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    paths = [folder / form for form in forms]
+    return next((path for path in paths if "\0" not in name and path.is_file()), paths[0])
+
+
 def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
     """Rows of the list with the number of their line; no value begins or ends with a space."""
     try:
         with place.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
-            rows = [(reader.line_num, row) for row in reader]
+            # Spreadsheets save empty rows below a table as commas alone.
+            rows = [(reader.line_num, row) for row in reader if any(map(_filled, row.values()))]
             columns = [name.strip() for name in reader.fieldnames or []]
     except FileNotFoundError:
         raise ValueError(f"data.list: {place} does not exist; it lies in data.path.") from None
@@ -90,6 +99,10 @@ def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
         (number, {name.strip(): value.strip() for name, value in row.items()})
         for number, row in rows
     ]
+
+
+def _filled(cell: str | list[str] | None) -> bool:
+    return bool(cell and "".join(cell).strip())
 
 
 def _with_parts(found: list[Named], place: Path) -> list[Named]:

@@ -2,6 +2,9 @@
 
 import unicodedata
 
+# Zero-width joiner and non-joiner: spelling in Persian and Hindi, and parts of some emoji.
+_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
+
 
 def shown(name: object) -> str:
     r"""A name for terminals and messages: what is not printable is escaped, as `\n` or `\udce9`.
@@ -15,8 +18,8 @@ def shown(name: object) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Whether all of a name is printable; what is not UTF-8 on disk is not."""
-    return name.isprintable()
+    """Whether all of a name is printable, or joins letters; what is not UTF-8 on disk is not."""
+    return name.translate(_JOINERS).isprintable()
 
 
 def is_utf8(name: str) -> bool:
@@ -29,10 +32,11 @@ def is_utf8(name: str) -> bool:
 
 
 def alike(names: list[str]) -> tuple[str, str] | None:
-    """The first two names that differ in case or Unicode form alone."""
+    """The first two names that differ in case, Unicode form or invisible joiners alone."""
     first: dict[str, str] = {}
     for name in names:
-        key = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+        folded = unicodedata.normalize("NFC", name.translate(_JOINERS)).casefold()
+        key = unicodedata.normalize("NFC", folded)
         if first.setdefault(key, name) != name:
             return first[key], name
     return None

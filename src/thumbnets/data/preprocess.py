@@ -13,17 +13,15 @@ from thumbnets.data.arrays import Meta, Split, chunks
 from thumbnets.data.corrections import correct_labels, read_corrections
 from thumbnets.data.datasets import OwnImages, get_dataset
 from thumbnets.data.depth import FULL
-from thumbnets.data.division import fitting_folds, numbered, stratified_folds
+from thumbnets.data.division import numbered, stratified_folds
 from thumbnets.data.duplicates import Copies, find_copies, keep_only
+from thumbnets.data.few import folds_of_few
 from thumbnets.data.folder import read_folder
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.names import shown
 from thumbnets.data.readers import Content, Part
 
 _MAX_EXAMPLES = 20  # pairs of duplicates in the findings
-_FEW = 200  # images; with fewer the terminal says what they can't show
-_TOLD_APART = 8  # least number of images that two networks must differ on
-_FEW_GROUPS = 30  # of images
 
 
 def channel_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
@@ -57,7 +55,7 @@ class Findings:
         own: Of images of the user's own, else None: `passed_over` (number of files by kind),
             `deep_files` (files of 16 bits), `depth` (bits that they were read as), `groups`,
             `groups_in_both` (some that train and test), `groups_in_both_count`, `folds` (which may
-            be fewer than split.folds), `validates` and `few` (see `few_images`).
+            be fewer than split.folds), `validates` and `few` (see `folds_of_few`).
     """
 
     train: list[int]
@@ -216,17 +214,10 @@ def preprocess(
     prepared = read_dataset(name, raw, rule, mending)
     prepared = replace(prepared, copies=mending.copies, mended=mending.mended)
     train, findings = prepared.train, prepared.findings
-    named = {"folds": folds, "seed": seed, "classes": train.meta.classes}
     if findings.own is None:
-        fold = stratified_folds(train.labels, **named)
+        fold = stratified_folds(train.labels, folds=folds, seed=seed, classes=train.meta.classes)
     else:
-        fold = fitting_folds(train.labels, **named, groups=prepared.groups)
-        validates = int((fold == 0).sum())
-        few = few_images(validates, len(prepared.test.labels))
-        of_train = None if train.group is None else train.group[fold == 0]
-        few += few_groups(of_train, prepared.test.group)
-        print(*few, sep="\n", end="\n" * bool(few))
-        more = {"folds": int(fold.max()) + 1, "validates": validates, "few": few}
+        fold, more = folds_of_few(train, prepared.test, prepared.groups, folds=folds, seed=seed)
         findings = replace(findings, own={**findings.own, **more})
     return replace(prepared, train=replace(train, fold=fold), findings=findings)
 
@@ -282,43 +273,3 @@ class _Mending:
         if getattr(content, "groups", None) is not None:
             changed["groups"] = list(compress(content.groups, kept))
         return replace(content, **changed)
-
-
-def few_images(validates: int, tests: int) -> list[str]:
-    """What few validation or test images can't distinguish, in a sentence for each part.
-
-    If two networks differ on fewer than eight images, McNemar's exact test at the level of 1 %
-    can't say that one is better, even if it is right on all of them: 2 / 2^7 > 0.01.
-    """
-    said = []
-    for count, doing in ((validates, "validate"), (tests, "test")):
-        if count < _FEW:
-            which = "no two networks can be told apart"
-            if count >= _TOLD_APART:
-                points = 100 * _TOLD_APART / count
-                which = (
-                    f"networks whose accuracies differ by less than {points:.1f} points can't be "
-                    "told apart"
-                )
-            more = " split.rotate: true validates on each fold in turn." * (doing == "validate")
-            said.append(f"Only {count} images {doing}: {which}.{more}")
-    return said
-
-
-def few_groups(validates: np.ndarray | None, tests: np.ndarray | None) -> list[str]:
-    """What few groups of validation or test images mean, in a sentence for each part.
-
-    Args:
-        validates: int64 [V], number of the group of each validation image; None: no groups.
-        tests: int64 [N], the same of the test images.
-    """
-    said = []
-    for groups, doing in ((validates, "validate"), (tests, "test")):
-        if groups is None:
-            continue
-        count = len(np.unique(groups))
-        if count == 1:
-            said.append(f"All images that {doing} are of one group: intervals tell nothing.")
-        elif count < _FEW_GROUPS:
-            said.append(f"Only {count} groups of images {doing}: intervals will be wide.")
-    return said
