@@ -212,6 +212,27 @@ def test_a_name_is_followed_through_the_module_that_passes_it_on(take):
     assert plain == take({**tree, "src/package/unused.py": BESIDE.replace("2", "3")})
 
 
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("from package import bare", "bare.leaf.z"),
+        ("import package.bare.leaf", "package.bare.leaf.z"),
+        ("from package.bare import leaf", "leaf.z"),
+        ("from package.bare.leaf import z", "z"),
+    ],
+)
+def test_a_folder_needs_no_init_file(take, statement, name):
+    tree = {
+        "src/package/main.py": f"{statement}\n\n\ndef go():\n    return {name}\n",
+        "src/package/bare/leaf.py": BESIDE,
+    }
+    if "import bare" in statement:  # what another module imports is an attribute
+        tree["src/package/main.py"] = f"import package.bare.leaf\n{tree['src/package/main.py']}"
+    plain = take(tree)
+    assert plain != take({**tree, "src/package/bare/leaf.py": BESIDE.replace("1", "3")})
+    assert plain == take({**tree, "src/package/bare/leaf.py": BESIDE.replace("2", "3")})
+
+
 def test_an_assertion_of_a_module_does_not_count(take):
     plain = take({"src/package/far.py": "y = 1\n"})
     assert take({"src/package/far.py": "y = 1\nassert y == 1, 'y'\n"}) == plain

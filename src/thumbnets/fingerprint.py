@@ -205,10 +205,12 @@ def _follow(imported: Imported, rest: list[str], source: Path) -> Iterator[_Plac
     """The statements behind `imported.rest`; none if it is of a library."""
     name, of_it = imported
     path = [*([of_it] if of_it else []), *rest]
-    while (module := _named(name, source)) and path and path[0] not in module.binding:
-        if not _named(f"{name}.{path[0]}", source):
+    module = _named(name, source)
+    while path and not (module and path[0] in module.binding):
+        if not _is_module(f"{name}.{path[0]}", source):
             break
         name = f"{name}.{path.pop(0)}"
+        module = _named(name, source)
     if module is None:
         return
     numbers = module.binding.get(path[0]) if path else None
@@ -229,6 +231,12 @@ def _named(name: str, source: Path) -> Module | None:
         if _module_name(file, source) == name:
             return _module(file, source)
     return None
+
+
+def _is_module(name: str, source: Path) -> bool:
+    """Whether a name is that of a module, or of a folder of modules without `__init__.py`."""
+    place = Path(*name.split("."))
+    return bool(_named(name, source)) or (source / place).is_dir() or place.is_dir()
 
 
 @cache
