@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from thumbnets import artifacts
 from thumbnets.artifacts import (
-    naming,
     read_arrays,
     read_csv,
     read_json,
@@ -158,16 +157,3 @@ def test_rounding_changes_floats_by_less_than_a_millionth(content):
     for before, after in zip(flat(content), flat(artifacts._rounded(content)), strict=True):
         assert type(after) is type(before)
         assert abs(after - before) < 1e-6 if isinstance(before, float) else after == before
-
-
-def test_a_disk_error_names_the_file_or_the_other_one_that_it_is_about(tmp_path):
-    path = tmp_path / "out/file"
-    path.parent.mkdir()
-    for about, named in [
-        (None, path),
-        (path.with_name(".file.1.tmp"), path),
-        (tmp_path / "in/image.png", tmp_path / "in/image.png"),
-    ]:
-        with pytest.raises(OSError) as error, naming(path):
-            raise OSError(28, "No space left on device", about and str(about))
-        assert error.value.filename == str(named)

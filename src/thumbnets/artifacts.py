@@ -53,16 +53,14 @@ def naming(path: Path) -> Iterator[None]:
     """Add the name of a file to disk errors: that of a full disk has none.
 
     Raises:
-        OSError: The error, with the name of `path`, or of a file elsewhere that it names.
+        OSError: The error, with the name of `path`.
     """
     try:
         yield
     except OSError as error:
         if error.errno is None:  # raised by another library
             raise
-        named = error.filename if isinstance(error.filename, str) else ""
-        elsewhere = named and Path(named).parent != path.parent  # not the temporary file beside it
-        raise OSError(error.errno, error.strerror, named if elsewhere else str(path)) from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from thumbnets.ensembles.selection import nll
-from thumbnets.ensembles.stacking import MIN_PROBABILITY, fit_regression, fit_stack, stacked
+from thumbnets.ensembles.stacking import fit_regression, fit_stack, stacked
 
 
 def toy(members: int, images: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -61,13 +61,13 @@ def test_other_images_do_not_matter_and_the_order_of_members_hardly():
     np.testing.assert_allclose(some, stacked(stack, p)[10:12], rtol=1e-12)
 
 
-def test_classes_that_were_never_seen_get_next_to_nothing():
+def test_classes_that_were_never_seen_get_nothing():
     p, labels = toy(2, 40, 4)
     labels = np.where(labels == 2, 0, labels)  # the third has no image
     stack = fit(["a", "b"], p, labels)
     assert stack["classes"] == [0, 1, 3] and len(stack["coefficients"]) == 3
     result = stacked(stack, p)
-    assert (result[:, 2] == MIN_PROBABILITY).all() and result.sum(1) == pytest.approx(np.ones(40))
+    assert (result[:, 2] == 0).all() and result.sum(1) == pytest.approx(np.ones(40))
     only = fit(["a", "b"], p, np.full(40, 3))
     assert (stacked(only, p)[:, 3] == 1).all()
 

@@ -122,7 +122,7 @@ def stacked(stack: dict[str, Any], probabilities: np.ndarray) -> np.ndarray:
         probabilities: float [M, N, K], members in the order of the regression.
 
     Returns:
-        float [N, K]; `MIN_PROBABILITY` for a class without validation images.
+        float [N, K]; 0 for a class without validation images.
     """
     return _predict(stack, _features(probabilities), probabilities.shape[2])
 
@@ -135,7 +135,6 @@ def _features(probabilities: np.ndarray) -> np.ndarray:
 
 def _predict(regression: dict[str, Any], features: np.ndarray, classes: int) -> np.ndarray:
     logits = features @ np.array(regression["coefficients"]).T + np.array(regression["intercepts"])
-    # Not zero: the loss of an image of such a class would be infinite.
-    result = np.full((len(features), classes), MIN_PROBABILITY)
+    result = np.zeros((len(features), classes))
     result[:, regression["classes"]] = softmax(logits, axis=1)
     return result
