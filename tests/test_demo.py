@@ -72,7 +72,11 @@ def test_other_pages_are_refused(server, picture):
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             ask(server, "classify/a", picture, **headers)
-    assert b"thumbnets demo" in ask(server, "")
+    port = server.server_port if hasattr(server, "server_port") else server.rpartition(":")[2]
+    local = f"localhost:{port}"
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        ask(server, "", Host=local, Origin="http://127.0.0.1")
+    assert b"thumbnets demo" in ask(server, "") and b"thumbnets demo" in ask(server, "", Host=local)
 
 
 def test_a_length_that_is_too_long_is_not_read(server):

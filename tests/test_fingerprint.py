@@ -202,6 +202,87 @@ def test_all_of_a_module_counts_where_names_do_not_say_what_is_used(take, main, 
     assert take(tree) != take({**tree, "src/package/unused.py": unused.replace("2", "3", 1)})
 
 
+USES = "from package.unused import {}\n\n\ndef go():\n    return {}\n"
+
+
+@pytest.mark.parametrize(
+    ("main", "unused"),
+    [
+        # What acts when it is imported, though it looks like a definition.
+        (USES.format("T", "T"), "T = {}\n\n\ndef put(v):\n    T[0] = v\n\n\na = put(2)\n"),
+        (USES.format("T", "T"), "T = {}\n_ = T.setdefault('a', 2)\n"),
+        (USES.format("T", "T"), "T = []\nassert T.append(2) is None\n"),
+        (USES.format("T", "T"), "T = {}\n\n\nclass A:\n    T[0] = 2\n"),
+        (USES.format("T", "T"), "T = []\n\n\nclass R:\n    b: int = T.append(2)\n"),
+        (
+            USES.format("T", "T"),
+            "T = {}\n\n\ndef cache(f):\n    T[0] = f\n\n\n@cache\ndef a():\n    return 2\n",
+        ),
+        (
+            USES.format("A", "A"),
+            "class M(type):\n    pass\n\n\nclass A(metaclass=M):\n    pass\n\n\n"
+            "class B(A):\n    c = 2\n",
+        ),
+        (USES.format("a", "a"), "import torch\n\na = 1\n_old = torch.set_num_threads(2)\n"),
+        # What is found without being named.
+        (USES.format("T", "T"), "b = 2\nT = {k: v for k, v in vars().items()}\n"),
+        (USES.format("T", "T"), "b = 2\nT = dict(locals())\n"),
+        (USES.format("of", "of()"), "b = 2\n\n\ndef of():\n    return eval('b')\n"),
+        (
+            USES.format("of", "of()"),
+            "import sys\n\nb = 2\n\n\ndef of():\n    return getattr(sys.modules[__name__], 'b')\n",
+        ),
+        (
+            "import importlib\n\n\ndef go():\n"
+            "    return importlib.import_module('package.unused').b\n",
+            "b = 2\n",
+        ),
+        # Imports in other places.
+        (
+            "class A:\n    from package.unused import b\n\n\ndef go():\n    return A().b\n",
+            "b = 2\n",
+        ),
+        (
+            "def _load():\n    global u\n    from package import unused as u\n\n\n"
+            "def go():\n    _load()\n    return u.b\n",
+            "b = 2\n",
+        ),
+    ],
+)
+def test_what_is_used_without_being_called_by_its_name_counts(take, main, unused):
+    tree = {"src/package/main.py": main, "src/package/unused.py": unused}
+    assert take(tree) != take({**tree, "src/package/unused.py": unused.replace("2", "3")})
+
+
+def test_modules_that_import_from_each_other_for_types(take):
+    cycle = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from {} import K\n"
+    take(
+        {
+            "src/package/main.py": cycle.format("package.unused") + "\n\ndef go(k: 'K'): ...\n",
+            "src/package/unused.py": cycle.format("package.main"),
+        }
+    )
+
+
+def test_the_package_of_the_stages_counts(take):
+    assert take() != take({"stages/__init__.py": "import os\n\nos.environ['A'] = '1'\n"})
+
+
+def test_data_beside_code_that_looks_for_it_count(take, tmp_path):
+    tree = {"src/package/far.py": "from pathlib import Path\n\ny = Path(__file__).with_name('a')\n"}
+    plain = take(tree)
+    (tmp_path / "src/package/.a.swp").write_text("1")
+    (tmp_path / "src/package/deep/a.json").write_text("1")
+    assert take(tree) == plain
+    (tmp_path / "src/package/a.json").write_text("1")
+    first = take(tree)
+    assert first["modules"].pop("package.far") != plain["modules"].pop("package.far")
+    assert first == plain
+    (tmp_path / "src/package/a.json").write_text("2")
+    assert take(tree)["modules"]["package.far"] != take()["modules"]["package.far"]
+    assert changed({**take(tree), "roots": ["stages/run.py"]}, Path("src")) == []
+
+
 def test_a_name_is_followed_through_the_module_that_passes_it_on(take):
     tree = {
         "src/package/__init__.py": "from package.unused import z as y, beside\n",
@@ -241,7 +322,7 @@ def test_an_assertion_of_a_module_does_not_count(take):
 def test_unused_modules_are_left_out_with_what_only_they_import(take):
     whole = take()["modules"]
     roots, lock = [Path("stages/run.py")], Path("requirements.lock")
-    found = fingerprint(roots, Path("src"), lock, ["package.deep.leaf"])
+    found = fingerprint(roots, Path("src"), lock, unused=["package.deep.leaf"])
     assert whole.keys() - found["modules"].keys() == {"package.deep.leaf", "package.far"}
     assert found["unused"] == ["package.deep.leaf"]
     assert changed(found, Path("src")) == []
@@ -280,18 +361,14 @@ def test_a_syntax_error_is_one_line(take):
 
 def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint]:
     """What `stages.code` would write for the tree at `root`, by stage and `model:`name."""
-    from thumbnets.inputs import READS, stage_roots, training_roots
+    from thumbnets.inputs import READS, stage_code, training_code
 
     monkeypatch.chdir(root)
     forget()
-    source, lock = Path("src"), Path("requirements.lock")
-    params = load_params()
-    stages = [*READS, "pretrain"]
-    found = {
-        stage: fingerprint(stage_roots(params, stage, source), source, lock) for stage in stages
-    }
+    source, params = Path("src"), load_params()
+    found = {stage: stage_code(params, stage, source) for stage in [*READS, "pretrain"]}
     for name, settings in params.settings.items():
-        found[f"model:{name}"] = fingerprint(training_roots(settings, source), source, lock)
+        found[f"model:{name}"] = training_code(settings, source)
     return found
 
 
@@ -349,6 +426,44 @@ def test_a_network_changes_the_models_made_of_it(copied, monkeypatch):
     settings = load_params().settings
     made = {f"model:{name}" for name in settings if settings[name].arch == "cnn_c"}
     assert changed == made | {"report"}  # which counts what cnn_c costs
+
+
+def test_a_network_that_another_one_asks_for_by_name_is_part_of_it(copied, monkeypatch):
+    wrapped = copied / "src/thumbnets/models/micro_cnn.py"
+    asks = "from thumbnets.models import create_model\n\nINNER = create_model('lenet5')\n"
+    wrapped.write_text(asks + wrapped.read_text())
+    changed = _changed(copied, monkeypatch, "src/thumbnets/models/lenet5.py")
+    settings = load_params().settings
+    made = {name for name in settings if settings[name].arch in ("micro_cnn", "lenet5")}
+    assert {"micro_cnn", "lenet5"} <= made <= _models(changed)
+
+
+@pytest.mark.parametrize(
+    ("file", "entry", "key"),
+    [
+        ("training/optimizers.py", "adamw", "optimizer"),
+        ("training/schedules.py", "cosine", "schedule"),
+        ("training/averaging.py", "swa", "average"),
+        ("training/initialisation.py", "he", "init"),
+        ("data/mix.py", "cutmix", "mix"),
+    ],
+)
+def test_an_entry_of_a_shared_file_changes_the_models_that_choose_it(
+    copied, monkeypatch, file, entry, key
+):
+    before = _fingerprints(copied, monkeypatch)
+    path = copied / "src/thumbnets" / file
+    text = path.read_text()
+    first, rest = text.split(f"\ndef {entry}(", 1)
+    head, body = rest.split('"""', 1)
+    doc, code = body.split('"""\n', 1)
+    path.write_text(f'{first}\ndef {entry}({head}"""{doc}"""\n    print()\n{code}')
+    after = _fingerprints(copied, monkeypatch)
+    settings = load_params().settings
+    chosen = {name: getattr(of.train, key) for name, of in settings.items()}
+    assert _models({name for name in before if before[name] != after[name]}) == {
+        name for name, choice in chosen.items() if choice and choice.name == entry
+    }
 
 
 def test_a_method_changes_the_models_that_learn_by_it(copied, monkeypatch):

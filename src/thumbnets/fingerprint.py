@@ -5,8 +5,9 @@ those of its functions, classes and constants that are used (comments, docstring
 errors left out), and the pinned releases of the libraries they import. All is found by reading
 source; nothing is imported.
 
-What is used: all of a root; of other modules what is named there or in what is used itself, and
-statements that act when the module is imported, such as a registration. Classes count as a whole.
+What is used: all of a root; of other modules what is named there or in what is used itself,
+statements that act when the module is imported, and entries of registries that the params name.
+Classes count as a whole.
 """
 
 import hashlib
@@ -57,7 +58,12 @@ _Place = tuple[str, int]
 
 
 def fingerprint(
-    roots: list[Path], source: Path, requirements: Path, unused: Collection[str] = ()
+    roots: list[Path],
+    source: Path,
+    requirements: Path,
+    *,
+    entries: Collection[str] = (),
+    unused: Collection[str] = (),
 ) -> Fingerprint:
     """What `roots` depend on.
 
@@ -65,18 +71,23 @@ def fingerprint(
         roots: Python files to begin with.
         source: Folder that holds the project's package(s), `src`.
         requirements: The lock file with the pinned releases.
+        entries: Names of functions that registries find by them.
         unused: Modules that are imported, but never called with the params at hand.
 
     Returns:
         `modules`: module or script name to SHA-256 of what is used of it; `libraries`: import name
-        to pinned release(s); `roots` and `unused` as given.
+        to pinned release(s); `roots`, `entries` and `unused` as given.
 
     Raises:
         ValueError: A file is not valid Python.
     """
-    files = _closure(roots, source, frozenset(unused))
-    counted = [file for file in files if _module_name(file, source) not in WITHOUT_EFFECT]
-    imported = {name.split(".")[0] for file in counted for name in _imports(file, source)}
+    used = _Used(source, entries, unused).by(roots)
+    imported = {
+        name.split(".")[0]
+        for file in used.files
+        if _module_name(file, source) not in WITHOUT_EFFECT
+        for name in _imports(file, source)
+    }
     pins = _pins(requirements)
     libraries = {
         name: pins[release]
@@ -84,9 +95,10 @@ def fingerprint(
         if (release := _normal(_RELEASED_AS.get(name, name))) in pins
     }
     return {
-        "modules": _hashes(_used(roots, files, source), source),
+        "modules": used.hashes(),
         "libraries": libraries,
         "roots": [root.as_posix() for root in roots],
+        "entries": sorted(entries),
         "unused": sorted(unused),
     }
 
@@ -99,10 +111,9 @@ def changed(code: Mapping[str, Any], source: Path) -> list[str]:
         source: As for `fingerprint`.
     """
     forget()
-    before, roots = code["modules"], [Path(root) for root in code["roots"]]
+    before, used = code["modules"], _Used(source, code["entries"], code["unused"])
     try:
-        files = _closure(roots, source, frozenset(code["unused"]))
-        now = _hashes(_used(roots, files, source), source)
+        now = used.by([Path(root) for root in code["roots"]]).hashes()
     except (ValueError, OSError):  # a file is gone, or no longer valid Python
         return [name for name in before if not _is_readable(name, source)]
     return [name for name in {**before, **now} if before.get(name) != now.get(name)]
@@ -131,52 +142,113 @@ def beside(modules: Iterable[str], source: Path, package: Path) -> Iterator[tupl
 
 def forget() -> None:
     """Read files anew from now on: they may have changed since this process read them."""
-    for function in (read_tree, _module, _reached_from, _imports, _imported_files, files_of, _pins):
+    for function in _READS_FILES:
         function.cache_clear()
 
 
 def _is_readable(name: str, source: Path) -> bool:
-    for file in (*files_of(name, source), *files_of(name, Path())):  # scripts are in no package
-        if _module_name(file, source) == name:
-            try:
-                return bool(read_tree(file))
-            except ValueError:
-                return False
-    return False
+    try:
+        return bool(_named(name, source))
+    except ValueError:
+        return False
 
 
-def _closure(roots: list[Path], source: Path, unused: frozenset[str]) -> list[Path]:
-    """Files that importing the roots runs, but for those that only unused modules import."""
-    found: set[Path] = set()
-    waiting = list(roots)
-    while waiting:
-        file = waiting.pop()
-        if file not in found and _module_name(file, source) not in unused:
-            found.add(file)
-            waiting.extend(_imported_files(file, source))
-    return sorted(found)
+class _Used:
+    """The statements that are used, and the files that they come from.
+
+    Args:
+        source: As for `fingerprint`.
+        entries: As for `fingerprint`.
+        unused: As for `fingerprint`.
+    """
+
+    def __init__(self, source: Path, entries: Collection[str], unused: Collection[str]) -> None:
+        self.source, self.entries, self.unused = source, set(entries), set(unused)
+        self.files: set[Path] = set()
+        self.places: set[_Place] = set()
+        self._waiting: list[_Place] = []
+
+    def by(self, roots: Iterable[Path]) -> "_Used":
+        """Add what these files use, and all of the files themselves."""
+        for root in roots:
+            self._use_all(root)
+        while self._waiting:
+            name, number = place = self._waiting.pop()
+            module = _named(name, self.source)
+            if place in self.places or name in self.unused:
+                continue
+            self.places.add(place)
+            self._waiting += _reached_from(name, number, self.source)
+            statement = module.statements[number]
+            for file in _files_asked_for(statement.asks_for, self.source):
+                self._use_all(file)
+            if statement.searches and name not in WITHOUT_EFFECT:  # it may use all there is
+                self.entries.update(_modules_of_entries())
+                for file in sorted(self.files):
+                    self._use_all(file)
+        return self
+
+    def _use_all(self, file: Path) -> None:
+        self._import(file)
+        self._waiting += _all_of(_module(file, self.source))
+
+    def _import(self, file: Path) -> None:
+        """Add what importing a file runs: the packages that it lies in, and what all import."""
+        name = _module_name(file, self.source)
+        found = [file, *files_of(name, self.source), *files_of(name, Path())]
+        while found:
+            file = found.pop()
+            if file in self.files or _module_name(file, self.source) in self.unused:
+                continue
+            self.files.add(file)
+            found += _imported_files(file, self.source)
+            module = _module(file, self.source)
+            self._waiting += (
+                (module.name, number)
+                for number, statement in enumerate(module.statements)
+                if statement.acts or statement.entry in self.entries
+            )
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of what is used of each module, in the order of the source."""
+        of_module: dict[str, list[Statement]] = {}
+        for name, number in sorted(self.places):
+            if name not in WITHOUT_EFFECT:
+                statement = _named(name, self.source).statements[number]
+                of_module.setdefault(name, []).append(statement)
+        return {name: self._hash(name, used) for name, used in of_module.items()}
+
+    def _hash(self, name: str, statements: list[Statement]) -> str:
+        digest = hashlib.sha256("\n".join(one.code for one in statements).encode())
+        if any("__file__" in one.reads for one in statements):
+            for path in _data_beside(_file_of(name, self.source)):
+                digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
 
 
-def _used(roots: list[Path], files: list[Path], source: Path) -> set[_Place]:
-    """The statements of these files that the roots use."""
-    modules = {module.name: module for module in (_module(file, source) for file in files)}
-    waiting = [
-        (name, number)
-        for name, module in modules.items()
-        for number, statement in enumerate(module.statements)
-        if statement.acts
+def _data_beside(file: Path) -> list[Path]:
+    """Files in the folder of a module that are no code; those of editors are hidden."""
+    beside = (path for path in file.parent.iterdir() if path.is_file())
+    return sorted(path for path in beside if path.suffix != ".py" and path.name[0] != ".")
+
+
+@cache
+def _files_asked_for(names: frozenset[str], source: Path) -> list[Path]:
+    """Files of modules, by their names or by those of entries of registries in them."""
+    modules = [
+        *names,
+        *(_modules_of_entries()[name] for name in names & _modules_of_entries().keys()),
     ]
-    waiting += (place for root in roots for place in _all_of(_module(root, source)))
-    used: set[_Place] = set()
-    while waiting:
-        name, number = waiting.pop()
-        if (name, number) in used or name not in modules:
-            continue
-        used.add((name, number))
-        waiting += _reached_from(name, number, source)
-        if modules[name].statements[number].searches:  # then all that is imported may be used
-            return {place for module in modules.values() for place in _all_of(module)}
-    return used
+    return [file for name in modules if (file := _file_of(name, source))]
+
+
+@cache
+def _modules_of_entries() -> dict[str, str]:
+    """The module of each entry of the registries, by its name."""
+    from thumbnets import registry  # which is slow to import
+
+    registries = (of for of in vars(registry).values() if isinstance(of, registry.Registry))
+    return {name: entry.module for of in registries for name, entry in of.entries.items()}
 
 
 def _all_of(module: Module) -> list[_Place]:
@@ -201,7 +273,9 @@ def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
     return tuple(found)
 
 
-def _follow(imported: Imported, rest: list[str], source: Path) -> Iterator[_Place]:
+def _follow(
+    imported: Imported, rest: list[str], source: Path, seen: frozenset[Imported] = frozenset()
+) -> Iterator[_Place]:
     """The statements behind `imported.rest`; none if it is of a library."""
     name, of_it = imported
     path = [*([of_it] if of_it else []), *rest]
@@ -222,14 +296,21 @@ def _follow(imported: Imported, rest: list[str], source: Path) -> Iterator[_Plac
         for further in module.statements[number].imports.get(path[0], ()):
             if further == (name, path[0]):  # a package that imports a module of its own
                 further = (f"{name}.{path[0]}", None)
-            yield from _follow(further, path[1:], source)
+            if further not in seen:  # two modules may import a name from each other, for types
+                yield from _follow(further, path[1:], source, seen | {further})
 
 
 def _named(name: str, source: Path) -> Module | None:
-    """A module of the project by its name; scripts are in no package."""
+    file = _file_of(name, source)
+    return _module(file, source) if file else None
+
+
+@cache
+def _file_of(name: str, source: Path) -> Path | None:
+    """The file of a module of the project by its name; scripts are in no package."""
     for file in reversed((*files_of(name, Path()), *files_of(name, source))):
         if _module_name(file, source) == name:
-            return _module(file, source)
+            return file
     return None
 
 
@@ -242,22 +323,6 @@ def _is_module(name: str, source: Path) -> bool:
 @cache
 def _module(file: Path, source: Path) -> Module:
     return read_module(file, _module_name(file, source))
-
-
-def _hashes(used: set[_Place], source: Path) -> dict[str, str]:
-    """SHA-256 of the used statements of each module, in the order of the source."""
-    of_module: dict[str, list[int]] = {}
-    for name, number in sorted(used):
-        if name not in WITHOUT_EFFECT:
-            of_module.setdefault(name, []).append(number)
-    return {
-        name: _hash(_named(name, source).statements[number] for number in numbers)
-        for name, numbers in of_module.items()
-    }
-
-
-def _hash(statements: Iterable[Statement]) -> str:
-    return hashlib.sha256("\n".join(one.code for one in statements).encode()).hexdigest()
 
 
 @cache
@@ -299,3 +364,9 @@ def _pins(requirements: Path) -> dict[str, str]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+_READS_FILES = (
+    *(read_tree, _module, _file_of, _reached_from, _files_asked_for),
+    *(_imports, _imported_files, files_of, _pins),
+)

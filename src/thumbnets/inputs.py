@@ -13,7 +13,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256
-from thumbnets.fingerprint import files_of, fingerprint
+from thumbnets.choices import Choice
+from thumbnets.fingerprint import Fingerprint, files_of, fingerprint
 from thumbnets.params import Params
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, Entry
 from thumbnets.training.settings import ModelSettings
@@ -65,9 +66,7 @@ def stage_inputs(params: Params, stage: str) -> dict[str, Any]:
         `pretrain` has `encoders`: what the training of each depends on; `probes`: settings of the
         blocks that begin with one; `begins`: by slot, its encoder or null.
     """
-    roots = stage_roots(params, stage, paths.SOURCE)
-    unused = () if params.data.own else _OF_OWN_IMAGES
-    code = fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS, unused)
+    code = stage_code(params, stage, paths.SOURCE)
     if stage == "pretrain":
         return {
             **code,
@@ -103,9 +102,8 @@ def training_inputs(params: Params, name: str) -> dict[str, Any]:
         ValueError: A file that the block names is missing.
     """
     settings = params.settings[name]
-    roots = training_roots(settings, paths.SOURCE)
     return {
-        **fingerprint(roots, paths.SOURCE, paths.REQUIREMENTS),
+        **training_code(settings, paths.SOURCE),
         "settings": settings.model_dump(),
         "files": {
             key: _checksum(path, f"models.{name}.{key}", remedy)
@@ -134,8 +132,42 @@ def overridden(params: Params) -> list[str]:
     return sentences
 
 
-def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
-    """Files that the training of a block begins with: what trains it, and what the block names."""
+def training_code(settings: ModelSettings, source: Path) -> Fingerprint:
+    """The code of the training of a block: what trains it, and what the block names.
+
+    Args:
+        settings: The block.
+        source: Folder of the package, from the working folder.
+    """
+    return fingerprint(
+        _roots_of_training(settings, source),
+        source,
+        paths.REQUIREMENTS,
+        entries=_entries(settings),
+    )
+
+
+def stage_code(params: Params, stage: str, source: Path) -> Fingerprint:
+    """The code of a stage: its script, and what it finds by a name in the params.
+
+    Args:
+        params: Params of the run.
+        stage: Name of the stage's script.
+        source: As for `training_code`.
+    """
+    roots, entries = [paths.STAGES / f"{stage}.py"], []
+    if stage == "preprocess":  # it shows what the augmentation does
+        entries = [choice.name for choice in params.train.augment]
+        roots += _files((AUGMENTATIONS[name] for name in entries), source)
+    if stage == "report":  # it counts what the networks cost
+        for name in params.run:
+            roots += _roots_of_training(params.settings[name], source)
+            entries += _entries(params.settings[name])
+    unused = () if params.data.own else _OF_OWN_IMAGES
+    return fingerprint(roots, source, paths.REQUIREMENTS, entries=set(entries), unused=unused)
+
+
+def _roots_of_training(settings: ModelSettings, source: Path) -> list[Path]:
     train = settings.train
     if METHODS[train.method.name].metadata.pretrains:
         begins = source / "thumbnets" / "pretraining.py"
@@ -146,15 +178,13 @@ def training_roots(settings: ModelSettings, source: Path) -> list[Path]:
     return [begins, *_files(named, source)]
 
 
-def stage_roots(params: Params, stage: str, source: Path) -> list[Path]:
-    """Files that a stage begins with: its script, and what it finds by a name in the params."""
-    roots = [paths.STAGES / f"{stage}.py"]
-    if stage == "preprocess":  # it shows what the augmentation does
-        roots += _files((AUGMENTATIONS[choice.name] for choice in params.train.augment), source)
-    if stage == "report":  # it counts what the networks cost
-        for name in params.run:
-            roots += training_roots(params.settings[name], source)
-    return roots
+def _entries(settings: ModelSettings) -> list[str]:
+    """Names of all entries of registries that a block chooses."""
+    chosen = [settings.arch]
+    for value in dict(settings.train).values():
+        values = value if isinstance(value, list) else [value]
+        chosen += (one.name for one in values if isinstance(one, Choice))
+    return [name.partition("/")[0] for name in chosen]
 
 
 def _templates() -> list[Path]:
@@ -164,7 +194,7 @@ def _templates() -> list[Path]:
 
 
 def _files(entries: Iterable[Entry], source: Path) -> list[Path]:
-    return [file for entry in entries for file in files_of(entry.module, source)]
+    return [files_of(entry.module, source)[-1] for entry in entries]
 
 
 def _checksum(path: Path, where: str, remedy: str) -> str:

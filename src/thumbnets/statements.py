@@ -10,24 +10,35 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-# Decorators that only wrap what they decorate. Others may keep it, as those of a registry do, so
-# that it is used without being named.
-_WRAPPERS = {
-    "cache",
-    "checked_dataclass",
-    "contextmanager",
-    "dataclass",
-    "lru_cache",
-    "no_grad",
-    "runtime_checkable",
-    "wrap",
+# Functions of libraries that only give a value, or only wrap what they decorate, by the last part
+# of their name. Others, and those of the project, may do more: a registry keeps what it is given,
+# so that it is used without being named.
+_PLAIN = {
+    *("AfterValidator", "ConfigDict", "Field", "Lock", "Path", "PrivateAttr", "Repr", "TypeVar"),
+    *("abstractmethod", "cache", "cached_property", "checked_dataclass", "classmethod", "compile"),
+    *("contextmanager", "dataclass", "dtype", "field", "field_validator", "fromkeys", "get"),
+    *("items", "joinpath", "keys", "lower", "lru_cache", "model_serializer", "model_validator"),
+    *("namedtuple", "no_grad", "partial", "property", "runtime_checkable", "setter", "split"),
+    *("staticmethod", "upper", "values", "with_name", "wrap"),
+    *("dict", "frozenset", "len", "list", "map", "max", "min", "object", "range", "set", "sorted"),
+    *("str", "sum", "tuple", "vars", "zip"),
+}
+
+# Functions that find a module, or an entry of a registry, by the name that they are given.
+_BY_NAME = {"create_model", "import_module", "load"}
+
+_REGISTRIES = {
+    *("AUGMENTATIONS", "AVERAGES", "INITIALISATIONS", "METHODS", "MIXES", "NETWORKS"),
+    *("OPTIMIZERS", "SCHEDULES"),
 }
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
-# What finds code without naming it.
-_SEARCHES = ("__init_subclass__", "__subclasses__", "globals")
+# What finds code without naming it: functions, methods, functions without arguments.
+_SEARCHES = {"eval", "exec", "globals"}
+_SEARCHING_METHODS = {"__subclasses__", "iter_modules", "walk_packages"}
+_SEARCHES_AT_HAND = {"locals", "vars"}
 
 # What an import binds a name to: a module, or (of `from a import b`) a module and a name in it.
 Imported = tuple[str, str | None]
@@ -41,12 +52,14 @@ class Statement:
         node: Its syntax tree.
         binds: Names that it gives to the module.
         acts: Whether it does something when the module is imported, besides binding its names.
+        entry: Its name in a registry of the project, if it is a registered function.
         package: The package that its relative imports begin with.
     """
 
     node: ast.stmt
     binds: frozenset[str]
     acts: bool
+    entry: str | None
     package: str
 
     @cached_property
@@ -71,13 +84,21 @@ class Statement:
         return frozenset(_dotted_names(self.node))
 
     @cached_property
+    def asks_for(self) -> frozenset[str]:
+        """Names of modules and entries that it gives to functions which find them by name."""
+        return frozenset(
+            call.args[0].value
+            for call in ast.walk(self.node)
+            if isinstance(call, ast.Call)
+            and _last_name(call.func) in _BY_NAME
+            and call.args
+            and _is_string(call.args[0])
+        )
+
+    @cached_property
     def searches(self) -> bool:
         """Whether it may find code that it does not name, as a class that knows its subclasses."""
-        return any(
-            getattr(part, field, None) in _SEARCHES
-            for part in ast.walk(self.node)
-            for field in ("id", "attr", "name")
-        )
+        return {"sys.modules", "__name__"} <= self.reads or any(map(_searches, ast.walk(self.node)))
 
 
 @dataclass(frozen=True)
@@ -183,17 +204,39 @@ def _below(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def _statements(tree: ast.Module, package: str) -> Iterator[Statement]:
+    ours = set(_of_the_project(tree, package))
     for node in tree.body:
-        # An assertion can stop a run, but not change what it finds.
-        if _is_bare_string(node) or isinstance(node, ast.Assert):
+        if _is_bare_string(node):
             continue
         if isinstance(node, _IMPORTS):
             for alias in node.names:
                 one = ast.copy_location(_of_one_name(node, alias), node)
                 name, _ = _imported(node, alias, package)
-                yield Statement(one, frozenset([name]), name == "*", package)
+                yield Statement(one, frozenset([name]), name == "*", None, package)
         else:
-            yield Statement(node, frozenset(_bound(node)), _acts(node), package)
+            entry, bound = _entry(node), frozenset(_bound(node))
+            yield Statement(node, bound, not entry and _acts(node, ours), entry, package)
+
+
+def _of_the_project(tree: ast.Module, package: str) -> Iterator[str]:
+    """Names of functions and classes that the project defines, here or where they come from."""
+    for node in tree.body:
+        if isinstance(node, _DEFINITIONS):
+            yield node.name
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, package)
+            if base.partition(".")[0] == package.partition(".")[0]:
+                yield from (alias.asname or alias.name for alias in node.names)
+
+
+def _entry(node: ast.stmt) -> str | None:
+    """The name of a function that a registry of the project finds by it."""
+    for decorator in getattr(node, "decorator_list", ()):
+        of = decorator.func if isinstance(decorator, ast.Call) else decorator
+        registry, _, method = (_dotted(of) or "").rpartition(".")
+        if method == "register" and registry.rpartition(".")[2] in _REGISTRIES:
+            return node.name
+    return None
 
 
 def _of_one_name(node: ast.stmt, alias: ast.alias) -> ast.stmt:
@@ -225,6 +268,9 @@ def _bound(node: ast.stmt) -> Iterator[str]:
     """Names that a statement other than an import gives to its module."""
     if isinstance(node, _DEFINITIONS):
         yield node.name
+        for part in ast.walk(node):
+            if isinstance(part, ast.Global):
+                yield from part.names
         return
     for part in ast.walk(node):  # more than it binds, if it holds functions: that does no harm
         if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
@@ -235,20 +281,41 @@ def _bound(node: ast.stmt) -> Iterator[str]:
             yield from (_imported(part, alias, "")[0] for alias in part.names)
 
 
-def _acts(node: ast.stmt) -> bool:
-    """Whether a statement may do more than bind its names."""
+def _acts(node: ast.stmt, ours: set[str]) -> bool:
+    """Whether a statement may do more than bind its names.
+
+    Args:
+        node: The statement, of a module or of the body of a class.
+        ours: Names of functions and classes of the project.
+    """
     if isinstance(node, _DEFINITIONS):
-        if node.name == "__getattr__":  # of the module: called for names that it does not have
+        if not all(_is_plain(decorator, ours) for decorator in node.decorator_list):
             return True
-        plain = all(_last_name(one) in _WRAPPERS for one in node.decorator_list)
-        return not plain or bool(getattr(node, "keywords", ()))  # such as a metaclass
-    if isinstance(node, ast.Assign):
-        targets = [part for target in node.targets for part in _targets(target)]
-    elif isinstance(node, ast.AnnAssign):
-        targets = [node.target]
-    else:
+        in_class = isinstance(node, ast.ClassDef)
+        return in_class and (bool(node.keywords) or any(_acts(part, ours) for part in node.body))
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        named = all(isinstance(part, ast.Name) for one in targets for part in _targets(one))
+        return not named or (node.value is not None and _calls(node.value, ours))
+    if isinstance(node, ast.Assert):  # it can stop a run, but not change what it finds
+        return _calls(node, ours)
+    return not (_is_bare_string(node) or isinstance(node, (*_IMPORTS, ast.Pass)))
+
+
+def _calls(node: ast.AST, ours: set[str]) -> bool:
+    """Whether an expression calls what may do more than give a value."""
+    if isinstance(node, ast.Lambda):  # called later
+        return False
+    if isinstance(node, ast.Call) and not _is_plain(node.func, ours):
         return True
-    return not all(isinstance(target, ast.Name) for target in targets)
+    return any(_calls(part, ours) for part in ast.iter_child_nodes(node))
+
+
+def _is_plain(function: ast.expr, ours: set[str]) -> bool:
+    """Whether a function or decorator only gives a value or wraps."""
+    function = function.func if isinstance(function, ast.Call) else function
+    first = (_dotted(function) or "").partition(".")[0]
+    return _last_name(function) in _PLAIN and first not in ours
 
 
 def _targets(target: ast.expr) -> list[ast.expr]:
@@ -257,10 +324,23 @@ def _targets(target: ast.expr) -> list[ast.expr]:
     return [target]
 
 
-def _last_name(decorator: ast.expr) -> str:
-    """`c` of `@a.b.c(d)`."""
-    of = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return of.attr if isinstance(of, ast.Attribute) else of.id if isinstance(of, ast.Name) else ""
+def _last_name(function: ast.expr) -> str:
+    """`c` of `a.b.c`."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def _searches(node: ast.AST) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id in _SEARCHES
+    if isinstance(node, ast.Attribute):
+        return node.attr in _SEARCHING_METHODS
+    if isinstance(node, ast.Call):
+        return not node.args and _last_name(node.func) in _SEARCHES_AT_HAND
+    if isinstance(node, ast.ClassDef):  # a metaclass is told of every class
+        return any(_dotted(base) == "type" for base in node.bases)
+    return isinstance(node, ast.FunctionDef) and node.name == "__init_subclass__"
 
 
 def _dotted_names(node: ast.AST, *, raised: bool = False) -> Iterator[str]:
@@ -275,6 +355,9 @@ def _dotted_names(node: ast.AST, *, raised: bool = False) -> Iterator[str]:
     else:
         raised = raised or isinstance(node, ast.Raise)
         for child in ast.iter_child_nodes(node):
+            if isinstance(node, ast.ClassDef) and isinstance(child, _IMPORTS):
+                # Its methods find it as an attribute.
+                yield from (alias.asname or alias.name for alias in child.names)
             if not _is_bare_string(child):
                 yield from _dotted_names(child, raised=raised)
 

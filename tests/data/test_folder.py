@@ -60,7 +60,7 @@ def test_lists_images_and_nothing_else(folder, capsys):
         ("", "b", "b/deep/er/3.webp"),
     ]
     assert capsys.readouterr().out == (
-        "images: 6 images of 2 classes\nimages: 1 file passed over: 1 .txt\n"
+        "images: 6 images of 2 classes\nimages: 2 files passed over: 1 .md, 1 .txt\n"
     )
 
 
@@ -296,6 +296,7 @@ def test_parts_in_any_case_are_no_classes(folder):
         (["p/train/a/1.png", "p/train/b/1.png"], "give data.path: images/p"),
         (["Cat/1.png", "cat/1.png"], "Cat and cat differ in case, Unicode form or invisible"),
         (["a/1.png", "a\u200d/1.png"], r"classes a and a\\u200d differ in case, Unicode form or"),
+        (["k\xf6p/1.png", "ko\u0308p/1.png"], r"classes ko\\u0308p and k\\xf6p differ in case"),
         (["a/1.png", "b/2\r.png"], r"images/b/2\\r.png has a carriage return in its name"),
         (["train/1.png", "test/1.png"], "has only test/, train/, which are parts"),
         (["a/1.png", "b\n/1.png"], r"character in its name that can't be seen"),

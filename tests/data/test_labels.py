@@ -95,6 +95,7 @@ def test_splits_and_groups(splits, parts):
         ("file,label\nlabels.csv,a", "line 2: labels.csv is no image that can be read: .csv"),
         ("file,label\n../pool/0.png,a", "labels.csv must have training images of two classes"),
         ("file,label\n../pool/0.png,a\n../pool/1.png,A", "classes A and a differ in case"),
+        ("file,label,label\n../pool/0.png,a,b", "has two columns label: remove one"),
     ],
 )
 def test_other_lists_are_refused(text, said):
@@ -102,6 +103,19 @@ def test_other_lists_are_refused(text, said):
     write(text)
     with pytest.raises(ValueError, match=said):
         listed()
+
+
+@pytest.mark.parametrize("other", ["jos\u00e9", "JOSE\u0301", "jose\u200d\u0301"])
+def test_groups_that_look_alike_are_refused(other):
+    write(f"file,label,group\n../pool/0.png,a,jose\u0301\n../pool/1.png,b,{other}\n")
+    with pytest.raises(ValueError, match=r"groups .* and .* differ in case, Unicode form or"):
+        listed()
+
+
+def test_groups_of_a_column_and_of_a_pattern_are_refused():
+    write("file,label,group\n../pool/0.png,a,x\n../pool/1.png,b,y\n")
+    with pytest.raises(ValueError, match=r"both data.group and the column group of the list"):
+        listed(replace(RULE, group="(.)"))
 
 
 def test_spaces_make_no_other_class_or_group():

@@ -265,7 +265,7 @@ def test_own_images_have_findings_of_their_own(tmp_path, monkeypatch, capsys):
     write_split(Path("test"), prepared.test)
     np.testing.assert_array_equal(read_split(Path("test")).group, prepared.test.group)
     own = prepared.findings.as_json()["own"]
-    assert own["passed_over"] == {".heic (pip install pillow-heif)": 1}
+    assert own["passed_over"] == {".heic (pip install pillow-heif)": 1, ".txt": 1}
     assert (own["depth"], own["deep_files"]) == (12, 54)
     assert (own["groups"], own["groups_in_both"], own["groups_in_both_count"]) == (5, ["q"], 1)
     assert (own["folds"], own["validates"]) == (4, 9) and own["few"] == [

@@ -24,10 +24,15 @@ def with_groups(rows: list[Listed], rule: FolderRule, below: list[str]) -> list[
             parts.
 
     Raises:
-        ValueError: The pattern finds nothing in a path.
+        ValueError: The pattern finds nothing in a path, or the images have groups already.
     """
     if rule.group is None:
         return rows
+    if any(row.group for row in rows):
+        raise ValueError(
+            f"{rule.path}: both data.group and the column group of the list name groups: leave one "
+            "out."
+        )
     found = [re.search(rule.group, path) for path in below]
     groups = [match and (match[1] if match.re.groups else match[0]) for match in found]
     if others := [path for path, group in zip(below, groups, strict=True) if not group]:

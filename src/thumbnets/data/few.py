@@ -77,10 +77,10 @@ def fitting_folds(
             )
     if fewer < folds:
         unit = "groups" if groups else "training images"
-        print(
-            f"{fewer} folds instead of {folds} (split.folds): class {shown(classes[rare])} has "
-            f"only {count} {unit}"
-        )
+        why = f"class {shown(classes[rare])} has only {count} {unit}"
+        if fewer < count:
+            why = "with more, whole groups would leave a fold without a class"
+        print(f"{fewer} folds instead of {folds} (split.folds): {why}")
     return fold
 
 

@@ -33,7 +33,7 @@ from thumbnets.data.images import highest_value, read_image, read_sides
 from thumbnets.data.labels import read_labels
 from thumbnets.data.listed import FolderRule, Listed
 from thumbnets.data.listing import images_below, refuse_link
-from thumbnets.data.names import alike, is_text, is_utf8, shown
+from thumbnets.data.names import alike, is_text, is_utf8, shown, spelled
 from thumbnets.data.parts import folders_in, roots
 from thumbnets.data.readers import Content, Part, on_disk
 from thumbnets.messages import quote
@@ -66,7 +66,7 @@ def list_images(rule: FolderRule, target: Path) -> None:
     if rule.list is None:
         parts = list(roots(folder))
         for place in dict.fromkeys([folder, *(root for _, root in parts)]):
-            _refuse_loose(place)
+            _refuse_loose(place, kinds)
         found = [
             (part, label, "", path, path.relative_to(root).as_posix())
             for part, root in parts
@@ -85,6 +85,7 @@ def list_images(rule: FolderRule, target: Path) -> None:
     ]
     _check_classes(rule, listed)
     listed = with_groups(listed, rule, [below for *_, below in found])
+    _refuse_alike(folder, "groups", {row.group for row in listed})
     write_csv(target / LIST, map(asdict, listed))
     write_json(target / _PASSED_OVER, kinds)
     classes = {row.label for row in listed}
@@ -120,15 +121,17 @@ def _images_in(root: Path, kinds: Counter[str]) -> Iterator[tuple[str, Path]]:
         kinds.update(inside)
 
 
-def _refuse_loose(folder: Path) -> None:
-    """Refuse images that lie beside the class folders.
+def _refuse_loose(folder: Path, kinds: Counter[str]) -> None:
+    """Refuse images that lie beside the class folders; other files are counted by kind.
 
     Raises:
         ValueError: There is one.
     """
     for loose in sorted(folder.iterdir()):
-        if loose.is_file() and not is_left_behind(loose.name) and passed_over(loose) is None:
-            raise ValueError(f"{shown(loose)} lies in no class folder: put it into one.")
+        if loose.is_file() and not is_left_behind(loose.name):
+            if not (kind := passed_over(loose)):
+                raise ValueError(f"{shown(loose)} lies in no class folder: put it into one.")
+            kinds[kind] += 1
 
 
 def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
@@ -147,10 +150,19 @@ def _check_names(folder: Path, places: list[tuple[str, Path]]) -> None:
             raise ValueError(f"{shown(path)} has a carriage return in its name: rename it.")
         if path.is_symlink() and path.exists() and folder.resolve() not in path.resolve().parents:
             refuse_link(path)
-    if same := alike(sorted({label for label, _ in places})):
+    _refuse_alike(folder, "classes", {label for label, _ in places})
+
+
+def _refuse_alike(folder: Path, kind: str, names: set[str]) -> None:
+    """Refuse names of classes or groups that are too alike.
+
+    Raises:
+        ValueError: Two are; the message shows both.
+    """
+    if same := alike(sorted(names)):
         raise ValueError(
-            f"{folder}: classes {shown(same[0])} and {shown(same[1])} differ in case, Unicode form "
-            "or invisible characters alone: give them one name, or two that differ."
+            f"{folder}: {kind} {spelled(same[0])} and {spelled(same[1])} differ in case, Unicode "
+            "form or invisible characters alone: give them one name, or two that differ."
         )
 
 

@@ -11,6 +11,8 @@ from thumbnets.data.listing import images_below
 from thumbnets.data.names import shown
 from thumbnets.data.parts import PARTS
 
+_COLUMNS = ("file", "label", "split", "group")
+
 Named = tuple[str, str, str, Path]  # part, label, group and path of an image
 
 
@@ -91,6 +93,8 @@ def _rows(place: Path) -> list[tuple[int, dict[str, str]]]:
                 f"data.list: {place} must have a column {column}, got "
                 f"{shown(', '.join(columns)) or 'an empty file'}; columns are separated by commas."
             )
+    if twice := next((name for name in _COLUMNS if columns.count(name) > 1), None):
+        raise ValueError(f"data.list: {place} has two columns {twice}: remove one.")
     for number, row in rows:
         if None in row or None in row.values():
             compared = "more" if None in row else "fewer"

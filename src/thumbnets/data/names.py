@@ -13,8 +13,13 @@ def shown(name: object) -> str:
         name: Path or text; bytes of a path that are not UTF-8 are surrogates, as Python gives them.
     """
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name)
+        c if is_text(c) else c.encode("unicode_escape").decode("ascii") for c in str(name)
     )
+
+
+def spelled(name: str) -> str:
+    r"""A name that may look like another one: all but ASCII is escaped, as `k\xf6p`."""
+    return ascii(name)[1:-1]
 
 
 def is_text(name: str) -> bool:

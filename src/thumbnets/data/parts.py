@@ -64,8 +64,8 @@ def _check_no_parts(folder: Path, top: list[Path]) -> None:
     if top and all(path.name.lower() in PARTS for path in top):
         names = ", ".join(f"{path.name}/" for path in top)
         raise ValueError(
-            f"{folder} has only {names}, which are parts, not classes: there must be train/ with "
-            "one folder per class."
+            f"{folder} has only {names}, which are parts, not classes: put the images of each "
+            "class into a folder there, as train/cat/."
         )
     if len(top) == 1 and any(folders_in(top[0])):
         raise ValueError(

@@ -106,11 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_ours(self) -> bool:
         """Whether the request is from our page, not another one, however it names this machine."""
         port = self.server.server_port
-        ours = f"{HOST}:{port}" if port != 80 else HOST  # browsers leave the default port out
-        if self.headers.get("Host") == ours and self.headers.get("Origin") in (
-            None,
-            f"http://{ours}",
-        ):
+        end = f":{port}" if port != 80 else ""  # browsers leave the default port out
+        host = self.headers.get("Host")
+        ours = host in (f"{HOST}{end}", f"localhost{end}")
+        if ours and self.headers.get("Origin") in (None, f"http://{host}"):
             return True
         self.send_error(HTTPStatus.FORBIDDEN)
         return False

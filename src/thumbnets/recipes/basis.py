@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from thumbnets import paths
 from thumbnets.artifacts import sha256
 from thumbnets.data.folder import LIST, list_images
-from thumbnets.fingerprint import fingerprint
-from thumbnets.inputs import stage_inputs, training_roots
+from thumbnets.fingerprint import Fingerprint
+from thumbnets.inputs import stage_code, training_code
 from thumbnets.params import Params
 from thumbnets.registry import PACKAGE
 
@@ -41,14 +40,12 @@ def basis(params: Params) -> Basis:
     for name in [*params.run, *params.encoders]:
         block = params.settings[name]
         # Not `training_inputs`, which refuses a block whose teacher is not here.
-        roots = training_roots(block, source)
-        code[name] = digest(fingerprint(roots, source, paths.REQUIREMENTS))
+        code[name] = _digest_of(training_code(block, source))
         settings[name] = digest(block.model_dump())
         for path, _ in block.files.values():
             files[str(path)] = sha256(path) if path.is_file() else None
     for stage in STAGES:
-        found = stage_inputs(params, stage)
-        code[f"stage {stage}"] = digest({key: found[key] for key in ("modules", "libraries")})
+        code[f"stage {stage}"] = _digest_of(stage_code(params, stage, source))
     settings["run"] = digest(_of_the_run(params))
     found = {"code": code, "settings": settings, "files": files}
     return found | ({"own_images": _list_digest(params)} if params.data.own else {})
@@ -72,6 +69,10 @@ def _list_digest(params: Params) -> str:
     with tempfile.TemporaryDirectory() as folder:
         list_images(params.data.rule, Path(folder))
         return sha256(Path(folder) / LIST)
+
+
+def _digest_of(code: Fingerprint) -> str:
+    return digest({key: code[key] for key in ("modules", "libraries")})
 
 
 def digest(content: Any) -> str:
