@@ -8,6 +8,7 @@ import pytest
 
 from thumbnets import fingerprint as fingerprints
 from thumbnets.fingerprint import WITHOUT_EFFECT, changed, fingerprint, forget
+from thumbnets.inputs import READS, stage_code, training_code
 from thumbnets.params import load_params
 
 TREE = {
@@ -254,6 +255,63 @@ def test_what_is_used_without_being_called_by_its_name_counts(take, main, unused
     assert take(tree) != take({**tree, "src/package/unused.py": unused.replace("2", "3")})
 
 
+LEAF = "from .lower import leaf\n\n"
+PASSED = "from package.unused import {0}\n\n\ndef go():\n    return {0}\n"
+BY_NAME = "import importlib\nfrom importlib import import_module as get\n\nN = 'package.lower'\n"
+
+
+@pytest.mark.parametrize(
+    ("main", "passes"),
+    [
+        # All of a module counts, with what it passes on.
+        ("from package.unused import *\n\n\ndef go():\n    return leaf\n", LEAF),
+        ("from package import unused\n\n\ndef go():\n    return getattr(unused, 'l')\n", LEAF),
+        ("from package import unused\n\nT = [unused]\n\n\ndef go():\n    return T\n", LEAF),
+        (
+            "from package import unused as u\n\n\ndef go():\n    return u, 1\n",
+            "from . import lower\n",
+        ),
+        # Modules by name.
+        (f"{BY_NAME}\n\ndef go():\n    return get('.lower', 'package')\n", ""),
+        (f"{BY_NAME}\n\ndef go():\n    return importlib.import_module(N)\n", ""),
+        ("def go():\n    return __import__('package.lower')\n", ""),
+        ("import pkgutil\n\n\ndef go():\n    return list(pkgutil.iter_modules())\n", ""),
+        # What keeps something when it is imported.
+        (
+            PASSED.format("T"),
+            f"{LEAF}T = {{}}\n\n\nclass A:\n    def __init_subclass__(cls):\n        T[0] = cls\n"
+            "\n\nclass B(A):\n    c = leaf\n",
+        ),
+        (
+            PASSED.format("T"),
+            f"from functools import partial\n\n{LEAF}T = {{}}\n\n\n"
+            "@partial(T.__setitem__, 'a')\ndef a():\n    return leaf\n",
+        ),
+        (PASSED.format("T"), f"{LEAF}T = []\n_ = list(map(T.append, [leaf]))\n"),
+        (PASSED.format("T"), f"{LEAF}T = []\n_ = sorted([leaf], key=T.append)\n"),
+        (PASSED.format("T"), f"{LEAF}T = []\n\n\ndef f(a=T.append(leaf)): ...\n"),
+        (
+            PASSED.format("R"),
+            f"{LEAF}\n\nclass Reg(dict):\n    pass\n\n\nR = Reg()\n\n\n"
+            "@R.get('a')\ndef a():\n    return leaf\n",
+        ),
+        (
+            PASSED.format("SCHEDULES"),
+            f"{LEAF}SCHEDULES = dict()\n\n\n@SCHEDULES.register\ndef a():\n    return leaf\n",
+        ),
+        (
+            "from package.unused import A\n\n\ndef go():\n    return A().b\n",
+            "class A:\n    try:\n        from .lower import leaf as b\n"
+            "    except ImportError:\n        b = 0\n",
+        ),
+    ],
+)
+def test_what_is_passed_on_or_kept_elsewhere_counts(take, main, passes):
+    tree = {"src/package/main.py": main, "src/package/unused.py": passes}
+    before = take({**tree, "src/package/lower.py": "leaf = 2\n"})
+    assert before != take({**tree, "src/package/lower.py": "leaf = 3\n"})
+
+
 def test_modules_that_import_from_each_other_for_types(take):
     cycle = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from {} import K\n"
     take(
@@ -272,13 +330,12 @@ def test_data_beside_code_that_looks_for_it_count(take, tmp_path):
     tree = {"src/package/far.py": "from pathlib import Path\n\ny = Path(__file__).with_name('a')\n"}
     plain = take(tree)
     (tmp_path / "src/package/.a.swp").write_text("1")
-    (tmp_path / "src/package/deep/a.json").write_text("1")
     assert take(tree) == plain
-    (tmp_path / "src/package/a.json").write_text("1")
+    (tmp_path / "src/package/deep/a.json").write_text("1")
     first = take(tree)
     assert first["modules"].pop("package.far") != plain["modules"].pop("package.far")
     assert first == plain
-    (tmp_path / "src/package/a.json").write_text("2")
+    (tmp_path / "src/package/deep/a.json").write_text("2")
     assert take(tree)["modules"]["package.far"] != take()["modules"]["package.far"]
     assert changed({**take(tree), "roots": ["stages/run.py"]}, Path("src")) == []
 
@@ -361,8 +418,6 @@ def test_a_syntax_error_is_one_line(take):
 
 def _fingerprints(root: Path, monkeypatch) -> dict[str, fingerprints.Fingerprint]:
     """What `stages.code` would write for the tree at `root`, by stage and `model:`name."""
-    from thumbnets.inputs import READS, stage_code, training_code
-
     monkeypatch.chdir(root)
     forget()
     source, params = Path("src"), load_params()
@@ -439,10 +494,34 @@ def test_a_network_that_another_one_asks_for_by_name_is_part_of_it(copied, monke
 
 
 @pytest.mark.parametrize(
+    "code",
+    [
+        "INNER = create_model(name='lenet5')",
+        "from functools import partial\n\nINNER = partial(create_model, 'lenet5')",
+        "from thumbnets.models import create_model as make\n\nINNER = make('lenet5')",
+        "NAMES = ['mlp4', 'lenet5']\nINNER = [create_model(name) for name in NAMES]",
+        "from thumbnets.registry import NETWORKS\n\nINNER = NETWORKS.load('lenet5')",
+    ],
+)
+def test_names_of_networks_are_found_however_they_are_given(copied, monkeypatch, code):
+    wrapped = copied / "src/thumbnets/models/micro_cnn.py"
+    wrapped.write_text(f"from thumbnets.models import create_model\n{code}\n{wrapped.read_text()}")
+    monkeypatch.chdir(copied)
+    forget()
+    settings = load_params().settings["micro_cnn"]
+    before = training_code(settings, Path("src"))
+    lenet = copied / "src/thumbnets/models/lenet5.py"
+    lenet.write_text(lenet.read_text().replace("return ", "return 1 and ", 1))
+    forget()
+    assert before != training_code(settings, Path("src"))
+
+
+@pytest.mark.parametrize(
     ("file", "entry", "key"),
     [
         ("training/optimizers.py", "adamw", "optimizer"),
         ("training/schedules.py", "cosine", "schedule"),
+        ("training/schedules.py", "polynomial", "schedule"),
         ("training/averaging.py", "swa", "average"),
         ("training/initialisation.py", "he", "init"),
         ("data/mix.py", "cutmix", "mix"),

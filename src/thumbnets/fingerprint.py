@@ -17,7 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from thumbnets import paths
 from thumbnets.statements import (
+    REGISTRIES,
     Imported,
     Module,
     Statement,
@@ -171,7 +173,7 @@ class _Used:
     def by(self, roots: Iterable[Path]) -> "_Used":
         """Add what these files use, and all of the files themselves."""
         for root in roots:
-            self._use_all(root)
+            self._use(root)
         while self._waiting:
             name, number = place = self._waiting.pop()
             module = _named(name, self.source)
@@ -180,17 +182,23 @@ class _Used:
             self.places.add(place)
             self._waiting += _reached_from(name, number, self.source)
             statement = module.statements[number]
-            for file in _files_asked_for(statement.asks_for, self.source):
-                self._use_all(file)
+            for file, entry in _asked_for(name, number, self.source):
+                self._use(file, entry)
             if statement.searches and name not in WITHOUT_EFFECT:  # it may use all there is
-                self.entries.update(_modules_of_entries())
+                self.entries.update(one for of in REGISTRIES for one in entries(of))
                 for file in sorted(self.files):
-                    self._use_all(file)
+                    self._use(file)
         return self
 
-    def _use_all(self, file: Path) -> None:
+    def _use(self, file: Path, entry: str | None = None) -> None:
+        """Use all of a file, or only an entry of a registry."""
         self._import(file)
-        self._waiting += _all_of(_module(file, self.source))
+        module = _module(file, self.source)
+        self._waiting += (
+            (module.name, number)
+            for number, statement in enumerate(module.statements)
+            if entry in (None, statement.entry)
+        )
 
     def _import(self, file: Path) -> None:
         """Add what importing a file runs: the packages that it lies in, and what all import."""
@@ -220,39 +228,57 @@ class _Used:
 
     def _hash(self, name: str, statements: list[Statement]) -> str:
         digest = hashlib.sha256("\n".join(one.code for one in statements).encode())
-        if any("__file__" in one.reads for one in statements):
-            for path in _data_beside(_file_of(name, self.source)):
-                digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        if any(one.looks_beside for one in statements):
+            for path in _data_below(_file_of(name, self.source).parent):
+                digest.update(path.as_posix().encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
 
-def _data_beside(file: Path) -> list[Path]:
-    """Files in the folder of a module that are no code; those of editors are hidden."""
-    beside = (path for path in file.parent.iterdir() if path.is_file())
-    return sorted(path for path in beside if path.suffix != ".py" and path.name[0] != ".")
+def _data_below(folder: Path) -> list[Path]:
+    """Files in a folder and below that are no code; those of editors and caches are left out."""
+    files = (path for path in paths.visible(folder, "**/*") if path.is_file())
+    return [path for path in files if path.suffix not in (".py", ".pyc")]
 
 
 @cache
-def _files_asked_for(names: frozenset[str], source: Path) -> list[Path]:
-    """Files of modules, by their names or by those of entries of registries in them."""
-    modules = [
-        *names,
-        *(_modules_of_entries()[name] for name in names & _modules_of_entries().keys()),
-    ]
-    return [file for name in modules if (file := _file_of(name, source))]
+def _asked_for(name: str, number: int, source: Path) -> list[tuple[Path, str | None]]:
+    """Files, and entries of registries in them, that a statement may find by their names."""
+    statement, file = _named(name, source).statements[number], _file_of(name, source)
+    listed = paths.visible(file.parent, "*.py") if statement.lists_modules else []
+    found: list[tuple[str, str | None]] = []
+    for text in statement.asks_for:
+        if "modules" in statement.finds and text.strip(".").replace(".", "_").isidentifier():
+            found.append((f"{statement.package}{text}" if text.startswith(".") else text, None))
+        first = text.partition("/")[0]  # of torchvision/resnet18
+        for registry in statement.finds & REGISTRIES:
+            if first in entries(registry):
+                found.append((entries(registry)[first], first))
+    places = [(_file_of(module, source), entry) for module, entry in found if module != name]
+    return [*((path, None) for path in listed), *(place for place in places if place[0])]
 
 
 @cache
-def _modules_of_entries() -> dict[str, str]:
-    """The module of each entry of the registries, by its name."""
+def entries(name: str) -> dict[str, str]:
+    """The module of each entry of a registry, by its name; of a library by the library's."""
     from thumbnets import registry  # which is slow to import
 
-    registries = (of for of in vars(registry).values() if isinstance(of, registry.Registry))
-    return {name: entry.module for of in registries for name, entry in of.entries.items()}
+    of = getattr(registry, name)
+    return {name: entry.module for name, entry in {**of.entries, **of.libraries}.items()}
 
 
 def _all_of(module: Module) -> list[_Place]:
     return [(module.name, number) for number in range(len(module.statements))]
+
+
+def _whole(module: Module, source: Path, seen: frozenset[Imported]) -> Iterator[_Place]:
+    """All statements of a module, and what it passes on."""
+    yield from _all_of(module)
+    for statement in module.statements:
+        for name in statement.binds:
+            for imported in statement.imports.get(name, ()):
+                if imported not in seen:
+                    yield from _follow(imported, [], source, seen | {imported})
 
 
 @cache
@@ -261,9 +287,11 @@ def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
     module = _named(name, source)
     statement = module.statements[number]
     found: list[_Place] = []
-    for dotted in statement.reads:
+    for dotted in statement.reads | statement.quotes:
         first, *rest = dotted.split(".")
         own = module.binding.get(first, [])
+        if dotted not in statement.reads:  # a word, such as "step", is not a use of an entry
+            own = [one for one in own if not module.statements[one].entry]
         found += ((name, one) for one in own)
         for one in (statement, *(module.statements[one] for one in own)):
             for imported in one.imports.get(first, ()):
@@ -289,7 +317,7 @@ def _follow(
         return
     numbers = module.binding.get(path[0]) if path else None
     if numbers is None:  # the module itself, or a name that its `__getattr__` finds
-        yield from _all_of(module)
+        yield from _whole(module, source, seen)
         return
     for number in numbers:
         yield name, number
@@ -367,6 +395,6 @@ def _normal(name: str) -> str:
 
 
 _READS_FILES = (
-    *(read_tree, _module, _file_of, _reached_from, _files_asked_for),
+    *(read_tree, _module, _file_of, _reached_from, _asked_for),
     *(_imports, _imported_files, files_of, _pins),
 )

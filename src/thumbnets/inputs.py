@@ -5,7 +5,7 @@ stale. And DVC compares these files by content: among params of its own, its run
 change of a key that is called `size`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,6 @@ from pydantic import BaseModel, TypeAdapter
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256
-from thumbnets.choices import Choice
 from thumbnets.fingerprint import Fingerprint, files_of, fingerprint
 from thumbnets.params import Params
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, Entry
@@ -175,16 +174,24 @@ def _roots_of_training(settings: ModelSettings, source: Path) -> list[Path]:
         begins = paths.STAGES / "train.py"
     augmentations = [AUGMENTATIONS[choice.name] for choice in train.augment]
     named = [NETWORKS[settings.arch], METHODS[train.method.name], *augmentations]
-    return [begins, *_files(named, source)]
+    # Options may name further ones, as a network of which another is made.
+    options = [NETWORKS.entries.get(name) for name in _strings(settings.options)]
+    options += (METHODS.entries.get(name) for name in _strings(train.method.options))
+    return [begins, *_files([*named, *filter(None, options)], source)]
 
 
 def _entries(settings: ModelSettings) -> list[str]:
     """Names of all entries of registries that a block chooses."""
-    chosen = [settings.arch]
-    for value in dict(settings.train).values():
-        values = value if isinstance(value, list) else [value]
-        chosen += (one.name for one in values if isinstance(one, Choice))
-    return [name.partition("/")[0] for name in chosen]
+    return [name.partition("/")[0] for name in set(_strings(settings.model_dump()))]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All strings in a value of params."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _strings(one)
 
 
 def _templates() -> list[Path]:

@@ -20,25 +20,30 @@ _PLAIN = {
     *("items", "joinpath", "keys", "lower", "lru_cache", "model_serializer", "model_validator"),
     *("namedtuple", "no_grad", "partial", "property", "runtime_checkable", "setter", "split"),
     *("staticmethod", "upper", "values", "with_name", "wrap"),
-    *("dict", "frozenset", "len", "list", "map", "max", "min", "object", "range", "set", "sorted"),
-    *("str", "sum", "tuple", "vars", "zip"),
+    *("dict", "frozenset", "len", "list", "map", "max", "min", "object", "ord", "range", "set"),
+    *("sorted", "str", "sum", "tuple", "vars", "zip"),
 }
 
-# Functions that find a module, or an entry of a registry, by the name that they are given.
-_BY_NAME = {"create_model", "import_module", "load"}
-
-_REGISTRIES = {
+REGISTRIES = {
     *("AUGMENTATIONS", "AVERAGES", "INITIALISATIONS", "METHODS", "MIXES", "NETWORKS"),
     *("OPTIMIZERS", "SCHEDULES"),
+}
+
+# What gives an entry of a registry, or a module, by its name.
+_FIND = {
+    "create_model": "NETWORKS",
+    **dict.fromkeys(("__import__", "import_module", "importlib"), "modules"),
+    **{name: name for name in REGISTRIES},
 }
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
-# What finds code without naming it: functions, methods, functions without arguments.
-_SEARCHES = {"eval", "exec", "globals"}
-_SEARCHING_METHODS = {"__subclasses__", "iter_modules", "walk_packages"}
+# What finds code without naming it: functions, functions without arguments, methods.
+_SEARCHES = {"eval", "exec", "globals", "iter_modules", "walk_packages"}
 _SEARCHES_AT_HAND = {"locals", "vars"}
+_SEARCHING_METHODS = {"__subclasses__", "iter_modules", "walk_packages"}
+_OF_FOLDERS = {"iter_modules", "walk_packages"}
 
 # What an import binds a name to: a module, or (of `from a import b`) a module and a name in it.
 Imported = tuple[str, str | None]
@@ -54,6 +59,7 @@ class Statement:
         acts: Whether it does something when the module is imported, besides binding its names.
         entry: Its name in a registry of the project, if it is a registered function.
         package: The package that its relative imports begin with.
+        finds: What its module finds by name: `modules`, and names of registries.
     """
 
     node: ast.stmt
@@ -61,6 +67,7 @@ class Statement:
     acts: bool
     entry: str | None
     package: str
+    finds: frozenset[str]
 
     @cached_property
     def code(self) -> str:
@@ -80,25 +87,35 @@ class Statement:
 
     @cached_property
     def reads(self) -> frozenset[str]:
-        """Dotted names that occur in it, as `a.b` of `a.b(c)`, and strings that may be a name."""
+        """Dotted names that occur in it, as `a.b` of `a.b(c)`."""
         return frozenset(_dotted_names(self.node))
 
     @cached_property
+    def quotes(self) -> frozenset[str]:
+        """Names in its strings, which may be annotations."""
+        return frozenset(name for text in _strings(self.node) for name in _names_in(text))
+
+    @cached_property
     def asks_for(self) -> frozenset[str]:
-        """Names of modules and entries that it gives to functions which find them by name."""
-        return frozenset(
-            call.args[0].value
-            for call in ast.walk(self.node)
-            if isinstance(call, ast.Call)
-            and _last_name(call.func) in _BY_NAME
-            and call.args
-            and _is_string(call.args[0])
-        )
+        """Strings that may be names of modules or entries, if its module finds any by name."""
+        return frozenset(_strings(self.node)) if self.finds else frozenset()
+
+    @cached_property
+    def looks_beside(self) -> bool:
+        """Whether it may read files in the folder of its module."""
+        parts = {part for name in self.reads for part in name.split(".")}
+        return bool(parts & {"__file__", "__path__", "resources"})
+
+    @cached_property
+    def lists_modules(self) -> bool:
+        """Whether it imports what is in the folder of its module."""
+        return any(name.rpartition(".")[2] in _OF_FOLDERS for name in self.reads)
 
     @cached_property
     def searches(self) -> bool:
         """Whether it may find code that it does not name, as a class that knows its subclasses."""
-        return {"sys.modules", "__name__"} <= self.reads or any(map(_searches, ast.walk(self.node)))
+        own = {"sys.modules", "__name__"} <= self.reads
+        return own or any(map(_searches, ast.walk(self.node)))
 
 
 @dataclass(frozen=True)
@@ -204,7 +221,14 @@ def _below(node: ast.AST) -> Iterator[ast.stmt]:
 
 
 def _statements(tree: ast.Module, package: str) -> Iterator[Statement]:
-    ours = set(_of_the_project(tree, package))
+    ours, finds = set(_of_the_project(tree, package)), frozenset(_finds(tree))
+    registries = {
+        alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in REGISTRIES or alias.name == "registry"
+    }
     for node in tree.body:
         if _is_bare_string(node):
             continue
@@ -212,31 +236,60 @@ def _statements(tree: ast.Module, package: str) -> Iterator[Statement]:
             for alias in node.names:
                 one = ast.copy_location(_of_one_name(node, alias), node)
                 name, _ = _imported(node, alias, package)
-                yield Statement(one, frozenset([name]), name == "*", None, package)
+                yield Statement(one, frozenset([name]), name == "*", None, package, finds)
         else:
-            entry, bound = _entry(node), frozenset(_bound(node))
-            yield Statement(node, bound, not entry and _acts(node, ours), entry, package)
+            entry, others = _entry(node, registries)
+            acts = others if entry else _acts(node, ours)
+            yield Statement(node, frozenset(_bound(node)), acts, entry, package, finds)
+
+
+def _finds(tree: ast.Module) -> Iterator[str]:
+    """What a module may find by name: see `Statement.finds`."""
+    names = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    names += (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    names += (
+        alias.name for node in ast.walk(tree) if isinstance(node, _IMPORTS) for alias in node.names
+    )
+    loads = "load" in names  # a module may only ask what a registry has
+    yield from (
+        _FIND[name] for name in names if name in _FIND and (loads or name not in REGISTRIES)
+    )
 
 
 def _of_the_project(tree: ast.Module, package: str) -> Iterator[str]:
-    """Names of functions and classes that the project defines, here or where they come from."""
+    """Names of what the project defines, here or where it comes from, and of what calls give."""
+    top = package.partition(".")[0]
     for node in tree.body:
         if isinstance(node, _DEFINITIONS):
             yield node.name
         elif isinstance(node, ast.ImportFrom):
-            base = _base(node, package)
-            if base.partition(".")[0] == package.partition(".")[0]:
+            if _base(node, package).partition(".")[0] == top:
                 yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            ours = (alias for alias in node.names if alias.name.partition(".")[0] == top)
+            yield from (_imported(node, alias, package)[0] for alias in ours)
+        elif isinstance(getattr(node, "value", None), ast.Call):
+            yield from _bound(node)
 
 
-def _entry(node: ast.stmt) -> str | None:
-    """The name of a function that a registry of the project finds by it."""
-    for decorator in getattr(node, "decorator_list", ()):
-        of = decorator.func if isinstance(decorator, ast.Call) else decorator
-        registry, _, method = (_dotted(of) or "").rpartition(".")
-        if method == "register" and registry.rpartition(".")[2] in _REGISTRIES:
-            return node.name
-    return None
+def _entry(node: ast.stmt, registries: set[str]) -> tuple[str | None, bool]:
+    """The name of a function that a registry of the project finds, and whether others keep it."""
+    decorators = getattr(node, "decorator_list", [])
+    registered = [one for one in decorators if _registry(one, registries)]
+    others = [_last_name(_called(one)) for one in decorators if one not in registered]
+    return (node.name, not _PLAIN.issuperset(others)) if registered else (None, False)
+
+
+def _registry(decorator: ast.expr, registries: set[str]) -> bool:
+    """Whether a decorator is `@X.register()` of a registry that the module imports."""
+    *path, method = (_dotted(_called(decorator)) or "").split(".")
+    known = path and path[0] in registries and path[-1] in REGISTRIES
+    return method == "register" and bool(known)
+
+
+def _called(function: ast.expr) -> ast.expr:
+    """`f` of `f` or `f(…)`."""
+    return function.func if isinstance(function, ast.Call) else function
 
 
 def _of_one_name(node: ast.stmt, alias: ast.alias) -> ast.stmt:
@@ -288,11 +341,17 @@ def _acts(node: ast.stmt, ours: set[str]) -> bool:
         node: The statement, of a module or of the body of a class.
         ours: Names of functions and classes of the project.
     """
+    if isinstance(node, ast.ClassDef):
+        return (
+            bool(node.keywords)  # as of a metaclass
+            or _decorates(node, ours)
+            or any(_calls(base, ours) for base in node.bases)
+            or any(_acts(part, ours) for part in node.body)
+            or any(getattr(part, "name", "") == "__init_subclass__" for part in node.body)
+        )
     if isinstance(node, _DEFINITIONS):
-        if not all(_is_plain(decorator, ours) for decorator in node.decorator_list):
-            return True
-        in_class = isinstance(node, ast.ClassDef)
-        return in_class and (bool(node.keywords) or any(_acts(part, ours) for part in node.body))
+        defaults = (*node.args.defaults, *filter(None, node.args.kw_defaults))
+        return _decorates(node, ours) or any(_calls(default, ours) for default in defaults)
     if isinstance(node, ast.Assign | ast.AnnAssign):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         named = all(isinstance(part, ast.Name) for one in targets for part in _targets(one))
@@ -302,18 +361,28 @@ def _acts(node: ast.stmt, ours: set[str]) -> bool:
     return not (_is_bare_string(node) or isinstance(node, (*_IMPORTS, ast.Pass)))
 
 
+def _decorates(node: ast.stmt, ours: set[str]) -> bool:
+    """Whether a decorator may do more than wrap."""
+    return any(
+        _last_name(_called(one)) == "partial" or not _is_plain(_called(one), ours)
+        for one in node.decorator_list
+    )
+
+
 def _calls(node: ast.AST, ours: set[str]) -> bool:
     """Whether an expression calls what may do more than give a value."""
     if isinstance(node, ast.Lambda):  # called later
         return False
-    if isinstance(node, ast.Call) and not _is_plain(node.func, ours):
-        return True
+    if isinstance(node, ast.Call):
+        given = node.args[:1] if _last_name(node.func) == "map" else []
+        given += [keyword.value for keyword in node.keywords if keyword.arg == "key"]
+        if not all(_is_plain(function, ours) for function in (node.func, *given)):
+            return True
     return any(_calls(part, ours) for part in ast.iter_child_nodes(node))
 
 
 def _is_plain(function: ast.expr, ours: set[str]) -> bool:
-    """Whether a function or decorator only gives a value or wraps."""
-    function = function.func if isinstance(function, ast.Call) else function
+    """Whether a function only gives a value or wraps."""
     first = (_dotted(function) or "").partition(".")[0]
     return _last_name(function) in _PLAIN and first not in ours
 
@@ -343,23 +412,35 @@ def _searches(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == "__init_subclass__"
 
 
-def _dotted_names(node: ast.AST, *, raised: bool = False) -> Iterator[str]:
+def _dotted_names(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Name):
         if isinstance(node.ctx, ast.Load):
             yield node.id
     elif isinstance(node, ast.Attribute) and (name := _dotted(node)):
         yield name
-    elif _is_string(node):
-        if not raised:
-            yield from _names_in(node.value)
     else:
-        raised = raised or isinstance(node, ast.Raise)
+        if isinstance(node, ast.ClassDef):  # its methods find what it imports as attributes
+            yield from (name for part in node.body for name in _imported_by(part))
         for child in ast.iter_child_nodes(node):
-            if isinstance(node, ast.ClassDef) and isinstance(child, _IMPORTS):
-                # Its methods find it as an attribute.
-                yield from (alias.asname or alias.name for alias in child.names)
-            if not _is_bare_string(child):
-                yield from _dotted_names(child, raised=raised)
+            yield from _dotted_names(child)
+
+
+def _imported_by(node: ast.stmt) -> Iterator[str]:
+    """Names that a statement imports, functions in it left out."""
+    if isinstance(node, _IMPORTS):
+        yield from (_imported(node, alias, "")[0] for alias in node.names)
+    elif not isinstance(node, _DEFINITIONS):
+        yield from (name for part in _below(node) for name in _imported_by(part))
+
+
+def _strings(node: ast.AST, *, raised: bool = False) -> Iterator[str]:
+    """Strings in a statement but those that are only read by people."""
+    raised = raised or isinstance(node, ast.Raise)
+    if _is_string(node) and not raised:
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        if not _is_bare_string(child):
+            yield from _strings(child, raised=raised)
 
 
 def _dotted(node: ast.expr) -> str | None:
