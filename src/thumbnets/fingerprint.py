@@ -58,6 +58,9 @@ _RELEASED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "ruamel": "ruamel-ya
 # A statement, by its module and its number in it.
 _Place = tuple[str, int]
 
+# A module, and a name in it with attributes.
+_Path = tuple[str, ...]
+
 
 def fingerprint(
     roots: list[Path],
@@ -271,14 +274,13 @@ def _all_of(module: Module) -> list[_Place]:
     return [(module.name, number) for number in range(len(module.statements))]
 
 
-def _whole(module: Module, source: Path, seen: frozenset[Imported]) -> Iterator[_Place]:
+def _whole(module: Module, source: Path, seen: set[_Path]) -> Iterator[_Place]:
     """All statements of a module, and what it passes on."""
     yield from _all_of(module)
     for statement in module.statements:
         for name in statement.binds:
             for imported in statement.imports.get(name, ()):
-                if imported not in seen:
-                    yield from _follow(imported, [], source, seen | {imported})
+                yield from _follow(imported, [], source, seen)
 
 
 @cache
@@ -287,6 +289,7 @@ def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
     module = _named(name, source)
     statement = module.statements[number]
     found: list[_Place] = []
+    seen: set[_Path] = set()
     for dotted in statement.reads | statement.quotes:
         first, *rest = dotted.split(".")
         own = module.binding.get(first, [])
@@ -295,18 +298,21 @@ def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
         found += ((name, one) for one in own)
         for one in (statement, *(module.statements[one] for one in own)):
             for imported in one.imports.get(first, ()):
-                found += _follow(imported, rest, source)
+                found += _follow(imported, rest, source, seen)
     for imported in statement.imports.get("*", ()):
-        found += _follow((imported[0], None), [], source)
+        found += _follow((imported[0], None), [], source, seen)
     return tuple(found)
 
 
 def _follow(
-    imported: Imported, rest: list[str], source: Path, seen: frozenset[Imported] = frozenset()
+    imported: Imported, rest: list[str], source: Path, seen: set[_Path]
 ) -> Iterator[_Place]:
-    """The statements behind `imported.rest`; none if it is of a library."""
+    """The statements behind `imported.rest`, each once; none if it is of a library."""
     name, of_it = imported
     path = [*([of_it] if of_it else []), *rest]
+    if (name, *path) in seen:
+        return
+    seen.add((name, *path))
     module = _named(name, source)
     while path and not (module and path[0] in module.binding):
         if not _is_module(f"{name}.{path[0]}", source):
@@ -324,8 +330,7 @@ def _follow(
         for further in module.statements[number].imports.get(path[0], ()):
             if further == (name, path[0]):  # a package that imports a module of its own
                 further = (f"{name}.{path[0]}", None)
-            if further not in seen:  # two modules may import a name from each other, for types
-                yield from _follow(further, path[1:], source, seen | {further})
+            yield from _follow(further, path[1:], source, seen)
 
 
 def _named(name: str, source: Path) -> Module | None:
