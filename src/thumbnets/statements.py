@@ -75,10 +75,15 @@ class Statement:
         return code_of(self.node)
 
     @cached_property
+    def parts(self) -> list[ast.AST]:
+        """Its node and all below it; walking over them takes most of the time of a fingerprint."""
+        return list(ast.walk(self.node))
+
+    @cached_property
     def imports(self) -> dict[str, list[Imported]]:
         """What the import statements in it bind names to."""
         found: dict[str, list[Imported]] = {}
-        for node in ast.walk(self.node):
+        for node in self.parts:
             if isinstance(node, _IMPORTS):
                 for alias in node.names:
                     name, imported = _imported(node, alias, self.package)
@@ -115,7 +120,7 @@ class Statement:
     def searches(self) -> bool:
         """Whether it may find code that it does not name, as a class that knows its subclasses."""
         own = {"sys.modules", "__name__"} <= self.reads
-        return own or any(map(_searches, ast.walk(self.node)))
+        return own or any(map(_searches, self.parts))
 
 
 @dataclass(frozen=True)
@@ -245,11 +250,14 @@ def _statements(tree: ast.Module, package: str) -> Iterator[Statement]:
 
 def _finds(tree: ast.Module) -> Iterator[str]:
     """What a module may find by name: see `Statement.finds`."""
-    names = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    names += (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-    names += (
-        alias.name for node in ast.walk(tree) if isinstance(node, _IMPORTS) for alias in node.names
-    )
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            names.append(node.attr)
+        elif isinstance(node, ast.Name):
+            names.append(node.id)
+        elif isinstance(node, _IMPORTS):
+            names += (alias.name for alias in node.names)
     loads = "load" in names  # a module may only ask what a registry has
     yield from (
         _FIND[name] for name in names if name in _FIND and (loads or name not in REGISTRIES)
