@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from thumbnets import fingerprint as fingerprints
+from thumbnets import registry
 from thumbnets.fingerprint import WITHOUT_EFFECT, changed, fingerprint, forget
 from thumbnets.inputs import READS, stage_code, training_code
 from thumbnets.params import load_params
+from thumbnets.statements import REGISTRIES
 
 TREE = {
     "stages/run.py": "from package.main import go\n\ngo()\n",
@@ -256,7 +258,6 @@ def test_what_is_used_without_being_called_by_its_name_counts(take, main, unused
 
 
 LEAF = "from .lower import leaf\n\n"
-PASSED = "from package.unused import {0}\n\n\ndef go():\n    return {0}\n"
 BY_NAME = "import importlib\nfrom importlib import import_module as get\n\nN = 'package.lower'\n"
 
 
@@ -278,25 +279,25 @@ BY_NAME = "import importlib\nfrom importlib import import_module as get\n\nN = '
         ("import pkgutil\n\n\ndef go():\n    return list(pkgutil.iter_modules())\n", ""),
         # What keeps something when it is imported.
         (
-            PASSED.format("T"),
+            USES.format("T", "T"),
             f"{LEAF}T = {{}}\n\n\nclass A:\n    def __init_subclass__(cls):\n        T[0] = cls\n"
             "\n\nclass B(A):\n    c = leaf\n",
         ),
         (
-            PASSED.format("T"),
+            USES.format("T", "T"),
             f"from functools import partial\n\n{LEAF}T = {{}}\n\n\n"
             "@partial(T.__setitem__, 'a')\ndef a():\n    return leaf\n",
         ),
-        (PASSED.format("T"), f"{LEAF}T = []\n_ = list(map(T.append, [leaf]))\n"),
-        (PASSED.format("T"), f"{LEAF}T = []\n_ = sorted([leaf], key=T.append)\n"),
-        (PASSED.format("T"), f"{LEAF}T = []\n\n\ndef f(a=T.append(leaf)): ...\n"),
+        (USES.format("T", "T"), f"{LEAF}T = []\n_ = list(map(T.append, [leaf]))\n"),
+        (USES.format("T", "T"), f"{LEAF}T = []\n_ = sorted([leaf], key=T.append)\n"),
+        (USES.format("T", "T"), f"{LEAF}T = []\n\n\ndef f(a=T.append(leaf)): ...\n"),
         (
-            PASSED.format("R"),
+            USES.format("R", "R"),
             f"{LEAF}\n\nclass Reg(dict):\n    pass\n\n\nR = Reg()\n\n\n"
             "@R.get('a')\ndef a():\n    return leaf\n",
         ),
         (
-            PASSED.format("SCHEDULES"),
+            USES.format("SCHEDULES", "SCHEDULES"),
             f"{LEAF}SCHEDULES = dict()\n\n\n@SCHEDULES.register\ndef a():\n    return leaf\n",
         ),
         (
@@ -337,7 +338,7 @@ def test_data_beside_code_that_looks_for_it_count(take, tmp_path):
     assert first == plain
     (tmp_path / "src/package/deep/a.json").write_text("2")
     assert take(tree)["modules"]["package.far"] != take()["modules"]["package.far"]
-    assert changed({**take(tree), "roots": ["stages/run.py"]}, Path("src")) == []
+    assert changed([{**take(tree), "roots": ["stages/run.py"]}], Path("src")) == []
 
 
 def test_a_name_is_followed_through_the_module_that_passes_it_on(take):
@@ -382,11 +383,11 @@ def test_unused_modules_are_left_out_with_what_only_they_import(take):
     found = fingerprint(roots, Path("src"), lock, unused=["package.deep.leaf"])
     assert whole.keys() - found["modules"].keys() == {"package.deep.leaf", "package.far"}
     assert found["unused"] == ["package.deep.leaf"]
-    assert changed(found, Path("src")) == []
+    assert changed([found], Path("src")) == []
     Path("src/package/far.py").write_text("y = 2\n")
-    assert changed(found, Path("src")) == []
+    assert changed([found], Path("src")) == []
     Path("src/package/main.py").write_text("def go():\n    return 0\n")
-    assert changed(found, Path("src")) == ["package.helper", "package.main"]
+    assert changed([found], Path("src")) == ["package.helper", "package.main"]
 
 
 def test_imports_inside_a_package_file_are_relative_to_it(take):
@@ -601,6 +602,12 @@ def test_every_library_that_the_code_imports_is_pinned(root, monkeypatch):
         imported -= {"ray"}  # an extra, which only brings trainings elsewhere
         pinned = fingerprint([file], Path("src"), Path("requirements.lock"))["libraries"]
         assert imported <= set(pinned), f"{file}: {imported - set(pinned)} has no known release"
+
+
+def test_the_registries_are_those_of_the_project():
+    assert {name for name, of in vars(registry).items() if isinstance(of, registry.Registry)} == (
+        REGISTRIES
+    )
 
 
 def test_what_has_no_effect_exists(root):

@@ -108,14 +108,18 @@ def fingerprint(
     }
 
 
-def changed(code: Mapping[str, Any], source: Path) -> list[str]:
-    """Modules whose code no longer matches a fingerprint; files are read anew.
+def changed(fingerprints: Iterable[Mapping[str, Any]], source: Path) -> list[str]:
+    """Modules whose code no longer matches fingerprints; files are read anew, once for all.
 
     Args:
-        code: The fingerprint, made in this working folder.
+        fingerprints: They were made in this working folder.
         source: As for `fingerprint`.
     """
     forget()
+    return list(dict.fromkeys(name for code in fingerprints for name in _changed(code, source)))
+
+
+def _changed(code: Mapping[str, Any], source: Path) -> list[str]:
     before, used = code["modules"], _Used(source, code["entries"], code["unused"])
     try:
         now = used.by([Path(root) for root in code["roots"]]).hashes()
@@ -270,14 +274,10 @@ def entries(name: str) -> dict[str, str]:
     return {name: entry.module for name, entry in {**of.entries, **of.libraries}.items()}
 
 
-def _all_of(module: Module) -> list[_Place]:
-    return [(module.name, number) for number in range(len(module.statements))]
-
-
 def _whole(module: Module, source: Path, seen: set[_Path]) -> Iterator[_Place]:
     """All statements of a module, and what it passes on."""
-    yield from _all_of(module)
-    for statement in module.statements:
+    for number, statement in enumerate(module.statements):
+        yield module.name, number
         for name in statement.binds:
             for imported in statement.imports.get(name, ()):
                 yield from _follow(imported, [], source, seen)

@@ -40,10 +40,10 @@ _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
 # What finds code without naming it: functions, functions without arguments, methods.
-_SEARCHES = {"eval", "exec", "globals", "iter_modules", "walk_packages"}
-_SEARCHES_AT_HAND = {"locals", "vars"}
-_SEARCHING_METHODS = {"__subclasses__", "iter_modules", "walk_packages"}
 _OF_FOLDERS = {"iter_modules", "walk_packages"}
+_SEARCHES = {"eval", "exec", "globals"} | _OF_FOLDERS
+_SEARCHES_AT_HAND = {"locals", "vars"}
+_SEARCHING_METHODS = {"__subclasses__"} | _OF_FOLDERS
 
 # What an import binds a name to: a module, or (of `from a import b`) a module and a name in it.
 Imported = tuple[str, str | None]

@@ -363,8 +363,7 @@ def _check_code(key: str) -> None:
     Raises:
         ValueError: It was.
     """
-    fingerprints = key.code if isinstance(key, Key) else ()
-    if names := {name: None for code in fingerprints for name in changed(code, paths.SOURCE)}:
+    if isinstance(key, Key) and (names := changed(key.code, paths.SOURCE)):
         raise ValueError(
             f"{listed(names, 3)}: changed since stage `code` ran, so what it does "
             "would be kept as work of other code: run the same command again."
