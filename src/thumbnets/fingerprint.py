@@ -10,23 +10,18 @@ statements that act when the module is imported, and entries of registries that 
 Classes count as a whole.
 """
 
+import gc
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from thumbnets import paths
-from thumbnets.statements import (
-    REGISTRIES,
-    Imported,
-    Module,
-    Statement,
-    imported_names,
-    read_module,
-    read_tree,
-)
+from thumbnets.statements import REGISTRIES, Imported, Module, Statement, read_module
+from thumbnets.syntax import imported_names, read_tree
 
 Fingerprint = dict[str, Any]
 
@@ -44,9 +39,11 @@ WITHOUT_EFFECT = {
     "thumbnets.options",
     "thumbnets.paths",
     "thumbnets.registry",
+    "thumbnets.side_effects",
     "thumbnets.stage",
     "thumbnets.statements",
     "thumbnets.store",
+    "thumbnets.syntax",
     "thumbnets.training.progress",
     "thumbnets.yaml_files",
     "thumbnets.zoo",
@@ -62,6 +59,19 @@ _Place = tuple[str, int]
 _Path = tuple[str, ...]
 
 
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Syntax trees are many objects that live on: looking for garbage takes as long as all else."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_garbage_collection()
 def fingerprint(
     roots: list[Path],
     source: Path,
@@ -108,6 +118,7 @@ def fingerprint(
     }
 
 
+@_no_garbage_collection()
 def changed(fingerprints: Iterable[Mapping[str, Any]], source: Path) -> list[str]:
     """Modules whose code no longer matches fingerprints; files are read anew, once for all.
 
@@ -191,7 +202,7 @@ class _Used:
             statement = module.statements[number]
             for file, entry in _asked_for(name, number, self.source):
                 self._use(file, entry)
-            if statement.searches and name not in WITHOUT_EFFECT:  # it may use all there is
+            if statement.names.searches and name not in WITHOUT_EFFECT:  # it may use all there is
                 self.entries.update(one for of in REGISTRIES for one in entries(of))
                 for file in sorted(self.files):
                     self._use(file)
@@ -251,17 +262,18 @@ def _data_below(folder: Path) -> list[Path]:
 @cache
 def _asked_for(name: str, number: int, source: Path) -> list[tuple[Path, str | None]]:
     """Files, and entries of registries in them, that a statement may find by their names."""
-    statement, file = _named(name, source).statements[number], _file_of(name, source)
+    module, file = _named(name, source), _file_of(name, source)
+    statement = module.statements[number]
     listed = paths.visible(file.parent, "*.py") if statement.lists_modules else []
     found: list[tuple[str, str | None]] = []
     for text in statement.asks_for:
         if "modules" in statement.finds and text.strip(".").replace(".", "_").isidentifier():
-            found.append((f"{statement.package}{text}" if text.startswith(".") else text, None))
+            found.append((f"{module.package}{text}" if text.startswith(".") else text, None))
         first = text.partition("/")[0]  # of torchvision/resnet18
         for registry in statement.finds & REGISTRIES:
             if first in entries(registry):
                 found.append((entries(registry)[first], first))
-    places = [(_file_of(module, source), entry) for module, entry in found if module != name]
+    places = [(_file_of(one, source), entry) for one, entry in found if one != name]
     return [*((path, None) for path in listed), *(place for place in places if place[0])]
 
 
@@ -278,8 +290,8 @@ def _whole(module: Module, source: Path, seen: set[_Path]) -> Iterator[_Place]:
     """All statements of a module, and what it passes on."""
     for number, statement in enumerate(module.statements):
         yield module.name, number
-        for name in statement.binds:
-            for imported in statement.imports.get(name, ()):
+        for name in statement.names.binds:
+            for imported in statement.names.imports.get(name, ()):
                 yield from _follow(imported, [], source, seen)
 
 
@@ -290,16 +302,17 @@ def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
     statement = module.statements[number]
     found: list[_Place] = []
     seen: set[_Path] = set()
-    for dotted in statement.reads | statement.quotes:
+    reads = statement.names.reads
+    for dotted in reads | statement.quotes:
         first, *rest = dotted.split(".")
         own = module.binding.get(first, [])
-        if dotted not in statement.reads:  # a word, such as "step", is not a use of an entry
+        if dotted not in reads:  # a word, such as "step", is not a use of an entry
             own = [one for one in own if not module.statements[one].entry]
         found += ((name, one) for one in own)
         for one in (statement, *(module.statements[one] for one in own)):
-            for imported in one.imports.get(first, ()):
+            for imported in one.names.imports.get(first, ()):
                 found += _follow(imported, rest, source, seen)
-    for imported in statement.imports.get("*", ()):
+    for imported in statement.names.imports.get("*", ()):
         found += _follow((imported[0], None), [], source, seen)
     return tuple(found)
 
@@ -327,7 +340,7 @@ def _follow(
         return
     for number in numbers:
         yield name, number
-        for further in module.statements[number].imports.get(path[0], ()):
+        for further in module.statements[number].names.imports.get(path[0], ()):
             if further == (name, path[0]):  # a package that imports a module of its own
                 further = (f"{name}.{path[0]}", None)
             yield from _follow(further, path[1:], source, seen)

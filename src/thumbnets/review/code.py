@@ -5,7 +5,7 @@ import re
 from pathlib import PurePosixPath
 
 from thumbnets.review.snapshot import Snapshot
-from thumbnets.statements import code_of
+from thumbnets.syntax import code_of
 
 _LOCK = "requirements.lock"
 
