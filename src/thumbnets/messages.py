@@ -28,6 +28,11 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: `1 job`, `2 jobs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def reason(error: Exception) -> str:
     """What an error of a parser says, or its type where the text alone would be a riddle."""
     text = shorten(str(error))

@@ -213,6 +213,9 @@ def test_few_images_say_what_they_can_not_show():
     assert few_images(validates=200, tests=5) == [
         "Only 5 images test: no two networks can be told apart."
     ]
+    assert few_images(validates=200, tests=1) == [
+        "Only 1 image tests: no two networks can be told apart."
+    ]
 
 
 def test_few_groups_say_what_they_mean():

@@ -150,7 +150,7 @@ def test_encoders_are_detached_first_and_end_no_other_job(backend, missing, enco
     encoders[:] = waiting
     capsys.readouterr()
     run("--on", "slurm", "--bundle", "2", "--detach")
-    assert capsys.readouterr().out.startswith("1 jobs of this project train encoders; the same co")
+    assert capsys.readouterr().out.startswith("Encoders: 1 job; the same command submits")
     assert [job.trainings for job in read_jobs()] == [tuple(missing), tuple(encoders)]
     assert not backend.cancelled
 
@@ -161,7 +161,7 @@ def test_a_detached_command_does_not_wait_for_the_encoders_of_another(
     monkeypatch.setattr(commands, "missing_trainings", lambda *_: pytest.fail("waits for them"))
     with store.claim(encoders[0].key), store.claim(encoders[1].key):
         run("--on", "slurm", "--detach")
-    assert capsys.readouterr().out.startswith("0 jobs of this project train encoders; ")
+    assert capsys.readouterr().out.startswith("Encoders: 0 jobs; ")
     assert not backend.submitted
 
 
@@ -219,7 +219,7 @@ def test_jobs_of_recipes_are_shown_and_ended_too(backend, missing, store, capsys
 
 def test_a_command_for_another_device_does_not_wait_for_jobs(backend, missing):
     run("--on", "slurm", "--gpus", "1", "--bundle", "4", "--detach")
-    with pytest.raises(ValueError, match="1 jobs were submitted to train on cuda, this command is"):
+    with pytest.raises(ValueError, match="Jobs were submitted to train on cuda, this command is"):
         run()
     assert len(backend.submitted) == 1 and len(read_jobs()) == 1
     backend.ends["0"] = ""

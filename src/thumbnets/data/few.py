@@ -7,6 +7,7 @@ import numpy as np
 from thumbnets.data.arrays import Split
 from thumbnets.data.division import rarest, stratified_folds, units_of
 from thumbnets.data.names import shown
+from thumbnets.messages import counted
 
 _FEW = 200  # images; with fewer the terminal says what they can't show
 _TOLD_APART = 8  # least number of images that two networks must differ on
@@ -125,7 +126,8 @@ def few_images(validates: int, tests: int) -> list[str]:
                     "told apart"
                 )
             more = " split.rotate: true validates on each fold in turn." * (doing == "validate")
-            said.append(f"Only {count} images {doing}: {which}.{more}")
+            number = counted(count, "image")
+            said.append(f"Only {number} {doing}{'s' * (count == 1)}: {which}.{more}")
     return said
 
 

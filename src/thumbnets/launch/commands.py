@@ -21,6 +21,7 @@ from thumbnets.launch.options import (
 from thumbnets.launch.plan import bundled, device_hours, missing_encoders, missing_trainings
 from thumbnets.launch.records import forget_jobs, read_jobs
 from thumbnets.launch.submission import Submission
+from thumbnets.messages import counted
 from thumbnets.params import Params, load_params
 from thumbnets.store import Store, project_store
 from thumbnets.watched import check_watched
@@ -65,16 +66,16 @@ def train(arguments: argparse.Namespace) -> None:
     submitted = submission.finish(encoders, detach=detach, ends_others=False) if encoders else 0
     if detach and not all(store.has(one.key) for one in encoders):
         print(
-            f"{submitted} jobs of this project train encoders; the same command submits what "
-            "begins with them, once they are finished"
+            f"Encoders: {counted(submitted, 'job')}; the same command submits what begins with "
+            "them, once they are finished"
         )
         return
     trainings = missing_trainings(params, store)
     submitted = submission.finish(trainings, detach=detach, ends_others=True)
     if detach:
         print(
-            f"{submitted} jobs; `thumbnets jobs` shows them, the same command without --detach "
-            "waits for them"
+            f"{counted(submitted, 'job')}; `thumbnets jobs` shows them, the same command without "
+            "--detach waits for them"
         )
         return
     _tell_machines([*encoders, *trainings], store)
@@ -101,9 +102,9 @@ def _check_same_device(device: str | None, known: Sequence[Job]) -> None:
     """
     if others := [job for job in known if job.device not in (device, None)]:
         raise ValueError(
-            f"{len(others)} jobs were submitted to train on {others[0].device}, this command is "
-            f"for {device}: give the options that they were submitted with, such as --gpus, or "
-            "end them by `thumbnets jobs --cancel`."
+            f"Jobs were submitted to train on {others[0].device}, this command is for {device}: "
+            "give the options that they were submitted with, such as --gpus, or end them by "
+            "`thumbnets jobs --cancel`."
         )
 
 
@@ -127,7 +128,10 @@ def _tell_plan(
     others = [f"{unknown} of unknown length"] if unknown else []
     time = " and ".join(others if unknown == len(left) and left else known + others)
     after = ", without those that begin with an encoder that is not there yet" * bool(encoders)
-    print(f"{len(left)} of {len(trainings)} trainings to do in {len(jobs)} jobs, {time}{after}")
+    print(
+        f"{len(left)} of {len(trainings)} trainings to do in {counted(len(jobs), 'job')}, "
+        f"{time}{after}"
+    )
 
 
 def _tell_machines(trainings: Sequence[Training], store: Store) -> None:
@@ -178,7 +182,7 @@ def _show_or_cancel(found: Sequence[Job], folder: Path, *, cancel: bool) -> None
         if cancel:
             backend.cancel(mine)
             forget_jobs(mine)
-            print(f"{len(mine)} jobs on {name} ended")
+            print(f"{counted(len(mine), 'job')} on {name} ended")
             continue
         for job, state in zip(mine, backend.states(mine), strict=True):
             epochs = epoch_lines(job)
