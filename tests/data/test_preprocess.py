@@ -16,7 +16,7 @@ from thumbnets.data.arrays import Meta, Split, read_split, write_split
 from thumbnets.data.datasets import DATASETS, Dataset
 from thumbnets.data.division import stratified_folds
 from thumbnets.data.download import download
-from thumbnets.data.few import few_groups, few_images
+from thumbnets.data.few import few_groups, few_images, untested
 from thumbnets.data.folder import list_images
 from thumbnets.data.listed import FolderRule
 from thumbnets.data.preprocess import (
@@ -216,6 +216,13 @@ def test_few_images_say_what_they_can_not_show():
     assert few_images(validates=200, tests=1) == [
         "Only 1 image tests: no two networks can be told apart."
     ]
+
+
+def test_classes_without_test_images_are_named():
+    assert untested(np.array([2, 0, 2]), ["a", "b", "c", "d"]) == [
+        "No images test b, d: nothing says how well they are recognised."
+    ]
+    assert untested(np.array([1, 0]), ["a", "b"]) == []
 
 
 def test_few_groups_say_what_they_mean():

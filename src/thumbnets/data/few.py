@@ -7,7 +7,7 @@ import numpy as np
 from thumbnets.data.arrays import Split
 from thumbnets.data.division import rarest, stratified_folds, units_of
 from thumbnets.data.names import shown
-from thumbnets.messages import counted
+from thumbnets.messages import counted, listed
 
 _FEW = 200  # images; with fewer the terminal says what they can't show
 _TOLD_APART = 8  # least number of images that two networks must differ on
@@ -39,6 +39,7 @@ def folds_of_few(
     validates = int((fold == 0).sum())
     few = few_images(validates, len(test.labels))
     few += few_groups(None if train.group is None else train.group[fold == 0], test.group)
+    few += untested(test.labels, test.meta.classes)
     print(*few, sep="\n", end="\n" * bool(few))
     return fold, {"folds": int(fold.max()) + 1, "validates": validates, "few": few}
 
@@ -129,6 +130,19 @@ def few_images(validates: int, tests: int) -> list[str]:
             number = counted(count, "image")
             said.append(f"Only {number} {doing}{'s' * (count == 1)}: {which}.{more}")
     return said
+
+
+def untested(labels: np.ndarray, classes: list[str]) -> list[str]:
+    """What classes without test images mean, in a sentence, if there are any.
+
+    Args:
+        labels: int64 [N], labels of the test images.
+        classes: Names of all classes.
+    """
+    present = set(labels.tolist())
+    absent = [name for number, name in enumerate(classes) if number not in present]
+    names = listed(shown(name) for name in absent)
+    return [f"No images test {names}: nothing says how well they are recognised."] * bool(absent)
 
 
 def few_groups(validates: np.ndarray | None, tests: np.ndarray | None) -> list[str]:
