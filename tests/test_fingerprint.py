@@ -1,5 +1,6 @@
 """Fingerprints: what changes a number changes them, and nothing else does."""
 
+import ast
 import hashlib
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from thumbnets.fingerprint import WITHOUT_EFFECT, changed, fingerprint, forget
 from thumbnets.inputs import READS, stage_code, training_code
 from thumbnets.params import load_params
 from thumbnets.statements import REGISTRIES
+from thumbnets.syntax import code_of, read_tree
 
 TREE = {
     "stages/run.py": "from package.main import go\n\ngo()\n",
@@ -113,6 +115,7 @@ def test_the_text_of_an_error_changes_nothing(take, before, after):
         ("y = {'a': 1, **{}}\n", "y = {**{}, 'a': 1}\n"),
         ("y = [1][:1]\n", "y = [1][1:]\n"),
         ("y = f'{1!r}'\n", "y = f'{1!s}'\n"),
+        ("raise (A if y == 'a' else B)('a')\n", "raise (A if y == 'b' else B)('a')\n"),
     ],
 )
 def test_code_changes_the_module_it_is_in_and_no_other(take, before, after):
@@ -226,6 +229,27 @@ USES = "from package.unused import {}\n\n\ndef go():\n    return {}\n"
             "class M(type):\n    pass\n\n\nclass A(metaclass=M):\n    pass\n\n\n"
             "class B(A):\n    c = 2\n",
         ),
+        (
+            USES.format("T", "T"),
+            "from abc import ABCMeta\n\nT = []\n\n\nclass M(ABCMeta):\n"
+            "    def __init__(cls, *_):\n        T.append(cls)\n\n\n"
+            "class A(metaclass=M):\n    pass\n\n\nclass B(A):\n    c = 2\n",
+        ),
+        (
+            USES.format("T", "T"),
+            "T = []\n\n\nclass A:\n    __init_subclass__ = classmethod(T.append)\n\n\n"
+            "class B(A):\n    c = 2\n",
+        ),
+        (
+            USES.format("T", "T"),
+            "T = []\n\n\ndef put(f):\n    T.append(f)\n\n\nwrap = put\n\n\n"
+            "@wrap\ndef a():\n    return 2\n",
+        ),
+        (
+            USES.format("T", "T"),
+            "class R:\n    def wrap(self, f):\n        self.f = f\n\n\n"
+            "T, N = R(), 0\n\n\n@T.wrap\ndef a():\n    return 2\n",
+        ),
         (USES.format("a", "a"), "import torch\n\na = 1\n_old = torch.set_num_threads(2)\n"),
         # What is found without being named.
         (USES.format("T", "T"), "b = 2\nT = {k: v for k, v in vars().items()}\n"),
@@ -276,6 +300,18 @@ BY_NAME = "import importlib\nfrom importlib import import_module as get\n\nN = '
         (f"{BY_NAME}\n\ndef go():\n    return get('.lower', 'package')\n", ""),
         (f"{BY_NAME}\n\ndef go():\n    return importlib.import_module(N)\n", ""),
         ("def go():\n    return __import__('package.lower')\n", ""),
+        (
+            "import pkgutil\n\n\n"
+            "def go():\n    return pkgutil.resolve_name('package.lower:leaf')\n",
+            "",
+        ),
+        (
+            "from package.unused import N\n"
+            + BY_NAME.replace("N = 'package.lower'\n", "")
+            + "\n\ndef go():\n    return get(N)\n",
+            "N = 'package.lower'\n",
+        ),
+        ("import package.lower\n\n\ndef go():\n    return getattr(package, 'lower')\n", ""),
         ("import pkgutil\n\n\ndef go():\n    return list(pkgutil.iter_modules())\n", ""),
         # What keeps something when it is imported.
         (
@@ -339,6 +375,30 @@ def test_data_beside_code_that_looks_for_it_count(take, tmp_path):
     (tmp_path / "src/package/deep/a.json").write_text("2")
     assert take(tree)["modules"]["package.far"] != take()["modules"]["package.far"]
     assert changed([{**take(tree), "roots": ["stages/run.py"]}], Path("src")) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from importlib.resources import files\n\ny = files('package.deep')\n",
+        "import importlib.resources as r\n\ny = r.files('package.deep')\n",
+        "from importlib import resources\n\ny = resources.read_text('package.deep', 'a')\n",
+        "import pkgutil\n\ny = pkgutil.get_data('package.deep', 'a')\n",
+        "from pathlib import Path\n\ny = Path(__spec__.origin)\n",
+    ],
+)
+def test_data_of_a_package_count(take, tmp_path, code):
+    tree = {"src/package/far.py": code}
+    plain = take(tree)
+    (tmp_path / "src/package/deep/a").write_text("1")
+    assert take(tree)["modules"]["package.far"] != plain["modules"]["package.far"]
+
+
+def test_a_package_goes_before_a_module_of_its_name(take):
+    tree = {"src/package/far/__init__.py": "y = 2\n"}
+    plain = take(tree)
+    assert take({**tree, "src/package/far.py": "y = 3\n"}) == plain
+    assert take({"src/package/far/__init__.py": "y = 3\n"}) != plain
 
 
 def test_a_name_is_followed_through_the_module_that_passes_it_on(take):
@@ -412,6 +472,37 @@ def test_a_syntax_error_is_one_line(take):
     with pytest.raises(ValueError, match=r"src/package/far\.py, line 2: .*") as caught:
         take({"src/package/far.py": "y = 1\ndef (:\n"})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffy = 1\n".encode(),
+        "# -*- coding: latin-1 -*-\ny = 1  # \xe4\n".encode("latin-1"),
+        b"y = 1\r\n",
+    ],
+)
+def test_a_file_may_have_any_encoding_that_python_reads(tmp_path, content):
+    (tmp_path / "a.py").write_bytes(content)
+    assert code_of(read_tree(tmp_path / "a.py")) == code_of(ast.parse("y = 1\n"))
+
+
+def test_a_file_that_python_does_not_read_is_named(tmp_path):
+    (tmp_path / "a.py").write_bytes(b"y = 1\0\n")
+    with pytest.raises(ValueError, match=r"a\.py.*: source code string cannot contain null bytes"):
+        read_tree(tmp_path / "a.py")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"y = {' + '.join(['1'] * 1000)}\n",
+        "if a == 0:\n    y = 0\n" + "".join(f"elif a == {n}:\n    y = 1\n" for n in range(700)),
+    ],
+)
+def test_code_may_be_deeper_than_the_stack(take, content):
+    deep = take({"src/package/far.py": content})
+    assert deep != take({"src/package/far.py": content.replace("1", "2")})
 
 
 # The project itself.
@@ -502,11 +593,16 @@ def test_a_network_that_another_one_asks_for_by_name_is_part_of_it(copied, monke
         "from thumbnets.models import create_model as make\n\nINNER = make('lenet5')",
         "NAMES = ['mlp4', 'lenet5']\nINNER = [create_model(name) for name in NAMES]",
         "from thumbnets.registry import NETWORKS\n\nINNER = NETWORKS.load('lenet5')",
+        "from thumbnets.models.maker import make\n\nINNER = make('lenet5')",
     ],
 )
 def test_names_of_networks_are_found_however_they_are_given(copied, monkeypatch, code):
     wrapped = copied / "src/thumbnets/models/micro_cnn.py"
     wrapped.write_text(f"from thumbnets.models import create_model\n{code}\n{wrapped.read_text()}")
+    maker = (
+        "from thumbnets.models import create_model\n\n\ndef make(name):\n    create_model(name)\n"
+    )
+    wrapped.with_name("maker.py").write_text(maker)
     monkeypatch.chdir(copied)
     forget()
     settings = load_params().settings["micro_cnn"]

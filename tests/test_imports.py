@@ -22,6 +22,7 @@ LEVELS = [
         "artifacts",
         "runtime",
         "stage",
+        "syntax",
         "yaml_files",
     },
     {"data"},

@@ -58,6 +58,13 @@ _Place = tuple[str, int]
 # A module, and a name in it with attributes.
 _Path = tuple[str, ...]
 
+# A file that is used as a whole, or an entry of a registry in it.
+_Target = tuple[Path, str | None]
+
+# What may be found by a name that stands in another file. Names of other entries are common words,
+# such as "step".
+_NAMED_ANYWHERE = {"NETWORKS", "modules"}
+
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
@@ -187,12 +194,17 @@ class _Used:
         self.files: set[Path] = set()
         self.places: set[_Place] = set()
         self._waiting: list[_Place] = []
+        # Of all statements: what is found by name, and strings that may be names; both may lie in
+        # different files, as of a helper that is given the name of a network.
+        self._finds: set[str] = set()
+        self._strings: set[str] = set()
+        self._targets: set[_Target] = set()
 
     def by(self, roots: Iterable[Path]) -> "_Used":
         """Add what these files use, and all of the files themselves."""
         for root in roots:
             self._use(root)
-        while self._waiting:
+        while self._waiting or self._use_what_is_named():
             name, number = place = self._waiting.pop()
             module = _named(name, self.source)
             if place in self.places or name in self.unused:
@@ -202,11 +214,27 @@ class _Used:
             statement = module.statements[number]
             for file, entry in _asked_for(name, number, self.source):
                 self._use(file, entry)
-            if statement.names.searches and name not in WITHOUT_EFFECT:  # it may use all there is
+            if name in WITHOUT_EFFECT:
+                continue
+            self._finds |= statement.names.finds & _NAMED_ANYWHERE
+            self._strings |= statement.names.strings
+            if statement.names.searches:  # it may use all there is
                 self.entries.update(one for of in REGISTRIES for one in entries(of))
                 for file in sorted(self.files):
                     self._use(file)
         return self
+
+    def _use_what_is_named(self) -> bool:
+        """Use networks and modules that strings name; whether there are any more."""
+        targets = {
+            target
+            for text in self._strings
+            for target in _targets(text, frozenset(self._finds), None, self.source)
+        }
+        for file, entry in targets - self._targets:
+            self._use(file, entry)
+        self._targets |= targets
+        return bool(self._waiting)
 
     def _use(self, file: Path, entry: str | None = None) -> None:
         """Use all of a file, or only an entry of a registry."""
@@ -246,10 +274,14 @@ class _Used:
 
     def _hash(self, name: str, statements: list[Statement]) -> str:
         digest = hashlib.sha256("\n".join(one.code for one in statements).encode())
-        if any(one.looks_beside for one in statements):
-            for path in _data_below(_file_of(name, self.source).parent):
-                digest.update(path.as_posix().encode())
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+        looking = [one.names for one in statements if one.looks_beside]
+        files = {_file_of(name, self.source)} if looking else set()
+        for names in looking:  # `files("thumbnets.models")`
+            packages = filter(_is_dotted, names.strings | names.reads)
+            files.update(filter(None, (_file_of(one, self.source) for one in packages)))
+        for path in sorted({path for file in files for path in _data_below(file.parent)}):
+            digest.update(path.as_posix().encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
 
@@ -260,21 +292,46 @@ def _data_below(folder: Path) -> list[Path]:
 
 
 @cache
-def _asked_for(name: str, number: int, source: Path) -> list[tuple[Path, str | None]]:
-    """Files, and entries of registries in them, that a statement may find by their names."""
+def _asked_for(name: str, number: int, source: Path) -> list[_Target]:
+    """What a statement may find by its name."""
     module, file = _named(name, source), _file_of(name, source)
     statement = module.statements[number]
     listed = paths.visible(file.parent, "*.py") if statement.lists_modules else []
+    found = [
+        target
+        for text in statement.names.strings
+        for target in _targets(text, statement.finds, module.package, source)
+        if target[0] != file
+    ]
+    return [*((path, None) for path in listed), *found]
+
+
+@cache
+def _targets(text: str, finds: frozenset[str], package: str | None, source: Path) -> list[_Target]:
+    """What a string names.
+
+    Args:
+        text: The string.
+        finds: What is found by name: see `Statement.finds`.
+        package: The package that relative names of modules begin with; None: the string is far from
+            what finds by name, so that a word without dots is taken for no module.
+        source: As for `fingerprint`.
+    """
     found: list[tuple[str, str | None]] = []
-    for text in statement.asks_for:
-        if "modules" in statement.finds and text.strip(".").replace(".", "_").isidentifier():
-            found.append((f"{module.package}{text}" if text.startswith(".") else text, None))
-        first = text.partition("/")[0]  # of torchvision/resnet18
-        for registry in statement.finds & REGISTRIES:
-            if first in entries(registry):
-                found.append((entries(registry)[first], first))
-    places = [(_file_of(one, source), entry) for one, entry in found if one != name]
-    return [*((path, None) for path in listed), *(place for place in places if place[0])]
+    module = text.partition(":")[0]  # of module:name
+    near = package is not None or "." in module.strip(".")
+    if "modules" in finds and near and _is_dotted(module.lstrip(".")):
+        found.append((f"{package or ''}{module}" if module.startswith(".") else module, None))
+    first, slash, second = text.partition("/")  # torchvision/resnet18
+    if bool(slash) == bool(second):
+        known = (entries(registry) for registry in finds & REGISTRIES)
+        found += ((of[first], first) for of in known if first in of)
+    places = [(_file_of(one, source), entry) for one, entry in found]
+    return [place for place in places if place[0]]
+
+
+def _is_dotted(text: str) -> bool:
+    return all(map(str.isidentifier, text.split(".")))
 
 
 @cache
@@ -389,8 +446,9 @@ def files_of(name: str, source: Path) -> tuple[Path, ...]:
     """The project's files that importing `name` runs: packages on the way, then the module."""
     package, _, _ = name.rpartition(".")
     path = source.joinpath(*name.split("."))
-    files = (path / "__init__.py", path.with_suffix(".py"))
-    return (files_of(package, source) if package else ()) + tuple(filter(Path.is_file, files))
+    files = (path / "__init__.py", path.with_suffix(".py"))  # Python takes the first
+    first = [file for file in files if file.is_file()][:1]
+    return (*(files_of(package, source) if package else ()), *first)
 
 
 def _module_name(file: Path, source: Path) -> str:
@@ -413,6 +471,6 @@ def _normal(name: str) -> str:
 
 
 _READS_FILES = (
-    *(read_tree, _module, _file_of, _reached_from, _asked_for),
+    *(read_tree, _module, _file_of, _reached_from, _asked_for, _targets),
     *(_imports, _imported_files, files_of, _pins),
 )

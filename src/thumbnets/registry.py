@@ -23,6 +23,7 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 from thumbnets import options as option_types
 from thumbnets import paths
 from thumbnets.messages import listed, quote, shorten
+from thumbnets.syntax import read_tree
 
 PACKAGE = Path(__file__).parent
 
@@ -278,13 +279,9 @@ def unknown(kind: str, name: object, known: Any) -> str:
 
 
 def _read_entries(path: Path, kind: type[Metadata]) -> Iterator[Entry]:
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except SyntaxError as error:
-        raise ValueError(f"{path}, line {error.lineno}: {error.msg}") from None
     module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     module = module.removesuffix(".__init__")
-    for node in tree.body:
+    for node in read_tree(path).body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
         for decorator in node.decorator_list:

@@ -30,7 +30,7 @@ _PLAIN = {
 
 
 def names_of_the_project(tree: ast.Module, package: str) -> Iterator[str]:
-    """Names of what the project defines, here or where it comes from, and of what calls give.
+    """Names of what the project defines or assigns, here or where it comes from.
 
     Args:
         tree: A module.
@@ -44,7 +44,7 @@ def names_of_the_project(tree: ast.Module, package: str) -> Iterator[str]:
             base = imported_from(node, package) if isinstance(node, ast.ImportFrom) else None
             ours = (one for one in node.names if (base or one.name).partition(".")[0] == top)
             yield from (bound_by(node, alias) for alias in ours)
-        elif isinstance(getattr(node, "value", None), ast.Call):
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
             yield from (
                 part.id
                 for part in ast.walk(node)
@@ -65,7 +65,7 @@ def acts(node: ast.stmt, ours: set[str]) -> bool:
             or _decorates(node, ours)
             or any(_calls(base, ours) for base in node.bases)
             or any(acts(part, ours) for part in node.body)
-            or any(getattr(part, "name", "") == "__init_subclass__" for part in node.body)
+            or any(_is_told_of_subclasses(part) for part in node.body)
         )
     if isinstance(node, DEFINITIONS):
         defaults = (*node.args.defaults, *filter(None, node.args.kw_defaults))
@@ -79,6 +79,14 @@ def acts(node: ast.stmt, ours: set[str]) -> bool:
     if isinstance(node, IMPORTS):  # names that it does not tell
         return any(alias.name == "*" for alias in node.names)
     return not (is_bare_string(node) or isinstance(node, ast.Pass))
+
+
+def _is_told_of_subclasses(node: ast.stmt) -> bool:
+    """Whether a statement of a class gives it an `__init_subclass__`."""
+    names = [getattr(node, "name", "")]
+    if isinstance(node, ast.Assign):
+        names += [one.id for one in node.targets if isinstance(one, ast.Name)]
+    return "__init_subclass__" in names
 
 
 def keeps(decorator: ast.expr) -> bool:
@@ -96,14 +104,17 @@ def _decorates(node: ast.stmt, ours: set[str]) -> bool:
 
 def _calls(node: ast.AST, ours: set[str]) -> bool:
     """Whether an expression calls what may do more than give a value."""
-    if isinstance(node, ast.Lambda):  # called later
-        return False
-    if isinstance(node, ast.Call):
-        given = node.args[:1] if last_name(node.func) == "map" else []
-        given += [keyword.value for keyword in node.keywords if keyword.arg == "key"]
-        if not all(_is_plain(function, ours) for function in (node.func, *given)):
-            return True
-    return any(_calls(part, ours) for part in ast.iter_child_nodes(node))
+    waiting = [node]
+    while waiting:  # an expression may be deeper than Python's stack
+        part = waiting.pop()
+        if isinstance(part, ast.Call):
+            given = part.args[:1] if last_name(part.func) == "map" else []
+            given += [keyword.value for keyword in part.keywords if keyword.arg == "key"]
+            if not all(_is_plain(function, ours) for function in (part.func, *given)):
+                return True
+        if not isinstance(part, ast.Lambda):  # which is called later
+            waiting += ast.iter_child_nodes(part)
+    return False
 
 
 def _is_plain(function: ast.expr, ours: set[str]) -> bool:

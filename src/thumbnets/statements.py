@@ -14,6 +14,7 @@ from thumbnets.side_effects import acts, keeps, names_of_the_project
 from thumbnets.syntax import (
     DEFINITIONS,
     IMPORTS,
+    arguments_of,
     bound_by,
     called,
     code_of,
@@ -34,15 +35,18 @@ REGISTRIES = {
 # What gives an entry of a registry, or a module, by its name.
 _FIND = {
     "create_model": "NETWORKS",
-    **dict.fromkeys(("__import__", "import_module", "importlib"), "modules"),
+    **dict.fromkeys(("__import__", "import_module", "importlib", "resolve_name"), "modules"),
     **{name: name for name in REGISTRIES},
 }
 
 # What finds code without naming it: functions, functions without arguments, methods.
 _OF_FOLDERS = {"iter_modules", "walk_packages"}
-_SEARCHES = {"eval", "exec", "globals"} | _OF_FOLDERS
+_SEARCHES = {"__init_subclass__", "eval", "exec", "globals"} | _OF_FOLDERS
 _SEARCHES_AT_HAND = {"locals", "vars"}
 _SEARCHING_METHODS = {"__subclasses__"} | _OF_FOLDERS
+
+# What finds files beside a module.
+_BESIDE = {"__file__", "__path__", "__spec__", "get_data", "resources"}
 
 # What an import binds a name to: a module, or (of `from a import b`) a module and a name in it.
 Imported = tuple[str, str | None]
@@ -61,6 +65,7 @@ class Names:
         imports: What the import statements in it bind names to.
         binds: Names that it gives to its module.
         parts: All names that occur in it, those of attributes and imports as well.
+        finds: What it may find by name itself: see `Statement.finds`.
         searches: Whether it may find code that it does not name, as a class that knows its
             subclasses.
     """
@@ -76,28 +81,32 @@ class Names:
         self._stored: set[str] = set()
         self._global: set[str] = set()
         self._walk(node)
+        self.finds = frozenset(_finds(self.parts))
         defines = isinstance(node, DEFINITIONS)
         self.binds = frozenset({node.name} | self._global if defines else self._stored)
         self.searches |= {"sys.modules", "__name__"} <= self.reads
 
     def _walk(self, node: ast.AST) -> None:
+        texts: set[int] = set()  # arguments of errors, by identity
         waiting = [(node, False)]
         while waiting:
-            node, raised = waiting.pop()
+            node, told = waiting.pop()
+            told = told or id(node) in texts
             if isinstance(node, ast.expr):
                 if isinstance(node, ast.Name | ast.Attribute) and (name := dotted(node)):
                     self._take_name(name, node)
                     continue
-                self._look_at_expression(node, raised=raised)
+                self._look_at_expression(node, told=told)
             elif isinstance(node, ast.stmt):
                 self._look_at_statement(node)
-                raised = raised or isinstance(node, ast.Raise)
+                if isinstance(node, ast.Raise):
+                    texts.update(map(id, arguments_of(node)))
             for field in node._fields:
                 value = getattr(node, field, None)
                 for child in value if isinstance(value, list) else (value,):
                     # Operators have no fields.
                     if isinstance(child, ast.AST) and child._fields and not is_bare_string(child):
-                        waiting.append((child, raised))
+                        waiting.append((child, told))
 
     def _take_name(self, name: str, node: ast.Name | ast.Attribute) -> None:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -109,15 +118,17 @@ class Names:
         if first in _SEARCHES or not _SEARCHING_METHODS.isdisjoint(attributes):
             self.searches = True
 
-    def _look_at_expression(self, node: ast.expr, *, raised: bool) -> None:
+    def _look_at_expression(self, node: ast.expr, *, told: bool) -> None:
         if isinstance(node, ast.Constant):
-            if is_string(node) and not raised:
+            if is_string(node) and not told:
                 self.strings.add(node.value)
         elif isinstance(node, ast.Attribute):
             self.parts.add(node.attr)
             self.searches |= node.attr in _SEARCHING_METHODS
         elif isinstance(node, ast.Call):
             self.searches |= not node.args and last_name(node.func) in _SEARCHES_AT_HAND
+            if last_name(node.func) == "getattr" and len(node.args) > 1 and is_string(node.args[1]):
+                self.reads.add(f"{dotted(node.args[0])}.{node.args[1].value}")
 
     def _look_at_statement(self, node: ast.stmt) -> None:
         if isinstance(node, IMPORTS):
@@ -134,7 +145,9 @@ class Names:
             self.searches |= node.name == "__init_subclass__"
             if isinstance(node, ast.ClassDef):
                 self.reads.update(_imported_by(node.body))  # its methods find them as attributes
-                # A metaclass is told of every class.
+                # A metaclass is told of every class, also of those that derive from one of its own.
+                metaclasses = (one.value for one in node.keywords if one.arg == "metaclass")
+                self.searches |= any(last_name(one) != "ABCMeta" for one in metaclasses)
                 self.searches |= any(dotted(base) == "type" for base in node.bases)
 
 
@@ -148,6 +161,8 @@ class Statement:
         acts: Whether it does something when the module is imported, besides binding its names.
         entry: Its name in a registry of the project, if it is a registered function.
         finds: What its module finds by name: `modules`, and names of registries.
+        looks_beside: Whether it may read files in the folder of its module, or of a package that
+            it names.
     """
 
     node: ast.stmt
@@ -155,6 +170,7 @@ class Statement:
     acts: bool
     entry: str | None
     finds: frozenset[str]
+    looks_beside: bool
 
     @cached_property
     def code(self) -> str:
@@ -165,17 +181,6 @@ class Statement:
     def quotes(self) -> frozenset[str]:
         """Names in its strings, which may be annotations."""
         return frozenset(name for text in self.names.strings for name in _names_in(text))
-
-    @property
-    def asks_for(self) -> set[str]:
-        """Strings that may be names of modules or entries, if its module finds any by name."""
-        return self.names.strings if self.finds else set()
-
-    @cached_property
-    def looks_beside(self) -> bool:
-        """Whether it may read files in the folder of its module."""
-        parts = {part for name in self.names.reads for part in name.split(".")}
-        return bool(parts & {"__file__", "__path__", "resources"})
 
     @cached_property
     def lists_modules(self) -> bool:
@@ -220,14 +225,25 @@ def read_module(file: Path, name: str) -> Module:
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     tree = read_tree(file)
     named = [(node, Names(node, package)) for node in _one_by_one(tree)]
-    finds = frozenset(_finds([part for _, names in named for part in names.parts]))
+    finds = frozenset(_finds({part for _, names in named for part in names.parts}))
     ours, registries = set(names_of_the_project(tree, package)), _registries(tree)
+    beside = _BESIDE | set(_finding_files([names for _, names in named]))
     statements = []
     for node, names in named:
         entry, others = _entry(node, registries)
         acting = others if entry else acts(node, ours)
-        statements.append(Statement(node, names, acting, entry, finds))
+        looks = not beside.isdisjoint(part for read in names.reads for part in read.split("."))
+        statements.append(Statement(node, names, acting, entry, finds, looks))
     return Module(name, package, statements)
+
+
+def _finding_files(of_statements: list[Names]) -> Iterator[str]:
+    """Names that are imported from what finds files beside a module."""
+    for names in of_statements:
+        for name, imported in names.imports.items():
+            origins = {part for of in imported for text in of for part in (text or "").split(".")}
+            if origins & _BESIDE:
+                yield name
 
 
 def _one_by_one(tree: ast.Module) -> Iterator[ast.stmt]:
@@ -247,8 +263,8 @@ def _of_one_name(node: ast.stmt, alias: ast.alias) -> ast.stmt:
     return ast.Import([alias])
 
 
-def _finds(names: list[str]) -> Iterator[str]:
-    """What a module with these names in it may find by name: see `Statement.finds`."""
+def _finds(names: set[str]) -> Iterator[str]:
+    """What code with these names in it may find by name: see `Statement.finds`."""
     loads = "load" in names  # a module may only ask what a registry has
     yield from (
         _FIND[name] for name in names if name in _FIND and (loads or name not in REGISTRIES)

@@ -5,47 +5,79 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from thumbnets.messages import reason
+
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 @cache
 def read_tree(file: Path) -> ast.Module:
-    """The syntax tree of a file, read once.
+    """The syntax tree of a file, read once, in the encoding that it declares.
 
     Raises:
         ValueError: The file is not valid Python.
     """
     try:
-        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        return ast.parse(file.read_bytes(), filename=str(file))
     except SyntaxError as error:
-        raise ValueError(f"{file}, line {error.lineno}: {error.msg}") from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise ValueError(f"{file}{line}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:  # a zero byte; too deeply nested
+        raise ValueError(f"{file}: {reason(error)}") from None
 
 
-def code_of(node: object, *, raised: bool = False) -> str:
+def code_of(node: ast.AST) -> str:
     """A syntax tree as text, without what is only read by people: bare strings, texts of errors.
 
     It is the same for every Python release from 3.11 on: `ast.dump` prints fields that newer
     releases added; here empty fields are left out.
-
-    Args:
-        node: A node, a list of nodes, or a value.
-        raised: Whether it is in a `raise` statement, whose strings are texts of errors.
     """
-    if raised and (is_string(node) or isinstance(node, ast.JoinedStr)):
-        return "text"
-    if isinstance(node, ast.AST):
-        raised = raised or isinstance(node, ast.Raise)
-        fields = [
-            f"{name}={code_of(value, raised=raised)}"
-            for name in node._fields
-            if (value := getattr(node, name, None)) is not None and value != []
-        ]
-        return f"{type(node).__name__}({','.join(fields)})"
-    if isinstance(node, list):
-        items = [code_of(item, raised=raised) for item in node if not is_bare_string(item)]
-        return f"[{','.join(items)}]"
-    return repr(node)
+    parts: list[str] = []
+    told: set[int] = set()  # nodes in texts of errors, by identity
+    waiting: list[ast.AST | list | str] = [node]  # a string is code already
+    while waiting:  # a tree may be deeper than Python's stack
+        part = waiting.pop()
+        if isinstance(part, str):
+            parts.append(part)
+        elif id(part) in told and (is_string(part) or isinstance(part, ast.JoinedStr)):
+            parts.append("text")
+        else:
+            pieces = _pieces(part)
+            below = [one for one in pieces if not isinstance(one, str)]
+            if id(part) in told:
+                told.update(map(id, below))
+            elif isinstance(part, ast.Raise):
+                told.update(map(id, arguments_of(part)))
+            waiting += reversed(pieces)
+    return "".join(parts)
+
+
+def _pieces(part: ast.AST | list) -> list[ast.AST | list | str]:
+    """A node or a list of them as code, with what is below still to be told."""
+    if isinstance(part, list):
+        items = [_piece(item) for item in part if not is_bare_string(item)]
+        return ["[", *_joined([[item] for item in items]), "]"]
+    fields = [
+        [f"{name}=", _piece(value)]
+        for name in part._fields
+        if (value := getattr(part, name, None)) is not None and value != []
+    ]
+    return [f"{type(part).__name__}(", *_joined(fields), ")"]
+
+
+def _piece(value: object) -> ast.AST | list | str:
+    return value if isinstance(value, ast.AST | list) else repr(value)
+
+
+def _joined(items: list[list]) -> list:
+    pieces = [piece for item in items for piece in (",", *item)]
+    return pieces[1:]
+
+
+def arguments_of(node: ast.Raise) -> list[ast.AST]:
+    """What the exception that a statement raises is given: texts, which only people read."""
+    return [*node.exc.args, *node.exc.keywords] if isinstance(node.exc, ast.Call) else []
 
 
 def imported_names(file: Path, package: str) -> list[str]:
@@ -68,11 +100,14 @@ def imported_names(file: Path, package: str) -> list[str]:
 
 def statements_below(node: ast.AST) -> Iterator[ast.stmt]:
     """All statements below a node, however deep; expressions hold none, and are most of a tree."""
-    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-        below = getattr(node, name, None)
-        for child in below if isinstance(below, list) else ():
-            yield child
-            yield from statements_below(child)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            below = getattr(node, name, None)
+            if isinstance(below, list):
+                yield from below
+                waiting += below
 
 
 def imported_from(node: ast.ImportFrom, package: str) -> str:
