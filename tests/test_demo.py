@@ -81,7 +81,8 @@ def test_other_pages_are_refused(server, picture):
 
 def test_a_length_that_is_too_long_is_not_read(server):
     told = json.loads(ask(server, "classify/a", b"", **{"Content-Length": str(LARGEST + 1)}))
-    assert told["error"] == "A picture may have at most 64 MiB."
+    assert told["error"] == "A picture of at most 64 MiB is needed."
+    assert json.loads(ask(server, "classify/a", b"")) == told
 
 
 def test_which_models_can_be_chosen(tmp_path):
@@ -114,7 +115,7 @@ def test_a_picture_that_is_too_large_is_told(server, tmp_path):
         return of("status").textContent;
     })()"""
     told = run_in_browser(server.address, script, tmp_path / "profile")
-    assert told == "A picture may have at most 64 MiB."
+    assert told == "A picture of at most 64 MiB is needed."
 
 
 DROP = """(async () => {

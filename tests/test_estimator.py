@@ -116,6 +116,16 @@ def test_what_is_refused(images, settings, message):
         thumbnets.fit(images, [0, 1, 0, 1], **settings)
 
 
+def test_labels_of_two_types_are_refused():
+    with pytest.raises(ValueError, match="labels of one type, numbers or texts"):
+        thumbnets.fit(np.zeros((4, 8, 8)), np.array(["a", 1, "a", 1], object))
+
+
+def test_the_module_tells_what_it_offers():
+    assert {"ImageClassifier", "NetworkClassifier", "fit", "load"} < {*dir(thumbnets)}
+    assert all(hasattr(thumbnets, name) for name in dir(thumbnets))
+
+
 @pytest.mark.parametrize("key", ["arch", "epochs", "seed"])
 def test_arguments_are_not_given_twice(key):
     network = NetworkClassifier(settings={key: 1})

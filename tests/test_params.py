@@ -275,13 +275,18 @@ def test_only_blocks_of_the_run_need_fit_the_images(load):
         load({"data.name": "cifar10", "model": "mlp4_permuted"})
 
 
-def test_a_folder_of_images_is_needed_where_the_pipeline_runs_and_not_where_it_trains(load):
+def test_a_folder_of_images_is_needed_where_the_pipeline_runs_and_not_where_it_trains(
+    load, tmp_path
+):
     params = load({"data": OWN | {"path": "nowhere"}})
     with pytest.raises(ValueError, match=r"^data.path: nowhere does not exist"):
         check_watched(params)
     with pytest.raises(ValueError, match=r"^data.path must be a folder, got the file"):
         check_watched(load({"data": OWN | {"path": __file__}}))
-    check_watched(load({"data": OWN}))
+    check_watched(load({"data": OWN | {"path": str(tmp_path)}}))
+    for name in ("", ".", ".."):
+        with pytest.raises(ValueError, match="holds data/raw, which the pipeline itself writes"):
+            check_watched(load({"data": OWN | {"path": name}}))
 
 
 def test_a_link_that_leads_nowhere_is_named(load, tmp_path):

@@ -108,7 +108,7 @@ def test_a_stage_without_its_inputs_says_so(stage, copied):
     (copied / "params.yaml").unlink()
     done = stage("code")
     assert done.returncode == 1
-    assert done.stderr == "error: params.yaml not found: run this from the root of the project.\n"
+    assert done.stderr == "error: params.yaml not found: go to a folder of a project.\n"
 
 
 def test_an_evaluation_removes_what_was_found_on_other_images(stage, copied):
@@ -151,7 +151,7 @@ def test_a_key_that_blocks_override_is_told_when_it_changes(stage, copied):
     assert stage("code").stdout == ""
     edit(copied / "params.yaml", "\n  epochs: 20", "\n  epochs: 3")
     assert stage("code").stdout == (
-        "train.epochs has changed, but not for every model of the run: set models.NAME.epochs, "
+        "train.epochs has changed, but for no model of the run: set models.NAME.epochs, "
         "since blocks win over train.\n"
     )
     edit(copied / "params.yaml", "\n  augment: #", "\n  augment: [] #")

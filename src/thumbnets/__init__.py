@@ -16,6 +16,10 @@ _PLACES = {
 }
 
 
+def __dir__() -> list[str]:
+    return [*_PLACES, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     """Look up on first use what takes time to import, and the version, since a checkout may be
     used without being installed.

@@ -92,6 +92,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         epochs: Passes over the images.
         seed: Seed of every generator: the same arguments give the same weights.
         settings: Options of the network, and keys of `train` as in params.yaml; None: its defaults.
+            A search names whole ones: `GridSearchCV(…, {"settings": [{"lr": 0.05}, {"lr": 0.1}]})`.
 
     Attributes:
         classes_: The classes, sorted.
@@ -128,8 +129,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
         self.__dict__.pop("classifier_", None)  # it would not fit to what this call finds
         values, y = validate_data(self, X, y, allow_nd=True)
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        try:
+            check_classification_targets(y)
+            self.classes_, labels = np.unique(y, return_inverse=True)
+        except TypeError:  # numbers and texts can't be sorted
+            raise ValueError("y must hold labels of one type, numbers or texts.") from None
         if len(self.classes_) < 2:
             raise ValueError(f"y must have two classes or more, got one class: {self.classes_[0]}.")
         self.range_ = None if values.dtype == np.uint8 else (values.min(), values.max())

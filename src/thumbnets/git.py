@@ -32,8 +32,21 @@ def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [_SILENT]
         told = next((line for line in lines if line.startswith("fatal:")), lines[-1])
+        if told.startswith("fatal: not a git repository"):
+            raise ValueError(
+                f"{root} lies in no git repository: clone one, or begin by `git init`."
+            )
         raise ValueError(f"git {arguments[0]}: {told[:200]}")
     return done.stdout
+
+
+def is_repository(root: Path) -> bool:
+    """Whether a folder lies in a git repository."""
+    try:
+        git(root, "rev-parse", "--git-dir")
+    except ValueError:
+        return False
+    return True
 
 
 def commit_of(root: Path, revision: str) -> str:

@@ -123,9 +123,9 @@ def overridden(params: Params) -> list[str]:
     for key, value in params.train.model_dump().items():
         blocks = [name for name in params.run if key in params.models[name]]
         if key in before and before[key] != value and blocks:
-            whole = "every model" if blocks == params.run else ", ".join(blocks)
+            whose = "for no model" if blocks == params.run else f"not for {', '.join(blocks)}"
             sentences.append(
-                f"train.{key} has changed, but not for {whole} of the run: set "
+                f"train.{key} has changed, but {whose} of the run: set "
                 f"models.NAME.{key}, since blocks win over train."
             )
     return sentences

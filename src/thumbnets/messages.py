@@ -29,8 +29,8 @@ def listed(names: Iterable[str], most: int = 12) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: `1 job`, `2 jobs`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """A number with its noun: `1 job`, `1,234 jobs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def reason(error: Exception) -> str:

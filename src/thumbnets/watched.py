@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from thumbnets import paths
 from thumbnets.data.columns import check_columns
 from thumbnets.data.listing import refuse_untracked
+from thumbnets.messages import quote
 from thumbnets.params import Params
 
 
@@ -14,8 +16,14 @@ def check_watched(params: Params) -> None:
 
     Raises:
         ValueError: `data.path` is missing (DVC looks at it even if the data set needs none), or it
-            holds what `refuse_untracked` refuses, or a list that `check_columns` refuses.
+            holds folders of the pipeline, what `refuse_untracked` refuses, or a list that
+            `check_columns` refuses.
     """
+    if paths.RAW.resolve().is_relative_to(Path(params.data.path).resolve()):
+        raise ValueError(
+            f"data.path, {quote(params.data.path)}, holds {paths.RAW}, which the pipeline itself "
+            "writes: move the images to a folder of their own, and set data.path to it."
+        )
     if params.data.own:
         _check_folder(Path(params.data.path))
         check_columns(params.data.rule)

@@ -46,7 +46,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         ValueError: The file is missing or too long, or as `parse_yaml`.
     """
     if not path.exists():
-        hint = ": run this from the root of the project" if path == paths.PARAMS else ""
+        hint = ": go to a folder of a project" if path == paths.PARAMS else ""
         raise ValueError(f"{path} not found{hint}.")
     return parse_yaml(read_bounded(path, _LONGEST), str(path))
 
@@ -64,6 +64,11 @@ def parse_yaml(content: bytes, where: str) -> dict[Any, Any]:
     try:
         parsed = YAML(typ="safe").load(content.decode("utf-8"))
     except YAMLError as error:
+        lines = content.splitlines()
+        if conflict := next((n for n, line in enumerate(lines, 1) if line[:8] == b"<<<<<<< "), 0):
+            raise ValueError(
+                f"{where}, line {conflict}: a merge conflict: resolve it, and remove its markers."
+            ) from None
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = shorten(str(getattr(error, "problem", None) or error))

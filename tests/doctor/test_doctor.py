@@ -19,6 +19,7 @@ from ruamel.yaml import YAML
 
 from thumbnets.doctor import commands, files, machine, state
 from thumbnets.doctor.findings import Finding
+from thumbnets.git import git
 from thumbnets.params import load_params
 from thumbnets.store import object_path
 
@@ -393,16 +394,12 @@ def test_weights_that_were_taken_away(tmp_path, monkeypatch):
     )
 
 
-def test_images_beside_what_the_pipeline_writes(tmp_path, monkeypatch):
-    project = Path(__file__).parents[2]
-    text = (project / "params.yaml").read_text().replace("name: fashion_mnist", "name: folder")
-    (tmp_path / "photos").mkdir()
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "zoo").symlink_to(project / "zoo")
-    write(tmp_path / "params.yaml", text.replace("path: images", "path: photos"))
-    assert not machine.images(load_params())
-    write(tmp_path / "params.yaml", text.replace("path: images", "path: ."))
-    assert "data.path, ., holds data/raw, which" in said(machine.images(load_params()))
+def test_a_folder_without_git(tmp_path):
+    assert said(state.repository(tmp_path)).startswith("this is no git repository")
+    assert machine.remote(tmp_path) == []
+    assert state.repository(Path(__file__).parent) == []
+    with pytest.raises(ValueError, match="lies in no git repository: clone one"):
+        git(tmp_path, "log")
 
 
 def test_a_remote_that_refuses(root, monkeypatch):

@@ -252,6 +252,17 @@ def test_an_ensemble_of_several_seeds_is_compared_with_their_mean():
     assert found.superiority.mean == 1 and np.isnan(found.superiority.low)  # two seeds say little
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_seeds_that_agree_have_no_interval_in_either_direction(seeds):
+    always = np.ones((seeds, 360), bool)
+    seldom = np.zeros_like(always)
+    for right in np.random.default_rng(0).permuted(np.tile(np.arange(360), (seeds, 1)), axis=1):
+        seldom[:, right[:100]] = True
+    for a, b, mean in ((always, seldom, 1), (seldom, always, 0)):
+        found = compare({"a": a, "b": b})[0].superiority
+        assert found.mean == mean and np.isnan([found.low, found.high]).all()
+
+
 @pytest.mark.parametrize("seeds", [4, 5])
 def test_a_few_seeds_that_agree_have_no_interval_of_superiority(seeds):
     """Of four seeds each, all are ordered by chance in 2 of 70 ways; of five in 2 of 252."""

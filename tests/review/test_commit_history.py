@@ -60,7 +60,7 @@ def test_values_on_other_test_images_stand_apart(project):
     assert [(p.gain, p.verdict) for p in run_again.points] == [(None, None)] + [
         (None, "other test images")
     ]
-    assert chart(run_again) == "90.00 % ▁ █ 95.00 %"
+    assert chart(run_again) == "▁ █ 95.00 % (lowest 90.00 %, highest 95.00 %)"
     picture = ElementTree.fromstring(drawing(run_again))
     assert len(picture.findall("polyline")) == 2  # nothing joins them
     assert [text.text for text in picture.findall("text")] == ["89.00 %", "96.00 %"]
@@ -163,7 +163,7 @@ def test_pages(project):
     run(project, 100, "first <b>@team</b> | x")
     run(project, 50, "second")
     found = history(project.root, [])
-    assert chart(found[0]) == "90.00 % ▁█ 95.00 %"
+    assert chart(found[0]) == "▁█ 95.00 % (lowest 90.00 %, highest 95.00 %)"
     text = markdown(found)
     assert "<b>" not in text and "@team" not in text and "better" in text
     whole = page(found)

@@ -36,7 +36,7 @@ from thumbnets.data.listing import images_below, refuse_link
 from thumbnets.data.names import alike, is_text, is_utf8, shown, spelled
 from thumbnets.data.parts import folders_in, roots
 from thumbnets.data.readers import Content, Part, on_disk
-from thumbnets.messages import quote
+from thumbnets.messages import counted, quote
 
 LIST = "files.csv"
 _PASSED_OVER = "passed_over.json"
@@ -322,8 +322,8 @@ def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
     if highest:
         above = sum(value >> depth > 0 for value in highest)
         print(
-            f"{rule.path}: values up to {max(highest):,} in {len(highest):,} files of 16 bits, "
-            f"read as {depth} bits (data.depth)"
+            f"{rule.path}: values up to {max(highest):,} in {counted(len(highest), 'file')} of 16 "
+            f"bits, read as {depth} bits (data.depth)"
             + f": higher values, in {above:,} of them, become white"
             * (above > 0)
         )

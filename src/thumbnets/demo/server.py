@@ -92,8 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not self._is_ours():
             return
-        if not length.isdecimal() or int(length) > LARGEST:
-            self._send_json({"error": f"A picture may have at most {LARGEST >> 20} MiB."})
+        if not length.isdecimal() or not 0 < int(length) <= LARGEST:
+            self._send_json({"error": f"A picture of at most {LARGEST >> 20} MiB is needed."})
             self.close_connection = True  # else the unread rest would be taken for a request
             return
         content = self.rfile.read(int(length))

@@ -18,6 +18,7 @@ NO_PROJECT = "No project here: go to a folder of a project, which has dvc.yaml a
 def examine(root: Path, cache: Path) -> list[Finding]:
     """All findings, in the order in which to repair them."""
     checks: dict[str, Callable[[], list[Finding]]] = {
+        "git": lambda: state.repository(root),
         "DVC's lock": lambda: state.rwlock(root),
         "dvc.lock": lambda: state.lock_file(root),
         "metrics": lambda: state.metrics(root),
@@ -48,11 +49,7 @@ def _of_params(root: Path) -> list[Finding]:
         check_watched(params)
     except ValueError as error:
         return [machine.of_params(error)]
-    return [
-        *files.missing(root, params),
-        *machine.arithmetic(params),
-        *machine.images(params),
-    ]
+    return [*files.missing(root, params), *machine.arithmetic(params)]
 
 
 def doctor(arguments: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from thumbnets import paths, runtime
 from thumbnets.doctor.findings import Finding
+from thumbnets.git import is_repository
 from thumbnets.params import Params
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "dvc")
@@ -48,20 +49,13 @@ def of_params(error: ValueError, otherwise: str = "") -> Finding:
     return Finding(str(error), f"edit {paths.PARAMS} or zoo/, then dvc repro{otherwise}")
 
 
-def images(params: Params) -> list[Finding]:
-    """The user's own images in a folder that the pipeline writes to, which DVC refuses."""
-    data = params.data
-    if not data.own or not paths.RAW.resolve().is_relative_to(Path(data.path).resolve()):
-        return []
-    problem = f"data.path, {data.path}, holds {paths.RAW}, which the pipeline itself writes"
-    return [Finding(problem, "move the images to a folder of their own, and set data.path to it")]
-
-
 def remote(root: Path) -> list[Finding]:
     """A default DVC remote that fails to answer or refuses: tested with one small object."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    if not is_repository(root):
+        return []
     try:
         with Repo(str(root)) as repo:
             if not repo.config["core"].get("remote"):

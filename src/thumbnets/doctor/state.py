@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from thumbnets import paths
 from thumbnets.artifacts import write_bytes
 from thumbnets.doctor.findings import Finding
-from thumbnets.git import at_head, git
+from thumbnets.git import at_head, git, is_repository
 from thumbnets.messages import listed, shorten
 from thumbnets.review.code import checksums
 from thumbnets.review.stale import is_whole, were_run
@@ -282,6 +282,14 @@ def warn_of_other_run(*files: Path) -> None:
         notes.append(Finding(f"{listed(others, 1)}: {OTHER_RUN}", "dvc checkout, or dvc repro"))
     for note in notes:
         print(f"note: {note.problem}: {note.remedy}.", file=sys.stderr)
+
+
+def repository(root: Path) -> list[Finding]:
+    """No git repository, without which DVC does nothing."""
+    if is_repository(root):
+        return []
+    remedy = "git clone the project again, or git init && git add . && git commit -m Begin"
+    return [Finding("this is no git repository, and DVC needs one", remedy)]
 
 
 def params(root: Path) -> list[Finding]:

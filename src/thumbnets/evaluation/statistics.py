@@ -127,9 +127,9 @@ def superiority(a: np.ndarray, b: np.ndarray) -> Estimate | None:
         return None
     rng = np.random.default_rng(0)
     means = _drawn_means(np.concatenate([a, b]).astype(float), rng)
-    weights = _drawn_seeds(seeds, rng)
+    times = _drawn_seeds(seeds, rng)
     wins = _wins(means[:, :seeds], means[:, seeds:])
-    drawn = np.einsum("ds,dst,dt->d", weights, wins, weights)
+    drawn = np.einsum("ds,dst,dt->d", times, wins, times) / seeds**2  # exactly 1 if a wins all
     return _estimate(_wins(a.mean(1), b.mean(1)).mean(), drawn)
 
 
@@ -142,7 +142,8 @@ def drawn_scores(scores: np.ndarray) -> np.ndarray:
     models, seeds, images = scores.shape
     rng = np.random.default_rng(0)
     means = _drawn_means(scores.reshape(models * seeds, images), rng)
-    return np.einsum("dms,ds->dm", means.reshape(-1, models, seeds), _drawn_seeds(seeds, rng))
+    weights = _drawn_seeds(seeds, rng) / seeds
+    return np.einsum("dms,ds->dm", means.reshape(-1, models, seeds), weights)
 
 
 def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -174,8 +175,8 @@ def _occurrences(counts: np.ndarray, draws: int, rng: np.random.Generator) -> np
 
 
 def _drawn_seeds(seeds: int, rng: np.random.Generator) -> np.ndarray:
-    """Weights float [draws, S] of seeds drawn with replacement."""
-    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES) / seeds
+    """How often each seed is drawn with replacement, int64 [draws, S]."""
+    return rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES)
 
 
 def _estimate(mean: float, drawn: np.ndarray) -> Estimate:

@@ -53,11 +53,11 @@ def train(arguments: argparse.Namespace) -> None:
     _check_same_device(device, [job for job in known if job.backend == name])
     store = project_store(device)
     mend_locks(Path.cwd())
+    check_watched(params)
     if arguments.dry_run:
         _tell_plan(params, store, backend, request, bundle)
         return
     backend.check()
-    check_watched(params)
     check_feasible(params)
     submission, detach = Submission(backend, store, bundle, device), arguments.detach
     encoders = missing_encoders(params, store)

@@ -63,7 +63,7 @@ def chart(series: Series) -> str:
     bars = ""
     for point, height in zip(last, heights, strict=True):
         bars += (" " if _on_other_images(point) else "") + _BARS[round(height)]
-    return f"{percent(low)} {bars} {percent(high)}"
+    return f"{bars} {percent(values[-1])} (lowest {percent(low)}, highest {percent(high)})"
 
 
 def _on_other_images(point: Point) -> bool:
