@@ -32,7 +32,7 @@ def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [_SILENT]
         told = next((line for line in lines if line.startswith("fatal:")), lines[-1])
-        if told.startswith("fatal: not a git repository"):
+        if not is_repository(root):
             raise ValueError(
                 f"{root} lies in no git repository: clone one, or begin by `git init`."
             )
@@ -42,11 +42,8 @@ def git(root: Path, *arguments: str, text: str | None = None) -> bytes:
 
 def is_repository(root: Path) -> bool:
     """Whether a folder lies in a git repository."""
-    try:
-        git(root, "rev-parse", "--git-dir")
-    except ValueError:
-        return False
-    return True
+    root = root.resolve()
+    return any((folder / ".git").exists() for folder in (root, *root.parents))
 
 
 def commit_of(root: Path, revision: str) -> str:
