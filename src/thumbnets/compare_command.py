@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from thumbnets import paths
 from thumbnets.artifacts import read_array, read_json
 from thumbnets.doctor.state import warn_of_other_run
+from thumbnets.messages import plural
 from thumbnets.model_commands import check_headline, check_trained, require, slot_of
 from thumbnets.params import Params, load_params
 from thumbnets.registry import unknown
@@ -39,7 +40,6 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def _tell_images(predictions: dict[str, "Predictions"], metric: str, image: str) -> None:
     from thumbnets.evaluation.predictions import check_alike, scores_to_compare
-    from thumbnets.report.filters import plural
     from thumbnets.report.terminal import explanation
 
     check_alike(predictions)
@@ -66,7 +66,6 @@ def _tell_folds(
     validation: dict[str, list["Predictions"]], folds: list[int], metric: str, image: str
 ) -> None:
     from thumbnets.evaluation.validation import over_folds
-    from thumbnets.report.filters import plural
     from thumbnets.report.terminal import FOLDS
 
     scores = {name: over_folds(runs, folds, metric) for name, runs in validation.items()}

@@ -28,9 +28,9 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: `1 job`, `1,234 jobs`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def plural(count: int, noun: str) -> str:
+    """1 seed, 2 seeds, 10,000 images."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def reason(error: Exception) -> str:

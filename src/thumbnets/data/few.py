@@ -7,7 +7,7 @@ import numpy as np
 from thumbnets.data.arrays import Split
 from thumbnets.data.division import rarest, stratified_folds, units_of
 from thumbnets.data.names import shown
-from thumbnets.messages import counted, listed
+from thumbnets.messages import listed, plural
 
 _FEW = 200  # images; with fewer the terminal says what they can't show
 _TOLD_APART = 8  # least number of images that two networks must differ on
@@ -127,7 +127,7 @@ def few_images(validates: int, tests: int) -> list[str]:
                     "told apart"
                 )
             more = " split.rotate: true validates on each fold in turn." * (doing == "validate")
-            number = counted(count, "image")
+            number = plural(count, "image")
             said.append(f"Only {number} {doing}{'s' * (count == 1)}: {which}.{more}")
     return said
 

@@ -36,7 +36,7 @@ from thumbnets.data.listing import images_below, refuse_link
 from thumbnets.data.names import alike, is_text, is_utf8, shown, spelled
 from thumbnets.data.parts import folders_in, roots
 from thumbnets.data.readers import Content, Part, on_disk
-from thumbnets.messages import counted, quote
+from thumbnets.messages import plural, quote
 
 LIST = "files.csv"
 _PASSED_OVER = "passed_over.json"
@@ -322,7 +322,7 @@ def _found_depth(rows: list[Listed], rule: FolderRule) -> int:
     if highest:
         above = sum(value >> depth > 0 for value in highest)
         print(
-            f"{rule.path}: values up to {max(highest):,} in {counted(len(highest), 'file')} of 16 "
+            f"{rule.path}: values up to {max(highest):,} in {plural(len(highest), 'file')} of 16 "
             f"bits, read as {depth} bits (data.depth)"
             + f": higher values, in {above:,} of them, become white"
             * (above > 0)

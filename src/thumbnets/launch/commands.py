@@ -21,7 +21,7 @@ from thumbnets.launch.options import (
 from thumbnets.launch.plan import bundled, device_hours, missing_encoders, missing_trainings
 from thumbnets.launch.records import forget_jobs, read_jobs
 from thumbnets.launch.submission import Submission
-from thumbnets.messages import counted
+from thumbnets.messages import plural
 from thumbnets.params import Params, load_params
 from thumbnets.store import Store, project_store
 from thumbnets.watched import check_watched
@@ -66,7 +66,7 @@ def train(arguments: argparse.Namespace) -> None:
     submitted = submission.finish(encoders, detach=detach, ends_others=False) if encoders else 0
     if detach and not all(store.has(one.key) for one in encoders):
         print(
-            f"Encoders: {counted(submitted, 'job')}; the same command submits what begins with "
+            f"Encoders: {plural(submitted, 'job')}; the same command submits what begins with "
             "them, once they are finished"
         )
         return
@@ -74,7 +74,7 @@ def train(arguments: argparse.Namespace) -> None:
     submitted = submission.finish(trainings, detach=detach, ends_others=True)
     if detach:
         print(
-            f"{counted(submitted, 'job')}; `thumbnets jobs` shows them, the same command without "
+            f"{plural(submitted, 'job')}; `thumbnets jobs` shows them, the same command without "
             "--detach waits for them"
         )
         return
@@ -129,7 +129,7 @@ def _tell_plan(
     time = " and ".join(others if unknown == len(left) and left else known + others)
     after = ", without those that begin with an encoder that is not there yet" * bool(encoders)
     print(
-        f"{len(left)} of {len(trainings)} trainings to do in {counted(len(jobs), 'job')}, "
+        f"{len(left)} of {len(trainings)} trainings to do in {plural(len(jobs), 'job')}, "
         f"{time}{after}"
     )
 
@@ -182,7 +182,7 @@ def _show_or_cancel(found: Sequence[Job], folder: Path, *, cancel: bool) -> None
         if cancel:
             backend.cancel(mine)
             forget_jobs(mine)
-            print(f"{counted(len(mine), 'job')} on {name} ended")
+            print(f"{plural(len(mine), 'job')} on {name} ended")
             continue
         for job, state in zip(mine, backend.states(mine), strict=True):
             epochs = epoch_lines(job)

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from thumbnets.launch.base import Backend, Job, Training
 from thumbnets.launch.worker import UNDER_WAY
-from thumbnets.messages import counted, shorten
+from thumbnets.messages import plural, shorten
 from thumbnets.store import Store
 
 
@@ -56,7 +56,7 @@ def follow(
     running, others = [_Followed(job) for job in jobs], list(elsewhere)
     failed, lost = [], []
     trainings = sum(len(job.trainings) for job in jobs) + len(others)
-    description = f"{counted(trainings, 'training')}, {min(len(jobs), backend.jobs)} at once"
+    description = f"{plural(trainings, 'training')}, {min(len(jobs), backend.jobs)} at once"
     bar = tqdm(
         total=sum(one.total for one in running) + sum(one.epochs for one in others),
         desc=description,

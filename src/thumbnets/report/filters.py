@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from thumbnets.data.names import shown
+from thumbnets.messages import plural
 from thumbnets.params import Params
 
 NONE = "–"  # stands for a missing value
@@ -128,11 +129,6 @@ def sides(pair: tuple[int, int]) -> str:
 def setting(value: Any) -> str:
     """A param as it could stand in params.yaml, in one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def plural(count: int, noun: str) -> str:
-    """1 seed, 2 seeds, 10,000 images."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def cell(text: str) -> str:
