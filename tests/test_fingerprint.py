@@ -11,6 +11,7 @@ from thumbnets import fingerprint as fingerprints
 from thumbnets import registry
 from thumbnets.fingerprint import WITHOUT_EFFECT, changed, fingerprint, forget
 from thumbnets.inputs import READS, stage_code, training_code
+from thumbnets.modules import imports, module_name
 from thumbnets.params import load_params
 from thumbnets.statements import REGISTRIES
 from thumbnets.syntax import code_of, read_tree
@@ -686,14 +687,14 @@ def test_metrics_change_what_scores_and_not_what_prepares(copied, monkeypatch):
 
 
 def _module(file: Path) -> str:
-    return fingerprints._module_name(file, Path("src"))
+    return module_name(file, Path("src"))
 
 
 def test_every_library_that_the_code_imports_is_pinned(root, monkeypatch):
     monkeypatch.chdir(root)
     files = sorted(Path("src").rglob("*.py"))
     for file in [f for f in files if _module(f) not in WITHOUT_EFFECT]:
-        imported = {name.split(".")[0] for name in fingerprints._imports(file, Path("src"))}
+        imported = {name.split(".")[0] for name in imports(file, Path("src"))}
         imported -= {*sys.stdlib_module_names, "thumbnets", "__future__"}
         imported -= {"ray"}  # an extra, which only brings trainings elsewhere
         pinned = fingerprint([file], Path("src"), Path("requirements.lock"))["libraries"]

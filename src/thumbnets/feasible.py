@@ -13,8 +13,8 @@ from typing import Any
 from thumbnets import paths, registry, runtime
 from thumbnets.data.arrays import read_meta
 from thumbnets.data.datasets import OwnImages, get_dataset
-from thumbnets.fingerprint import beside
 from thumbnets.inputs import training_inputs
+from thumbnets.modules import beside
 from thumbnets.params import Params
 from thumbnets.store import key_of, project_store
 from thumbnets.training.settings import ModelSettings

@@ -20,8 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from thumbnets import paths
-from thumbnets.statements import REGISTRIES, Imported, Module, Statement, read_module
-from thumbnets.syntax import imported_names, read_tree
+from thumbnets.modules import (
+    file_of,
+    files_of,
+    forget_files,
+    imported_files,
+    imports,
+    is_module,
+    module_name,
+    module_of,
+    named,
+)
+from thumbnets.statements import REGISTRIES, Imported, Module, Statement
 
 Fingerprint = dict[str, Any]
 
@@ -36,6 +46,7 @@ WITHOUT_EFFECT = {
     "thumbnets.claims",
     "thumbnets.fingerprint",
     "thumbnets.messages",
+    "thumbnets.modules",
     "thumbnets.options",
     "thumbnets.paths",
     "thumbnets.registry",
@@ -107,8 +118,8 @@ def fingerprint(
     imported = {
         name.split(".")[0]
         for file in used.files
-        if _module_name(file, source) not in WITHOUT_EFFECT
-        for name in _imports(file, source)
+        if module_name(file, source) not in WITHOUT_EFFECT
+        for name in imports(file, source)
     }
     pins = _pins(requirements)
     libraries = {
@@ -146,36 +157,16 @@ def _changed(code: Mapping[str, Any], source: Path) -> list[str]:
     return [name for name in {**before, **now} if before.get(name) != now.get(name)]
 
 
-def beside(modules: Iterable[str], source: Path, package: Path) -> Iterator[tuple[Path, Path]]:
-    """Files of the project that modules of a package import from outside of it.
-
-    Args:
-        modules: Names of the modules.
-        source: As for `fingerprint`.
-        package: Folder of the package; the working folder is the root of the project.
-
-    Yields:
-        The file that imports, and the imported one.
-    """
-    for name in modules:
-        for file in files_of(name, source):
-            imported = {
-                found
-                for of_name in _imports(file, source)
-                for found in (*files_of(of_name, source), *files_of(of_name, Path()))
-            }
-            yield from ((file, found) for found in sorted(imported) if package not in found.parents)
-
-
 def forget() -> None:
     """Read files anew from now on: they may have changed since this process read them."""
-    for function in _READS_FILES:
+    forget_files()
+    for function in (_reached_from, _asked_for, _targets, _pins):
         function.cache_clear()
 
 
 def _is_readable(name: str, source: Path) -> bool:
     try:
-        return bool(_named(name, source))
+        return bool(named(name, source))
     except ValueError:
         return False
 
@@ -206,7 +197,7 @@ class _Used:
             self._use(root)
         while self._waiting or self._use_what_is_named():
             name, number = place = self._waiting.pop()
-            module = _named(name, self.source)
+            module = named(name, self.source)
             if place in self.places or name in self.unused:
                 continue
             self.places.add(place)
@@ -239,7 +230,7 @@ class _Used:
     def _use(self, file: Path, entry: str | None = None) -> None:
         """Use all of a file, or only an entry of a registry."""
         self._import(file)
-        module = _module(file, self.source)
+        module = module_of(file, self.source)
         self._waiting += (
             (module.name, number)
             for number, statement in enumerate(module.statements)
@@ -248,15 +239,15 @@ class _Used:
 
     def _import(self, file: Path) -> None:
         """Add what importing a file runs: the packages that it lies in, and what all import."""
-        name = _module_name(file, self.source)
+        name = module_name(file, self.source)
         found = [file, *files_of(name, self.source), *files_of(name, Path())]
         while found:
             file = found.pop()
-            if file in self.files or _module_name(file, self.source) in self.unused:
+            if file in self.files or module_name(file, self.source) in self.unused:
                 continue
             self.files.add(file)
-            found += _imported_files(file, self.source)
-            module = _module(file, self.source)
+            found += imported_files(file, self.source)
+            module = module_of(file, self.source)
             self._waiting += (
                 (module.name, number)
                 for number, statement in enumerate(module.statements)
@@ -268,17 +259,17 @@ class _Used:
         of_module: dict[str, list[Statement]] = {}
         for name, number in sorted(self.places):
             if name not in WITHOUT_EFFECT:
-                statement = _named(name, self.source).statements[number]
+                statement = named(name, self.source).statements[number]
                 of_module.setdefault(name, []).append(statement)
         return {name: self._hash(name, used) for name, used in of_module.items()}
 
     def _hash(self, name: str, statements: list[Statement]) -> str:
         digest = hashlib.sha256("\n".join(one.code for one in statements).encode())
         looking = [one.names for one in statements if one.looks_beside]
-        files = {_file_of(name, self.source)} if looking else set()
+        files = {file_of(name, self.source)} if looking else set()
         for names in looking:  # `files("thumbnets.models")`
             packages = filter(_is_dotted, names.strings | names.reads)
-            files.update(filter(None, (_file_of(one, self.source) for one in packages)))
+            files.update(filter(None, (file_of(one, self.source) for one in packages)))
         for path in sorted({path for file in files for path in _data_below(file.parent)}):
             digest.update(path.as_posix().encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -294,7 +285,7 @@ def _data_below(folder: Path) -> list[Path]:
 @cache
 def _asked_for(name: str, number: int, source: Path) -> list[_Target]:
     """What a statement may find by its name."""
-    module, file = _named(name, source), _file_of(name, source)
+    module, file = named(name, source), file_of(name, source)
     statement = module.statements[number]
     listed = paths.visible(file.parent, "*.py") if statement.lists_modules else []
     found = [
@@ -326,7 +317,7 @@ def _targets(text: str, finds: frozenset[str], package: str | None, source: Path
     if bool(slash) == bool(second):
         known = (entries(registry) for registry in finds & REGISTRIES)
         found += ((of[first], first) for of in known if first in of)
-    places = [(_file_of(one, source), entry) for one, entry in found]
+    places = [(file_of(one, source), entry) for one, entry in found]
     return [place for place in places if place[0]]
 
 
@@ -355,7 +346,7 @@ def _whole(module: Module, source: Path, seen: set[_Path]) -> Iterator[_Place]:
 @cache
 def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
     """The statements that a statement names."""
-    module = _named(name, source)
+    module = named(name, source)
     statement = module.statements[number]
     found: list[_Place] = []
     seen: set[_Path] = set()
@@ -383,12 +374,12 @@ def _follow(
     if (name, *path) in seen:
         return
     seen.add((name, *path))
-    module = _named(name, source)
+    module = named(name, source)
     while path and not (module and path[0] in module.binding):
-        if not _is_module(f"{name}.{path[0]}", source):
+        if not is_module(f"{name}.{path[0]}", source):
             break
         name = f"{name}.{path.pop(0)}"
-        module = _named(name, source)
+        module = named(name, source)
     if module is None:
         return
     numbers = module.binding.get(path[0]) if path else None
@@ -403,59 +394,6 @@ def _follow(
             yield from _follow(further, path[1:], source, seen)
 
 
-def _named(name: str, source: Path) -> Module | None:
-    file = _file_of(name, source)
-    return _module(file, source) if file else None
-
-
-@cache
-def _file_of(name: str, source: Path) -> Path | None:
-    """The file of a module of the project by its name; scripts are in no package."""
-    for file in reversed((*files_of(name, Path()), *files_of(name, source))):
-        if _module_name(file, source) == name:
-            return file
-    return None
-
-
-def _is_module(name: str, source: Path) -> bool:
-    """Whether a name is that of a module, or of a folder of modules without `__init__.py`."""
-    place = Path(*name.split("."))
-    return bool(_named(name, source)) or (source / place).is_dir() or place.is_dir()
-
-
-@cache
-def _module(file: Path, source: Path) -> Module:
-    return read_module(file, _module_name(file, source))
-
-
-@cache
-def _imported_files(file: Path, source: Path) -> frozenset[Path]:
-    """The project's files that importing a file runs, those that they import left out."""
-    return frozenset(found for name in _imports(file, source) for found in files_of(name, source))
-
-
-@cache
-def _imports(file: Path, source: Path) -> list[str]:
-    """Dotted names that a file imports, wherever the statement stands; `from a import b` is a.b."""
-    name = _module_name(file, source)
-    return imported_names(file, name if file.name == "__init__.py" else name.rpartition(".")[0])
-
-
-@cache
-def files_of(name: str, source: Path) -> tuple[Path, ...]:
-    """The project's files that importing `name` runs: packages on the way, then the module."""
-    package, _, _ = name.rpartition(".")
-    path = source.joinpath(*name.split("."))
-    files = (path / "__init__.py", path.with_suffix(".py"))  # Python takes the first
-    first = [file for file in files if file.is_file()][:1]
-    return (*(files_of(package, source) if package else ()), *first)
-
-
-def _module_name(file: Path, source: Path) -> str:
-    relative = file.relative_to(source) if file.is_relative_to(source) else file
-    return ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
-
-
 @cache
 def _pins(requirements: Path) -> dict[str, str]:
     """Releases by distribution name, several if the lock has one for each Python release."""
@@ -468,9 +406,3 @@ def _pins(requirements: Path) -> dict[str, str]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-_READS_FILES = (
-    *(read_tree, _module, _file_of, _reached_from, _asked_for, _targets),
-    *(_imports, _imported_files, files_of, _pins),
-)

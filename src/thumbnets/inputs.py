@@ -13,7 +13,8 @@ from pydantic import BaseModel, TypeAdapter
 
 from thumbnets import paths
 from thumbnets.artifacts import read_json, sha256
-from thumbnets.fingerprint import Fingerprint, files_of, fingerprint
+from thumbnets.fingerprint import Fingerprint, fingerprint
+from thumbnets.modules import files_of
 from thumbnets.params import Params
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, Entry
 from thumbnets.training.settings import ModelSettings

@@ -1,5 +1,6 @@
 """Reading a YAML file of settings, within bounds of length, depth and size."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from thumbnets import paths
 from thumbnets.artifacts import read_bounded
 from thumbnets.messages import reason, shorten
 
+CONFLICT_MARKERS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of an unresolved merge
 _LONGEST = 1 << 20  # bytes; params.yaml and all of zoo/ have less than a tenth
 _DEEPEST = 20  # levels of maps and lists
 _VALUES = 100_000  # with every alias counted as often as it is written
@@ -62,12 +64,13 @@ def parse_yaml(content: bytes, where: str) -> dict[Any, Any]:
         ValueError: It is not UTF-8, not YAML, nested too deeply, or holds no keys and values.
     """
     try:
-        parsed = YAML(typ="safe").load(content.decode("utf-8"))
+        text = content.decode("utf-8")
+        parsed = YAML(typ="safe").load(text)
     except YAMLError as error:
-        lines = content.splitlines()
-        if conflict := next((n for n, line in enumerate(lines, 1) if line[:8] == b"<<<<<<< "), 0):
+        if conflict := CONFLICT_MARKERS.search(text):
+            line = text.count("\n", 0, conflict.start()) + 1
             raise ValueError(
-                f"{where}, line {conflict}: a merge conflict: resolve it, and remove its markers."
+                f"{where}, line {line}: a merge conflict: resolve it, and remove its markers."
             ) from None
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -20,14 +19,13 @@ from thumbnets.git import at_head, git, is_repository
 from thumbnets.messages import listed, shorten
 from thumbnets.review.code import checksums
 from thumbnets.review.stale import is_whole, were_run
-from thumbnets.yaml_files import read_yaml
+from thumbnets.yaml_files import CONFLICT_MARKERS, read_yaml
 
 OTHER_RUN = f"not from the run in {paths.LOCK}"
 _LISTS = ("deps", "outs")
 _MD5 = 32 * "0"
 _ENTRY = {"path": str, "hash": str, "md5": str, "size": int, "nfiles": int, "isexec": bool}
 _RWLOCK = Path(".dvc/tmp/rwlock")
-_MARKS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of an unresolved merge conflict
 # What brings back a dvc.lock.
 _ANEW = f"rm {paths.LOCK} && dvc repro"
 _COMMITTED = f"git checkout HEAD -- {paths.LOCK} && dvc repro"
@@ -154,7 +152,7 @@ def conflicts(root: Path) -> list[Finding]:
     return [
         _conflict(file.relative_to(root), remedy)
         for file in files
-        if _MARKS.search(file.read_text(encoding="utf-8", errors="replace"))
+        if CONFLICT_MARKERS.search(file.read_text(encoding="utf-8", errors="replace"))
     ]
 
 
@@ -169,7 +167,7 @@ def lock_file(root: Path) -> list[Finding]:
         return [Finding(f"{paths.LOCK} is missing", "dvc repro", broken=False)]
     text, still_written = _settled(root)
     committed, content = at_head(root, paths.LOCK), text.encode()
-    if _MARKS.search(text):
+    if CONFLICT_MARKERS.search(text):
         return [_conflict(paths.LOCK, _without_conflict(root, committed))]
     cut = content != committed and (committed or b"").startswith(content)
     if _is_lock(text) and not cut:
@@ -189,7 +187,7 @@ def lock_file(root: Path) -> list[Finding]:
 
 def _without_conflict(root: Path, committed: bytes | None) -> str:
     """What brings back a dvc.lock without marks, also once the marks are committed."""
-    if committed is None or _MARKS.search(committed.decode(errors="replace")):
+    if committed is None or CONFLICT_MARKERS.search(committed.decode(errors="replace")):
         return _ANEW
     unmerged = git(root, "ls-files", "--unmerged", str(paths.LOCK))
     return _OURS if unmerged else _COMMITTED
