@@ -35,6 +35,8 @@ GAP = "\u202f"
         (filters.p_value(1.0), "1"),
         (filters.p_value(float("nan")), "–"),
         (filters.thousands(583010), "583,010"),
+        (filters.megabytes(97.7), "97.70"),
+        (filters.megabytes(690 * 4 / 2**20), "0.0026"),
         (filters.plural(1, "seed"), "1 seed"),
         (filters.plural(10000, "image"), "10,000 images"),
         (filters.setting("onecycle"), "onecycle"),

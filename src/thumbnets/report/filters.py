@@ -120,6 +120,11 @@ def amount(count: float) -> str:
     return f"{count:,.0f}"
 
 
+def megabytes(size: float) -> str:
+    """97.7 as 97.70, and 0.002632, of a very small network, as 0.0026."""
+    return f"{size:.2f}" if size >= 0.1 else f"{size:.2g}"
+
+
 def sides(pair: tuple[int, int]) -> str:
     """(3, 3) as 3, and (3, 5) as 3x5."""
     down, across = pair
@@ -176,6 +181,7 @@ FILTERS = {
         p_value,
         probability,
         thousands,
+        megabytes,
         amount,
         sides,
         setting,

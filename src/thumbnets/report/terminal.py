@@ -5,7 +5,7 @@ import math
 from thumbnets.evaluation.comparisons import Comparison
 from thumbnets.evaluation.cost import Description, LayerCost
 from thumbnets.evaluation.statistics import Estimate
-from thumbnets.report.filters import p_value, sides
+from thumbnets.report.filters import megabytes, p_value, sides
 
 # The gain in each score: its unit, a factor, the number of decimals, and the largest there can be.
 _UNITS = {"accuracy": ("points", 100, 2, 1.0), "nll": ("nats", 1, 4, math.inf)}
@@ -120,7 +120,7 @@ def _totals(description: Description) -> list[str]:
     lines = [
         f"Trainable params: {description.trainable:,}",
         f"Non-trainable params: {fixed:,}",
-        f"Params size (MB): {description.megabytes:.2f}",
+        f"Params size (MB): {megabytes(description.megabytes)}",
         f"Receptive field: {sides(description.receptive_field)} pixels",
     ]
     if description.unused:
