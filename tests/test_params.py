@@ -537,9 +537,10 @@ def test_options_of_ones_own_may_have_any_value(load, monkeypatch):
     checks._check_fit(params, "mlp4")
 
 
-def test_a_network_whose_option_is_a_key_of_blocks_is_refused(load, monkeypatch):
-    monkeypatch.setattr(blocks, "options_of", lambda arch: {"epochs"})
-    with pytest.raises(ValueError, match="network 'cnn_a' has an option epochs, which is a key of"):
+@pytest.mark.parametrize("option", ["epochs", "name"])
+def test_a_network_whose_option_has_a_name_that_blocks_need_is_refused(load, monkeypatch, option):
+    monkeypatch.setattr(blocks, "options_of", lambda arch: {option})
+    with pytest.raises(ValueError, match=f"network 'cnn_a' has an option {option}, which has"):
         load({})
 
 

@@ -45,6 +45,17 @@ def test_what_can_not_be_trained(model_settings, arch, train, message):
         measure(model_settings(arch, **train), **SHAPE)
 
 
+class Tied(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.second = nn.Linear(64, 3)
+
+    def forward(self, images):
+        return self.first(images.flatten(1)) + self.second(images.flatten(1))
+
+
 @pytest.mark.parametrize(
     ("made", "message"),
     [
@@ -55,6 +66,7 @@ def test_what_can_not_be_trained(model_settings, arch, train, message):
         ),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(65, 3)), "does not take images of 8 pixels"),
         (lambda: nn.Module(), "must return a module that has a method forward"),
+        (lambda: Tied(), "has two names for one tensor, first.weight and second.weight"),
     ],
 )
 def test_a_network_that_gives_no_logits(model_settings, monkeypatch, made, message):
@@ -65,7 +77,11 @@ def test_a_network_that_gives_no_logits(model_settings, monkeypatch, made, messa
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [("x = 1\nwidth", "NameError: name 'width'"), ("\nimport pil2", "Module.*pil2")],
+    [
+        ("x = 1\nwidth", "NameError: name 'width'"),
+        ("\nimport pil2", "Module.*pil2"),
+        ("\nraise SystemExit(3)", "SystemExit: 3"),
+    ],
 )
 @pytest.mark.parametrize("file", ["models/mine.py", "data/mix.py", "training/optimizers.py"])
 def test_a_mistake_in_registered_code_is_told_with_its_line(
@@ -75,6 +91,14 @@ def test_a_mistake_in_registered_code_is_told_with_its_line(
     program = compile(code, mine, "exec")
     monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: exec(program))
     with pytest.raises(ValueError, match=rf"^models.toy: lenet5: {mine}, line 2: {said}"):
+        measure(model_settings("lenet5"), **SHAPE)
+
+
+def test_a_failing_layer_is_told_with_its_place(model_settings, monkeypatch):
+    mine = PACKAGE / "models/mine.py"
+    program = compile("\nraise RuntimeError('sizes differ')", mine, "exec")
+    monkeypatch.setattr("thumbnets.models.create_model", lambda *_, **__: exec(program))
+    with pytest.raises(ValueError, match=rf"8 pixels: sizes differ \({mine}, line 2\)$"):
         measure(model_settings("lenet5"), **SHAPE)
 
 

@@ -11,6 +11,7 @@ from thumbnets.registry import METHODS, NETWORKS, Entry, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
 _KEYS = {"arch", "base", *TrainSettings.model_fields}  # of a block, besides its network's options
+_TAKEN = {*_KEYS, "name"}  # by blocks, and by what builds networks by their name
 
 
 def settings_of(
@@ -40,10 +41,10 @@ def settings_of(
     try:
         arch = NETWORKS[block["arch"]]
         option_names = options_of(arch.name)
-        if both := sorted(option_names & _KEYS):
+        if taken := sorted(option_names & _TAKEN):
             raise ValueError(
-                f"network {arch.name!r} has an option {both[0]}, which is a key of blocks: rename "
-                f"it in {arch.module}."
+                f"network {arch.name!r} has an option {taken[0]}, which has another meaning in "
+                f"blocks: rename it in {arch.module}."
             )
         training = {key: block[key] for key in block if key in TrainSettings.model_fields}
         options = {key: block[key] for key in block if key in option_names}

@@ -1,6 +1,7 @@
 """Values and errors of other libraries as messages quote them: on one line, never long."""
 
 from collections.abc import Iterable
+from pickle import UnpicklingError
 from reprlib import Repr
 
 LONGEST_QUOTE = 200  # characters
@@ -42,6 +43,8 @@ def reason(error: Exception) -> str:
         return "nested too deeply"
     if isinstance(error, KeyError):
         return f"{text} is missing"
+    if isinstance(error, UnpicklingError) and "Unsupported global" in str(error):  # of torch
+        return "it holds other objects than tensors, such as a whole network"
     if not text or isinstance(error, LookupError):
         return f"{type(error).__name__}: {text}".removesuffix(": ")
     return text.rstrip(".")

@@ -10,6 +10,7 @@ import ast
 import difflib
 import importlib
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
@@ -382,3 +383,14 @@ SCHEDULES = Registry(
 INITIALISATIONS = Registry("initialisation", "training/initialisation.py", given=("generator",))
 METHODS = Registry("method", "methods", metadata=MethodMetadata)
 AVERAGES = Registry("weight average", "training/averaging.py", given=("steps",))
+
+
+def place_of(error: BaseException) -> str | None:
+    """File and line of the registered function that an error came from, if it is from one."""
+    registries = [of for of in globals().values() if isinstance(of, Registry)]
+    lines = [
+        f"{frame.filename}, line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if any(Path(frame.filename).is_relative_to(PACKAGE / of.place) for of in registries)
+    ]
+    return lines[-1] if lines else None

@@ -3,7 +3,6 @@
 It is built on torch's meta device, where shapes are computed but no memory is taken.
 """
 
-import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ def measure(
         if _needs_values(error):
             return Extent(_count(network), 0)
         raise ValueError(f"models.{name}: {_refusal(settings.arch, side, error)}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _tell_mistake(f"models.{name}", error)
         raise
     return Extent(_count(module), held)
@@ -259,6 +258,7 @@ def check_network(
             network = create_model(arch, **shape, **options)
             if not isinstance(network, torch.nn.Module):
                 raise ValueError(f"{arch} must return a torch.nn.Module, got {network!r:.40}.")
+            _check_memory(arch, network)
             logits = network.eval()(torch.empty(2, in_channels, image_size, image_size))
     except RuntimeError as error:
         if not _needs_values(error):
@@ -270,7 +270,7 @@ def check_network(
                 "numpy or math there."
             ) from None
         return False
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _tell_mistake(arch, error)
         raise
     found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -281,33 +281,44 @@ def check_network(
     return True
 
 
+def _check_memory(arch: str, network: "nn.Module") -> None:
+    """Refuse a network with two names for one tensor, which can't be saved as safetensors.
+
+    Raises:
+        ValueError: It has some.
+    """
+    names: dict[int, str] = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        other = names.setdefault(tensor.untyped_storage()._cdata, name)
+        if other != name:
+            raise ValueError(
+                f"{arch} has two names for one tensor, {other} and {name}, so its weights could "
+                "not be saved: keep the module under one name, and call it twice in forward."
+            )
+
+
 def _needs_values(error: RuntimeError) -> bool:
     """Whether a network failed for want of values, which the meta device does not hold."""
     return "meta" in str(error).lower() and _NO_FORWARD not in str(error)
 
 
-def _tell_mistake(what: str, error: Exception) -> None:
+def _tell_mistake(what: str, error: BaseException) -> None:
     """Report in one line an error in the code of a network, method or other registered function.
 
     Raises:
         ValueError: The error is from such code, and not itself a ValueError.
     """
-    registries = [of for of in vars(registry).values() if isinstance(of, registry.Registry)]
-    places = [registry.PACKAGE / of.place for of in registries]
-    lines = [
-        f"{frame.filename}, line {frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if any(Path(frame.filename).is_relative_to(place) for place in places)
-    ]
-    if lines and not isinstance(error, ValueError):
-        raise ValueError(f"{what}: {lines[-1]}: {type(error).__name__}: {error}") from error
+    if (place := registry.place_of(error)) and not isinstance(error, ValueError):
+        raise ValueError(f"{what}: {place}: {type(error).__name__}: {error}") from error
 
 
 def _refusal(arch: str, side: int, error: RuntimeError) -> str:
     reason = " ".join(str(error).split())[:200]
     if _NO_FORWARD in reason:
         return f"{arch} must return a module that has a method forward."
-    return f"{arch} does not take images of {side} pixels: {reason}"
+    place = registry.place_of(error)
+    where = f" ({place})" if place else ""
+    return f"{arch} does not take images of {side} pixels: {reason}{where}"
 
 
 def _count(module: "nn.Module | None") -> int:

@@ -1,6 +1,7 @@
 """Values over commits and experiments, from git's objects alone."""
 
 import argparse
+import hashlib
 import io
 import json
 from xml.etree import ElementTree
@@ -76,6 +77,22 @@ def test_a_value_that_the_run_did_not_give_is_told(project):
         (None, None),
         (None, "differs from dvc.lock"),
     ]
+
+
+def test_a_merged_value_stands_with_the_commit_that_ran_it(project):
+    lock = "    outs:\n    - path: metrics/summary.json\n      md5: "
+    run(project, 100, "first")
+    project.write("dvc.lock", f"{lock}{'0' * 32}")
+    run(project, 50, "merge")
+    md5 = hashlib.md5((project.root / "metrics/summary.json").read_bytes()).hexdigest()
+    project.write("dvc.lock", f"{lock}{md5}")
+    ran = project.commit("dvc repro")
+    project.write("dvc.lock", f"{lock}{md5}\n")
+    project.commit("another run")
+    headline, _ = history(project.root, [])
+    assert [p.commit.subject for p in headline.points] == ["first", "dvc repro"]
+    assert headline.points[1].commit.name == ran
+    assert headline.points[1].verdict == "better"
 
 
 def test_a_value_without_its_recognised_images_is_told(project):

@@ -68,7 +68,7 @@ WRONG = [
     ("w.pth", {"inner": 7}, r"does not fit between first layer and head: 3.weight \(shapes \[7\]"),
     ("w.pth", {"state_dict": {}}, "w.pth must be a state_dict"),
     ("w.pth", [torch.ones(2)], "w.pth must be a state_dict"),
-    ("w.pth", NotWeights(), "w.pth is damaged .Weights only load failed"),
+    ("w.pth", NotWeights(), "w.pth is damaged .it holds other objects than tensors"),
     ("w.pth", b"nothing of the kind", "w.pth is damaged"),
     ("w.pth", b"", "w.pth is damaged"),
     ("w.safetensors", b"nothing of the kind", "w.safetensors is damaged"),

@@ -42,8 +42,8 @@ def check_place(path: str) -> None:
     file = Path(path)
     if file.parent != paths.CORRECTIONS or not file.is_file():
         raise ValueError(
-            f"must be a file in {paths.CORRECTIONS}/, where edits are noticed, got {shown(path)}: "
-            f"cp {paths.SUGGESTIONS} {paths.CORRECTIONS}/, and edit it there"
+            f"must be a file that exists in {paths.CORRECTIONS}/, where edits are noticed, got "
+            f"{shown(path)}: cp {paths.SUGGESTIONS} {paths.CORRECTIONS}/, and edit it there"
         )
 
 

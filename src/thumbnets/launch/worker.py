@@ -18,6 +18,7 @@ from typing import Any
 from thumbnets import inputs, paths, runtime
 from thumbnets.fingerprint import forget
 from thumbnets.params import Params, load_params
+from thumbnets.registry import place_of
 from thumbnets.stage import one_line, run_stage
 from thumbnets.store import (
     Store,
@@ -67,7 +68,9 @@ def work(arguments: Sequence[str], root: Path | None = None) -> None:
                 message = OUT_OF_TIME
             except Exception as error:  # from a library; the log has the traceback
                 traceback.print_exc()
-                message = f"{type(error).__name__}: {one_line(error)}"
+                place = place_of(error)
+                message = f"{place}: " if place else ""
+                message += f"{type(error).__name__}: {one_line(error)}"
             if message:
                 failed += 1
                 print(f"error: {title}: {message}", flush=True)

@@ -58,7 +58,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Point:
-    """A value, with the first commit that has it.
+    """A value, with the first commit whose run gave it; if there is none, the first that has it.
 
     Attributes:
         commit: The commit.
@@ -106,12 +106,12 @@ def history(root: Path, models: list[str]) -> list[Series]:
 
 
 def _commits(root: Path) -> list[Commit]:
-    """Commits of the branch that changed metrics, the oldest first.
+    """Commits of the branch that changed metrics or were run, the oldest first.
 
     Of a merged branch only the merge counts: its own commits followed another predecessor.
     """
     order = ["--reverse", "--first-parent", "--format=%H%x00%cs%x00%s"]
-    lines = git(root, "log", *order, "HEAD", "--", "metrics").decode(errors="replace")
+    lines = git(root, "log", *order, "HEAD", "--", "metrics", str(LOCK)).decode(errors="replace")
     return [Commit(*line.split("\0", 2)) for line in lines.split("\n") if line]
 
 
@@ -152,9 +152,16 @@ def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series
                 _value(commit.baseline, name, blobs),
                 _bits(commit.baseline, name, blobs),
             )
-        if value is None or (before is not None and before[0] == value):
+        doubt = _doubt(commit.name, name, blobs)
+        if value is None:
             continue
-        points.append(Point(commit, value, verdict=_doubt(commit.name, name, blobs)))
+        if before is not None and before[0] == value:
+            # A merge may have taken the value from a branch; then came the run of the merged code.
+            if not commit.baseline and points[-1].verdict and not doubt:
+                points[-1], afters[-1] = Point(commit, value), correct
+                last = (value, correct)
+            continue
+        points.append(Point(commit, value, verdict=doubt))
         befores.append(before[1] if before else None)
         afters.append(correct)
         if not commit.baseline:
