@@ -133,6 +133,7 @@ def note(frame, event, _):
 def leave(status):
     sys.setprofile(None)
     from thumbnets import fingerprint as of
+    from thumbnets.modules import module_name, named
     covered = {}
     for name in (f"stages/{stage}", *arguments[:1]):
         if (inputs := Path(f"build/inputs/{name}.json")).is_file():
@@ -140,11 +141,11 @@ def leave(status):
             used = of._Used(source, content["entries"], content["unused"])
             used.by(Path(root) for root in content["roots"])
             for module, number in used.places:
-                node = of._named(module, source).statements[number].node
+                node = named(module, source).statements[number].node
                 first = min([node, *getattr(node, "decorator_list", [])], key=lambda n: n.lineno)
                 covered.setdefault(module, []).append((first.lineno, node.end_lineno))
     for code in called:
-        name = of._module_name(Path(code.co_filename).relative_to(project), Path("src"))
+        name = module_name(Path(code.co_filename).relative_to(project), Path("src"))
         lines = covered.get(name, [])
         # A package's own is asked for every module in it, and finds names for users alone.
         asked = code.co_name == "__getattr__" and name in ("thumbnets", "thumbnets.data")
