@@ -258,8 +258,8 @@ def check_network(
             network = create_model(arch, **shape, **options)
             if not isinstance(network, torch.nn.Module):
                 raise ValueError(f"{arch} must return a torch.nn.Module, got {network!r:.40}.")
-            _check_memory(arch, network)
             logits = network.eval()(torch.empty(2, in_channels, image_size, image_size))
+            _check_memory(arch, network)
     except RuntimeError as error:
         if not _needs_values(error):
             raise ValueError(_refusal(arch, image_size, error)) from None

@@ -152,9 +152,9 @@ def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series
                 _value(commit.baseline, name, blobs),
                 _bits(commit.baseline, name, blobs),
             )
-        doubt = _doubt(commit.name, name, blobs)
         if value is None:
             continue
+        doubt = _doubt(commit.name, name, blobs)
         if before is not None and before[0] == value:
             # A merge may have taken the value from a branch; then came the run of the merged code.
             if not commit.baseline and points[-1].verdict and not doubt:
