@@ -111,5 +111,5 @@ def test_an_edited_file_is_noticed_and_lies_where_that_is(copied, monkeypatch):
     assert "files" not in before and first["files"] != second["files"]
     with pytest.raises(ValueError, match=r"file that exists in corrections/, .* cp quality/corr"):
         check_place("params.yaml")
-    with pytest.raises(ValueError, match="must be a file that exists in .* got corrections/none.csv"):
+    with pytest.raises(ValueError, match="a file that exists in .* got corrections/none.csv"):
         check_place("corrections/none.csv")
