@@ -154,14 +154,14 @@ def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series
             )
         if value is None:
             continue
-        doubt = _doubt(commit.name, name, blobs)
         if before is not None and before[0] == value:
             # A merge may have taken the value from a branch; then came the run of the merged code.
-            if not commit.baseline and points[-1].verdict and not doubt:
+            doubtful = not commit.baseline and points[-1].verdict
+            if doubtful and not _doubt(commit.name, name, blobs):
                 points[-1], afters[-1] = Point(commit, value), correct
                 last = (value, correct)
             continue
-        points.append(Point(commit, value, verdict=doubt))
+        points.append(Point(commit, value, verdict=_doubt(commit.name, name, blobs)))
         befores.append(before[1] if before else None)
         afters.append(correct)
         if not commit.baseline:
