@@ -23,15 +23,23 @@ from thumbnets import paths
 from thumbnets.modules import (
     file_of,
     files_of,
-    forget_files,
     imported_files,
     imports,
-    is_module,
     module_name,
     module_of,
     named,
 )
-from thumbnets.statements import REGISTRIES, Imported, Module, Statement
+from thumbnets.references import (
+    Place,
+    Target,
+    asked_for,
+    entries,
+    forget_references,
+    is_dotted,
+    reached_from,
+    targets_of,
+)
+from thumbnets.statements import REGISTRIES, Statement
 
 Fingerprint = dict[str, Any]
 
@@ -49,6 +57,7 @@ WITHOUT_EFFECT = {
     "thumbnets.modules",
     "thumbnets.options",
     "thumbnets.paths",
+    "thumbnets.references",
     "thumbnets.registry",
     "thumbnets.side_effects",
     "thumbnets.stage",
@@ -62,15 +71,6 @@ WITHOUT_EFFECT = {
 
 # Import names whose distribution has another name.
 _RELEASED_AS = {"sklearn": "scikit-learn", "PIL": "pillow", "ruamel": "ruamel-yaml"}
-
-# A statement, by its module and its number in it.
-_Place = tuple[str, int]
-
-# A module, and a name in it with attributes.
-_Path = tuple[str, ...]
-
-# A file that is used as a whole, or an entry of a registry in it.
-_Target = tuple[Path, str | None]
 
 # What may be found by a name that stands in another file. Names of other entries are common words,
 # such as "step".
@@ -159,9 +159,8 @@ def _changed(code: Mapping[str, Any], source: Path) -> list[str]:
 
 def forget() -> None:
     """Read files anew from now on: they may have changed since this process read them."""
-    forget_files()
-    for function in (_reached_from, _asked_for, _targets, _pins):
-        function.cache_clear()
+    forget_references()
+    _pins.cache_clear()
 
 
 def _is_readable(name: str, source: Path) -> bool:
@@ -183,13 +182,13 @@ class _Used:
     def __init__(self, source: Path, entries: Collection[str], unused: Collection[str]) -> None:
         self.source, self.entries, self.unused = source, set(entries), set(unused)
         self.files: set[Path] = set()
-        self.places: set[_Place] = set()
-        self._waiting: list[_Place] = []
+        self.places: set[Place] = set()
+        self._waiting: list[Place] = []
         # Of all statements: what is found by name, and strings that may be names; both may lie in
         # different files, as of a helper that is given the name of a network.
         self._finds: set[str] = set()
         self._strings: set[str] = set()
-        self._targets: set[_Target] = set()
+        self._targets: set[Target] = set()
 
     def by(self, roots: Iterable[Path]) -> "_Used":
         """Add what these files use, and all of the files themselves."""
@@ -201,9 +200,9 @@ class _Used:
             if place in self.places or name in self.unused:
                 continue
             self.places.add(place)
-            self._waiting += _reached_from(name, number, self.source)
+            self._waiting += reached_from(name, number, self.source)
             statement = module.statements[number]
-            for file, entry in _asked_for(name, number, self.source):
+            for file, entry in asked_for(name, number, self.source):
                 self._use(file, entry)
             if name in WITHOUT_EFFECT:
                 continue
@@ -220,7 +219,7 @@ class _Used:
         targets = {
             target
             for text in self._strings
-            for target in _targets(text, frozenset(self._finds), None, self.source)
+            for target in targets_of(text, frozenset(self._finds), None, self.source)
         }
         for file, entry in targets - self._targets:
             self._use(file, entry)
@@ -268,7 +267,7 @@ class _Used:
         looking = [one.names for one in statements if one.looks_beside]
         files = {file_of(name, self.source)} if looking else set()
         for names in looking:  # `files("thumbnets.models")`
-            packages = filter(_is_dotted, names.strings | names.reads)
+            packages = filter(is_dotted, names.strings | names.reads)
             files.update(filter(None, (file_of(one, self.source) for one in packages)))
         for path in sorted({path for file in files for path in _data_below(file.parent)}):
             digest.update(path.as_posix().encode())
@@ -280,118 +279,6 @@ def _data_below(folder: Path) -> list[Path]:
     """Files in a folder and below that are no code; those of editors and caches are left out."""
     files = (path for path in paths.visible(folder, "**/*") if path.is_file())
     return [path for path in files if path.suffix not in (".py", ".pyc")]
-
-
-@cache
-def _asked_for(name: str, number: int, source: Path) -> list[_Target]:
-    """What a statement may find by its name."""
-    module, file = named(name, source), file_of(name, source)
-    statement = module.statements[number]
-    listed = paths.visible(file.parent, "*.py") if statement.lists_modules else []
-    found = [
-        target
-        for text in statement.names.strings
-        for target in _targets(text, statement.finds, module.package, source)
-        if target[0] != file
-    ]
-    return [*((path, None) for path in listed), *found]
-
-
-@cache
-def _targets(text: str, finds: frozenset[str], package: str | None, source: Path) -> list[_Target]:
-    """What a string names.
-
-    Args:
-        text: The string.
-        finds: What is found by name: see `Statement.finds`.
-        package: The package that relative names of modules begin with; None: the string is far from
-            what finds by name, so that a word without dots is taken for no module.
-        source: As for `fingerprint`.
-    """
-    found: list[tuple[str, str | None]] = []
-    module = text.partition(":")[0]  # of module:name
-    near = package is not None or "." in module.strip(".")
-    if "modules" in finds and near and _is_dotted(module.lstrip(".")):
-        found.append((f"{package or ''}{module}" if module.startswith(".") else module, None))
-    first, slash, second = text.partition("/")  # torchvision/resnet18
-    if bool(slash) == bool(second):
-        known = (entries(registry) for registry in finds & REGISTRIES)
-        found += ((of[first], first) for of in known if first in of)
-    places = [(file_of(one, source), entry) for one, entry in found]
-    return [place for place in places if place[0]]
-
-
-def _is_dotted(text: str) -> bool:
-    return all(map(str.isidentifier, text.split(".")))
-
-
-@cache
-def entries(name: str) -> dict[str, str]:
-    """The module of each entry of a registry, by its name; of a library by the library's."""
-    from thumbnets import registry  # which is slow to import
-
-    of = getattr(registry, name)
-    return {name: entry.module for name, entry in {**of.entries, **of.libraries}.items()}
-
-
-def _whole(module: Module, source: Path, seen: set[_Path]) -> Iterator[_Place]:
-    """All statements of a module, and what it passes on."""
-    for number, statement in enumerate(module.statements):
-        yield module.name, number
-        for name in statement.names.binds:
-            for imported in statement.names.imports.get(name, ()):
-                yield from _follow(imported, [], source, seen)
-
-
-@cache
-def _reached_from(name: str, number: int, source: Path) -> tuple[_Place, ...]:
-    """The statements that a statement names."""
-    module = named(name, source)
-    statement = module.statements[number]
-    found: list[_Place] = []
-    seen: set[_Path] = set()
-    reads = statement.names.reads
-    for dotted in reads | statement.quotes:
-        first, *rest = dotted.split(".")
-        own = module.binding.get(first, [])
-        if dotted not in reads:  # a word, such as "step", is not a use of an entry
-            own = [one for one in own if not module.statements[one].entry]
-        found += ((name, one) for one in own)
-        for one in (statement, *(module.statements[one] for one in own)):
-            for imported in one.names.imports.get(first, ()):
-                found += _follow(imported, rest, source, seen)
-    for imported in statement.names.imports.get("*", ()):
-        found += _follow((imported[0], None), [], source, seen)
-    return tuple(found)
-
-
-def _follow(
-    imported: Imported, rest: list[str], source: Path, seen: set[_Path]
-) -> Iterator[_Place]:
-    """The statements behind `imported.rest`, each once; none if it is of a library."""
-    name, of_it = imported
-    path = [*([of_it] if of_it else []), *rest]
-    if (name, *path) in seen:
-        return
-    seen.add((name, *path))
-    module = named(name, source)
-    while path and not (module and path[0] in module.binding):
-        if not is_module(f"{name}.{path[0]}", source):
-            break
-        name = f"{name}.{path.pop(0)}"
-        module = named(name, source)
-    if module is None:
-        return
-    numbers = module.binding.get(path[0]) if path else None
-    if numbers is None:  # the module itself, or a name that its `__getattr__` finds
-        yield from _whole(module, source, seen)
-        return
-    for number in numbers:
-        yield name, number
-        for further in module.statements[number].names.imports.get(path[0], ()):
-            if further == (name, path[0]):  # a package that imports a module of its own
-                further = (f"{name}.{path[0]}", None)
-            yield from _follow(further, path[1:], source, seen)
 
 
 @cache
