@@ -100,3 +100,21 @@ compiler.config
 assert sys.modules["torch._dynamo"] is not compiler
 """
     python(asks)
+
+
+def test_a_network_of_a_library_trains(python):
+    """torchvision imports a part of the compiler at its own import, in the midst of a training."""
+    uses = """
+import sys, torch
+from thumbnets import runtime
+from thumbnets.models import create_model
+runtime.prepare(threads=1)
+network = create_model("torchvision/squeezenet1_1", in_channels=1, image_size=32, num_classes=2)
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+network(torch.zeros(1, 1, 32, 32)).sum().backward()
+optimizer.step()
+assert torch._dynamo is sys.modules["torch._dynamo"]
+assert torch._dynamo.utils is sys.modules["torch._dynamo.utils"]
+assert torch.compile(lambda x: x + 1, backend="eager")(torch.zeros(1)) == 1
+"""
+    python(uses)

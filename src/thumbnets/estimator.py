@@ -4,7 +4,6 @@ import contextlib
 import copy
 import hashlib
 import math
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from thumbnets import runtime
+from thumbnets import compiler, runtime
 from thumbnets.blocks import settings_of
 from thumbnets.data.arrays import Meta, Split
 from thumbnets.data.preprocess import channel_statistics
@@ -54,7 +53,6 @@ DEFAULTS: Mapping[str, Any] = {
     "threads": 1,
 }
 
-_COMPILER = "torch._dynamo"
 _ONE_AT_A_TIME = threading.Lock()  # trainings in threads would share torch's generators
 
 
@@ -248,20 +246,16 @@ def _torch_restored() -> Iterator[None]:
     """Restore torch's threads, generators, determinism checks and compiler for the caller."""
     import torch  # not before: it takes seconds
 
-    compiles = _COMPILER in sys.modules
     deterministic = torch.utils.deterministic
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     fills = deterministic.fill_uninitialized_memory
-    with torch.random.fork_rng():
+    with compiler.restored(), torch.random.fork_rng():
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             torch.set_deterministic_debug_mode(mode)
             deterministic.fill_uninitialized_memory = fills
-            # The placeholder of `runtime.prepare` has no spec. Tracing a network would fail by it.
-            if not compiles and getattr(sys.modules.get(_COMPILER), "__spec__", True) is None:
-                del sys.modules[_COMPILER], torch._dynamo
 
 
 def _plain(value: Any) -> Any:

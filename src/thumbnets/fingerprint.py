@@ -44,14 +44,15 @@ from thumbnets.statements import REGISTRIES, Statement
 Fingerprint = dict[str, Any]
 
 # Modules that can't change a number: where files lie (dvc.yaml says it too), where finished work is
-# found and what it depends on, how errors and progress are shown, and how params.yaml and zoo/ are
-# read and checked, since the settings that come of them count by their values. If they counted, a
-# new path for the report would retrain every model.
+# found and what it depends on, how errors and progress are shown, that torch's compiler stays out,
+# and how params.yaml and zoo/ are read and checked, since the settings that come of them count by
+# their values. If they counted, a new path for the report would retrain every model.
 WITHOUT_EFFECT = {
     "thumbnets.blocks",
     "thumbnets.checks",
     "thumbnets.choices",
     "thumbnets.claims",
+    "thumbnets.compiler",
     "thumbnets.fingerprint",
     "thumbnets.messages",
     "thumbnets.modules",

@@ -50,5 +50,5 @@ def train_encoder(settings: ModelSettings, seed: int, key: str, files: Mapping[s
         )
     progress.close()
     write_csv(files["history"], (row.as_row() for row in curve))
-    save_weights(files["weights"], classifier, settings, key=str(key))
+    save_weights(files["weights"], classifier, settings, key=key)
     checkpoint.remove()

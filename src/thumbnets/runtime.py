@@ -5,17 +5,16 @@ Nothing here may change a result: settings that do are keys of params.yaml.
 
 import configparser
 import ctypes
-import importlib
 import os
 import platform
 import re
 import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
+
+from thumbnets import compiler
 
 if TYPE_CHECKING:
     import torch
@@ -67,41 +66,13 @@ def prepare(*, threads: int, precision: str = "fp32") -> None:
             "precision: bf16 needs a CPU with avx512_bf16 or a GPU with bfloat16 (without, it is "
             "many times slower than fp32): write precision: fp32."
         )
-    _defer_compiler_import()
+    compiler.defer()
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("error")  # as use_deterministic_algorithms, 0.9 s faster
     # All buffers are written before they are read: filling them would only take time.
     torch.utils.deterministic.fill_uninitialized_memory = False
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for determinism on a GPU
     _keep_buffers_mapped()
-
-
-class _Compiler(ModuleType):
-    """Placeholder for torch._dynamo that imports it once anything but two functions is used."""
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):  # asked of any module, as by `inspect`
-            raise AttributeError(name)
-        import torch
-
-        if sys.modules[self.__name__] is self:
-            del sys.modules[self.__name__], torch._dynamo
-            importlib.import_module(self.__name__)
-        return getattr(sys.modules[self.__name__], name)
-
-
-def _defer_compiler_import() -> None:
-    """Keep torch's optimizers from importing the compiler, which takes a second and is not used.
-
-    They only use `disable`, which returns the function, and `graph_break`, which does nothing.
-    """
-    import torch
-
-    if "torch._dynamo" not in sys.modules:
-        compiler = _Compiler("torch._dynamo")
-        compiler.disable = lambda function, *_, **__: function
-        compiler.graph_break = lambda *_, **__: None
-        sys.modules["torch._dynamo"] = torch._dynamo = compiler
 
 
 def computes_bf16(device: "torch.device") -> bool:

@@ -36,10 +36,8 @@ class Checkpoint:
             return None
         with file:  # not held in memory before it is known to be ours
             mark = file.read(_MARK_BYTES)
-            if (
-                mark != hashlib.file_digest(file, self._begin_mark).digest()
-            ):  # of another, or damaged
-                return None
+            if mark != hashlib.file_digest(file, self._begin_mark).digest():
+                return None  # of another training, or damaged
             file.seek(_MARK_BYTES)
             content = file.read()
         # weights_only: tensors and plain values; nothing else is ever unpickled
