@@ -82,12 +82,15 @@ def test_other_pages_are_refused(server, picture):
 def test_a_length_that_is_too_long_is_not_read(server):
     told = json.loads(ask(server, "classify/a", b"", **{"Content-Length": str(LARGEST + 1)}))
     assert told["error"] == "A picture of at most 64 MiB is needed."
-    assert json.loads(ask(server, "classify/a", b"")) == told
+    assert json.loads(ask(server, "classify/a", b"")) == {"error": "The file is empty."}
 
 
 def test_which_models_can_be_chosen(tmp_path):
-    with pytest.raises(ValueError, match=r"none.safetensors not found: name a weights file"):
+    with pytest.raises(ValueError, match=r"none.safetensors not found: name one"):
         _models(tmp_path / "none.safetensors")
+    (tmp_path / "a.onnx").touch()
+    with pytest.raises(ValueError, match=r"a.onnx is not a weights file: name one, .safetensors"):
+        _models(tmp_path / "a.onnx")
 
 
 def test_models_are_those_that_the_run_has_trained(small_run, monkeypatch):

@@ -98,6 +98,7 @@ def test_cross_validation_and_clones(digits):
     ("images", "settings", "message"),
     [
         (np.zeros((4, 6, 8)), {}, r"X must be square images .* got the shape \[4, 6, 8\]"),
+        (np.zeros((4, 0, 0)), {}, r"X must hold pixels, got the shape \[4, 0, 0\]"),
         (np.zeros((4, 7)), {}, r"X must be square images .* got the shape \[4, 7\]"),
         (np.zeros((4, 8, 8)), {"lrr": 1}, "NetworkClassifier: Unknown key 'lrr'. Did you mean"),
         (np.zeros((4, 8, 8)), {"lr": -1}, "NetworkClassifier.lr must be greater than 0, got -1"),
@@ -126,6 +127,11 @@ def test_the_module_tells_what_it_offers():
     assert all(hasattr(thumbnets, name) for name in dir(thumbnets))
 
 
+def test_a_base_is_of_params_yaml_alone():
+    with pytest.raises(ValueError, match="base works in params.yaml alone: write its keys here"):
+        thumbnets.fit(np.zeros((4, 8, 8)), [0, 1, 0, 1], base="cnn_a")
+
+
 @pytest.mark.parametrize("key", ["arch", "epochs", "seed"])
 def test_arguments_are_not_given_twice(key):
     network = NetworkClassifier(settings={key: 1})
@@ -141,6 +147,23 @@ def test_torch_is_left_as_it_was(digits):
     assert (torch.get_rng_state() == state).all() and torch.get_num_threads() == 2
     assert torch.get_deterministic_debug_mode() == mode
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_what_the_caller_has_set_changes_nothing(digits, mode):
+    def train() -> np.ndarray:
+        fitted = thumbnets.fit(digits[0][:40], digits[1][:40], epochs=1, **flat())
+        return fitted.predict_proba(digits[0][:3])
+
+    expected = train()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mode():
+            found = train()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_fit_that_fails_leaves_no_network_of_the_one_before(digits):

@@ -235,6 +235,12 @@ def test_exported_files_are_for_other_programs(project, command):
     assert "'tiny_cnn-0.onnx' is an exported file for other programs" in error
 
 
+def test_an_empty_name_is_not_the_folder_of_the_project(project, command):
+    """As of a variable of the shell that is not set."""
+    _, error = command("predict", "", "--model", "tiny_cnn")
+    assert "'' names no file" in error
+
+
 def test_what_needs_a_project_says_so(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for asked in (("results",), ("recipe", "mnist/tiny"), ("compare", "a", "b"), ("history",)):

@@ -34,7 +34,7 @@ def _raise(error: BaseException):
     [
         (ValueError("models.a.lr must be > 0,\n  got -1"), "models.a.lr must be > 0, got -1"),
         (PermissionError(13, "Permission denied", "metrics/a.json"), "metrics/a.json: Permission"),
-        (OSError(28, "No space left on device"), "file: No space left on device"),
+        (OSError(28, "No space left on device"), "standard output, or a file: No space"),
         (OSError("the mirror is down"), "the mirror is down"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec"),
     ],
@@ -50,6 +50,19 @@ def test_a_fault_of_the_user_is_one_line(error, line):
 def test_a_fault_of_ours_keeps_its_traceback(error):
     with pytest.raises(type(error), match="ours"):
         run(_raise(error), "argument")
+
+
+def test_what_the_output_is(python):
+    """Closed: Python has no `sys.stdout` then. Full: it flushes at exit, and complains again."""
+    closed = "import sys; from thumbnets.stage import run; sys.stdout = sys.stderr = None"
+    assert python(f"{closed}; run(print, 'x'); run(lambda: sys.stdout.isatty())") == ""
+    narrow = "import sys; from thumbnets.stage import run; sys.stdout.reconfigure(encoding='ascii')"
+    assert python(f"{narrow}; run(print, 'K\u00e4fer')") == "K\\xe4fer\n"
+    full = "import os, sys; from thumbnets.stage import run; os.dup2(os.open('/dev/full', 1), 1)"
+    code = f"{full}; run(print, 'x')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output, or a file: No space left on device\n"
 
 
 def test_an_interrupt_exits_as_a_shell_expects():

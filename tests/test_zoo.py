@@ -72,6 +72,7 @@ def test_hidden_files_are_passed_over(zoo):
     ("files", "message"),
     [
         ({"a": "x: {base: lenett}\nlenet: {}\n"}, "models.x.base: Unknown block 'lenett'. Did you"),
+        ({"a": "x: {base: y}\n"}, "It is in .*a.yaml: change it there, or put its"),
         ({"a": "x: {base: [y]}\n"}, "models.x.base: Unknown block"),
         ({"a": "x: {base: x}\n"}, "models.x.base: blocks are each other's base: x -> x"),
         ({"a": "x: {base: y}\ny: {base: z}\nz: {base: x}\n"}, "x -> y -> z -> x"),

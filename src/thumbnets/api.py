@@ -107,7 +107,8 @@ class ImageClassifier:
         if not isinstance(image, str | Path | np.ndarray) and not hasattr(image, "read"):
             raise ValueError(
                 "An image must be a path, an open file or an array uint8 [H, W] or [H, W, C], got "
-                f"{type(image).__name__}: convert a Pillow image by np.asarray(image)."
+                f"{type(image).__name__}: convert one of Pillow or torch by np.asarray(image), "
+                "bytes by io.BytesIO(image)."
             )
         if isinstance(image, np.ndarray):
             return _fitted(image, channels=meta.channels, size=meta.image_size, fit=meta.fit)

@@ -134,12 +134,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError("y must hold labels of one type, numbers or texts.") from None
         if len(self.classes_) < 2:
             raise ValueError(f"y must have two classes or more, got one class: {self.classes_[0]}.")
+        if not values.size:
+            raise ValueError(f"X must hold pixels, got the shape {list(values.shape)}.")
         self.range_ = None if values.dtype == np.uint8 else (values.min(), values.max())
         self.shape_ = values.shape[1:]
         if self.range_ and not math.isfinite(float(self.range_[1]) - float(self.range_[0])):
             raise ValueError("X spans more than a float can hold: divide it by its largest value.")
         split, settings = _split(self._images(values), labels, self.classes_), self._settings()
-        with _ONE_AT_A_TIME, _torch_restored():
+        with _ONE_AT_A_TIME, _torch_of_our_own():
             runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has its own
             method, bar = build_method(settings, split.meta), Progress(settings.name, lines=False)
             images = method.build_examples(Images.of(split, runtime.device()), "train", self.seed)
@@ -187,7 +189,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if (values.dtype == np.uint8) != (self.range_ is None):
             trained = "uint8" if self.range_ is None else "a dtype other than uint8"
             raise ValueError(f"X must be as in training, {trained}, got {values.dtype}.")
-        return self.classifier_.logits(torch.from_numpy(self._images(values)))
+        images = torch.from_numpy(self._images(values))
+        with _torch_of_our_own():
+            return self.classifier_.logits(images)
 
     def _images(self, values: np.ndarray) -> np.ndarray:
         """Convert images as given to `fit` to pictures uint8 [N, C, H, W].
@@ -220,6 +224,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{where}: settings must be a dict, got {quote(self.settings)}.")
         if not isinstance(self.seed, int | np.integer) or self.seed < 0:
             raise ValueError(f"{where}: seed must be 0 or more, got {quote(self.seed)}.")
+        if "base" in (self.settings or {}):
+            raise ValueError(f"{where}: base works in params.yaml alone: write its keys here.")
         if own := sorted({"arch", "epochs", "seed"} & (self.settings or {}).keys()):
             raise ValueError(f"{where}: {own[0]} is a separate argument: remove it from settings.")
         block = _plain({"arch": self.arch, "epochs": self.epochs, **(self.settings or {})})
@@ -242,17 +248,27 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
 
 @contextlib.contextmanager
-def _torch_restored() -> Iterator[None]:
-    """Restore torch's threads, generators, determinism checks and compiler for the caller."""
+def _torch_of_our_own() -> Iterator[None]:
+    """Gradients and float32 whatever the caller has set.
+
+    At the end, restore torch's threads, generators, determinism checks and compiler for the caller.
+    """
     import torch  # not before: it takes seconds
 
     deterministic = torch.utils.deterministic
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    fills = deterministic.fill_uninitialized_memory
-    with compiler.restored(), torch.random.fork_rng():
+    fills, dtype = deterministic.fill_uninitialized_memory, torch.get_default_dtype()
+    with (
+        compiler.restored(),
+        torch.random.fork_rng(),
+        torch.inference_mode(mode=False),
+        torch.enable_grad(),
+    ):
         try:
+            torch.set_default_dtype(torch.float32)
             yield
         finally:
+            torch.set_default_dtype(dtype)
             torch.set_num_threads(threads)
             torch.set_deterministic_debug_mode(mode)
             deterministic.fill_uninitialized_memory = fills

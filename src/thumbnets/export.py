@@ -1,6 +1,6 @@
 """Trained networks as files for other programs: ONNX, or TorchScript.
 
-Such a file maps images uint8 [N, C, H, W], for any N, to float32 [N, K]: it includes the
+Such a file maps images uint8 [N, C, H, W], for any N from 1 up, to float32 [N, K]: it includes the
 normalisation. Its metadata, JSON under `thumbnets`, suffice to use it: see `exported.about`. The
 project itself reads safetensors alone.
 """

@@ -65,7 +65,7 @@ def commit_of(root: Path, revision: str) -> str:
             ) from None
         raise ValueError(
             f"{revision[:200]!r} is not a commit of this repository: fetch it first, for "
-            "example by `git fetch origin`."
+            "example by `git fetch origin`, in a shallow clone with `--unshallow`."
         ) from None
     return found.decode().strip()
 

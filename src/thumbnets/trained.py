@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from scipy.special import log_softmax
 
 from thumbnets import paths
@@ -122,11 +122,27 @@ def load_trained(source: str | Path, seed: int | None, device: torch.device) -> 
         raise ValueError(f"{path} is a file of one training: leave out the seed {seed}.")
     if not path.is_file():
         raise ValueError(f"{path} is missing: name another file of weights, or a trained block.")
+    _check_ours(path)
     classifier = load_weights(path, device)
     temperature = _temperature_beside(path, classifier)
     return Trained(
         str(path), {path.stem: classifier}, temperature or AS_TRAINED, temperature is not None
     )
+
+
+def _check_ours(path: Path) -> None:
+    """Refuse weights of another program, which are not damaged.
+
+    Raises:
+        ValueError: They are.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            ours = "thumbnets" in (file.metadata() or {})
+    except (SafetensorError, OSError):  # damaged: reading all of it says how
+        return
+    if not ours:
+        raise ValueError(f"{path} was not written by thumbnets: name a weights file that was.")
 
 
 def _find(name: str, seed: int | None) -> Path:
@@ -228,7 +244,8 @@ def _of_seed(ensembles: dict[tuple[int, ...], Ensemble], seed: int | None) -> En
     for seeds in sorted(ensembles):
         if seed is None or seed in seeds:
             return ensembles[seeds]
-    raise ValueError(f"No ensemble has seed {seed}; there are ensembles of {sorted(ensembles)}.")
+    known = "; ".join(", ".join(map(str, seeds)) for seeds in sorted(ensembles))
+    raise ValueError(f"No ensemble has seed {seed}; there are ensembles of seeds {known}.")
 
 
 def _weights_of(training: str) -> Path:

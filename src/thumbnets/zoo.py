@@ -52,7 +52,7 @@ def file_of(name: str, folder: Path) -> Path | None:
     return next((path for path in files if name in read_yaml(path)), None)
 
 
-def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
+def _resolve(blocks: Mapping[str, Block], folder: Path) -> dict[str, Block]:
     """Every block merged over its bases, without the key `base`.
 
     Raises:
@@ -71,7 +71,9 @@ def resolve(blocks: Mapping[str, Block]) -> dict[str, Block]:
             if base is None:
                 resolved[name] = own
             elif not isinstance(base, str) or base not in blocks:
-                raise ValueError(f"models.{name}.base: {unknown('block', base, blocks)}")
+                file = file_of(name, folder)
+                remedy = f" It is in {file}: change it there, or put its base back." if file else ""
+                raise ValueError(f"models.{name}.base: {unknown('block', base, blocks)}{remedy}")
             else:
                 resolved[name] = merged(visit(base, (*users, name)), own)
         return resolved[name]
@@ -89,11 +91,11 @@ def read_blocks(models: Mapping[str, Block], folder: Path = paths.ZOO) -> dict[s
         folder: The folder with the files of the zoo.
 
     Raises:
-        ValueError: As `read_zoo` and `resolve`.
+        ValueError: As `read_zoo`; or a base is not a block, or blocks are each other's base.
     """
     zoo = read_zoo(folder)
     mine = {name: merged(zoo.get(name, {}), block) for name, block in models.items()}
-    return resolve({**mine, **{name: zoo[name] for name in zoo if name not in mine}})
+    return _resolve({**mine, **{name: zoo[name] for name in zoo if name not in mine}}, folder)
 
 
 def trains_encoder(block: Block) -> bool:

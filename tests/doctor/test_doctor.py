@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -359,7 +361,18 @@ def test_room_tells_what_other_runs_take(root):
     lock = f"{LOCK}    - path: data\n      hash: md5\n      md5: {folder}\n"
     write(root / "dvc.lock", lock)
     [room] = files.room(root, cache)
-    assert "holds 8 MB, of which 3 MB are from other runs" in room.problem
+    assert "holds 8 MB, of which 3 MB are from other runs" in room.problem and not room.broken
+
+
+@pytest.mark.parametrize(("spare", "remedy"), [(2**30, "dvc gc"), (2**20, "make room on the disk")])
+def test_an_almost_full_disk_is_cleared_by_what_frees_enough(root, monkeypatch, spare, remedy):
+    cache = root / ".dvc" / "cache"
+    write(file := object_path(cache, "b" * 32), b"")
+    os.truncate(file, spare)
+    disk = SimpleNamespace(free=2**20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: disk)
+    [room] = files.room(root, cache)
+    assert room.broken and room.remedy.startswith(remedy)
 
 
 def test_other_libraries_than_pinned(root):

@@ -39,13 +39,14 @@ def _models(file: Path | None) -> dict[str, str | Path]:
     """The models to choose from on the page: those the run has trained, the headline first.
 
     Raises:
-        ValueError: Nothing was trained, or the file does not exist.
+        ValueError: Nothing was trained, or the file does not exist or is not one of weights.
     """
     if file is not None:
-        if not file.is_file():
+        if not file.is_file() or file.suffix != ".safetensors":
+            wrong = "is not a weights file" if file.is_file() else "not found"
             raise ValueError(
-                f"{file} not found: name a weights file, .safetensors, or leave --model "
-                "out: the page then offers all models of the run."
+                f"{file} {wrong}: name one, .safetensors, or leave --model out: the page then "
+                "offers all models of the run."
             )
         return {file.name: file}
     from thumbnets.trained import block_of  # here, since it imports torch

@@ -93,7 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_ours():
             return
         if not length.isdecimal() or not 0 < int(length) <= LARGEST:
-            self._send_json({"error": f"A picture of at most {LARGEST >> 20} MiB is needed."})
+            needed = f"A picture of at most {LARGEST >> 20} MiB is needed."
+            self._send_json({"error": "The file is empty." if length == "0" else needed})
             self.close_connection = True  # else the unread rest would be taken for a request
             return
         content = self.rfile.read(int(length))

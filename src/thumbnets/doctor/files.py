@@ -104,6 +104,8 @@ def room(root: Path, cache: Path) -> list[Finding]:
     )
     short = free < _LITTLE
     frees = "dvc gc --workspace (other commits and experiments lose their files)"
+    if free + spare < _LITTLE:  # it would not be enough
+        frees = "make room on the disk"
     return [Finding(told, frees if short else "nothing to do", broken=short)]
 
 
