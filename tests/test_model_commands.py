@@ -230,6 +230,17 @@ def test_weights_of_another_run_are_used_and_told(project, command):
     assert f"note: {path}: not from the run in dvc.lock: dvc checkout" in notes
 
 
+def test_an_ensemble_of_another_run_is_told(photos, command):
+    """Networks may have been trained once more since the ensemble of them was selected."""
+    Path("dvc.lock").write_text(
+        f"stages:\n  ensemble-select:\n    outs:\n    - path: {paths.SELECTION}\n"
+        f"      hash: md5\n      md5: {'0' * 32}\n"
+    )
+    out, notes = command("predict", "photos/b.png", "--model", "ensemble")
+    assert out.count("\t") == 2
+    assert f"note: {paths.SELECTION}: not from the run in dvc.lock: dvc checkout" in notes
+
+
 def test_exported_files_are_for_other_programs(project, command):
     _, error = command("predict", "photos/b.png", "--model", "tiny_cnn-0.onnx")
     assert "'tiny_cnn-0.onnx' is an exported file for other programs" in error

@@ -103,11 +103,15 @@ def _load(model: str | Path | None, seed: int | None, device: str | None = None)
     """
     import torch  # not before: it takes seconds
 
-    from thumbnets.trained import load_trained
+    from thumbnets.trained import load_trained, weights_of
 
     place = torch.device(device) if device else runtime.device()
-    if model == ENSEMBLE or isinstance(model, Path):
+    if isinstance(model, Path):
         return load_trained(model, seed, place)
+    if model == ENSEMBLE:
+        trained = load_trained(model, seed, place)
+        warn_of_other_run(paths.SELECTION, *map(weights_of, trained.members))
+        return trained
     params = load_params()
     name, of_seed = model or params.model, params.seeds[0] if seed is None else seed
     trained = load_trained(_weights(name, of_seed, params), None, place)

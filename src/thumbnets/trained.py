@@ -216,7 +216,7 @@ def _load_ensemble(seed: int | None, device: torch.device) -> Trained:
     with parsing(paths.SELECTION):
         groups = {tuple(map(int, of.split())): found for of, found in selection.items()}
         chosen = {seeds: found[selected["rule"]] for seeds, found in groups.items()}
-        files = {t: _weights_of(t) for ensemble in chosen.values() for t in members_of(ensemble)}
+        files = {t: weights_of(t) for ensemble in chosen.values() for t in members_of(ensemble)}
     ensemble = _of_seed(chosen, seed)
     members = {name: load_weights(files[name], device) for name in members_of(ensemble)}
     first, *others = members
@@ -248,7 +248,8 @@ def _of_seed(ensembles: dict[tuple[int, ...], Ensemble], seed: int | None) -> En
     raise ValueError(f"No ensemble has seed {seed}; there are ensembles of seeds {known}.")
 
 
-def _weights_of(training: str) -> Path:
+def weights_of(training: str) -> Path:
+    """The weights of a member of an ensemble, which is named MODEL-SEED."""
     return paths.weights(model_of(training), int(training.rpartition("-")[2]))
 
 

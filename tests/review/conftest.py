@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from thumbnets.artifacts import write_json, write_text
 from thumbnets.evaluation.correctness import correctness, write_correctness
@@ -45,6 +46,7 @@ class Project:
         labels: int = 0,
         first: int = 0,
         group: np.ndarray | None = None,
+        sha256: str | None = None,
     ) -> None:
         """Write metrics of a classifier that errs on so many images, beginning with `first`."""
         truth = (np.arange(images) + labels) % 10
@@ -52,16 +54,25 @@ class Project:
         predicted[:, first : first + wrong] += 1
         metrics = {"accuracy": {"mean": 1 - wrong / images}, "parameters": 10, "seeds": len(seeds)}
         metrics["multiply_accumulates"] = 20
-        path = self.root / "metrics"
+        path, of = self.root / "metrics", {"test_sha256": sha256} if sha256 else {}
         if name == "ensemble":
-            write_json(path / "ensemble.json", {"selected": metrics})
+            write_json(path / "ensemble.json", {"selected": metrics, **of})
         else:
-            write_json(path / "models" / f"{name}.json", metrics)
+            write_json(path / "models" / f"{name}.json", metrics | of)
         found = correctness(model or name, predicted, truth, seeds, group)
         write_correctness(path / "correct" / f"{name}.json", found)
 
     def write(self, path: str, text: str) -> None:
         write_text(self.root / path, text)
+
+    def lock(self, dataset: str) -> None:
+        """Write a dvc.lock of a run with the present params, on raw files with that checksum."""
+        stages = {
+            "code": {"params": {"params.yaml": self.params}},
+            "download": {"outs": [{"path": "data/raw/dataset", "md5": dataset}]},
+        }
+        with (self.root / "dvc.lock").open("w") as file:
+            YAML(pure=True).dump({"schema": "2.0", "stages": stages}, file)
 
     def save(self) -> None:
         write_json(self.root / "params.yaml", self.params)  # JSON is YAML

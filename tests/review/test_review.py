@@ -14,6 +14,7 @@ from scipy import stats
 
 from thumbnets.review import commands
 from thumbnets.review.comparing import review
+from thumbnets.review.history import history
 from thumbnets.review.markdown import markdown
 from thumbnets.review.snapshot import TREE, Snapshot
 
@@ -137,6 +138,34 @@ def test_other_test_images_or_seeds(project, other, reason):
     found = between(project, base)
     assert {row.name: row.reason for row in found.rows}["two"] == reason
     assert verdicts(found)["one"] == "no difference shown"
+
+
+@pytest.mark.parametrize(
+    ("changed", "dataset", "paired"),
+    [
+        ({"seed": 1}, "a", False),  # another draw, in which each class has as many images
+        ({}, "b", False),  # other files
+        ({"size": 64}, "a", True),  # the same images, larger
+    ],
+)
+def test_the_same_labels_may_be_of_other_images(project, changed, dataset, paired):
+    project.params["data"] = {"name": "folder", "seed": 0, "size": 32}
+    project.score("one", 100, sha256="x")
+    project.score("headline", 100, model="one", sha256="x")
+    project.lock("a")
+    base = project.commit("before")
+    project.params["data"] |= changed
+    project.score("one", 50, sha256="y")
+    project.score("headline", 50, model="one", sha256="y")
+    project.score("ensemble", 80)
+    project.lock(dataset)
+    found = {row.name: row for row in between(project, base).rows}
+    expected = ("better", None) if paired else ("not comparable", "other test images")
+    assert {(found[name].verdict, found[name].reason) for name in ("one", "headline")} == {expected}
+    assert found["ensemble"].reason is None  # of an older version, without the checksum
+    project.commit("after")
+    [_, point] = history(project.root, ["one"])[2].points
+    assert point.verdict == expected[0 if paired else 1]
 
 
 def test_two_hundred_changed_blocks_fit_into_a_comment(project):

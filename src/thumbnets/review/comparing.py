@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from thumbnets.evaluation.comparisons import holm, pair_p, verdict
-from thumbnets.evaluation.correctness import tables_to_compare, why_not_paired
+from thumbnets.evaluation.correctness import tables_to_compare
 from thumbnets.evaluation.statistics import Estimate
 from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import code_changes, other_trainings
+from thumbnets.review.sample import why_not_same_images
 from thumbnets.review.scores import Scores, read_scores
 from thumbnets.review.settings import Change, changes, read_run
 from thumbnets.review.snapshot import Snapshot
@@ -84,10 +85,11 @@ class Review:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """As a dict for JSON, without the bits of the images."""
+        """As a dict for JSON, without the bits of the images and dvc.lock."""
         rows = [asdict(row) | {"gain": row.gain and row.gain.as_dict()} for row in self.rows]
         for row in rows:
-            del row["before"]["correct"], row["after"]["correct"]
+            for side in (row["before"], row["after"]):
+                del side["correct"], side["sample"]
             row["p"] = None if row["p"] is None or math.isnan(row["p"]) else row["p"]
         return asdict(replace(self, rows=[])) | {"rows": rows}
 
@@ -172,7 +174,7 @@ def why_not(before: Scores, after: Scores) -> str | None:
     """Why the two can't be paired; None if they can."""
     if problem := before.problem or after.problem:
         return problem
-    return why_not_paired(before.correct, after.correct)
+    return why_not_same_images((before.correct, before.sample), (after.correct, after.sample))
 
 
 def _bits(row: Row) -> tuple[bytes, bytes]:

@@ -11,15 +11,17 @@ from thumbnets.evaluation.correctness import (
     Correctness,
     parse_correctness,
     tables_to_compare,
-    why_not_paired,
 )
 from thumbnets.evaluation.statistics import Estimate
 from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.git import git, read_blobs
 from thumbnets.paths import ENSEMBLE, HEADLINE, LOCK
+from thumbnets.review.sample import Sample, why_not_same_images
 from thumbnets.review.scores import SUMMARY, is_locked
 
 _EXPERIMENTS = "refs/exps"
+
+Tested = tuple[Correctness, Sample]  # which test images a classifier recognises, and of which
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def history(root: Path, models: list[str]) -> list[Series]:
     commits = _commits(root) + experiments(root)
     names = [HEADLINE, ENSEMBLE, *models]
     at = {c.name for c in commits} | {c.baseline for c in commits if c.baseline}
-    paths = [str(LOCK), *(path for name in names for path in (*_metrics(name), _correct(name)))]
+    files = [(*_metrics(name), _of_sample(name), _correct(name)) for name in names]
+    paths = [str(LOCK), *(path for of_name in files for path in of_name)]
     blobs = read_blobs(root, [f"{name}:./{path}" for name in sorted(at) for path in paths])
     return [_series(name, commits, blobs) for name in names]
 
@@ -135,22 +138,27 @@ def _metrics(name: str) -> list[str]:
     return [f"metrics/models/{name}.json", f"metrics/{name}.json"]
 
 
+def _of_sample(name: str) -> str:
+    """Path of the metrics that have the checksum of the test images."""
+    return "metrics/ensemble.json" if name == ENSEMBLE else f"metrics/models/{name}.json"
+
+
 def _correct(name: str) -> str:
     return f"metrics/correct/{name}.json"
 
 
 def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series:
     points: list[Point] = []
-    befores: list[Correctness | None] = []
-    afters: list[Correctness | None] = []
+    befores: list[Tested | None] = []
+    afters: list[Tested | None] = []
     last: tuple | None = None
     for commit in commits:
-        value, correct = _value(commit.name, name, blobs), _bits(commit.name, name, blobs)
+        value, tested = _value(commit.name, name, blobs), _tested(commit.name, name, blobs)
         before = last
         if commit.baseline:
             before = (
                 _value(commit.baseline, name, blobs),
-                _bits(commit.baseline, name, blobs),
+                _tested(commit.baseline, name, blobs),
             )
         if value is None:
             continue
@@ -158,26 +166,26 @@ def _series(name: str, commits: list[Commit], blobs: dict[str, bytes]) -> Series
             # A merge may have taken the value from a branch; then came the run of the merged code.
             doubtful = not commit.baseline and points[-1].verdict
             if doubtful and not _doubt(commit.name, name, blobs):
-                points[-1], afters[-1] = Point(commit, value), correct
-                last = (value, correct)
+                points[-1], afters[-1] = Point(commit, value), tested
+                last = (value, tested)
             continue
         points.append(Point(commit, value, verdict=_doubt(commit.name, name, blobs)))
         befores.append(before[1] if before else None)
-        afters.append(correct)
+        afters.append(tested)
         if not commit.baseline:
-            last = (value, correct)
+            last = (value, tested)
     return Series(name, _judged(points, befores, afters))
 
 
 def _judged(
-    points: list[Point], befores: list[Correctness | None], afters: list[Correctness | None]
+    points: list[Point], befores: list[Tested | None], afters: list[Tested | None]
 ) -> list[Point]:
     pairs, result = {}, list(points)
     for i, (before, after) in enumerate(zip(befores, afters, strict=True)):
         if before and after and not points[i].verdict:
-            reason = why_not_paired(before, after)
+            reason = why_not_same_images(before, after)
             if reason is None:
-                pairs[i] = tables_to_compare(after, before)
+                pairs[i] = tables_to_compare(after[0], before[0])
             else:  # `other test images (300, then 10,000)`
                 result[i] = replace(points[i], verdict=reason.partition(" (")[0])
     corrected = holm([pair_p(*pair) for pair in pairs.values()])
@@ -238,9 +246,14 @@ def _number(found: Any, key: str) -> float | None:
     return float(value) if known else None
 
 
-def _bits(commit: str, name: str, blobs: dict[str, bytes]) -> Correctness | None:
+def _tested(commit: str, name: str, blobs: dict[str, bytes]) -> Tested | None:
     _, content = _of_bits(commit, name, blobs)
     try:
-        return parse_correctness(content.decode(), name) if content else None
+        correct = parse_correctness(content.decode(), name) if content else None
     except ValueError:
         return None
+    if correct is None:
+        return None
+    lock = blobs.get(f"{commit}:./{LOCK}", b"").decode(errors="replace")
+    metrics = _json(blobs.get(f"{commit}:./{_of_sample(name)}", b""))
+    return correct, Sample.of(metrics, lock)

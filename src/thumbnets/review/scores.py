@@ -10,6 +10,7 @@ from thumbnets import paths
 from thumbnets.evaluation.correctness import Correctness, parse_correctness
 from thumbnets.paths import ENSEMBLE, HEADLINE
 from thumbnets.review.code import checksums
+from thumbnets.review.sample import Sample
 from thumbnets.review.snapshot import Snapshot
 
 SUMMARY = str(paths.SUMMARY)
@@ -26,6 +27,7 @@ class Scores:
         parameters: Parameters of the network, or of all members.
         multiply_accumulates: Multiply-accumulates per image; None if the metrics lack it.
         correct: Recognised test images; None if there is no such file.
+        sample: Which test images they are.
         problem: Why it can't be compared, and what to do; None if it can.
     """
 
@@ -34,6 +36,7 @@ class Scores:
     parameters: int | None
     multiply_accumulates: int | None
     correct: Correctness | None
+    sample: Sample
     problem: str | None
 
 
@@ -69,6 +72,7 @@ def read_scores(snapshot: Snapshot, name: str, headline: str, problem: str | Non
         _whole(sizes, "parameters"),
         _whole(sizes, "multiply_accumulates"),
         correct,
+        Sample.of(metrics, snapshot.lock),
         problems[0] if problems else None,
     )
 

@@ -70,7 +70,7 @@ def _cut_short(snapshot: Snapshot) -> str | None:
 
 def were_run(params: Mapping[str, Any], lock: str) -> bool:
     """Whether stage `code` ran with these params according to dvc.lock; True if it doesn't tell."""
-    run = _run_params(dict(_STAGE.findall(lock)))
+    run = run_params(lock)
     return run is None or _as_text(params) == _as_text(run)
 
 
@@ -83,7 +83,7 @@ def is_whole(lock: str) -> bool:
     """
     stages = dict(_STAGE.findall(lock))
     try:
-        run = _run_params(stages)
+        run = run_params(lock)
         of_the_run = items(run["pool"], run["seeds"])
     except (LookupError, TypeError):
         return True
@@ -100,10 +100,10 @@ def is_whole(lock: str) -> bool:
     return all(made.get(path, md5) == md5 for path, md5 in seen)
 
 
-def _run_params(stages: Mapping[str, str]) -> Any:
-    """The params that stage `code` ran with; None if they are missing or damaged."""
+def run_params(lock: str) -> Any:
+    """The params that stage `code` ran with, from dvc.lock; None if they are missing or damaged."""
     try:
-        return parse_yaml(stages["code"].encode(), str(LOCK))["params"][_PARAMS]
+        return parse_yaml(dict(_STAGE.findall(lock))["code"].encode(), str(LOCK))["params"][_PARAMS]
     except (ValueError, LookupError, TypeError):
         return None
 
