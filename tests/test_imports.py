@@ -18,6 +18,7 @@ LEVELS = [
         "messages",
         "registry",
         "choices",
+        "compiler",
         "paths",
         "artifacts",
         "runtime",

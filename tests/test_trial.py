@@ -8,7 +8,7 @@ from torch import nn
 
 from thumbnets.methods.base import Method
 from thumbnets.models import create_model
-from thumbnets.registry import METHODS, NETWORKS, PACKAGE
+from thumbnets.registry import AVERAGES, METHODS, MIXES, NETWORKS, OPTIMIZERS, PACKAGE, SCHEDULES
 from thumbnets.trial import measure
 
 SHAPE = {"in_channels": 1, "image_size": 8, "num_classes": 3}
@@ -116,6 +116,45 @@ def test_an_augmentation_that_gives_no_such_images(model_settings, monkeypatch, 
     )
     with pytest.raises(ValueError, match=f"^models.toy: augmentation flip must return .*{said}"):
         measure(model_settings("lenet_300_100", augment=["flip"]), **SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda images, labels, **_: images, "must return images.*, got float32 \\[2, 1, 8, 8\\]"),
+        (lambda images, labels, **_: (images, labels), r"targets, float32 \[2, 3\], got .* int64"),
+        (lambda images, labels, **_: (images, torch.ones(2, 3)), ": .* must sum to 1"),
+        (lambda *_, **__: 1 // 0, "mix.py, line .*: ZeroDivisionError"),
+    ],
+)
+def test_a_mix_that_gives_no_such_images_and_targets(model_settings, monkeypatch, made, said):
+    monkeypatch.setattr(MIXES, "load", lambda _: made)
+    with pytest.raises(ValueError, match=f"^models.toy: mix mixup.*{said}"):
+        measure(model_settings("lenet_300_100", mix="mixup"), **SHAPE)
+
+
+def _without_momentum(network, *, lr, **_):
+    return torch.optim.Adagrad(network.parameters(), lr=lr)
+
+
+@pytest.mark.parametrize(
+    ("registry", "made", "said"),
+    [
+        (OPTIMIZERS, lambda *_, **__: None, "optimizer sgd must return a torch.optim.Optimizer"),
+        (OPTIMIZERS, _without_momentum, "schedule onecycle with optimizer sgd: optimizer must sup"),
+        (
+            SCHEDULES,
+            lambda *_, **__: 1 // 0,
+            "schedule onecycle with optimizer sgd: .*schedules.py",
+        ),
+        (AVERAGES, lambda *_, **__: None, "average ema must return an Average, got None"),
+    ],
+)
+def test_what_a_block_chooses_is_built_once(model_settings, monkeypatch, registry, made, said):
+    monkeypatch.setattr(registry, "load", lambda _: made)
+    settings = model_settings("lenet_300_100", schedule="onecycle", average="ema")
+    with pytest.raises(ValueError, match=f"^models.toy: {said}"):
+        measure(settings, **SHAPE)
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,11 @@ def _read_or_reason(path: Path, model: ImageClassifier) -> np.ndarray | str:
             return "is a folder that can't be opened"
         if not os.path.lexists(path):
             return "does not exist" + (" (--model names a model)" if not path.suffix else "")
+        if not path.exists():
+            return "is a link to nothing"
         if not path.is_file():  # reading a FIFO would wait forever
             return "can't be read as an image: not a regular file"
         return model.pixels(path)
     except (ValueError, OSError) as error:
         # The answer names the file already; Pillow's reasons name it as well.
-        return str(error).removeprefix(f"{path} ").replace(f" '{path}'", "")
+        return str(error).removeprefix(f"{path} ").replace(f" '{path}'", "").rstrip(":")

@@ -14,6 +14,13 @@ from thumbnets.data.arrays import Meta
 from thumbnets.messages import listed
 from thumbnets.registry import NETWORKS
 from thumbnets.training.settings import ModelSettings
+from thumbnets.trial_choices import (
+    check_augmentation,
+    check_mix,
+    check_training,
+    described,
+    tell_mistake,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,7 +83,8 @@ def measure(
     meta = Meta(name, [""] * num_classes, in_channels, side, [0.0], [1.0], [], "")
     try:
         check_block(settings, in_channels, side, num_classes)
-        _check_augmentation(settings, in_channels, side)
+        check_augmentation(settings, in_channels, side)
+        check_mix(settings, meta)
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # copying into a tensor of no memory does nothing
             method = build_method(settings, meta)
@@ -95,6 +103,7 @@ def measure(
             if not own:
                 _check_gradients(settings.arch, module, logits)
         _check_loss(settings, meta, guessed)
+        check_training(method, settings.train)
     except ValueError as error:
         text = str(error)
         raise ValueError(text if f"models.{name}" in text else f"models.{name}: {text}") from error
@@ -103,31 +112,9 @@ def measure(
             return Extent(_count(network), 0)
         raise ValueError(f"models.{name}: {_refusal(settings.arch, side, error)}") from None
     except (Exception, SystemExit) as error:
-        _tell_mistake(f"models.{name}", error)
+        tell_mistake(f"models.{name}", error)
         raise
     return Extent(_count(module), held)
-
-
-def _check_augmentation(settings: ModelSettings, channels: int, side: int) -> None:
-    """Refuse an augmentation that does not return images of the dtype and shape it takes.
-
-    Raises:
-        ValueError: It does not: training would go on with values in another range.
-    """
-    import torch
-
-    from thumbnets.data.augment import pipeline
-
-    images = torch.zeros(2, channels, side, side, dtype=torch.uint8)
-    given = {"generator": torch.Generator(), "epoch": 1, "index": torch.arange(2)}
-    for choice in settings.train.augment:
-        try:
-            found = _described(pipeline([choice])(images, **given))
-        except Exception as error:
-            _tell_mistake(f"augmentation {choice.name}", error)
-            raise
-        if found != (wanted := _described(images)):
-            raise ValueError(f"augmentation {choice.name} must return {wanted}, got {found}.")
 
 
 def _changed(method: "Method", *names: str) -> list[str]:
@@ -195,26 +182,17 @@ def _check_loss(settings: ModelSettings, meta: Meta, guessed: bool) -> None:
     except Exception as error:
         if guessed:  # it may be for the images that there are
             return
-        _tell_mistake(learns, error)
+        tell_mistake(learns, error)
         raise
     parts = found if isinstance(found, tuple) else (found,)
-    described = [_described(part) for part in parts]
-    if described != ["float32 []", "int64 []"]:
+    forms = [described(part) for part in parts]
+    if forms != ["float32 []", "int64 []"]:
         raise ValueError(
             f"{learns}: loss must return two tensors, the mean loss, float32 [], and the number "
-            f"of correct predictions, int64 [], got {', '.join(described)}."
+            f"of correct predictions, int64 [], got {', '.join(forms)}."
         )
     if not parts[0].requires_grad:
         raise ValueError(f"{learns}: the loss does not depend on the network: it has no gradient.")
-
-
-def _described(value: Any) -> str:
-    """Dtype and shape of a tensor, as `uint8 [2, 1, 28, 28]`; of anything else its type."""
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        return type(value).__name__
-    return f"{value.dtype} {list(value.shape)}".removeprefix("torch.")
 
 
 def check_block(settings: ModelSettings, in_channels: int, side: int, num_classes: int) -> bool:
@@ -271,7 +249,7 @@ def check_network(
             ) from None
         return False
     except (Exception, SystemExit) as error:
-        _tell_mistake(arch, error)
+        tell_mistake(arch, error)
         raise
     found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if found != [2, num_classes]:
@@ -300,16 +278,6 @@ def _check_memory(arch: str, network: "nn.Module") -> None:
 def _needs_values(error: RuntimeError) -> bool:
     """Whether a network failed for want of values, which the meta device does not hold."""
     return "meta" in str(error).lower() and _NO_FORWARD not in str(error)
-
-
-def _tell_mistake(what: str, error: BaseException) -> None:
-    """Report in one line an error in the code of a network, method or other registered function.
-
-    Raises:
-        ValueError: The error is from such code, and not itself a ValueError.
-    """
-    if (place := registry.place_of(error)) and not isinstance(error, ValueError):
-        raise ValueError(f"{what}: {place}: {type(error).__name__}: {error}") from error
 
 
 def _refusal(arch: str, side: int, error: RuntimeError) -> str:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
+from thumbnets import cli
 from thumbnets.artifacts import write_json
 from thumbnets.review import commands
 from thumbnets.review.commands import _commit
@@ -124,7 +125,7 @@ def test_a_merged_branch_counts_by_its_merge_alone(project):
     assert [p.commit.subject for p in points] == ["base", "other", "more", "took theirs"]
 
 
-def test_an_experiment_is_compared_with_its_baseline(project):
+def test_an_experiment_is_compared_with_its_baseline(project, monkeypatch, capsys):
     base = run(project, 100, "base")
     project.git("checkout", "-q", "--detach")
     tried = run(project, 150, "tried")
@@ -138,7 +139,13 @@ def test_an_experiment_is_compared_with_its_baseline(project):
         ("later", "better"),
         ("brisk-owl", "worse"),
     ]
-    assert _commit(project.root, "brisk-owl") == tried
+    assert _commit(project.root, "brisk-owl") == (tried, True)
+    assert _commit(project.root, "main") == (project.git("rev-parse", "main"), False)
+    project.write("dvc.yaml", "stages: {}")
+    monkeypatch.setattr("sys.argv", ["thumbnets", "review", "brisk-owl", "--json"])
+    cli.main()  # not compared with the commit that the experiment started from
+    [headline, *_] = json.loads(capsys.readouterr().out)["rows"]
+    assert headline["gain"]["mean"] == pytest.approx(0.09) and headline["verdict"] == "better"
     with pytest.raises(ValueError, match="'brisk-own' is not a commit of this repository"):
         _commit(project.root, "brisk-own")
 

@@ -408,6 +408,10 @@ def test_code_and_inputs_that_changed(project):
     found = between(project, base, project.commit())
     assert found.code == ["training loop", "stage teach (new)", "library torch 2.11.0 → 2.12.1"]
     assert found.retrained == ["two"]
+    data = "    deps:\n    - path: data/processed/train\n      md5: {}\n"
+    base = project.commit()
+    project.write("dvc.lock", Path("dvc.lock").read_text() + data.format("d" * 32))
+    assert between(project, base).retrained == ["one", "two"]
 
 
 def test_a_branch_that_is_behind_is_compared_with_where_it_began(project, capsys):

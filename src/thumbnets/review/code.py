@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import PurePosixPath
 
+from thumbnets.paths import TRAIN
 from thumbnets.review.snapshot import Snapshot
 from thumbnets.syntax import code_of
 
@@ -80,10 +81,15 @@ def checksums(lock: str) -> dict[str, str]:
 
 
 def other_trainings(before: Snapshot, after: Snapshot, models: list[str]) -> list[str]:
-    """Those of the blocks whose settings or code differ, according to dvc.lock of both commits."""
+    """Those of the blocks whose inputs differ, according to dvc.lock of both commits.
+
+    Inputs are settings, code and training images.
+    """
     old, new = (checksums(of.lock) for of in (before, after))
 
-    def inputs(locked: dict[str, str], model: str) -> str | None:
-        return locked.get(f"build/inputs/{model}.json") or locked.get(f"build/code/{model}.json")
+    def inputs(locked: dict[str, str], model: str) -> tuple[str, str | None] | None:
+        paths = (f"build/inputs/{model}.json", f"build/code/{model}.json")
+        found = next((locked[path] for path in paths if path in locked), None)
+        return found and (found, locked.get(str(TRAIN)))
 
     return [name for name in models if inputs(old, name) and inputs(old, name) != inputs(new, name)]

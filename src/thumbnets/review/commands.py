@@ -24,9 +24,10 @@ def review(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.margin < math.inf:  # nan neither
         raise ValueError(f"--margin must be points, 0 or more, got {arguments.margin:g}.")
     root = Path.cwd()
-    base = _commit(root, arguments.base)
-    head = _commit(root, arguments.head) if arguments.head else TREE
-    base = merge_base(root, base, commit_of(root, "HEAD") if head == TREE else head)
+    base, is_experiment = _commit(root, arguments.base)
+    head = _commit(root, arguments.head)[0] if arguments.head else TREE
+    if not is_experiment:  # what two experiments have in common is the commit they started from
+        base = merge_base(root, base, commit_of(root, "HEAD") if head == TREE else head)
     found = review(Snapshot(root, base), Snapshot(root, head), arguments.margin)
     if arguments.json:
         print(json.dumps(found.as_dict(), indent=2, sort_keys=True, allow_nan=False))
@@ -38,21 +39,21 @@ def review(arguments: argparse.Namespace) -> None:
         sys.exit(1)
 
 
-def _commit(root: Path, name: str) -> str:
-    """The full name of a commit, or of an experiment by the name that DVC gave it.
+def _commit(root: Path, name: str) -> tuple[str, bool]:
+    """The full name of a commit, or of an experiment by the name that DVC gave it; and which it is.
 
     Raises:
         ValueError: There is no such commit or experiment here.
     """
     try:
-        return commit_of(root, name)
+        return commit_of(root, name), False
     except ValueError:
         from thumbnets.review.history import experiments
 
         found = [one.name for one in experiments(root) if one.subject == name]
         if not found:
             raise
-        return found[-1]  # the last of that name
+        return found[-1], True  # the last of that name
 
 
 def _console() -> "Console":
