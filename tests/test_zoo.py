@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from thumbnets import cli
-from thumbnets.params import load_params
-from thumbnets.yaml_files import merged
+from thumbnets.params import check_params, load_params
+from thumbnets.yaml_files import merged, read_yaml
 from thumbnets.zoo import file_of, read_blocks, read_zoo
 
 
@@ -59,6 +59,15 @@ def test_bases_may_have_bases_in_any_file_and_params_win_over_the_zoo(zoo):
 def test_a_base_may_be_none(zoo):
     folder = zoo(a="first: {arch: mlp4}\nsecond: {base: first, lr: 1.0}\n")
     assert read_blocks({"second": {"base": None}}, folder)["second"] == {"lr": 1.0}
+
+
+def test_a_fault_of_a_block_names_the_one_of_params_yaml_that_it_builds_on(root):
+    """A user edits the base; what no longer fits is in a file that they have not touched."""
+    content = read_yaml(root / "params.yaml")
+    content["models"]["mlp4"] = {"arch": "mlp", "width": 300}
+    with pytest.raises(ValueError, match="zoo/five.yaml: models.*Unknown key 'width'") as caught:
+        check_params(content, "params.yaml", root / "zoo")
+    assert str(caught.value).endswith("(It builds on mlp4 of params.yaml.)")
 
 
 def test_hidden_files_are_passed_over(zoo):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import shtab
 
-from thumbnets.model_commands import model_argument
+from thumbnets.model_commands import image_argument, model_argument
 
 
 def completion(arguments: argparse.Namespace) -> None:
@@ -24,7 +24,7 @@ def add_completion(parser: argparse.ArgumentParser, whole: argparse.ArgumentPars
     parser.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
     parser.set_defaults(parser=whole)
     for action in _arguments(whole):
-        if action.type in (Path, model_argument):
+        if action.type in (Path, model_argument, image_argument):
             action.complete = shtab.FILE
 
 

@@ -76,7 +76,7 @@ def model_argument(text: str) -> str | Path:
     return Path(text) if text.endswith(".safetensors") else text
 
 
-def _named(text: str) -> Path:
+def image_argument(text: str) -> Path:
     """The path of an argument; an empty one, as of an unset variable, would be this folder."""
     if not text:
         raise argparse.ArgumentTypeError("'' names no file: name one, or a folder.")
@@ -367,7 +367,7 @@ def _format(arguments: argparse.Namespace) -> str:
 def add_predict(parser: argparse.ArgumentParser) -> None:
     """Add the options of `thumbnets predict`."""
     parser.set_defaults(here=HERE)
-    parser.add_argument("images", nargs="+", type=_named, metavar="IMAGE|FOLDER")
+    parser.add_argument("images", nargs="+", type=image_argument, metavar="IMAGE|FOLDER")
     named = f"{_MODEL} (default: `model` of params.yaml)"
     parser.add_argument("--model", type=model_argument, help=named)
     parser.add_argument("--seed", type=int, help=_SEED)

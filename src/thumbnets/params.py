@@ -22,7 +22,7 @@ from thumbnets.options import Pixels, Share
 from thumbnets.registry import AUGMENTATIONS, METHODS, NETWORKS, unknown
 from thumbnets.training.settings import ModelSettings, TrainSettings
 from thumbnets.yaml_files import read_yaml
-from thumbnets.zoo import encoder_of, file_of, method_of, read_blocks, trains_encoder
+from thumbnets.zoo import bases_of, encoder_of, file_of, method_of, read_blocks, trains_encoder
 
 
 def _known_dataset(name: str) -> str:
@@ -358,10 +358,25 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
     except ValidationError as error:
         raise ValueError(f"{where}: {explain(error, Params)}") from None
     except ValueError as error:
-        block = re.match(r"models\.(\w+)[.:]", str(error))
-        file = block and block[1] not in content.get("models", {}) and file_of(block[1], zoo)
-        raise ValueError(f"{file or where}: {error}") from None
+        raise ValueError(_with_place(str(error), content.get("models", {}), where, zoo)) from None
     return params
+
+
+def _with_place(error: str, models: Mapping[str, Any], where: str, zoo: Path) -> str:
+    """An error with the file it is about, and what its block builds on if that is of params.yaml.
+
+    Args:
+        error: Text of the error.
+        models: The blocks of params.yaml.
+        where: What to call params.yaml.
+        zoo: The folder of the other blocks.
+    """
+    block = re.match(r"models\.(\w+)[.:]", error)
+    file = block and block[1] not in models and file_of(block[1], zoo)
+    if not file:
+        return f"{where}: {error}"
+    mine = next((base for base in bases_of(block[1], models, zoo) if base in models), None)
+    return f"{file}: {error}" + (f" (It builds on {mine} of {where}.)" if mine else "")
 
 
 def _with_zoo(content: Mapping[str, Any], zoo: Path) -> Mapping[str, Any]:

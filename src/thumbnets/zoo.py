@@ -98,6 +98,18 @@ def read_blocks(models: Mapping[str, Block], folder: Path = paths.ZOO) -> dict[s
     return _resolve({**mine, **{name: zoo[name] for name in zoo if name not in mine}}, folder)
 
 
+def bases_of(name: str, models: Mapping[str, Block], folder: Path) -> list[str]:
+    """The blocks that a block builds on, the nearest first; `models` as for `read_blocks`.
+
+    Raises:
+        ValueError: As `read_zoo`.
+    """
+    blocks, found = {**read_zoo(folder), **models}, [name]
+    while (base := blocks.get(found[-1], {}).get("base")) and base not in found:
+        found.append(base)
+    return found[1:]
+
+
 def trains_encoder(block: Block) -> bool:
     """Whether a resolved block trains an encoder, for others to begin with."""
     name = method_of(block)
