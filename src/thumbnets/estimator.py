@@ -53,7 +53,7 @@ DEFAULTS: Mapping[str, Any] = {
     "threads": 1,
 }
 
-_ONE_AT_A_TIME = threading.Lock()  # trainings in threads would share torch's generators
+_ONE_AT_A_TIME = threading.Lock()  # threads share torch's generators and settings
 
 
 def fit(
@@ -190,7 +190,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             trained = "uint8" if self.range_ is None else "a dtype other than uint8"
             raise ValueError(f"X must be as in training, {trained}, got {values.dtype}.")
         images = torch.from_numpy(self._images(values))
-        with _torch_of_our_own():
+        with _ONE_AT_A_TIME, _torch_of_our_own():
             return self.classifier_.logits(images)
 
     def _images(self, values: np.ndarray) -> np.ndarray:
