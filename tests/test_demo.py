@@ -86,10 +86,10 @@ def test_a_length_that_is_too_long_is_not_read(server):
 
 
 def test_which_models_can_be_chosen(tmp_path):
-    with pytest.raises(ValueError, match=r"none.safetensors not found: name one"):
+    with pytest.raises(ValueError, match=r"none.safetensors not found: name a weights file"):
         _models(tmp_path / "none.safetensors")
     (tmp_path / "a.onnx").touch()
-    with pytest.raises(ValueError, match=r"a.onnx is not a weights file: name one, .safetensors"):
+    with pytest.raises(ValueError, match=r"a.onnx is of another kind: name a weights file"):
         _models(tmp_path / "a.onnx")
 
 

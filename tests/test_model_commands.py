@@ -219,12 +219,16 @@ def test_weights_of_other_images_are_used_only_by_name_and_say_so(project, comma
     assert "other images of toy" in command("predict", "photos/b.png")[1]
 
 
-def test_weights_of_another_run_are_used_and_told(project, command):
-    path = paths.weights("tiny_cnn", 0)
+def _lock_other(path: Path) -> None:
+    """Write a dvc.lock whose run made another file at that path."""
     Path("dvc.lock").write_text(
-        f"schema: '2.0'\nstages:\n  train@tiny_cnn-0:\n    cmd: x\n    outs:\n"
+        f"schema: '2.0'\nstages:\n  made:\n    cmd: x\n    outs:\n"
         f"    - path: {path}\n      hash: md5\n      md5: {'0' * 32}\n"
     )
+
+
+def test_weights_of_another_run_are_used_and_told(project, command):
+    _lock_other(path := paths.weights("tiny_cnn", 0))
     out, notes = command("predict", "photos/b.png", "--model", "tiny_cnn")
     assert out.count("\t") == 2
     assert f"note: {path}: not from the run in dvc.lock: dvc checkout" in notes
@@ -232,10 +236,7 @@ def test_weights_of_another_run_are_used_and_told(project, command):
 
 def test_an_ensemble_of_another_run_is_told(photos, command):
     """Networks may have been trained once more since the ensemble of them was selected."""
-    Path("dvc.lock").write_text(
-        f"stages:\n  ensemble-select:\n    outs:\n    - path: {paths.SELECTION}\n"
-        f"      hash: md5\n      md5: {'0' * 32}\n"
-    )
+    _lock_other(paths.SELECTION)
     out, notes = command("predict", "photos/b.png", "--model", "ensemble")
     assert out.count("\t") == 2
     assert f"note: {paths.SELECTION}: not from the run in dvc.lock: dvc checkout" in notes

@@ -34,7 +34,10 @@ def _raise(error: BaseException):
     [
         (ValueError("models.a.lr must be > 0,\n  got -1"), "models.a.lr must be > 0, got -1"),
         (PermissionError(13, "Permission denied", "metrics/a.json"), "metrics/a.json: Permission"),
-        (OSError(28, "No space left on device"), "standard output, or a file: No space"),
+        (
+            OSError(28, "No space left on device"),
+            "standard output, or a file: No space left on device",
+        ),
         (OSError("the mirror is down"), "the mirror is down"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec"),
     ],

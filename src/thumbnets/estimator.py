@@ -141,7 +141,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if self.range_ and not math.isfinite(float(self.range_[1]) - float(self.range_[0])):
             raise ValueError("X spans more than a float can hold: divide it by its largest value.")
         split, settings = _split(self._images(values), labels, self.classes_), self._settings()
-        with _ONE_AT_A_TIME, _torch_of_our_own():
+        with _torch_of_our_own():
             runtime.prepare(threads=1, precision=settings.train.precision)  # `fit` has its own
             method, bar = build_method(settings, split.meta), Progress(settings.name, lines=False)
             images = method.build_examples(Images.of(split, runtime.device()), "train", self.seed)
@@ -190,7 +190,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             trained = "uint8" if self.range_ is None else "a dtype other than uint8"
             raise ValueError(f"X must be as in training, {trained}, got {values.dtype}.")
         images = torch.from_numpy(self._images(values))
-        with _ONE_AT_A_TIME, _torch_of_our_own():
+        with _torch_of_our_own():
             return self.classifier_.logits(images)
 
     def _images(self, values: np.ndarray) -> np.ndarray:
@@ -249,21 +249,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
 @contextlib.contextmanager
 def _torch_of_our_own() -> Iterator[None]:
-    """Gradients and float32 whatever the caller has set.
+    """Gradients and float32 whatever the caller has set, in one thread at a time.
 
     At the end, restore torch's threads, generators, determinism checks and compiler for the caller.
     """
     import torch  # not before: it takes seconds
 
     deterministic = torch.utils.deterministic
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    fills, dtype = deterministic.fill_uninitialized_memory, torch.get_default_dtype()
     with (
+        _ONE_AT_A_TIME,
         compiler.restored(),
         torch.random.fork_rng(),
         torch.inference_mode(mode=False),
         torch.enable_grad(),
     ):
+        threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+        fills, dtype = deterministic.fill_uninitialized_memory, torch.get_default_dtype()
         try:
             torch.set_default_dtype(torch.float32)
             yield

@@ -184,14 +184,12 @@ def _check_loss(settings: ModelSettings, meta: Meta, guessed: bool) -> None:
             return
         tell_mistake(learns, error)
         raise
-    parts = found if isinstance(found, tuple) else (found,)
-    forms = [described(part) for part in parts]
-    if forms != ["float32 []", "int64 []"]:
+    if (got := described(found)) != "float32 [], int64 []":
         raise ValueError(
             f"{learns}: loss must return two tensors, the mean loss, float32 [], and the number "
-            f"of correct predictions, int64 [], got {', '.join(forms)}."
+            f"of correct predictions, int64 [], got {got}."
         )
-    if not parts[0].requires_grad:
+    if not found[0].requires_grad:
         raise ValueError(f"{learns}: the loss does not depend on the network: it has no gradient.")
 
 

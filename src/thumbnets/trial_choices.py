@@ -53,14 +53,13 @@ def check_mix(settings: ModelSettings, meta: Meta) -> None:
     images = torch.rand(2, meta.channels, meta.image_size, meta.image_size)
     with _named(f"mix {choice.name}"):
         found = mixer(choice, classes)(images, torch.tensor([0, 1]), torch.Generator())
-    parts = found if isinstance(found, tuple) else (found,)
-    wanted, got = [described(images), f"float32 [2, {classes}]"], [*map(described, parts)]
-    if got != wanted:
+    wanted = described(images), f"float32 [2, {classes}]"
+    if (got := described(found)) != ", ".join(wanted):
         raise ValueError(
             f"mix {choice.name} must return images, {wanted[0]}, and targets, {wanted[1]}, got "
-            f"{', '.join(got)}."
+            f"{got}."
         )
-    if not torch.allclose(parts[1].sum(1), torch.ones(2), atol=1e-3):
+    if not torch.allclose(found[1].sum(1), torch.ones(2), atol=1e-3):
         raise ValueError(f"mix {choice.name}: the targets of an image must sum to 1.")
 
 
@@ -120,9 +119,14 @@ def _named(what: str) -> Iterator[None]:
 
 
 def described(value: Any) -> str:
-    """Dtype and shape of a tensor, as `uint8 [2, 1, 28, 28]`; of anything else its type."""
+    """Dtype and shape of a tensor, or of each in a tuple, as `uint8 [2, 1, 28, 28]`.
+
+    Of anything else its type.
+    """
     import torch
 
+    if isinstance(value, tuple):
+        return ", ".join(map(described, value))
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     return f"{value.dtype} {list(value.shape)}".removeprefix("torch.")

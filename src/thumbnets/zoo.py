@@ -93,9 +93,14 @@ def read_blocks(models: Mapping[str, Block], folder: Path = paths.ZOO) -> dict[s
     Raises:
         ValueError: As `read_zoo`; or a base is not a block, or blocks are each other's base.
     """
+    return _resolve(_all_blocks(models, folder), folder)
+
+
+def _all_blocks(models: Mapping[str, Block], folder: Path) -> dict[str, Block]:
+    """As `read_blocks`, but with their bases."""
     zoo = read_zoo(folder)
     mine = {name: merged(zoo.get(name, {}), block) for name, block in models.items()}
-    return _resolve({**mine, **{name: zoo[name] for name in zoo if name not in mine}}, folder)
+    return {**mine, **{name: zoo[name] for name in zoo if name not in mine}}
 
 
 def bases_of(name: str, models: Mapping[str, Block], folder: Path) -> list[str]:
@@ -104,7 +109,7 @@ def bases_of(name: str, models: Mapping[str, Block], folder: Path) -> list[str]:
     Raises:
         ValueError: As `read_zoo`.
     """
-    blocks, found = {**read_zoo(folder), **models}, [name]
+    blocks, found = _all_blocks(models, folder), [name]
     while (base := blocks.get(found[-1], {}).get("base")) and base not in found:
         found.append(base)
     return found[1:]

@@ -109,7 +109,8 @@ def test_an_edited_file_is_noticed_and_lies_where_that_is(copied, monkeypatch):
     file.write_text(f"checksum,old_label,new_label\n{'0' * 32},Bag,Coat\n")
     second = stage_inputs(load_params(), "preprocess")
     assert "files" not in before and first["files"] != second["files"]
-    with pytest.raises(ValueError, match=r"file that exists in corrections/, .* cp quality/corr"):
+    elsewhere = "must be a file that exists in corrections/, .* cp quality/corr"
+    with pytest.raises(ValueError, match=elsewhere):
         check_place("params.yaml")
-    with pytest.raises(ValueError, match="a file that exists in .* got corrections/none.csv"):
+    with pytest.raises(ValueError, match="must be a file that .* got corrections/none.csv"):
         check_place("corrections/none.csv")

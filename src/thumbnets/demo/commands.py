@@ -43,10 +43,10 @@ def _models(file: Path | None) -> dict[str, str | Path]:
     """
     if file is not None:
         if not file.is_file() or file.suffix != ".safetensors":
-            wrong = "is not a weights file" if file.is_file() else "not found"
+            wrong = "is of another kind" if file.is_file() else "not found"
             raise ValueError(
-                f"{file} {wrong}: name one, .safetensors, or leave --model out: the page then "
-                "offers all models of the run."
+                f"{file} {wrong}: name a weights file, .safetensors, or leave --model out: the "
+                "page then offers all models of the run."
             )
         return {file.name: file}
     from thumbnets.trained import block_of  # here, since it imports torch

@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from thumbnets.evaluation.comparisons import holm, pair_p, verdict
-from thumbnets.evaluation.correctness import (
-    Correctness,
-    parse_correctness,
-    tables_to_compare,
-)
+from thumbnets.evaluation.correctness import Correctness, parse_correctness, tables_to_compare
 from thumbnets.evaluation.statistics import Estimate
 from thumbnets.evaluation.two_way import paired_gain
 from thumbnets.git import git, read_blobs
-from thumbnets.paths import ENSEMBLE, HEADLINE, LOCK
+from thumbnets.paths import ENSEMBLE, ENSEMBLE_METRICS, HEADLINE, LOCK, metrics
 from thumbnets.review.sample import Sample, why_not_same_images
 from thumbnets.review.scores import SUMMARY, is_locked
 
@@ -140,7 +136,7 @@ def _metrics(name: str) -> list[str]:
 
 def _of_sample(name: str) -> str:
     """Path of the metrics that have the checksum of the test images."""
-    return "metrics/ensemble.json" if name == ENSEMBLE else f"metrics/models/{name}.json"
+    return str(ENSEMBLE_METRICS if name == ENSEMBLE else metrics(name))
 
 
 def _correct(name: str) -> str:
@@ -255,5 +251,5 @@ def _tested(commit: str, name: str, blobs: dict[str, bytes]) -> Tested | None:
     if correct is None:
         return None
     lock = blobs.get(f"{commit}:./{LOCK}", b"").decode(errors="replace")
-    metrics = _json(blobs.get(f"{commit}:./{_of_sample(name)}", b""))
-    return correct, Sample.of(metrics, lock)
+    found = blobs.get(f"{commit}:./{_of_sample(name)}", b"")
+    return correct, Sample.of(_json(found), lock)
