@@ -309,13 +309,25 @@ def test_a_misspelt_key_below_the_top_brings_the_nearest(load):
         load({"train.epoch": 3})
 
 
+def test_a_fault_that_blocks_have_from_train_says_so(load):
+    method = {"name": "distill", "teacher": "nowhere.npz"}
+    with pytest.raises(
+        ValueError, match=r"models\.mlp4\.method\.teacher .*from train\.method\.\)$"
+    ):
+        load({"train.method": method})
+    with pytest.raises(ValueError, match=r"models\.mlp4\.method\.teacher .*nowhere.npz'\.$"):
+        load({"models.mlp4.method": method})
+
+
 def test_several_faults_are_told_at_once(load):
     with pytest.raises(ValueError, match=r"train\.lr .*; split\.folds|split\.folds .*; train\.lr"):
         load({"train.lr": 0, "split.folds": 0})
 
 
 BROKEN = [
-    ("a: 1\na: 2\n", "line 2.*duplicate key"),
+    ("a: 1\na: 2\n", "line 2: the key a stands there twice"),
+    ("1: a\n", ": a key must be text, got 1: quote or remove it"),
+    ("a: [{b: {~: 3}}]\n", ": a key of a.b must be text, got nothing: quote or remove it"),
     ("a: [1\nb: 2\n", "line 2.*not valid YAML"),
     ("a: b: c\n", "line 1.*not valid YAML"),
     ("\ta: 1\n", "line 1.*not valid YAML"),

@@ -137,10 +137,19 @@ def _without_momentum(network, *, lr, **_):
     return torch.optim.Adagrad(network.parameters(), lr=lr)
 
 
+def _without_biases(network, *, lr, **_):
+    return torch.optim.SGD([p for p in network.parameters() if p.ndim > 1], lr)
+
+
 @pytest.mark.parametrize(
     ("registry", "made", "said"),
     [
         (OPTIMIZERS, lambda *_, **__: None, "optimizer sgd must return a torch.optim.Optimizer"),
+        (
+            OPTIMIZERS,
+            _without_biases,
+            "optimizer sgd must .* leaves out 0.bias, 1.weight, 1.bias, ",
+        ),
         (OPTIMIZERS, _without_momentum, "schedule onecycle with optimizer sgd: optimizer must sup"),
         (
             SCHEDULES,

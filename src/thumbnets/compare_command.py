@@ -65,10 +65,14 @@ def _tell_images(predictions: dict[str, "Predictions"], metric: str, image: str)
 def _tell_folds(
     validation: dict[str, list["Predictions"]], folds: list[int], metric: str, image: str
 ) -> None:
+    from thumbnets.evaluation.predictions import scores_to_compare
     from thumbnets.evaluation.validation import over_folds
     from thumbnets.report.terminal import FOLDS
 
-    scores = {name: over_folds(runs, folds, metric) for name, runs in validation.items()}
+    scores = {
+        name: over_folds([scores_to_compare(run, metric)[0] for run in runs], folds)
+        for name, runs in validation.items()
+    }
     first = next(iter(validation.values()))
     count = sum({fold: len(run.labels) for fold, run in zip(folds, first, strict=True)}.values())
     sampled = f"{plural(len(set(folds)), 'fold')}, {plural(len(folds), 'seed')}"

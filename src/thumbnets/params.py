@@ -358,24 +358,32 @@ def check_params(content: Mapping[str, Any], where: str, zoo: Path = paths.ZOO) 
     except ValidationError as error:
         raise ValueError(f"{where}: {explain(error, Params)}") from None
     except ValueError as error:
-        raise ValueError(_with_place(str(error), content.get("models", {}), where, zoo)) from None
+        raise ValueError(_with_place(str(error), content, whole["models"], where, zoo)) from None
     return params
 
 
-def _with_place(error: str, models: Mapping[str, Any], where: str, zoo: Path) -> str:
-    """An error with the file it is about, and what its block builds on if that is of params.yaml.
+def _with_place(
+    error: str, content: Mapping[str, Any], blocks: Mapping[str, Any], where: str, zoo: Path
+) -> str:
+    """An error with the file it is about, and what its block has the value from if not from itself.
 
     Args:
         error: Text of the error.
-        models: The blocks of params.yaml.
+        content: Keys and values of params.yaml.
+        blocks: All blocks, merged over those that they build on.
         where: What to call params.yaml.
         zoo: The folder of the other blocks.
     """
-    block = re.match(r"models\.(\w+)[.:]", error)
-    file = block and block[1] not in models and file_of(block[1], zoo)
+    found = re.match(r"models\.(\w+)[.:](\w*)", error)
+    if not found:
+        return f"{where}: {error}"
+    (name, key), models = found.groups(), content["models"]
+    if key in content["train"] and key not in blocks.get(name, {}):
+        return f"{where}: {error} (It has this from train.{key}.)"
+    file = name not in models and file_of(name, zoo)
     if not file:
         return f"{where}: {error}"
-    mine = next((base for base in bases_of(block[1], models, zoo) if base in models), None)
+    mine = next((base for base in bases_of(name, models, zoo) if base in models), None)
     return f"{file}: {error}" + (f" (It builds on {mine} of {where}.)" if mine else "")
 
 

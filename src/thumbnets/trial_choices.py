@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from thumbnets import compiler, registry
 from thumbnets.data.arrays import Meta
+from thumbnets.messages import listed
 from thumbnets.training.settings import ModelSettings, TrainSettings
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from thumbnets.methods.base import Method
 
 _STEPS = 100  # batches per epoch, of which schedule and average may count any number
@@ -91,8 +94,7 @@ def check_training(method: "Method", train: TrainSettings) -> None:
         initialise(network, train.init, torch.Generator())
     with _named(name := f"optimizer {train.optimizer.name}"):
         optimizer = build_optimizer(network, train)
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise ValueError(f"{name} must return a torch.optim.Optimizer, got {optimizer!r:.40}.")
+    _check_optimizer(name, optimizer, network)
     with _named(f"schedule {train.schedule.name} with {name}"):
         schedule = method.schedule(optimizer, train, _STEPS)
     network(torch.rand(4, 1, 6, 6)).square().mean().backward()
@@ -106,6 +108,25 @@ def check_training(method: "Method", train: TrainSettings) -> None:
             average = build_average(network, train, _STEPS)
         if not isinstance(average, Average):
             raise ValueError(f"{name} must return an Average, got {average!r:.40}.")
+
+
+def _check_optimizer(name: str, optimizer: Any, network: "nn.Module") -> None:
+    """Refuse an optimizer that would leave parameters as they were initialised.
+
+    Raises:
+        ValueError: It is refused, or is none.
+    """
+    import torch
+
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(f"{name} must return a torch.optim.Optimizer, got {optimizer!r:.40}.")
+    updated = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    left = [key for key, p in network.named_parameters() if id(p) not in updated]
+    if left:
+        raise ValueError(
+            f"{name} must update every parameter of the network, also biases and those of norms: "
+            f"of a small network it leaves out {listed(left)}."
+        )
 
 
 @contextmanager

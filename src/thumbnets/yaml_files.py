@@ -13,6 +13,7 @@ from thumbnets.artifacts import read_bounded
 from thumbnets.messages import reason, shorten
 
 CONFLICT_MARKERS = re.compile(r"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)  # of an unresolved merge
+_TWICE = re.compile('found duplicate key "(.*)" with value', re.DOTALL)  # of ruamel.yaml
 _LONGEST = 1 << 20  # bytes; params.yaml and all of zoo/ have less than a tenth
 _DEEPEST = 20  # levels of maps and lists
 _VALUES = 100_000  # with every alias counted as often as it is written
@@ -61,7 +62,8 @@ def parse_yaml(content: bytes, where: str) -> dict[Any, Any]:
         where: Name of the file, for messages.
 
     Raises:
-        ValueError: It is not UTF-8, not YAML, nested too deeply, or holds no keys and values.
+        ValueError: It is not UTF-8, not YAML, nested too deeply, holds no keys and values, or a key
+            that is no text.
     """
     try:
         text = content.decode("utf-8")
@@ -74,8 +76,10 @@ def parse_yaml(content: bytes, where: str) -> dict[Any, Any]:
             ) from None
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = shorten(str(getattr(error, "problem", None) or error))
-        raise ValueError(f"{where}{line}: not valid YAML: {problem}") from None
+        problem = str(getattr(error, "problem", None) or error)
+        if twice := _TWICE.match(problem):
+            raise ValueError(f"{where}{line}: the key {twice[1]} stands there twice.") from None
+        raise ValueError(f"{where}{line}: not valid YAML: {shorten(problem)}") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: not UTF-8 at byte {error.start}") from None
     except Exception as error:  # of the constructors: a date or number of thousands of digits
@@ -87,7 +91,21 @@ def parse_yaml(content: bytes, where: str) -> dict[Any, Any]:
         raise ValueError(
             f"{where} must have at most {_DEEPEST} levels and {_VALUES:,} values, aliases included."
         )
+    _check_keys(parsed, where, "")
     return parsed
+
+
+def _check_keys(value: Any, where: str, inside: str) -> None:
+    if isinstance(value, list):
+        for one in value:
+            _check_keys(one, where, inside)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if not isinstance(key, str):
+                of = f" of {inside}" if inside else ""
+                got = "nothing" if key is None else shorten(str(key))
+                raise ValueError(f"{where}: a key{of} must be text, got {got}: quote or remove it.")
+            _check_keys(one, where, f"{inside}.{key}" if inside else key)
 
 
 def _count(value: Any, counted: dict[tuple[int, int], int], levels: int) -> int:

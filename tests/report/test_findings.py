@@ -4,6 +4,7 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from thumbnets.evaluation.statistics import Estimate, Interval
 from thumbnets.evaluation.two_way import paired_gain
@@ -116,38 +117,35 @@ def test_views_are_compared_with_a_single_one_on_validation_images(make_run):
     assert scores["flip_shift"].gain == Estimate(0, 0, 0)
 
 
-def test_views_of_folds_of_different_sizes(make_run):
+def test_folds_are_the_sample_of_a_gain_from_views(make_run):
+    """Mirrored, two more are right of 40 images of one fold and of 20 of the other."""
     results = read_results(make_run(split={"folds": 2, "seed": 0, "rotate": True}))
     for of_seeds in results.views["mlp4"].values():
         of_seeds[1] = of_seeds[1][20:]  # right on 12 of 20, mirrored on 14
     flip = view_scores(results)["mlp4"]["flip"]
     assert flip.accuracy == pytest.approx((38 / 40 + 14 / 20) / 2)
-    assert flip.gain.mean == pytest.approx(4 / 60)
+    expected = stats.ttest_1samp([2 / 40, 2 / 20], 0).confidence_interval(0.95)
+    assert astuple(flip.gain) == pytest.approx((3 / 40, *expected))
 
 
-def test_seeds_of_the_same_fold_are_not_other_images(make_run):
-    """Of one fold that validates both seeds: the gain is that of the mean of the two."""
+def test_seeds_of_the_same_fold_count_by_their_mean(make_run):
     results = read_results(make_run(split={"folds": 2, "seed": 0, "rotate": True}))
-    one = results.params.model_copy(update={"seeds": [0, 2, 1]})
-    views = {name: [*of, of[1]] for name, of in results.views["mlp4"].items()}
-    flip = view_scores(replace(results, params=one, views={"mlp4": views}))["mlp4"]["flip"]
-    means = {
-        name: np.concatenate([(of[0].astype(float) + of[1]) / 2, of[1]])[None]
-        for name, of in results.views["mlp4"].items()
-    }
-    assert astuple(flip.gain) == pytest.approx(astuple(paired_gain(means["flip"], means["none"])))
+    three = results.params.model_copy(update={"seeds": [0, 2, 1]})  # 0 and 2: the same fold
+    views = {name: [of[0], of[1], of[1]] for name, of in results.views["mlp4"].items()}
+    views["flip"][1] = views["none"][1]  # seed 2 gains nothing
+    found = view_scores(replace(results, params=three, views={"mlp4": views}))["mlp4"]["flip"]
+    expected = stats.ttest_1samp([1 / 40, 2 / 40], 0).confidence_interval(0.95)
+    assert astuple(found.gain) == pytest.approx((3 / 80, *expected))
 
 
-@pytest.mark.parametrize("rotate", [False, True])
-def test_gains_of_views_are_of_groups_of_validation_images(make_run, rotate):
+def test_gains_of_views_are_of_groups_of_validation_images(make_run):
     """Mirrored, two more images of each seed are right, which are of one group of four."""
-    results = read_results(make_run(split={"folds": 2, "seed": 0, "rotate": rotate}))
+    results = read_results(make_run())
     group = np.arange(40) // 4
     grouped = replace(results, validation_groups={"mlp4": [group] * 2, "cnn_c": None})
     flip, alone = (view_scores(of)["mlp4"]["flip"].gain for of in (grouped, results))
     gain = np.zeros((2, 10))
     gain[:, 9] = 2 / 4  # of its four images
-    gain = gain.reshape(1, -1) if rotate else gain  # where folds rotate, all images are others
     expected = paired_gain(gain, np.zeros_like(gain))
     assert astuple(flip) == pytest.approx(astuple(expected)) and flip.low < alone.low
     assert view_scores(grouped)["cnn_c"]["flip"] == view_scores(results)["cnn_c"]["flip"]

@@ -290,6 +290,9 @@ def test_cross_validation_is_told_where_folds_rotate(make_run):
     assert "this is stratified 2-fold cross-validation of every model" in text
     assert "Runs were validated on 2 of 2 stratified folds." in markdown
     assert "| mlp4 | 85.00 % | 7.07 % | 21.47 – 100.00 |" in markdown
+    # The gains of views as well.
+    assert "over 2 folds (their runs share training images" in text
+    assert "(paired 95 % interval, over 2 folds)" in markdown
 
     # Four seeds on two folds: the folds count, not the seeds.
     _, markdown = told(make_run, split=rotating, seeds=[0, 1, 2, 3])

@@ -5,7 +5,7 @@ from scipy.special import log_softmax
 
 from thumbnets import paths
 from thumbnets.artifacts import parsing, read_arrays
-from thumbnets.evaluation.predictions import Predictions, scores_to_compare
+from thumbnets.evaluation.predictions import Predictions
 from thumbnets.evaluation.views import array_name
 
 
@@ -54,15 +54,17 @@ def joined(runs: list[Predictions]) -> Predictions:
     )
 
 
-def over_folds(runs: list[Predictions], folds: list[int], metric: str) -> np.ndarray:
-    """Mean score on each fold, float [1, F]: the folds are what is sampled.
+def over_folds(scores: list[np.ndarray], folds: list[int]) -> np.ndarray:
+    """Mean score on each fold, float [1, F]: where folds rotate, they are what is sampled.
+
+    Pooling the images of all folds would count the trainings, of which each fold has its own, as
+    fixed.
 
     Args:
-        runs: Predictions of each seed.
+        scores: bool or float [V] for each seed, scores of its validation images.
         folds: Fold that each seed was validated on; seeds that share one count by their mean.
-        metric: Name of the score, a key of `SCORES`.
     """
     of_folds: dict[int, list[float]] = {}
-    for run, fold in zip(runs, folds, strict=True):
-        of_folds.setdefault(fold, []).append(scores_to_compare(run, metric).mean())
-    return np.array([[np.mean(scores) for scores in of_folds.values()]])
+    for fold, of_seed in zip(folds, scores, strict=True):
+        of_folds.setdefault(fold, []).append(of_seed.mean())
+    return np.array([[np.mean(of_fold) for of_fold in of_folds.values()]])

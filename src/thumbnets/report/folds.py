@@ -6,6 +6,7 @@ import numpy as np
 
 from thumbnets.evaluation.statistics import Estimate, of_groups, summarise
 from thumbnets.evaluation.two_way import paired_gain
+from thumbnets.evaluation.validation import over_folds
 from thumbnets.report.results import Results
 
 
@@ -14,7 +15,7 @@ class ViewScore:
     """A model on its validation images under one set of views.
 
     Attributes:
-        accuracy: Mean over seeds, a fraction.
+        accuracy: Mean over seeds, or over folds where they rotate, a fraction.
         gain: Paired gain of accuracy over a single view; None for the single view itself.
     """
 
@@ -34,37 +35,23 @@ def view_scores(results: Results) -> dict[str, dict[str, ViewScore]]:
 def _by_views(
     correct: dict[str, list[np.ndarray]], folds: list[int], groups: list[np.ndarray] | None
 ) -> dict[str, ViewScore]:
-    # Rotating folds each have their own images: the gain is over the images of all folds in one
-    # row. Seeds of the same fold share their images, so their mean counts.
-    first = {fold: folds.index(fold) for fold in folds}
-    group = groups and groups[0]
-    if groups and len(first) > 1:
-        of_folds = [groups[seed] for seed in first.values()]
-        starts = np.cumsum([0, *(of_fold.max() + 1 for of_fold in of_folds[:-1])])
-        group = np.concatenate([of + start for of, start in zip(of_folds, starts, strict=True)])
-    rows = {name: of_groups(_table(of, folds), group) for name, of in correct.items()}
+    tables = {name: _table(of_seeds, folds, groups) for name, of_seeds in correct.items()}
     return {
         name: ViewScore(
-            accuracy=float(np.mean([np.mean(of_seed) for of_seed in of_seeds])),
-            gain=None if name == "none" else paired_gain(rows[name], rows["none"]),
+            accuracy=float(np.mean(over_folds(of_seeds, folds))),
+            gain=None if name == "none" else paired_gain(tables[name], tables["none"]),
         )
         for name, of_seeds in correct.items()
     }
 
 
-def _table(of_seeds: list[np.ndarray], folds: list[int]) -> np.ndarray:
-    """Scores [S, V] of seeds that share a fold; else seed means of all folds in one row [1, V]."""
-    if len(set(folds)) == 1:
-        return np.stack(of_seeds)
-    return np.concatenate(_means_of_folds(of_seeds, folds))[None]
-
-
-def _means_of_folds(of_seeds: list[np.ndarray], folds: list[int]) -> list[np.ndarray]:
-    """The mean over the seeds that share a fold, for each fold."""
-    of_folds: dict[int, list[np.ndarray]] = {}
-    for fold, of_seed in zip(folds, of_seeds, strict=True):
-        of_folds.setdefault(fold, []).append(of_seed)
-    return [np.mean(of_fold, axis=0) for of_fold in of_folds.values()]
+def _table(
+    of_seeds: list[np.ndarray], folds: list[int], groups: list[np.ndarray] | None
+) -> np.ndarray:
+    """Scores [S, V] of seeds that share a fold, or of the folds [1, F] where there are several."""
+    if len(set(folds)) > 1:
+        return over_folds(of_seeds, folds)
+    return of_groups(np.stack(of_seeds), groups and groups[0])
 
 
 @dataclass(frozen=True)
@@ -95,9 +82,8 @@ def cross_validation(results: Results) -> CrossValidation | None:
 
 
 def _over_folds(results: Results, model: str) -> dict[str, float | None]:
-    """Scores over folds; seeds that share one count by their mean."""
-    scores = [np.mean(logits.argmax(1) == labels) for logits, labels in results.validation[model]]
-    return summarise(np.array(_means_of_folds(scores, _folds_of_seeds(results))))
+    correct = [logits.argmax(1) == labels for logits, labels in results.validation[model]]
+    return summarise(over_folds(correct, _folds_of_seeds(results))[0])
 
 
 def _folds(results: Results) -> int:

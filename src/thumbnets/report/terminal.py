@@ -55,7 +55,7 @@ FOLDS = (
 # Explanation of the column that only pairs of trainings have.
 SUPERIORITY = (
     "P(A > B): probability that a training of A scores better than one of B; its interval is too "
-    "narrow with few seeds, and left out where they all agree."
+    "narrow with few seeds, and left out where they give it no width at all."
 )
 
 
