@@ -148,7 +148,7 @@ def _without_biases(network, *, lr, **_):
         (
             OPTIMIZERS,
             _without_biases,
-            "optimizer sgd must .* leaves out 0.bias, 1.weight, 1.bias, ",
+            "optimizer sgd must .* leaves out 0.bias, 1.weight, ",
         ),
         (OPTIMIZERS, _without_momentum, "schedule onecycle with optimizer sgd: optimizer must sup"),
         (

@@ -85,7 +85,8 @@ class Comparison:
             scores other than accuracy, and for the mean accuracy of an ensemble's seeds. It is
             about these trainings, not about new ones.
         superiority: Probability that a training of a scores better than one of b; None for a
-            single seed, or a single ensemble. Without bounds where up to four seeds give them no width.
+            single seed, or a single ensemble. Without bounds where up to four seeds would give
+            them no width.
     """
 
     a: str
