@@ -39,6 +39,7 @@ from thumbnets.references import (
     reached_from,
     targets_of,
 )
+from thumbnets.remembered import forget_code, remembered
 from thumbnets.statements import REGISTRIES, Statement
 
 Fingerprint = dict[str, Any]
@@ -60,6 +61,7 @@ WITHOUT_EFFECT = {
     "thumbnets.paths",
     "thumbnets.references",
     "thumbnets.registry",
+    "thumbnets.remembered",
     "thumbnets.side_effects",
     "thumbnets.stage",
     "thumbnets.statements",
@@ -115,26 +117,34 @@ def fingerprint(
     Raises:
         ValueError: A file is not valid Python.
     """
-    used = _Used(source, entries, unused).by(roots)
-    imported = {
-        name.split(".")[0]
-        for file in used.files
-        if module_name(file, source) not in WITHOUT_EFFECT
-        for name in imports(file, source)
-    }
-    pins = _pins(requirements)
-    libraries = {
-        name: pins[release]
-        for name in sorted(imported)
-        if (release := _normal(_RELEASED_AS.get(name, name))) in pins
-    }
-    return {
-        "modules": used.hashes(),
-        "libraries": libraries,
+    asked = {
         "roots": [root.as_posix() for root in roots],
         "entries": sorted(entries),
         "unused": sorted(unused),
     }
+    found, pins = _found(asked, source), _pins(requirements)
+    libraries = {
+        name: pins[release]
+        for name in found["imports"]
+        if (release := _normal(_RELEASED_AS.get(name, name))) in pins
+    }
+    return {"modules": found["modules"], "libraries": libraries, **asked}
+
+
+def _found(asked: Mapping[str, list[str]], source: Path) -> dict[str, Any]:
+    """Hashes of the modules that are used, and names of all packages that they import."""
+
+    def find() -> tuple[dict[str, Any], set[Path]]:
+        used = _Used(source, asked["entries"], asked["unused"]).by(map(Path, asked["roots"]))
+        imported = {
+            name.split(".")[0]
+            for file in used.files
+            if module_name(file, source) not in WITHOUT_EFFECT
+            for name in imports(file, source)
+        }
+        return {"modules": used.hashes(), "imports": sorted(imported)}, used.files
+
+    return remembered(asked, source, find)
 
 
 @_no_garbage_collection()
@@ -150,9 +160,9 @@ def changed(fingerprints: Iterable[Mapping[str, Any]], source: Path) -> list[str
 
 
 def _changed(code: Mapping[str, Any], source: Path) -> list[str]:
-    before, used = code["modules"], _Used(source, code["entries"], code["unused"])
+    before, asked = code["modules"], {key: code[key] for key in ("roots", "entries", "unused")}
     try:
-        now = used.by([Path(root) for root in code["roots"]]).hashes()
+        now = _found(asked, source)["modules"]
     except (ValueError, OSError):  # a file is gone, or no longer valid Python
         return [name for name in before if not _is_readable(name, source)]
     return [name for name in {**before, **now} if before.get(name) != now.get(name)]
@@ -161,6 +171,7 @@ def _changed(code: Mapping[str, Any], source: Path) -> list[str]:
 def forget() -> None:
     """Read files anew from now on: they may have changed since this process read them."""
     forget_references()
+    forget_code()
     _pins.cache_clear()
 
 

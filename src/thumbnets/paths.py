@@ -13,6 +13,7 @@ ZOO = Path("zoo")
 INPUTS = Path("build/inputs")
 STAGE_INPUTS = INPUTS / "stages"
 CHECKPOINTS = Path("build/checkpoints")
+FOUND_IN_CODE = Path("build/code")  # what `remembered` remembers
 LAUNCH = Path("build/launch")  # jobs and their logs
 WORKSPACES = Path(".dvc/tmp/recipes")  # checkouts in which recipes run
 RAW = Path("data/raw")
