@@ -43,6 +43,7 @@ def test_the_same_question_of_the_same_code_is_answered_from_memory(ask):
         "src/package/main.py",
         "src/package/table.toml",  # a module may read what lies beside it
         "src/package/new.py",
+        "src/package/.folder/table.toml",  # data below a module, as `fingerprint` counts it
         "stages/run.py",
         "stages/table.toml",
         "package.py",  # it comes first where Python runs
@@ -77,6 +78,9 @@ def test_what_does_not_count_is_not_looked_at(ask):
 def test_a_finding_in_other_files_is_not_remembered(ask):
     assert ask(files=("src/package/main.py", "tests/a.py")) == [0, 1]
     assert ask(files=("tests/a.py",)) == [1, 2]
+    Path("src/package/.mine.py").touch()  # hidden, so its content is not seen
+    assert ask(files=("src/package/.mine.py",)) == [2, 3]
+    assert ask(files=("src/package/.mine.py",)) == [3, 4]
 
 
 def test_findings_in_earlier_code_are_removed(ask):
@@ -113,6 +117,6 @@ def test_where_nothing_can_be_written_it_is_found_each_time(ask):
 
 
 def test_files_that_come_and_go_make_no_error(ask, monkeypatch):
-    monkeypatch.setattr(remembered, "_below", lambda *_: ["src/package/gone.py"])
+    monkeypatch.setattr(remembered, "_below", lambda *_, **__: ["src/package/gone.py"])
     monkeypatch.setattr(remembered.os.path, "isfile", lambda _: True)
     assert ask() == [0, 1] and ask() == [1, 2]

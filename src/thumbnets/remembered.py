@@ -40,10 +40,9 @@ def remembered(
     with suppress(OSError, ValueError):  # there is none, or it was cut off in writing
         return json.loads(file.read_bytes())
     found, files = find()
-    # Of other files only the names are known, not the content.
-    inside = all(path.is_relative_to(source) or path.is_relative_to(paths.STAGES) for path in files)
+    whole = all(seen.get(path.as_posix()) for path in files)  # of others only the name is known
     with suppress(OSError):  # a full or read-only disk: it is found anew next time
-        if inside and _seen(source) == seen:  # not edited while it was read
+        if whole and _seen(source) == seen:  # not edited while it was read
             _write(file, found)
     return found
 
@@ -87,7 +86,8 @@ def _seen(source: Path) -> Seen:
     looks = [] if Path(__file__).is_relative_to(source.absolute()) else [os.path.dirname(__file__)]
     below = [path for folder in whole + looks for path in _below(folder)]
     seen = {path: _stamp(path) for path in below}
-    return seen | {path: None for path in _below(".", whole) if path.endswith(".py")}
+    elsewhere = _below(".", hidden=False, known=whole)
+    return seen | {path: None for path in elsewhere if path.endswith(".py")}
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -98,20 +98,23 @@ def _stamp(path: str) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _below(root: str, known: Collection[str] = ()) -> Iterator[str]:
+def _below(root: str, *, hidden: bool = True, known: Collection[str] = ()) -> Iterator[str]:
     """Files and folders (with a slash) below a folder, in order.
 
-    Left out are hidden ones, what Python compiled, and environments of Python's.
+    Left out are hidden files, what Python compiled, and environments of Python's.
 
     Args:
         root: The folder.
-        known: Folders in it that are left out as well.
+        hidden: Whether to look into hidden folders.
+        known: Folders below it that are left out as well.
     """
     for place, folders, files in os.walk(root):
         folders.sort()
         if "pyvenv.cfg" in files or os.path.normpath(place) in known:
             folders.clear()
             continue
-        folders[:] = [name for name in folders if name[0] != "." and name != "__pycache__"]
+        folders[:] = [
+            name for name in folders if name != "__pycache__" and (hidden or name[0] != ".")
+        ]
         yield f"{place}/"
         yield from sorted(f"{place}/{name}" for name in files if name[0] != ".")
